@@ -1,0 +1,71 @@
+// The model: GPT-2's forward and backward pass over any Backend, written once.
+//
+// Radford et al. 2019, "Language Models are Unsupervised Multitask Learners": pre-layernorm blocks, learned positions, GELU
+// MLP.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "virgil/backend/backend.h"
+#include "virgil/model/memory_plan.h"
+#include "virgil/model/parameter_views.h"
+
+namespace virgil {
+
+/// What a training pass's random numbers hang on.
+struct PassRandomness {
+  std::uint64_t seed = 0;
+  std::uint32_t step = 0;           // optimizer step
+  std::int64_t first_sequence = 0;  // number within the step of this micro-batch's first sequence
+};
+
+/// Runs steps of one plan. Owns nothing: backend, plan and memory must outlive it.
+class Gpt {
+ public:
+  /// Binds the plan's workspace to the backend.
+  Gpt(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory);
+
+  /// All parameters (flat_elements()), and all gradients (training plans only).
+  [[nodiscard]] TensorView weights() const { return weights_; }
+  [[nodiscard]] TensorView gradients() const;
+
+  /// Copies a batch to the device: inputs and targets, each B * T ids; a negative target is ignored by the loss.
+  void load_batch(std::span<const std::int32_t> inputs, std::span<const std::int32_t> targets);
+
+  /// Forward pass without dropout over the loaded batch; returns the sum of losses in nats over all targets not ignored.
+  [[nodiscard]] double evaluate();
+  /// As evaluate(), and copies all logits, (B * T, V) float32 without padding columns, to `logits`.
+  double evaluate_with_logits(std::span<float> logits);
+
+  void zero_gradients();
+  /// Forward and backward pass over the loaded batch: gradients += d(sum of losses * grad_scale). Returns the sum of losses.
+  double accumulate_gradients(float grad_scale, const PassRandomness& randomness);
+
+ private:
+  [[nodiscard]] TensorView activation(Activation kind, std::int64_t layer, Pass pass) const;
+  [[nodiscard]] Dropout dropout(RandomPurpose purpose, std::int64_t site, const PassRandomness* randomness) const;
+  void forward(const PassRandomness* randomness);
+  void block_until_gelu(std::int64_t layer, Pass pass, const PassRandomness* randomness);
+  [[nodiscard]] double classify(float grad_scale, bool with_gradients, std::span<float> logits_out);
+  void backward(const PassRandomness& randomness);
+  void block_backward(std::int64_t layer, const PassRandomness& randomness);
+  void mlp_backward(std::int64_t layer, const PassRandomness& randomness);
+  void attention_backward(std::int64_t layer, const PassRandomness& randomness);
+  [[nodiscard]] TensorView branch_gradient(Activation kind, std::int64_t layer, const Dropout& dropout);
+  void linear_backward_weight(TensorView dweight, TensorView dbias, ConstTensorView inp, ConstTensorView dout);
+
+  Backend& backend_;
+  const MemoryPlan& plan_;
+  const PlannedMemory& memory_;
+  const ModelConfig& config_;
+  TensorView weights_;
+  TensorView gradients_;
+  ParameterViews parameters_;
+  ParameterViews parameter_gradients_;
+  TensorView inputs_, targets_;  // (B, T) int32
+  TensorView losses_;            // (B * T) float32
+  TensorView loss_sum_;          // (1) float32
+};
+
+}  // namespace virgil

@@ -1,0 +1,49 @@
+// Token-by-token forward passes with a key and value cache, for generation.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "virgil/backend/backend.h"
+#include "virgil/model/memory_plan.h"
+#include "virgil/model/parameter_views.h"
+
+namespace virgil {
+
+/// Decodes num_sequences sequences in lock step. Owns nothing on the device: backend, plan and memory must outlive it. Shares
+/// the activation arena with Gpt: a training step in between destroys the caches, so reset() before decoding again.
+class GptDecoder {
+ public:
+  /// Binds the plan's workspace to the backend.
+  GptDecoder(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory);
+
+  /// Forgets everything: the next tokens stand at position 0.
+  void reset() { position_ = 0; }
+  /// Positions held in the caches.
+  [[nodiscard]] std::int64_t position() const { return position_; }
+  /// Positions that still fit.
+  [[nodiscard]] std::int64_t remaining() const { return plan_.decoder().shape().max_length - position_; }
+
+  /// Appends `tokens`, (S, n) row-major with n >= 1, and returns the logits after each sequence's last token: (S, V) on the
+  /// host, valid until the next call. Throws InternalError when they do not fit.
+  [[nodiscard]] std::span<const float> append(std::span<const std::int32_t> tokens);
+
+ private:
+  [[nodiscard]] TensorView view(DecodeTensor tensor, const Shape& shape) const;
+  [[nodiscard]] TensorView cache(std::int64_t offset_bytes) const;
+  void run_rows(std::span<const std::int32_t> tokens, std::int64_t rows);
+  void run_block(std::int64_t layer, std::int64_t rows);
+  void read_logits(std::int64_t rows);
+
+  Backend& backend_;
+  const MemoryPlan& plan_;
+  const PlannedMemory& memory_;
+  const ModelConfig& config_;
+  ParameterViews parameters_;
+  std::int64_t position_ = 0;
+  std::vector<float> padded_logits_;  // (S, Vp)
+  std::vector<float> logits_;         // (S, V)
+};
+
+}  // namespace virgil

@@ -1,0 +1,101 @@
+// The plan is the allocator: what calc_params prints is what train allocates.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "virgil/backend/backend.h"
+#include "virgil/memory/buffer.h"
+#include "virgil/model/activation_layout.h"
+#include "virgil/model/decoder_layout.h"
+#include "virgil/model/parameter_layout.h"
+
+namespace virgil {
+
+/// The allocations of a run. Each is one call to MemoryResource::allocate.
+enum class PlanSlot : std::uint8_t {
+  kWeights,      // flat parameters
+  kGradients,    // flat, same offsets
+  kAdamM,        // flat, same offsets
+  kAdamV,        // flat, same offsets
+  kActivations,  // arena: of a training step and, when no step runs, of generation
+  kLogits,       // (logits_rows, Vp): one chunk of the classifier
+  kLosses,       // (B * T) float32
+  kWorkspace,    // scratch of the ops
+  kScalars,      // results of reductions
+  kInputs,       // (B, T) int32
+  kTargets,      // (B, T) int32
+};
+
+/// Results of reductions, one float32 each, in PlanSlot::kScalars.
+enum class PlanScalar : std::uint8_t { kLossSum, kGradientNorm };
+inline constexpr std::int64_t kNumPlanScalars = 2;
+
+struct PlanItem {
+  PlanSlot slot = PlanSlot::kWeights;
+  MemoryCategory category = MemoryCategory::kWeights;
+  std::string name;
+  std::int64_t size_bytes = 0;  // a multiple of the alignment
+};
+
+/// What a run does, as far as memory is concerned. Without a step the plan is for generation alone.
+struct PlanRequest {
+  std::optional<StepShape> step;
+  std::optional<DecodeShape> decode;
+};
+
+/// Pure function of model, request and backend traits.
+class MemoryPlan {
+ public:
+  /// Throws UserError when a size overflows.
+  MemoryPlan(const ModelConfig& config, const PlanRequest& request, const BackendTraits& traits);
+
+  [[nodiscard]] std::span<const PlanItem> items() const { return items_; }
+  [[nodiscard]] const BytesByCategory& by_category() const { return by_category_; }
+  [[nodiscard]] std::int64_t total_bytes() const { return by_category_.total(); }
+
+  [[nodiscard]] const ModelConfig& model() const { return config_; }
+  [[nodiscard]] const ParameterLayout& parameters() const { return parameters_; }
+  /// Throws InternalError when the plan has no step / no decode.
+  [[nodiscard]] const StepShape& step() const;
+  [[nodiscard]] const ActivationLayout& activations() const;
+  [[nodiscard]] const DecoderLayout& decoder() const;
+  /// Rows of B * T whose logits exist at one time.
+  [[nodiscard]] std::int64_t logits_rows() const { return logits_rows_; }
+
+ private:
+  void add(PlanSlot slot, MemoryCategory category, std::string name, std::int64_t size_bytes);
+  [[nodiscard]] std::int64_t workspace_bytes(const BackendTraits& traits) const;
+
+  ModelConfig config_;
+  ParameterLayout parameters_;
+  std::optional<StepShape> step_;
+  std::optional<ActivationLayout> activations_;
+  std::optional<DecoderLayout> decoder_;
+  std::int64_t logits_rows_ = 0;
+  std::int64_t alignment_bytes_ = 1;
+  std::vector<PlanItem> items_;
+  BytesByCategory by_category_;
+};
+
+/// The plan made real: one buffer per item. Move-only; frees everything on destruction.
+class PlannedMemory {
+ public:
+  /// Allocates every item from `resource`, which must outlive this. Throws OutOfMemoryError.
+  PlannedMemory(const MemoryPlan& plan, MemoryResource& resource);
+
+  /// The item's bytes; throws InternalError when the plan has no such item.
+  [[nodiscard]] std::span<std::byte> bytes(PlanSlot slot) const;
+  /// `shape` elements of `dtype` at `offset_bytes` of the item.
+  [[nodiscard]] TensorView view(PlanSlot slot, std::int64_t offset_bytes, DType dtype, const Shape& shape) const;
+  /// (1) float32.
+  [[nodiscard]] TensorView scalar(PlanScalar scalar) const;
+
+ private:
+  std::vector<std::pair<PlanSlot, Buffer>> buffers_;
+};
+
+}  // namespace virgil

@@ -1,0 +1,46 @@
+// AdamW over a model's flat buffers.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "virgil/backend/backend.h"
+#include "virgil/model/memory_plan.h"
+
+namespace virgil {
+
+struct AdamWOptions {
+  double beta1 = 0.9;
+  double beta2 = 0.95;
+  double eps = 1e-8;
+  double weight_decay = 0.1;  // matrices and embeddings only, as the ParameterLayout says
+  double max_norm = 1.0;      // clip by global norm; 0: off
+};
+
+/// Updates a plan's weights from its gradients. Owns nothing; moments live in the plan's memory.
+class AdamW {
+ public:
+  AdamW(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory, const AdamWOptions& options);
+
+  /// Zeroes the moments: the state before the first update.
+  void reset();
+  /// Applies update number `t` (1 is the first) and returns the global gradient norm before clipping. When the norm is not
+  /// finite nothing is changed.
+  double step(std::int64_t t, double learning_rate);
+  /// First and second moments, flat_elements() float32 each.
+  [[nodiscard]] TensorView first_moments() const { return m_; }
+  [[nodiscard]] TensorView second_moments() const { return v_; }
+
+ private:
+  Backend& backend_;
+  const ParameterLayout& layout_;
+  AdamWOptions options_;
+  TensorView weights_, gradients_, m_, v_;
+  TensorView norm_;  // (1) float32
+};
+
+/// Name of a parameter whose gradient holds a NaN or an infinity, or an empty string. Reads the gradients once, tensor by
+/// tensor.
+[[nodiscard]] std::string find_non_finite_gradient(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory);
+
+}  // namespace virgil

@@ -1,0 +1,122 @@
+#include "virgil/model/gpt_decoder.h"
+
+#include <algorithm>
+
+#include "virgil/base/error.h"
+
+namespace virgil {
+
+GptDecoder::GptDecoder(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory)
+    : backend_(backend),
+      plan_(plan),
+      memory_(memory),
+      config_(plan.model()),
+      parameters_(config_, plan.parameters(),
+                  memory.view(PlanSlot::kWeights, 0, DType::kFloat32, {plan.parameters().flat_elements()})) {
+  const std::int64_t S = plan.decoder().shape().num_sequences;
+  padded_logits_.resize(static_cast<std::size_t>(S * config_.padded_vocab_size()));
+  logits_.resize(static_cast<std::size_t>(S * config_.vocab_size()));
+  backend_.bind_workspace(memory.bytes(PlanSlot::kWorkspace));
+}
+
+TensorView GptDecoder::view(DecodeTensor tensor, const Shape& shape) const {
+  const bool statistic = tensor == DecodeTensor::kMean || tensor == DecodeTensor::kRstd;
+  const DType dtype = tensor == DecodeTensor::kTokens ? DType::kInt32
+                      : statistic                     ? DType::kFloat32
+                                                      : plan_.decoder().shape().dtype;
+  return memory_.view(PlanSlot::kActivations, plan_.decoder().offset_bytes(tensor), dtype, shape);
+}
+
+TensorView GptDecoder::cache(std::int64_t offset_bytes) const {
+  const DecodeShape& shape = plan_.decoder().shape();
+  return memory_.view(PlanSlot::kActivations, offset_bytes, shape.dtype,
+                      {shape.num_sequences, config_.num_heads(), shape.max_length, config_.head_size()});
+}
+
+std::span<const float> GptDecoder::append(std::span<const std::int32_t> tokens) {
+  const std::int64_t S = plan_.decoder().shape().num_sequences;
+  const std::int64_t n = static_cast<std::int64_t>(tokens.size()) / S;
+  VIRGIL_CHECK(n >= 1 && n * S == static_cast<std::int64_t>(tokens.size()), "{} tokens for {} sequences", tokens.size(), S);
+  VIRGIL_CHECK(n <= remaining(), "{} tokens at position {} of {}", n, position_, plan_.decoder().shape().max_length);
+  std::vector<std::int32_t> piece;
+  for (std::int64_t done = 0; done < n;) {
+    const std::int64_t rows =
+        *std::ranges::find_if(kPrefillRows, [&](std::int64_t r) { return r <= n - done && r <= plan_.decoder().max_rows(); });
+    piece.clear();
+    for (std::int64_t s = 0; s < S; ++s) {
+      const auto first = tokens.begin() + s * n + done;
+      piece.insert(piece.end(), first, first + rows);
+    }
+    run_rows(piece, rows);
+    done += rows;
+    if (done == n) read_logits(rows);
+  }
+  return logits_;
+}
+
+void GptDecoder::run_rows(std::span<const std::int32_t> tokens, std::int64_t rows) {
+  const std::int64_t S = plan_.decoder().shape().num_sequences;
+  const TensorView ids = view(DecodeTensor::kTokens, {S, rows});
+  backend_.copy_from_host(ids, std::as_bytes(tokens));
+  backend_.embedding_forward(view(DecodeTensor::kResidual, {S, rows, config_.embedding_dim()}), ids, parameters_.wte,
+                             parameters_.wpe, position_, {});
+  for (std::int64_t layer = 0; layer < config_.num_layers(); ++layer) run_block(layer, rows);
+  position_ += rows;
+}
+
+void GptDecoder::run_block(std::int64_t layer, std::int64_t rows) {
+  using enum DecodeTensor;
+  const DecoderLayout& layout = plan_.decoder();
+  const BlockViews& block = parameters_.blocks[static_cast<std::size_t>(layer)];
+  const std::int64_t S = layout.shape().num_sequences;
+  const std::int64_t C = config_.embedding_dim();
+  const Shape shape{S, rows, C};
+  const TensorView residual = view(kResidual, shape);
+  const TensorView residual_mid = view(kResidualMid, shape);
+  const TensorView norm = view(kNorm, shape);
+  const TensorView mean = view(kMean, {S * rows});
+  const TensorView rstd = view(kRstd, {S * rows});
+  const TensorView qkv = view(kQkv, {S, rows, 3 * C});
+  const TensorView attention = view(kAttention, shape);
+  const TensorView branch = view(kBranch, shape);
+  const TensorView hidden = view(kMlpHidden, {S, rows, config_.d_ff()});
+
+  if (layer == 0) backend_.layernorm_forward(norm, mean, rstd, residual, block.norm1_weight, block.norm1_bias);
+  backend_.matmul(qkv, norm, block.qkv_weight, block.qkv_bias, {});
+  backend_.attention_decode(attention, cache(layout.key_cache_offset(layer)), cache(layout.value_cache_offset(layer)), qkv,
+                            config_.num_heads(), position_);
+  backend_.matmul(branch, attention, block.attention_weight, block.attention_bias, {});
+  backend_.residual_layernorm_forward(residual_mid, norm, mean, rstd, residual, branch, block.norm2_weight, block.norm2_bias,
+                                      {});
+  backend_.matmul(hidden, norm, block.fc_weight, block.fc_bias, {});
+  backend_.gelu_forward(hidden, hidden);
+  backend_.matmul(branch, hidden, block.mlp_weight, block.mlp_bias, {});
+  const bool last = layer + 1 == config_.num_layers();
+  const TensorView next_weight =
+      last ? parameters_.norm_weight : parameters_.blocks[static_cast<std::size_t>(layer + 1)].norm1_weight;
+  const TensorView next_bias =
+      last ? parameters_.norm_bias : parameters_.blocks[static_cast<std::size_t>(layer + 1)].norm1_bias;
+  backend_.residual_layernorm_forward(residual, norm, mean, rstd, residual_mid, branch, next_weight, next_bias, {});
+}
+
+void GptDecoder::read_logits(std::int64_t rows) {
+  using enum DecodeTensor;
+  const std::int64_t S = plan_.decoder().shape().num_sequences;
+  const std::int64_t C = config_.embedding_dim();
+  const std::int64_t Vp = config_.padded_vocab_size();
+  const std::int64_t V = config_.vocab_size();
+  // The last row of each sequence, gathered by normalising it once more: the ops have no strided copy, and S rows cost nothing.
+  const TensorView residual = view(kResidual, {S, rows, C});
+  const TensorView last_rows = view(kLastRows, {S, C});
+  for (std::int64_t s = 0; s < S; ++s) {
+    backend_.layernorm_forward(last_rows.slice(s * C, {1, C}), view(kMean, {1}), view(kRstd, {1}),
+                               residual.slice((s * rows + rows - 1) * C, {1, C}), parameters_.norm_weight,
+                               parameters_.norm_bias);
+  }
+  const TensorView logits = view(kLogits, {S, Vp});
+  backend_.matmul(logits, last_rows, parameters_.head, {}, {.transpose_b = true});
+  backend_.copy_to_host(std::as_writable_bytes(std::span(padded_logits_)), logits);
+  for (std::int64_t s = 0; s < S; ++s) std::copy_n(padded_logits_.begin() + s * Vp, V, logits_.begin() + s * V);
+}
+
+}  // namespace virgil

@@ -1,0 +1,175 @@
+#include "virgil/model/memory_plan.h"
+
+#include <algorithm>
+
+#include "virgil/base/error.h"
+
+namespace virgil {
+
+namespace {
+
+/// Logits of a chunk are kept near this size: large enough for full-speed matrix products, small beside the activations.
+constexpr std::int64_t kLogitsChunkBytes = std::int64_t{64} << 20;
+constexpr std::int64_t kMinLogitsRows = 256;
+
+/// Splits `rows` into equal chunks of about kLogitsChunkBytes.
+std::int64_t choose_logits_rows(std::int64_t rows, std::int64_t padded_vocab_size) {
+  const std::int64_t row_bytes = checked_multiply(padded_vocab_size, size_of(DType::kFloat32));
+  const std::int64_t most = std::max(kMinLogitsRows, kLogitsChunkBytes / row_bytes);
+  return ceil_div(rows, ceil_div(rows, most));
+}
+
+/// The largest scratch any op of the schedule asks for.
+class WorkspaceSurvey {
+ public:
+  WorkspaceSurvey(const ModelConfig& config, const BackendTraits& traits) : config_(config), traits_(traits) {}
+
+  void step(const StepShape& step, std::int64_t logits_rows) {
+    const std::int64_t C = config_.embedding_dim();
+    const std::int64_t rows = checked_multiply(step.batch_size, step.length);
+    const AttentionShape attention{step.batch_size, step.length, config_.num_heads(), config_.head_size(), step.dtype};
+    linears(rows, step.dtype, step.training);
+    note(traits_.attention_forward_workspace_bytes(attention));
+    for (const std::int64_t chunk : {logits_rows, rows % logits_rows}) {
+      if (chunk > 0) head(chunk, step.dtype, step.training);
+    }
+    note(traits_.reduction_workspace_bytes(rows));
+    if (!step.training) return;
+    note(traits_.attention_backward_workspace_bytes(attention));
+    note(traits_.layernorm_backward_workspace_bytes(rows, C));
+    for (const std::int64_t width : {C, 3 * C, config_.d_ff()}) note(traits_.bias_backward_workspace_bytes(rows, width));
+    note(traits_.embedding_backward_workspace_bytes(rows, C, config_.padded_vocab_size()));
+    note(traits_.reduction_workspace_bytes(ParameterLayout(config_).flat_elements()));
+  }
+
+  void decode(const DecoderLayout& layout) {
+    const DecodeShape& shape = layout.shape();
+    for (const std::int64_t n : kPrefillRows) {
+      if (n <= layout.max_rows()) linears(checked_multiply(shape.num_sequences, n), shape.dtype, false);
+    }
+    head(shape.num_sequences, shape.dtype, false);
+    note(traits_.attention_decode_workspace_bytes(
+        {shape.num_sequences, shape.max_length, config_.num_heads(), config_.head_size(), shape.dtype}));
+  }
+
+  [[nodiscard]] std::int64_t largest_bytes() const { return largest_; }
+
+ private:
+  void note(std::int64_t bytes) { largest_ = std::max(largest_, bytes); }
+
+  void linear(std::int64_t rows, std::int64_t inputs, std::int64_t outputs, DType dtype, bool training) {
+    note(traits_.matmul_workspace_bytes({rows, outputs, inputs, dtype, config_.bias(), {}}));
+    if (!training) return;
+    note(traits_.matmul_workspace_bytes({rows, inputs, outputs, dtype, false, {.transpose_b = true}}));
+    note(traits_.matmul_workspace_bytes({inputs, outputs, rows, dtype, false, {.transpose_a = true, .accumulate = true}}));
+  }
+  void linears(std::int64_t rows, DType dtype, bool training) {
+    const std::int64_t C = config_.embedding_dim();
+    linear(rows, C, 3 * C, dtype, training);
+    linear(rows, C, C, dtype, training);
+    linear(rows, C, config_.d_ff(), dtype, training);
+    linear(rows, config_.d_ff(), C, dtype, training);
+  }
+  void head(std::int64_t rows, DType dtype, bool training) {
+    const std::int64_t C = config_.embedding_dim();
+    const std::int64_t V = config_.padded_vocab_size();
+    note(traits_.matmul_workspace_bytes({rows, V, C, dtype, false, {.transpose_b = true}}));
+    if (!training) return;
+    note(traits_.matmul_workspace_bytes({rows, C, V, dtype, false, {}}));
+    note(traits_.matmul_workspace_bytes({V, C, rows, dtype, false, {.transpose_a = true, .accumulate = true}}));
+  }
+
+  const ModelConfig& config_;
+  const BackendTraits& traits_;
+  std::int64_t largest_ = 0;
+};
+
+}  // namespace
+
+MemoryPlan::MemoryPlan(const ModelConfig& config, const PlanRequest& request, const BackendTraits& traits)
+    : config_(config), parameters_(config), step_(request.step), alignment_bytes_(traits.alignment_bytes()) {
+  const std::int64_t flat = parameters_.flat_elements();
+  const std::int64_t flat_bytes = checked_multiply(flat, size_of(DType::kFloat32));
+  add(PlanSlot::kWeights, MemoryCategory::kWeights, "parameters", flat_bytes);
+  std::int64_t arena_bytes = 0;
+  if (step_) {
+    const std::int64_t rows = checked_multiply(step_->batch_size, step_->length);
+    const std::int64_t row_bytes = checked_multiply(rows, 4);
+    activations_.emplace(config_, *step_, alignment_bytes_);
+    arena_bytes = activations_->arena_bytes();
+    logits_rows_ = choose_logits_rows(rows, config_.padded_vocab_size());
+    if (step_->training) {
+      add(PlanSlot::kGradients, MemoryCategory::kGradients, "gradients", flat_bytes);
+      add(PlanSlot::kAdamM, MemoryCategory::kOptimizer, "adamw.m", flat_bytes);
+      add(PlanSlot::kAdamV, MemoryCategory::kOptimizer, "adamw.v", flat_bytes);
+    }
+    add(PlanSlot::kLogits, MemoryCategory::kLogits, "logits chunk",
+        checked_multiply(checked_multiply(logits_rows_, config_.padded_vocab_size()), size_of(step_->dtype)));
+    add(PlanSlot::kLosses, MemoryCategory::kLogits, "losses", row_bytes);
+    add(PlanSlot::kInputs, MemoryCategory::kData, "inputs", row_bytes);
+    add(PlanSlot::kTargets, MemoryCategory::kData, "targets", row_bytes);
+  }
+  if (request.decode) {
+    decoder_.emplace(config_, *request.decode, alignment_bytes_);
+    // Generation during training runs between steps, when the step's activations are dead: it borrows their arena.
+    arena_bytes = std::max(arena_bytes, decoder_->arena_bytes());
+  }
+  add(PlanSlot::kActivations, MemoryCategory::kActivations, "activation arena", arena_bytes);
+  add(PlanSlot::kWorkspace, MemoryCategory::kWorkspace, "op workspace", workspace_bytes(traits));
+  add(PlanSlot::kScalars, MemoryCategory::kWorkspace, "scalars", kNumPlanScalars * size_of(DType::kFloat32));
+}
+
+std::int64_t MemoryPlan::workspace_bytes(const BackendTraits& traits) const {
+  WorkspaceSurvey survey(config_, traits);
+  if (step_) survey.step(*step_, logits_rows_);
+  if (decoder_) survey.decode(*decoder_);
+  return survey.largest_bytes();
+}
+
+void MemoryPlan::add(PlanSlot slot, MemoryCategory category, std::string name, std::int64_t size_bytes) {
+  const std::int64_t rounded = round_up(size_bytes, alignment_bytes_);
+  by_category_[category] = checked_add(by_category_[category], rounded);
+  items_.push_back({slot, category, std::move(name), rounded});
+}
+
+const StepShape& MemoryPlan::step() const {
+  VIRGIL_CHECK(step_.has_value(), "the plan has no step");
+  return *step_;
+}
+
+const ActivationLayout& MemoryPlan::activations() const {
+  VIRGIL_CHECK(activations_.has_value(), "the plan has no step");
+  return *activations_;
+}
+
+const DecoderLayout& MemoryPlan::decoder() const {
+  VIRGIL_CHECK(decoder_.has_value(), "the plan has no decoder");
+  return *decoder_;
+}
+
+PlannedMemory::PlannedMemory(const MemoryPlan& plan, MemoryResource& resource) {
+  for (const PlanItem& item : plan.items()) {
+    buffers_.emplace_back(item.slot, Buffer(resource, item.size_bytes, {item.category, item.name}));
+  }
+}
+
+std::span<std::byte> PlannedMemory::bytes(PlanSlot slot) const {
+  const auto found = std::ranges::find(buffers_, slot, [](const auto& entry) { return entry.first; });
+  VIRGIL_CHECK(found != buffers_.end(), "slot {} is not in the plan", static_cast<int>(slot));
+  return {found->second.data(), static_cast<std::size_t>(found->second.size_bytes())};
+}
+
+TensorView PlannedMemory::view(PlanSlot slot, std::int64_t offset_bytes, DType dtype, const Shape& shape) const {
+  const std::span<std::byte> memory = bytes(slot);
+  const TensorView view(memory.data() + offset_bytes, dtype, shape);
+  VIRGIL_CHECK(offset_bytes >= 0 && offset_bytes + view.size_bytes() <= static_cast<std::int64_t>(memory.size()),
+               "{} of {} at byte {} leaves slot {} of {} bytes", shape.to_string(), name_of(dtype), offset_bytes,
+               static_cast<int>(slot), memory.size());
+  return view;
+}
+
+TensorView PlannedMemory::scalar(PlanScalar scalar) const {
+  return view(PlanSlot::kScalars, static_cast<std::int64_t>(scalar) * size_of(DType::kFloat32), DType::kFloat32, {1});
+}
+
+}  // namespace virgil

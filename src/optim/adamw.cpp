@@ -1,0 +1,65 @@
+#include "virgil/optim/adamw.h"
+
+#include <cmath>
+
+#include "virgil/model/parameter_views.h"
+
+namespace virgil {
+
+namespace {
+
+TensorView flat(const MemoryPlan& plan, const PlannedMemory& memory, PlanSlot slot) {
+  return memory.view(slot, 0, DType::kFloat32, {plan.parameters().flat_elements()});
+}
+
+double read_scalar(Backend& backend, const TensorView& scalar) {
+  float value = 0;
+  backend.copy_to_host(std::as_writable_bytes(std::span(&value, 1)), scalar);
+  return value;
+}
+
+}  // namespace
+
+AdamW::AdamW(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory, const AdamWOptions& options)
+    : backend_(backend),
+      layout_(plan.parameters()),
+      options_(options),
+      weights_(flat(plan, memory, PlanSlot::kWeights)),
+      gradients_(flat(plan, memory, PlanSlot::kGradients)),
+      m_(flat(plan, memory, PlanSlot::kAdamM)),
+      v_(flat(plan, memory, PlanSlot::kAdamV)),
+      norm_(memory.scalar(PlanScalar::kGradientNorm)) {}
+
+void AdamW::reset() {
+  backend_.set_zero(m_);
+  backend_.set_zero(v_);
+}
+
+double AdamW::step(std::int64_t t, double learning_rate) {
+  backend_.l2_norm(norm_, gradients_, 1.0F);
+  for (const ParameterRange& range : layout_.ranges()) {
+    const Shape shape{range.num_elements};
+    backend_.adamw_update(weights_.slice(range.offset, shape), m_.slice(range.offset, shape), v_.slice(range.offset, shape),
+                          gradients_.slice(range.offset, shape), norm_,
+                          {.learning_rate = static_cast<float>(learning_rate),
+                           .beta1 = static_cast<float>(options_.beta1),
+                           .beta2 = static_cast<float>(options_.beta2),
+                           .eps = static_cast<float>(options_.eps),
+                           .weight_decay = range.decayed ? static_cast<float>(options_.weight_decay) : 0.0F,
+                           .t = t,
+                           .max_norm = static_cast<float>(options_.max_norm)});
+  }
+  return read_scalar(backend_, norm_);
+}
+
+std::string find_non_finite_gradient(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory) {
+  const TensorView gradients = flat(plan, memory, PlanSlot::kGradients);
+  const TensorView norm = memory.scalar(PlanScalar::kGradientNorm);
+  for (const ParameterSpec& spec : plan.parameters().parameters()) {
+    backend.l2_norm(norm, parameter_view(gradients, spec), 1.0F);
+    if (!std::isfinite(read_scalar(backend, norm))) return spec.name;
+  }
+  return {};
+}
+
+}  // namespace virgil
