@@ -1,0 +1,66 @@
+// The seam between Virgil and the disk: everything durable is written through it, so that tests can make any call fail.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace virgil {
+
+/// A file being written from its beginning. Destroying it without close() leaves a partial file and reports nothing.
+class WritableFile {
+ public:
+  virtual ~WritableFile() = default;
+  /// All throw UserError with the path and the system's reason ("No space left on device").
+  virtual void append(std::span<const std::byte> bytes) = 0;
+  /// Hands what was appended to the system (no durability), so that readers and a killed process see whole lines.
+  virtual void flush() = 0;
+  /// Makes everything durable (fsync) and closes.
+  virtual void close_durably() = 0;
+};
+
+/// File operations. All throw UserError with the path and the system's reason.
+class FileSystem {
+ public:
+  virtual ~FileSystem() = default;
+  [[nodiscard]] virtual std::unique_ptr<WritableFile> create(const std::filesystem::path& path) = 0;
+  [[nodiscard]] virtual std::unique_ptr<WritableFile> open_for_append(const std::filesystem::path& path) = 0;
+  virtual void create_directories(const std::filesystem::path& path) = 0;
+  /// Atomic; replaces a file, or a directory that is empty.
+  virtual void rename(const std::filesystem::path& from, const std::filesystem::path& to) = 0;
+  virtual void remove_all(const std::filesystem::path& path) = 0;
+  /// Makes the names in a directory durable (fsync of the directory).
+  virtual void sync_directory(const std::filesystem::path& path) = 0;
+};
+
+/// The operating system's.
+[[nodiscard]] std::unique_ptr<FileSystem> make_posix_file_system();
+
+/// Writes `content` beside `path`, makes it durable and renames it into place: readers see the old file or the new one whole.
+void write_file_atomically(FileSystem& files, const std::filesystem::path& path, std::string_view content);
+
+/// Whole file as bytes. Throws UserError when it cannot be read or is larger than `max_bytes`.
+[[nodiscard]] std::string read_file(const std::filesystem::path& path, std::int64_t max_bytes);
+
+/// A read-only memory mapping. Throws UserError when the file cannot be opened; an empty file maps to an empty span.
+class MappedFile {
+ public:
+  MappedFile() = default;
+  explicit MappedFile(const std::filesystem::path& path);
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+  ~MappedFile();
+  [[nodiscard]] std::span<const std::byte> bytes() const { return {data_, size_}; }
+
+ private:
+  const std::byte* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+}  // namespace virgil

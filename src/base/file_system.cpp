@@ -1,0 +1,147 @@
+#include "virgil/base/file_system.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+#include <vector>
+
+#include "posix_file.h"
+#include "virgil/base/error.h"
+
+namespace virgil {
+namespace {
+
+constexpr std::size_t kBufferBytes = std::size_t{1} << 18;
+constexpr mode_t kNewFileMode = 0666;  // the umask takes its share
+
+class PosixWritableFile final : public WritableFile {
+ public:
+  PosixWritableFile(std::filesystem::path path, int flags)
+      : path_(std::move(path)), file_(open_file(path_, O_WRONLY | O_CREAT | flags, kNewFileMode)) {}
+
+  void append(std::span<const std::byte> bytes) override {
+    if (buffer_.size() + bytes.size() > kBufferBytes) flush();
+    if (bytes.size() >= kBufferBytes) {
+      write_all(bytes);
+    } else {
+      buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
+    }
+  }
+
+  void flush() override {
+    write_all(buffer_);
+    buffer_.clear();
+  }
+
+  void close_durably() override {
+    flush();
+    if (retry_interrupted([&] { return ::fsync(file_.get()); }) != 0) throw io_error(path_, "cannot make durable", errno);
+    if (::close(file_.release()) != 0) throw io_error(path_, "cannot close", errno);
+  }
+
+ private:
+  void write_all(std::span<const std::byte> bytes) {
+    while (!bytes.empty()) {
+      const ssize_t written = retry_interrupted([&] { return ::write(file_.get(), bytes.data(), bytes.size()); });
+      if (written < 0) throw io_error(path_, "cannot write", errno);
+      bytes = bytes.subspan(static_cast<std::size_t>(written));
+    }
+  }
+
+  std::filesystem::path path_;
+  FileDescriptor file_;
+  std::vector<std::byte> buffer_;
+};
+
+class PosixFileSystem final : public FileSystem {
+ public:
+  std::unique_ptr<WritableFile> create(const std::filesystem::path& path) override {
+    return std::make_unique<PosixWritableFile>(path, O_TRUNC);
+  }
+
+  std::unique_ptr<WritableFile> open_for_append(const std::filesystem::path& path) override {
+    return std::make_unique<PosixWritableFile>(path, O_APPEND);
+  }
+
+  void create_directories(const std::filesystem::path& path) override {
+    std::error_code error;
+    std::filesystem::create_directories(path, error);
+    if (error) throw io_error(path, "cannot create the folder", error.value());
+  }
+
+  void rename(const std::filesystem::path& from, const std::filesystem::path& to) override {
+    if (::rename(from.c_str(), to.c_str()) != 0) throw io_error(from, fmt::format("cannot rename to {}", to.string()), errno);
+  }
+
+  void remove_all(const std::filesystem::path& path) override {
+    std::error_code error;
+    std::filesystem::remove_all(path, error);
+    if (error) throw io_error(path, "cannot remove", error.value());
+  }
+
+  void sync_directory(const std::filesystem::path& path) override {
+    const FileDescriptor directory = open_file(path, O_RDONLY | O_DIRECTORY);
+    const int result = retry_interrupted([&] { return ::fsync(directory.get()); });
+    // Some network file systems cannot fsync a directory and answer EINVAL; there is nothing better to ask them for.
+    if (result != 0 && errno != EINVAL) throw io_error(path, "cannot make the folder durable", errno);
+  }
+};
+
+}  // namespace
+
+UserError io_error(const std::filesystem::path& path, std::string_view what, int error_number) {
+  const char* remedy = "";
+  if (error_number == ENOSPC || error_number == EDQUOT) remedy = "; free some space or choose another folder";
+  if (error_number == EACCES || error_number == EPERM) remedy = "; check the owner and the permissions";
+  if (error_number == ENOENT) remedy = "; check the path";
+  return user_error("{}: {}: {}{}", path.string(), what, std::system_category().message(error_number), remedy);
+}
+
+FileDescriptor open_file(const std::filesystem::path& path, int flags, unsigned mode) {
+  FileDescriptor file(retry_interrupted([&] { return ::open(path.c_str(), flags | O_CLOEXEC, mode); }));
+  if (file.get() < 0) throw io_error(path, "cannot open", errno);
+  return file;
+}
+
+std::unique_ptr<FileSystem> make_posix_file_system() { return std::make_unique<PosixFileSystem>(); }
+
+void write_file_atomically(FileSystem& files, const std::filesystem::path& path, std::string_view content) {
+  std::filesystem::path partial = path;
+  partial += fmt::format(".tmp-{}", ::getpid());
+  try {
+    const std::unique_ptr<WritableFile> file = files.create(partial);
+    file->append(std::as_bytes(std::span(content)));
+    file->close_durably();
+    files.rename(partial, path);
+  } catch (const UserError&) {
+    try {
+      files.remove_all(partial);
+    } catch (const UserError&) {
+      // The first error tells more, and a leftover ".tmp-" file is never read.
+    }
+    throw;
+  }
+  files.sync_directory(path.has_parent_path() ? path.parent_path() : ".");
+}
+
+std::string read_file(const std::filesystem::path& path, std::int64_t max_bytes) {
+  const FileDescriptor file = open_file(path, O_RDONLY);
+  std::string content;
+  std::vector<char> piece(kBufferBytes);
+  while (true) {
+    const ssize_t count = retry_interrupted([&] { return ::read(file.get(), piece.data(), piece.size()); });
+    if (count < 0) throw io_error(path, "cannot read", errno);
+    if (count == 0) return content;
+    content.append(piece.data(), static_cast<std::size_t>(count));
+    if (static_cast<std::int64_t>(content.size()) > max_bytes) {
+      throw user_error("{}: larger than the {} bytes such a file may have; is it the right file?", path.string(), max_bytes);
+    }
+  }
+}
+
+}  // namespace virgil
