@@ -1,0 +1,80 @@
+// The one table of configuration keys: type, default, range, help, aliases. JSON files, command-line flags, --help, the
+// resolved config and docs/configuration.md are all made from it.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "virgil/train/train_config.h"
+
+namespace virgil {
+
+struct ConfigKey {
+  using Member = std::variant<std::int64_t TrainConfig::*, std::uint64_t TrainConfig::*, double TrainConfig::*,
+                              bool TrainConfig::*, std::string TrainConfig::*>;
+  std::string name;
+  std::vector<std::string> aliases;
+  Member member;
+  std::string section;                    // heading in --help and the docs
+  std::string help;                       // one sentence; units and what 0 or empty stands for
+  double min = 0, max = 0;                // inclusive range of a number; min == max: unlimited
+  std::vector<std::string> choices = {};  // allowed strings; empty: any
+  bool saved = true;                      // false for keys of one invocation (resume, overwrite, dry_run)
+  /// What is wrong with a string that is not among fixed choices ("is not a device; ..."), or empty; null: nothing to check.
+  std::string (*check)(std::string_view value) = nullptr;
+};
+
+/// All keys, in the order of help and docs.
+[[nodiscard]] std::span<const ConfigKey> config_keys();
+
+/// The key of that name or alias ('-' and '_' alike), or nullptr.
+[[nodiscard]] const ConfigKey* find_config_key(std::string_view name);
+
+/// Applies one "key": value; keys and values are checked. `where` names the source for messages ("configs/a.json", "--lr").
+/// Throws UserError: unknown key (with the nearest known one), wrong type, out of range, not among the choices.
+void set_config_value(TrainConfig& config, std::string_view key, std::string_view value, std::string_view where);
+
+/// Applies a JSON file's keys over `config`. Comments are not allowed; duplicates (also by alias), nesting, values of the wrong
+/// JSON type and keys that are not saved are errors. UserError as above.
+void apply_config_file(TrainConfig& config, const std::filesystem::path& path);
+
+/// The same for JSON text, such as TrainingState::config_json; `where` names it in messages.
+void apply_config_json(TrainConfig& config, std::string_view json_text, const std::string& where);
+
+/// The command line of a program that takes config keys as flags.
+struct CommandLine {
+  TrainConfig config;
+  std::vector<std::string> set_keys;  // canonical names of the keys given as flags, each once
+  std::string config_file;            // the --config file; empty: none was given
+  bool help = false;
+};
+/// Parses "--key value", "--key=value", "--flag" and "--no_flag" for booleans; '-' and '_' alike; --config FILE (alias
+/// --config_file) is applied first wherever it stands; a flag given twice counts the last time, so that scripts can append.
+/// "--help" or "-h" anywhere sets help and leaves the rest unread. Throws UserError.
+[[nodiscard]] CommandLine parse_train_command_line(std::span<const std::string> arguments);
+
+/// Checks rules between keys (n_embd and n_head, batch sizes, min_lr, warmup) and fills values that 0 stands for and that
+/// follow from other keys alone (d_ff, lr_decay_iters, grad_accum_steps, total_batch_size). Throws UserError with the remedy.
+void resolve_config(TrainConfig& config);
+
+/// All saved keys as a JSON object, in schema order; reading it back gives an equal config.
+[[nodiscard]] std::string config_to_json(const TrainConfig& config);
+/// "key = value" lines of what differs from the defaults.
+[[nodiscard]] std::vector<std::string> describe_changes(const TrainConfig& config);
+/// Text of `train --help`.
+[[nodiscard]] std::string config_help();
+/// docs/configuration.md.
+[[nodiscard]] std::string config_markdown();
+
+/// "12GB" (10^9), "12GiB" (2^30), "512MiB", "1500000000" -> bytes. Throws UserError on anything else.
+[[nodiscard]] std::int64_t parse_memory_size(std::string_view text);
+
+/// The candidate with the smallest edit distance to `word` (Damerau-Levenshtein), or empty when none is near.
+[[nodiscard]] std::string nearest_name(std::string_view word, std::span<const std::string> candidates);
+
+}  // namespace virgil

@@ -1,0 +1,78 @@
+// Everything a run can be told, as plain values. The keys users write are the names of these fields (nanoGPT's where it has
+// them); config_schema.h tells each key's type, default, range, aliases and meaning, and is what reads and writes them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace virgil {
+
+/// A resolved run configuration. Defaults here are the documented ones. "0: ..." in a comment tells what 0 stands for.
+struct TrainConfig {
+  // Model
+  std::int64_t n_layer = 12;
+  std::int64_t n_head = 12;
+  std::int64_t n_embd = 768;
+  std::int64_t block_size = 1024;
+  std::int64_t vocab_size = 0;  // 0: the tokenizer's
+  std::int64_t d_ff = 0;        // 0: 4 * n_embd
+  bool bias = false;
+  bool tie_weights = true;
+  double dropout = 0.0;
+
+  // Data
+  std::string input;      // text file
+  std::string val_input;  // empty: the tail of the input is held out
+  double val_fraction = 0.1;
+  std::string tokenizer = "gpt2";  // byte | char | gpt2 | bpe:<size> | <file>
+
+  // Batch
+  std::int64_t batch_size = 12;  // sequences per micro-step
+  std::int64_t grad_accum_steps = 1;
+  std::int64_t total_batch_size = 0;  // tokens per step; 0: batch_size * block_size * grad_accum_steps
+
+  // Optimizer and schedule
+  std::int64_t max_iters = 1000;
+  double learning_rate = 6e-4;
+  double min_lr = 6e-5;
+  std::int64_t warmup_iters = 100;
+  std::int64_t lr_decay_iters = 0;     // 0: max_iters
+  std::string lr_schedule = "cosine";  // cosine | linear | constant | wsd
+  double wsd_decay_fraction = 0.2;     // share of the steps in which wsd decays
+  double weight_decay = 0.1;
+  double beta1 = 0.9;
+  double beta2 = 0.95;
+  double eps = 1e-8;
+  double grad_clip = 1.0;          // 0: off
+  std::int64_t max_bad_steps = 3;  // non-finite steps in a row before the run stops
+
+  // Evaluation, samples, logging, checkpoints (intervals in steps; 0: never)
+  std::int64_t eval_interval = 250;
+  std::int64_t eval_iters = 0;  // batches per evaluation; 0: the whole held-out text once
+  std::int64_t log_interval = 1;
+  std::int64_t save_interval = 500;
+  std::int64_t sample_interval = 250;
+  std::int64_t sample_tokens = 200;
+  std::string sample_prompt = "\n";
+  double sample_temperature = 0.8;
+  std::int64_t sample_top_k = 0;  // 0: all
+  std::int64_t keep_last = 2;     // step checkpoints kept besides best
+
+  // Run
+  std::string out_dir = "runs";
+  std::string model_name = "model";  // the run's folder is out_dir/model_name
+  bool resume = false;
+  bool overwrite = false;
+  bool dry_run = false;
+  std::string device = "auto";     // auto | cpu | cuda | cuda:N
+  std::string dtype = "auto";      // auto | float32 | bfloat16 | float16
+  std::string recompute = "none";  // none | gelu | norm | block
+  std::int64_t threads = 0;        // 0: as many as the process may use
+  std::uint64_t seed = 1337;
+  std::string max_memory;  // such as 12GB; empty: what the machine has free
+
+  friend bool operator==(const TrainConfig&, const TrainConfig&) = default;
+};
+
+}  // namespace virgil

@@ -1,0 +1,113 @@
+// JSON to config and back. The SAX interface is used because it shows duplicate keys and the digits as they were written.
+#include <fmt/format.h>
+
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "config_text.h"
+#include "virgil/base/error.h"
+#include "virgil/base/file_system.h"
+#include "virgil/train/config_schema.h"
+
+namespace virgil {
+namespace {
+
+constexpr std::int64_t kMaxConfigBytes = 1 << 20;
+
+/// Receives the parser's events and sets values as they come.
+class ConfigReader final : public nlohmann::json_sax<nlohmann::json> {
+ public:
+  ConfigReader(TrainConfig& config, const std::string& where) : config_(config), where_(where) {}
+
+  bool null() override { return take("null", "null"); }
+  bool boolean(bool value) override { return take(value ? "true" : "false", "true or false"); }
+  bool number_integer(number_integer_t value) override { return take(std::to_string(value), "number"); }
+  bool number_unsigned(number_unsigned_t value) override { return take(std::to_string(value), "number"); }
+  bool number_float(number_float_t, const string_t& digits) override { return take(digits, "number"); }
+  bool string(string_t& value) override { return take(value, "string"); }
+  bool binary(binary_t&) override { throw user_error("{}: binary values are not JSON", where_); }
+
+  bool start_object(std::size_t) override {
+    if (in_object_) throw user_error("{}: \"{}\" is an object; all keys stand side by side, without nesting", where_, key_);
+    in_object_ = true;
+    return true;
+  }
+  bool end_object() override { return true; }
+  bool start_array(std::size_t) override {
+    if (!in_object_) throw not_an_object();
+    throw user_error("{}: \"{}\" is a list; every key takes one value", where_, key_);
+  }
+  bool end_array() override { return true; }
+
+  bool key(string_t& name) override {
+    key_ = name;
+    const ConfigKey* known = find_config_key(name);
+    if (known == nullptr) return true;  // set_config_value reports it
+    const auto [entry, is_new] = seen_.emplace(known->name, name);
+    if (!is_new && entry->second == name) throw user_error("{}: \"{}\" is given twice; keep one", where_, name);
+    if (!is_new) throw user_error("{}: \"{}\" and \"{}\" are the same key; keep one", where_, entry->second, name);
+    if (!known->saved) {
+      throw user_error("{}: \"{}\" holds for one invocation only; give it as the flag --{}", where_, name, known->name);
+    }
+    return true;
+  }
+
+  bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception& error) override {
+    const std::string_view what = error.what();  // "[json.exception.parse_error.101] parse error at line 3, column 4: ..."
+    const std::size_t prefix = what.find("] ");
+    throw user_error("{}: not valid JSON: {}", where_, prefix == what.npos ? what : what.substr(prefix + 2));
+  }
+
+ private:
+  UserError not_an_object() const {
+    return user_error("{}: a config is one JSON object, such as {{\"n_layer\": 6, \"n_embd\": 384}}", where_);
+  }
+
+  bool take(const std::string& value, const std::string& json_type) {
+    if (!in_object_) throw not_an_object();
+    const ConfigKey* known = find_config_key(key_);
+    if (known != nullptr) check_type(*known, value, json_type);
+    set_config_value(config_, key_, value, where_);
+    return true;
+  }
+
+  void check_type(const ConfigKey& known, const std::string& value, const std::string& json_type) const {
+    const std::string wanted = type_text(known);
+    const bool is_switch = known.name == "recompute" && json_type == "true or false";
+    const bool is_number = json_type == "number" && wanted == "whole number";
+    if (json_type == wanted || is_number || is_switch) return;
+    const std::string found = json_type == "string" ? fmt::format("the string \"{}\"", value) : value;
+    const char* remedy = json_type == "string" ? "; leave the quotes out" : wanted == "string" ? "; put it in quotes" : "";
+    throw user_error("{}: \"{}\" is {}, but takes {}{}", where_, key_, found, allowed_text(known), remedy);
+  }
+
+  TrainConfig& config_;
+  const std::string& where_;
+  std::string key_;
+  std::map<std::string, std::string> seen_;  // canonical name -> name as written
+  bool in_object_ = false;
+};
+
+}  // namespace
+
+void apply_config_file(TrainConfig& config, const std::filesystem::path& path) {
+  apply_config_json(config, read_file(path, kMaxConfigBytes), path.string());
+}
+
+void apply_config_json(TrainConfig& config, std::string_view json_text, const std::string& where) {
+  TrainConfig changed = config;
+  ConfigReader reader(changed, where);
+  nlohmann::json::sax_parse(json_text, &reader);
+  config = changed;
+}
+
+std::string config_to_json(const TrainConfig& config) {
+  nlohmann::ordered_json json;
+  for (const ConfigKey& key : config_keys()) {
+    if (!key.saved) continue;
+    std::visit([&](auto member) { json[key.name] = config.*member; }, key.member);
+  }
+  return json.dump(2);
+}
+
+}  // namespace virgil

@@ -1,0 +1,77 @@
+// Rules between keys.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "virgil/base/error.h"
+#include "virgil/base/shape.h"
+#include "virgil/model/model_config.h"
+#include "virgil/train/config_schema.h"
+
+namespace virgil {
+namespace {
+
+void resolve_model(TrainConfig& config) {
+  if (config.d_ff == 0) config.d_ff = checked_multiply(4, config.n_embd);
+  // ModelConfig holds the rules of shapes. The vocabulary is not known yet when it is left to the tokenizer.
+  static_cast<void>(ModelConfig(ModelSizes{.num_layers = config.n_layer,
+                                           .num_heads = config.n_head,
+                                           .embedding_dim = config.n_embd,
+                                           .block_size = config.block_size,
+                                           .vocab_size = std::max<std::int64_t>(config.vocab_size, 1),
+                                           .d_ff = config.d_ff,
+                                           .bias = config.bias,
+                                           .tie_weights = config.tie_weights,
+                                           .dropout = static_cast<float>(config.dropout)}));
+}
+
+void resolve_batch(TrainConfig& config) {
+  const std::int64_t micro_tokens = checked_multiply(config.batch_size, config.block_size);
+  const std::int64_t accumulated = checked_multiply(micro_tokens, config.grad_accum_steps);
+  if (config.total_batch_size == 0) config.total_batch_size = accumulated;
+  const std::int64_t total = config.total_batch_size;
+  if (total % micro_tokens != 0) {
+    const std::int64_t nearest = std::max<std::int64_t>(1, (total + micro_tokens / 2) / micro_tokens) * micro_tokens;
+    throw user_error(
+        "total_batch_size is {}, not a multiple of batch_size * block_size = {} * {} = {}; set it to {}, or to 0 "
+        "to follow grad_accum_steps",
+        total, config.batch_size, config.block_size, micro_tokens, nearest);
+  }
+  const std::int64_t steps = total / micro_tokens;
+  if (config.grad_accum_steps != 1 && config.grad_accum_steps != steps) {
+    throw user_error(
+        "total_batch_size = {} needs grad_accum_steps = {}, but grad_accum_steps is {}; give one of the two, or set "
+        "total_batch_size to {}",
+        total, steps, config.grad_accum_steps, accumulated);
+  }
+  config.grad_accum_steps = steps;
+}
+
+void resolve_schedule(TrainConfig& config) {
+  if (config.min_lr > config.learning_rate) {
+    throw user_error("min_lr is {}, above learning_rate = {}; set min_lr to {:.3g}, a tenth of it, or less", config.min_lr,
+                     config.learning_rate, config.learning_rate / 10);
+  }
+  const bool decay_follows = config.lr_decay_iters == 0;
+  if (decay_follows) config.lr_decay_iters = config.max_iters;
+  if (config.lr_schedule != "constant" && config.warmup_iters >= config.lr_decay_iters) {
+    throw user_error("warmup_iters is {}, which leaves nothing of {} = {} to decay in; set warmup_iters to {} or less",
+                     config.warmup_iters, decay_follows ? "max_iters" : "lr_decay_iters", config.lr_decay_iters,
+                     config.lr_decay_iters / 10);
+  }
+}
+
+}  // namespace
+
+void resolve_config(TrainConfig& config) {
+  TrainConfig resolved = config;
+  resolve_model(resolved);
+  resolve_batch(resolved);
+  resolve_schedule(resolved);
+  if (resolved.resume && resolved.overwrite) {
+    throw user_error("resume goes on with a run and overwrite replaces it; give one of the two");
+  }
+  config = resolved;
+}
+
+}  // namespace virgil

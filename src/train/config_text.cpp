@@ -1,0 +1,134 @@
+// What people read about keys: messages, --help and docs/configuration.md.
+#include "config_text.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+namespace virgil {
+namespace {
+
+bool is_unlimited(const ConfigKey& key) { return key.min == key.max; }
+
+std::string range_text(const ConfigKey& key) {
+  const std::string type = type_text(key);
+  return is_unlimited(key) ? fmt::format("a {}", type) : fmt::format("a {} from {} to {}", type, key.min, key.max);
+}
+
+/// `text` in lines of at most `width` characters, broken at spaces, each but the first after `indent` spaces.
+std::string wrap(std::string_view text, std::size_t width, std::size_t indent) {
+  std::string result;
+  while (text.size() > width) {
+    const std::size_t cut = text.rfind(' ', width);
+    if (cut == text.npos) break;
+    result += fmt::format("{}\n{}", text.substr(0, cut), std::string(indent, ' '));
+    text.remove_prefix(cut + 1);
+  }
+  return result += text;
+}
+
+std::string help_entry(const ConfigKey& key) {
+  constexpr std::size_t kColumn = 26;
+  constexpr std::size_t kWidth = 112;
+  const bool is_switch = std::holds_alternative<bool TrainConfig::*>(key.member);
+  std::string head = is_switch ? fmt::format("  --[no_]{}", key.name) : fmt::format("  --{}", key.name);
+  head += head.size() + 2 > kColumn ? "\n" + std::string(kColumn, ' ') : std::string(kColumn - head.size(), ' ');
+  std::string body = key.help;
+  if (!is_switch && (!is_unlimited(key) || !key.choices.empty())) body += fmt::format(" Takes {}.", allowed_text(key));
+  for (const std::string& alias : key.aliases) body += fmt::format(" Also --{}.", alias);
+  body += fmt::format(" [{}]", value_text(TrainConfig{}, key));
+  return head + wrap(body, kWidth - kColumn, kColumn) + "\n";
+}
+
+/// A vertical bar would end the cell of a Markdown table.
+std::string escape_cell(std::string_view text) {
+  std::string escaped;
+  for (const char c : text) {
+    if (c == '|') escaped += '\\';
+    escaped += c;
+  }
+  return escaped;
+}
+
+std::string markdown_row(const ConfigKey& key) {
+  std::string names = fmt::format("`{}`", key.name);
+  for (const std::string& alias : key.aliases) names += fmt::format("<br>`{}`", alias);
+  const std::string help = key.saved ? key.help : key.help + " Flag only: not part of a config file.";
+  return fmt::format("| {} | `{}` | {} | {} |\n", names, value_text(TrainConfig{}, key), escape_cell(allowed_text(key)),
+                     escape_cell(help));
+}
+
+}  // namespace
+
+std::string type_text(const ConfigKey& key) {
+  constexpr const char* kNames[] = {"whole number", "whole number", "number", "true or false", "string"};
+  return kNames[key.member.index()];
+}
+
+std::string allowed_text(const ConfigKey& key) {
+  if (!key.choices.empty()) return fmt::format("one of {}", fmt::join(key.choices, ", "));
+  if (std::holds_alternative<bool TrainConfig::*>(key.member)) return type_text(key);
+  // Seeds use all of their type; nothing else that is a number is unlimited.
+  if (std::holds_alternative<std::uint64_t TrainConfig::*>(key.member)) return "a whole number from 0 to 2^64 - 1";
+  return range_text(key);
+}
+
+std::string value_text(const TrainConfig& config, const ConfigKey& key) {
+  return std::visit([&](auto member) { return nlohmann::json(config.*member).dump(); }, key.member);
+}
+
+std::vector<std::string> describe_changes(const TrainConfig& config) {
+  std::vector<std::string> lines;
+  const TrainConfig defaults;
+  for (const ConfigKey& key : config_keys()) {
+    const bool differs = std::visit([&](auto member) { return config.*member != defaults.*member; }, key.member);
+    if (differs) lines.push_back(fmt::format("{} = {}", key.name, value_text(config, key)));
+  }
+  return lines;
+}
+
+std::string config_help() {
+  std::string text =
+      "Trains a GPT on a text file.\n\n"
+      "  train --config configs/tiny.json --input book.txt [flags]\n\n"
+      "Settings come from the defaults, then the config file, then the flags. A flag is --key VALUE or --key=VALUE; '-' and "
+      "'_'\n"
+      "are alike; a flag given twice counts the last time. Defaults stand in brackets.\n\n"
+      "  --config, --config_file FILE\n"
+      "                          JSON file of the keys below.\n"
+      "  --help, -h              This text.\n";
+  std::string_view section;
+  for (const ConfigKey& key : config_keys()) {
+    if (key.section != section) text += fmt::format("\n{}\n", key.section);
+    section = key.section;
+    text += help_entry(key);
+  }
+  return text;
+}
+
+std::string config_markdown() {
+  std::string text =
+      "# Configuration\n\n"
+      "<!-- Made from src/train/config_schema.cpp by the program config_docs. Do not edit: change the table and run\n"
+      "     build/config_docs > docs/configuration.md -->\n\n"
+      "Every key is a key of a JSON config file and a flag of `train`:\n\n"
+      "```\ntrain --config configs/tiny.json --input book.txt --learning_rate 5e-4 --no_bias\n```\n\n"
+      "- Defaults come first, then the config file (`--config FILE`, also `--config_file`), then the flags.\n"
+      "- A flag is `--key VALUE` or `--key=VALUE`. In flags `-` and `_` are alike. A flag given twice counts the last time.\n"
+      "- Switches are `--key` and `--no_key`, or `--key=true` and `--key=false`.\n"
+      "- A config file is one JSON object without nesting. Numbers and `true`/`false` stand without quotes.\n"
+      "- Unknown keys, wrong types and values out of range are errors; nothing is ignored.\n"
+      "- The resolved configuration is saved with every checkpoint.\n";
+  std::string_view section;
+  for (const ConfigKey& key : config_keys()) {
+    if (key.section != section) {
+      text += fmt::format("\n## {}\n\n| Key | Default | Takes | Meaning |\n|---|---|---|---|\n", key.section);
+    }
+    section = key.section;
+    text += markdown_row(key);
+  }
+  return text;
+}
+
+}  // namespace virgil

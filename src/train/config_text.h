@@ -1,0 +1,17 @@
+// Words about keys that messages, --help and the documentation share.
+#pragma once
+
+#include <string>
+
+#include "virgil/train/config_schema.h"
+
+namespace virgil {
+
+/// "whole number", "number", "true or false" or "string".
+[[nodiscard]] std::string type_text(const ConfigKey& key);
+/// What a value may be: "a whole number from 1 to 1024", "one of cosine, linear", "true or false".
+[[nodiscard]] std::string allowed_text(const ConfigKey& key);
+/// The value of `key` in `config` as it is written on a command line; strings are escaped and quoted.
+[[nodiscard]] std::string value_text(const TrainConfig& config, const ConfigKey& key);
+
+}  // namespace virgil
