@@ -1,0 +1,46 @@
+// The run as a person sees it: one line a step; on a terminal one live line, with permanent lines for what should stay.
+#pragma once
+
+#include <cstdio>
+#include <string>
+
+#include "virgil/train/metrics.h"
+
+namespace virgil {
+
+/// Writes to a stream it does not own. Every `log_interval`-th step gets a line on a pipe; on a terminal the live line shows
+/// every step and evaluations, samples and warnings stay.
+class ConsoleMetrics final : public MetricsSink {
+ public:
+  ConsoleMetrics(std::FILE* stream, bool is_terminal, std::int64_t log_interval)
+      : stream_(stream), is_terminal_(is_terminal), log_interval_(log_interval) {}
+  ~ConsoleMetrics() override { clear_live_line(); }
+  ConsoleMetrics(const ConsoleMetrics&) = delete;
+  ConsoleMetrics& operator=(const ConsoleMetrics&) = delete;
+
+  void info(std::string_view line) override;
+  void warn(std::string_view line) override;
+  void step(const StepMetrics& metrics) override;
+  void evaluation(const EvalMetrics& metrics) override;
+  void sample(std::int64_t step, std::string_view text) override;
+
+ private:
+  void print(std::string_view line);
+  void clear_live_line();
+
+  std::FILE* stream_;
+  bool is_terminal_;
+  std::int64_t log_interval_;
+  bool live_ = false;
+};
+
+/// One step as text: "step 120/1500  loss 2.4312  lr 1.00e-03 ...".
+[[nodiscard]] std::string format_step(const StepMetrics& metrics);
+/// "386.2 MiB".
+[[nodiscard]] std::string format_bytes(std::int64_t bytes);
+/// "2h05m", "35m12s", "41s".
+[[nodiscard]] std::string format_duration(double seconds);
+/// "10,769,280".
+[[nodiscard]] std::string format_count(std::int64_t count);
+
+}  // namespace virgil

@@ -1,0 +1,106 @@
+// What a run tells the world: figures as plain values, and the sinks that take them.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "virgil/base/file_system.h"
+#include "virgil/base/logging.h"
+#include "virgil/memory/memory_resource.h"
+
+namespace virgil {
+
+/// Memory in bytes: what was planned, what the engine holds, and what the system says of the process.
+struct MemoryUse {
+  std::int64_t planned_bytes = 0;
+  std::int64_t allocated_bytes = 0;
+  std::int64_t peak_bytes = 0;
+  BytesByCategory by_category;  // allocated
+  std::int64_t process_rss_bytes = 0;
+  std::int64_t process_peak_bytes = 0;
+};
+
+struct EvalMetrics {
+  std::int64_t step = 0;  // updates done
+  double loss = 0;        // nats per token
+  double perplexity = 0;
+  double bits_per_byte = 0;
+  std::int64_t num_tokens = 0;
+  double elapsed_ms = 0;
+  bool is_best = false;
+};
+
+struct StepMetrics {
+  std::int64_t step = 0;  // updates done before this one
+  std::int64_t max_steps = 0;
+  std::int64_t tokens = 0;  // seen since the start of training, this step included
+  double epoch = 0;         // tokens / tokens in the training text
+  double loss = 0;          // nats per token, before the update
+  double learning_rate = 0;
+  double grad_norm = 0;  // before clipping
+  bool updated = true;   // false: loss or gradient was not finite
+  double elapsed_ms = 0;
+  double tokens_per_s = 0;
+  double model_gflops = 0;  // (6 N + 6 L C T) * tokens_per_s / 10^9, N without position embeddings
+  double remaining_s = 0;
+  MemoryUse memory;
+  std::optional<EvalMetrics> evaluation;  // made at this step, before the update
+};
+
+/// Takes what happens, in order. info() and warn() are lines for a person.
+class MetricsSink : public Logger {
+ public:
+  virtual void step(const StepMetrics& metrics) = 0;
+  virtual void evaluation(const EvalMetrics& metrics) = 0;
+  virtual void sample(std::int64_t step, std::string_view text) = 0;
+};
+
+/// Hands everything to several sinks, which must outlive it.
+class MetricsFanOut final : public MetricsSink {
+ public:
+  explicit MetricsFanOut(std::vector<MetricsSink*> sinks) : sinks_(std::move(sinks)) {}
+  void info(std::string_view line) override;
+  void warn(std::string_view line) override;
+  void step(const StepMetrics& metrics) override;
+  void evaluation(const EvalMetrics& metrics) override;
+  void sample(std::int64_t step, std::string_view text) override;
+
+ private:
+  std::vector<MetricsSink*> sinks_;
+};
+
+/// metrics.jsonl: one object a step, handed to the system line by line. An evaluation after the last step has its own object.
+class JsonlMetrics final : public MetricsSink {
+ public:
+  /// Appends to `file`.
+  explicit JsonlMetrics(std::unique_ptr<WritableFile> file) : file_(std::move(file)) {}
+  void info(std::string_view) override {}
+  void warn(std::string_view) override {}
+  void step(const StepMetrics& metrics) override;
+  /// Nothing: a step carries its evaluation in its own object.
+  void evaluation(const EvalMetrics&) override {}
+  void sample(std::int64_t, std::string_view) override {}
+  /// Writes an evaluation that no step follows.
+  void final_evaluation(const EvalMetrics& metrics);
+
+ private:
+  void write_line(const std::string& line);
+  std::unique_ptr<WritableFile> file_;
+};
+
+/// Keeps the lines of a metrics.jsonl that belong to steps before `step`, drops later and torn ones, atomically: what a resumed
+/// run will write again. A missing file stays missing.
+void truncate_metrics(FileSystem& files, const std::filesystem::path& path, std::int64_t step);
+
+/// Resident bytes of this process, now and at the peak, as the system counts them; 0 where the system does not tell.
+struct ProcessMemory {
+  std::int64_t rss_bytes = 0;
+  std::int64_t peak_bytes = 0;
+};
+[[nodiscard]] ProcessMemory read_process_memory();
+
+}  // namespace virgil

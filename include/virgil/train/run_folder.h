@@ -1,0 +1,35 @@
+// The folder of one run, out_dir/model_name, and what may happen to it.
+//
+//   run_config.json   the configuration as given
+//   metrics.jsonl     every figure of every step
+//   step-00000500     checkpoints (checkpoint.h), the newest keep_last of them
+//   best              checkpoint with the lowest validation loss
+#pragma once
+
+#include <filesystem>
+#include <optional>
+
+#include "virgil/base/file_system.h"
+#include "virgil/train/checkpoint.h"
+#include "virgil/train/config_schema.h"
+#include "virgil/train/train_config.h"
+
+namespace virgil {
+
+[[nodiscard]] std::filesystem::path run_folder(const TrainConfig& config);
+[[nodiscard]] std::filesystem::path metrics_path(const std::filesystem::path& run);
+
+/// For --resume: the saved configuration of the run with the flags of this command line over it. The preset (--config) only
+/// names the run: its keys are in the saved configuration. Throws UserError when there is no run to resume.
+[[nodiscard]] TrainConfig load_run_config(const CommandLine& command_line);
+
+/// Throws UserError when the folder holds a run and neither `resume` nor `overwrite` is set. Touches nothing.
+void check_run_folder(const TrainConfig& config);
+
+/// Makes the folder and writes run_config.json; with `overwrite` removes the files of the run that was there, and only those.
+void prepare_run_folder(FileSystem& files, const TrainConfig& config);
+
+/// The newest step checkpoint. Throws UserError when there is none.
+[[nodiscard]] LoadedCheckpoint load_newest_checkpoint(const std::filesystem::path& run);
+
+}  // namespace virgil

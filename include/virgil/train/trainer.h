@@ -1,0 +1,90 @@
+// The training loop over one plan.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+
+#include "virgil/data/batch_sampler.h"
+#include "virgil/data/dataset.h"
+#include "virgil/memory/tracking_resource.h"
+#include "virgil/model/gpt.h"
+#include "virgil/model/gpt_decoder.h"
+#include "virgil/optim/adamw.h"
+#include "virgil/optim/lr_schedule.h"
+#include "virgil/train/checkpoint.h"
+#include "virgil/train/evaluator.h"
+#include "virgil/train/metrics.h"
+#include "virgil/train/train_config.h"
+
+namespace virgil {
+
+/// Floating-point operations a token costs in training: 6 N + 6 L C T, N without position embeddings (Chowdhery et al. 2022,
+/// with causal attention counted by half).
+[[nodiscard]] double model_flops_per_token(const ModelConfig& model);
+
+/// How a run ended.
+enum class RunStatus : std::uint8_t { kFinished, kInterrupted, kDiverged };
+
+/// What a trainer works with. Everything outlives it.
+struct TrainerParts {
+  const TrainConfig& config;  // resolved
+  Backend& backend;
+  const TrackingResource& tracker;
+  const MemoryPlan& plan;
+  const PlannedMemory& memory;
+  const Tokenizer& tokenizer;
+  const TokenData& train_data;
+  const TokenData* val_data;  // null: no evaluation
+  FileSystem& files;
+  std::filesystem::path run;
+  MetricsSink& console;
+  JsonlMetrics& jsonl;
+  std::function<bool()> stop_requested;
+};
+
+/// Steps are numbered by the updates done before them. At the top of step k come, where due: evaluation, sample, checkpoint
+/// "step-k"; then the step itself: loss of the current weights, gradients, update. What happens at step k depends on nothing
+/// but the weights, the optimizer state and k, so a run resumed at k repeats the bits.
+class Trainer {
+ public:
+  explicit Trainer(const TrainerParts& parts);
+
+  /// A new run: weights from the seed, moments zero.
+  void initialize();
+  /// Goes on from a checkpoint of the same model. Throws UserError when the shapes or the data differ.
+  void restore(const LoadedCheckpoint& checkpoint);
+  /// Runs until max_iters, a stop request, or too many steps in a row that were not finite.
+  [[nodiscard]] RunStatus run();
+  [[nodiscard]] const TrainingState& state() const { return state_; }
+
+ private:
+  void evaluate_if_due(bool final_step);
+  void sample_if_due();
+  void save_if_due();
+  void save(const std::string& name);
+  [[nodiscard]] StepMetrics train_step();
+  void report_non_finite(double loss);
+  void warn_if_rising(double previous_loss);
+  [[nodiscard]] MemoryUse memory_use() const;
+  [[nodiscard]] std::vector<TensorSource> sources(const std::string& prefix, TensorView flat) const;
+  void load(const SafetensorsFile& file, const std::string& prefix, TensorView flat) const;
+
+  TrainerParts parts_;
+  const TrainConfig& config_;
+  Gpt gpt_;
+  GptDecoder decoder_;
+  AdamW optimizer_;
+  LrSchedule schedule_;
+  BatchSampler sampler_;
+  std::optional<Evaluator> evaluator_;
+  TrainingState state_;
+  std::optional<EvalMetrics> pending_evaluation_;  // made at this step, not yet logged with it
+  std::int64_t last_saved_step_ = -1;
+  std::int64_t bad_steps_ = 0;
+  std::int64_t rising_evaluations_ = 0;
+  double mean_step_ms_ = 0;
+};
+
+}  // namespace virgil

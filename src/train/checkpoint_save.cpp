@@ -1,0 +1,134 @@
+// Saving: write beside, make durable, rename. The order of the calls in replace_checkpoint is the whole crash safety; docs/
+// checkpoints.md tells for every point between them what a reader finds.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "checkpoint_format.h"
+#include "hashing_file.h"
+#include "virgil/base/error.h"
+#include "virgil/train/checkpoint.h"
+
+namespace virgil {
+namespace {
+
+void check_sources(std::span<const TensorSource> sources, const std::vector<ExpectedTensor>& expected) {
+  VIRGIL_CHECK(sources.size() == expected.size(), "{} tensors given, the layout has {}", sources.size(), expected.size());
+  for (const ExpectedTensor& tensor : expected) {
+    const auto found = std::ranges::find(sources, tensor.name, &TensorSource::name);
+    VIRGIL_CHECK(found != sources.end(), "the tensor {} is missing", tensor.name);
+    VIRGIL_CHECK(found->shape == tensor.shape && found->dtype == DType::kFloat32, "{} is {} {}, the layout has float32 {}",
+                 tensor.name, name_of(found->dtype), found->shape.to_string(), tensor.shape.to_string());
+  }
+}
+
+/// config_json and everything written must be what the loader reads back: found out before the disk is touched.
+void check_contents(const CheckpointContents& contents, const ModelConfig& model) {
+  check_sources(contents.parameters, expected_parameters(model));
+  if (!contents.optimizer.empty()) check_sources(contents.optimizer, expected_moments(model));
+  const std::string& config = contents.state.config_json;
+  const auto json = config.empty() ? nlohmann::json::object() : nlohmann::json::parse(config, nullptr, false);
+  const bool is_flat = json.is_object() && std::ranges::none_of(json, [](const auto& value) { return value.is_structured(); });
+  VIRGIL_CHECK(is_flat, "config_json is not a flat JSON object");
+}
+
+TensorSource zeros(const ExpectedTensor& tensor) {
+  return {tensor.name, DType::kFloat32, tensor.shape,
+          [](std::span<std::byte> dst, std::int64_t) { std::ranges::fill(dst, std::byte{0}); }};
+}
+
+WrittenFile write_text(FileSystem& files, const std::filesystem::path& path, std::string_view text) {
+  HashingFile file(files, path);
+  file.append(std::as_bytes(std::span(text)));
+  return file.close_durably();
+}
+
+WrittenFile write_parameters(FileSystem& files, const std::filesystem::path& path, const CheckpointContents& contents,
+                             const ModelConfig& model) {
+  std::vector<TensorSource> tensors = contents.parameters;
+  std::map<std::string, std::string> metadata = {{"format", "pt"}};  // transformers insists on it
+  const std::vector<ExpectedTensor> biases = absent_biases(model);
+  for (const ExpectedTensor& bias : biases) tensors.push_back(zeros(bias));
+  if (!biases.empty()) metadata["virgil.biases"] = "zeros for other programs; the model has none";
+  return write_safetensors(files, path, tensors, metadata);
+}
+
+void write_checkpoint_files(FileSystem& files, const std::filesystem::path& directory, const CheckpointContents& contents,
+                            const ModelConfig& model) {
+  files.create_directories(directory);
+  FileTable table;
+  std::int32_t end_of_text = -1;
+  if (contents.tokenizer != nullptr) {
+    end_of_text = contents.tokenizer->end_of_text();
+    for (const Tokenizer::File& file : contents.tokenizer->files()) {
+      table[file.name] = write_text(files, directory / file.name, file.content);
+    }
+  }
+  table[kConfigFile] = write_text(files, directory / kConfigFile, write_model_config(model, end_of_text));
+  table[kParametersFile] = write_parameters(files, directory / kParametersFile, contents, model);
+  if (!contents.optimizer.empty()) {
+    table[kOptimizerFile] = write_safetensors(files, directory / kOptimizerFile, contents.optimizer, {});
+  }
+  const std::string state = write_state(contents.state, table);
+  write_text(files, directory / kStateFile, state);
+  write_text(files, directory / kStateHashFile, write_state_hash(state));
+  files.sync_directory(directory);
+}
+
+/// For clean-up after an error: a second error would hide the first, which tells more. What stays behind is never read.
+template <typename CleanUp>
+void ignore_errors(CleanUp&& clean_up) {
+  try {
+    clean_up();
+  } catch (const UserError&) {
+  }
+}
+
+/// Puts `partial`, complete and durable, in place of `directory`. At every point one of `directory` and its ".old" is whole.
+void replace_checkpoint(FileSystem& files, const std::filesystem::path& partial, const std::filesystem::path& directory) {
+  const std::filesystem::path old = with_suffix(directory, kOldSuffix);
+  const bool replaces = std::filesystem::exists(directory);
+  if (replaces) {
+    files.remove_all(old);  // left by a kill after the new one was in place
+    files.rename(directory, old);
+  }
+  try {
+    files.rename(partial, directory);
+    files.sync_directory(parent_of(directory));
+  } catch (...) {
+    ignore_errors([&] {
+      if (std::filesystem::exists(directory)) files.rename(directory, partial);
+      if (replaces) files.rename(old, directory);
+    });
+    throw;
+  }
+  files.remove_all(old);
+}
+
+void remove_leftovers(FileSystem& files, const std::filesystem::path& directory) {
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
+    if (is_leftover(entry.path())) files.remove_all(entry.path());
+  }
+}
+
+}  // namespace
+
+void save_checkpoint(FileSystem& files, const std::filesystem::path& directory, const CheckpointContents& contents) {
+  const ModelConfig model(contents.model);
+  check_contents(contents, model);
+  const std::filesystem::path target = directory.has_filename() ? directory : directory.parent_path();
+  const std::filesystem::path partial = with_suffix(target, fmt::format(".tmp-{}", ::getpid()));
+  remove_leftovers(files, parent_of(target));
+  try {
+    write_checkpoint_files(files, partial, contents, model);
+    replace_checkpoint(files, partial, target);
+  } catch (...) {
+    ignore_errors([&] { files.remove_all(partial); });
+    throw;
+  }
+}
+
+}  // namespace virgil

@@ -1,0 +1,82 @@
+#include "virgil/train/console_metrics.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+namespace virgil {
+
+std::string format_bytes(std::int64_t bytes) {
+  const auto value = static_cast<double>(bytes);
+  if (bytes >= std::int64_t{1} << 30) return fmt::format("{:.2f} GiB", value / (1 << 30));
+  if (bytes >= std::int64_t{1} << 20) return fmt::format("{:.1f} MiB", value / (1 << 20));
+  return fmt::format("{:.1f} KiB", value / (1 << 10));
+}
+
+std::string format_duration(double seconds) {
+  if (!std::isfinite(seconds) || seconds < 0) return "?";
+  const auto total = static_cast<std::int64_t>(std::llround(seconds));
+  if (total >= 3600) return fmt::format("{}h{:02}m", total / 3600, total / 60 % 60);
+  if (total >= 60) return fmt::format("{}m{:02}s", total / 60, total % 60);
+  return fmt::format("{}s", total);
+}
+
+std::string format_count(std::int64_t count) {
+  std::string digits = std::to_string(count);
+  for (auto at = static_cast<std::int64_t>(digits.size()) - 3; at > (count < 0 ? 1 : 0); at -= 3) {
+    digits.insert(static_cast<std::size_t>(at), 1, ',');
+  }
+  return digits;
+}
+
+std::string format_step(const StepMetrics& m) {
+  const double percent = 100.0 * static_cast<double>(m.step + 1) / static_cast<double>(m.max_steps);
+  const int width = static_cast<int>(std::to_string(m.max_steps).size());
+  return fmt::format(
+      "step {:>{}}/{}  loss {:.4f}  lr {:.2e}  norm {:.3f}  {} tok/s  {:.0f} ms  mem {} (peak {})  rss {} (peak {})  {:.0f}%  "
+      "{} "
+      "left{}",
+      m.step, width, m.max_steps, m.loss, m.learning_rate, m.grad_norm, format_count(std::llround(m.tokens_per_s)),
+      m.elapsed_ms, format_bytes(m.memory.allocated_bytes), format_bytes(m.memory.peak_bytes),
+      format_bytes(m.memory.process_rss_bytes), format_bytes(m.memory.process_peak_bytes), percent,
+      format_duration(m.remaining_s), m.updated ? "" : "  NOT APPLIED");
+}
+
+void ConsoleMetrics::clear_live_line() {
+  if (!live_) return;
+  fmt::print(stream_, "\r\x1b[K");
+  std::fflush(stream_);
+  live_ = false;
+}
+
+void ConsoleMetrics::print(std::string_view line) {
+  clear_live_line();
+  fmt::print(stream_, "{}\n", line);
+  std::fflush(stream_);
+}
+
+void ConsoleMetrics::info(std::string_view line) { print(line); }
+void ConsoleMetrics::warn(std::string_view line) { print(fmt::format("warning: {}", line)); }
+
+void ConsoleMetrics::step(const StepMetrics& metrics) {
+  if (is_terminal_) {
+    // No wrap while the live line is written, so that a narrow terminal cuts it instead of scrolling.
+    fmt::print(stream_, "\r\x1b[?7l{}\x1b[K\x1b[?7h", format_step(metrics));
+    std::fflush(stream_);
+    live_ = true;
+    return;
+  }
+  const bool last = metrics.step + 1 == metrics.max_steps;
+  if (log_interval_ > 0 && (metrics.step % log_interval_ == 0 || last)) print(format_step(metrics));
+}
+
+void ConsoleMetrics::evaluation(const EvalMetrics& m) {
+  print(fmt::format("eval {:>5}  val loss {:.4f}  perplexity {:.2f}  bits/byte {:.4f}  {} tokens in {:.1f} s{}", m.step, m.loss,
+                    m.perplexity, m.bits_per_byte, format_count(m.num_tokens), m.elapsed_ms / 1000, m.is_best ? "  best" : ""));
+}
+
+void ConsoleMetrics::sample(std::int64_t step, std::string_view text) {
+  print(fmt::format("---- sample at step {} ----\n{}\n----", step, text));
+}
+
+}  // namespace virgil

@@ -1,0 +1,108 @@
+#include "virgil/train/metrics.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+namespace virgil {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+/// JSON has no NaN or infinity; a figure that is not finite is written as a string, so that no reader takes it for a number.
+Json number(double value) {
+  if (std::isnan(value)) return "nan";
+  if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
+  return value;
+}
+
+Json memory_json(const MemoryUse& memory) {
+  Json categories;
+  for (const MemoryCategory category : kAllMemoryCategories) {
+    categories[std::string(name_of(category))] = memory.by_category[category];
+  }
+  return {{"planned", memory.planned_bytes},         {"allocated", memory.allocated_bytes},       {"peak", memory.peak_bytes},
+          {"process_rss", memory.process_rss_bytes}, {"process_peak", memory.process_peak_bytes}, {"by_category", categories}};
+}
+
+void add_evaluation(Json& line, const EvalMetrics& evaluation) {
+  line["val_loss"] = number(evaluation.loss);
+  line["val_ppl"] = number(evaluation.perplexity);
+  line["val_bpb"] = number(evaluation.bits_per_byte);
+}
+
+}  // namespace
+
+void MetricsFanOut::info(std::string_view line) {
+  for (MetricsSink* sink : sinks_) sink->info(line);
+}
+void MetricsFanOut::warn(std::string_view line) {
+  for (MetricsSink* sink : sinks_) sink->warn(line);
+}
+void MetricsFanOut::step(const StepMetrics& metrics) {
+  for (MetricsSink* sink : sinks_) sink->step(metrics);
+}
+void MetricsFanOut::evaluation(const EvalMetrics& metrics) {
+  for (MetricsSink* sink : sinks_) sink->evaluation(metrics);
+}
+void MetricsFanOut::sample(std::int64_t step, std::string_view text) {
+  for (MetricsSink* sink : sinks_) sink->sample(step, text);
+}
+
+void JsonlMetrics::step(const StepMetrics& m) {
+  Json line = {{"step", m.step},
+               {"tokens", m.tokens},
+               {"epoch", m.epoch},
+               {"loss", number(m.loss)},
+               {"lr", m.learning_rate},
+               {"grad_norm", number(m.grad_norm)},
+               {"updated", m.updated},
+               {"dt_ms", m.elapsed_ms},
+               {"tokens_per_s", m.tokens_per_s},
+               {"model_gflops", m.model_gflops},
+               {"mem", memory_json(m.memory)}};
+  if (m.evaluation) add_evaluation(line, *m.evaluation);
+  write_line(line.dump());
+}
+
+void JsonlMetrics::final_evaluation(const EvalMetrics& metrics) {
+  Json line = {{"step", metrics.step}};
+  add_evaluation(line, metrics);
+  write_line(line.dump());
+}
+
+void JsonlMetrics::write_line(const std::string& line) {
+  const std::string with_end = line + "\n";
+  file_->append(std::as_bytes(std::span(with_end)));
+  file_->flush();
+}
+
+void truncate_metrics(FileSystem& files, const std::filesystem::path& path, std::int64_t step) {
+  if (!std::filesystem::exists(path)) return;
+  std::ifstream input(path);
+  std::string kept;
+  for (std::string line; std::getline(input, line);) {
+    const Json object = Json::parse(line, nullptr, false);
+    const bool whole = object.is_object() && object.contains("step") && object["step"].is_number_integer();
+    if (whole && object["step"].get<std::int64_t>() < step && object.contains("loss")) kept += line + "\n";
+  }
+  write_file_atomically(files, path, kept);
+}
+
+ProcessMemory read_process_memory() {
+  ProcessMemory memory;
+  std::ifstream statm("/proc/self/statm");
+  std::int64_t total_pages = 0;
+  std::int64_t resident_pages = 0;
+  if (statm >> total_pages >> resident_pages) memory.rss_bytes = resident_pages * sysconf(_SC_PAGESIZE);
+  rusage usage{};
+  if (getrusage(RUSAGE_SELF, &usage) == 0) memory.peak_bytes = usage.ru_maxrss * 1024;
+  return memory;
+}
+
+}  // namespace virgil

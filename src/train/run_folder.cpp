@@ -1,0 +1,81 @@
+#include "virgil/train/run_folder.h"
+
+#include <algorithm>
+
+#include "virgil/base/error.h"
+
+namespace virgil {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+fs::path run_config_path(const fs::path& run) { return run / "run_config.json"; }
+
+bool holds_run(const fs::path& run) {
+  return fs::exists(run_config_path(run)) || fs::exists(metrics_path(run)) || !list_step_checkpoints(run).empty() ||
+         fs::exists(run / "best");
+}
+
+}  // namespace
+
+fs::path run_folder(const TrainConfig& config) { return fs::path(config.out_dir) / config.model_name; }
+fs::path metrics_path(const fs::path& run) { return run / "metrics.jsonl"; }
+
+TrainConfig load_run_config(const CommandLine& command_line) {
+  const fs::path run = run_folder(command_line.config);
+  if (!fs::exists(run_config_path(run))) {
+    throw user_error("{}: there is no run to resume; check out_dir and model_name, or start one without --resume",
+                     run.string());
+  }
+  TrainConfig config;
+  apply_config_file(config, run_config_path(run));
+  for (const ConfigKey& key : config_keys()) {
+    const bool given = std::ranges::find(command_line.set_keys, key.name) != command_line.set_keys.end();
+    if (!given && key.saved) continue;
+    std::visit([&](auto member) { config.*member = command_line.config.*member; }, key.member);
+  }
+  config.out_dir = command_line.config.out_dir;  // the folder may have been moved since it was written
+  config.model_name = command_line.config.model_name;
+  return config;
+}
+
+void check_run_folder(const TrainConfig& config) {
+  const fs::path run = run_folder(config);
+  if (config.resume && config.overwrite) throw user_error("--resume and --overwrite exclude each other: choose one");
+  if (fs::exists(run) && !fs::is_directory(run)) {
+    throw user_error("{}: not a folder; choose another model_name or out_dir", run.string());
+  }
+  if (config.resume || config.overwrite || !holds_run(run)) return;
+  throw user_error(
+      "{}: this folder already holds a run; go on with --resume, replace it with --overwrite, or choose another "
+      "--model_name",
+      run.string());
+}
+
+void prepare_run_folder(FileSystem& files, const TrainConfig& config) {
+  const fs::path run = run_folder(config);
+  files.create_directories(run);
+  if (config.overwrite) {
+    for (const fs::path& checkpoint : list_step_checkpoints(run)) files.remove_all(checkpoint);
+    for (const fs::path& path : {run / "best", metrics_path(run), run_config_path(run)}) files.remove_all(path);
+  }
+  write_file_atomically(files, run_config_path(run), config_to_json(config));
+}
+
+LoadedCheckpoint load_newest_checkpoint(const fs::path& run) {
+  const auto checkpoints = list_step_checkpoints(run);
+  if (checkpoints.empty()) {
+    throw user_error("{}: the run has no checkpoint to resume from; start again with --overwrite", run.string());
+  }
+  try {
+    return load_checkpoint(checkpoints.back());
+  } catch (const UserError& error) {
+    const std::string remedy = checkpoints.size() > 1 ? fmt::format("remove that folder to resume from {}",
+                                                                    checkpoints[checkpoints.size() - 2].string())
+                                                      : std::string("it is the run's only one: start again with --overwrite");
+    throw user_error("{}; {}", error.what(), remedy);
+  }
+}
+
+}  // namespace virgil

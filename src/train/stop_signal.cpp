@@ -1,0 +1,35 @@
+#include "virgil/train/stop_signal.h"
+
+#include <csignal>
+#include <ctime>
+
+namespace virgil {
+
+namespace {
+
+sigset_t stop_signals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  return signals;
+}
+
+}  // namespace
+
+StopSignal::StopSignal() {
+  const sigset_t signals = stop_signals();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+}
+
+bool StopSignal::requested() {
+  if (requested_) return true;
+  const sigset_t signals = stop_signals();
+  const timespec no_wait{};
+  if (sigtimedwait(&signals, nullptr, &no_wait) <= 0) return false;
+  requested_ = true;
+  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
+  return true;
+}
+
+}  // namespace virgil
