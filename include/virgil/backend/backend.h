@@ -102,6 +102,8 @@ class Backend {
   /// Copies between device tensors and host memory; sizes must be equal. Finished when the call returns.
   virtual void copy_from_host(TensorView dst, std::span<const std::byte> src) = 0;
   virtual void copy_to_host(std::span<std::byte> dst, ConstTensorView src) = 0;
+  /// dst = src, both on the device, of one dtype and as many elements.
+  virtual void copy(TensorView dst, ConstTensorView src) = 0;
   virtual void set_zero(TensorView dst) = 0;
   /// Waits until all work is done.
   virtual void synchronize() = 0;

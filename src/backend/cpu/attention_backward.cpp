@@ -1,0 +1,138 @@
+#include <omp.h>
+
+#include "backend/cpu/attention.h"
+#include "backend/cpu/attention_backward_sizes.h"
+#include "backend/cpu/attention_prefetch.h"
+#include "backend/cpu/parallel.h"
+#include "backend/cpu/simd_targets.h"
+#include "virgil/backend/op_checks.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "backend/cpu/attention_backward.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "backend/cpu/attention_backward-inl.h"
+
+#if HWY_ONCE
+namespace virgil::cpu {
+
+HWY_EXPORT(attention_backward_blocks);
+
+namespace {
+
+/// Whether heads are divided among threads. A whole head costs five products of tiles; divided, the two passes cost seven
+/// together, but all threads share them.
+bool divides_heads(std::int64_t heads, std::int64_t blocks, std::int64_t threads) {
+  const double whole_heads = 5.0 * static_cast<double>(ceil_div(heads, threads));
+  const double divided = 7.0 * static_cast<double>(heads) / static_cast<double>(threads);
+  return blocks > 1 && divided < whole_heads;
+}
+
+/// Operands of the op; all float32.
+struct AttentionBackward {
+  float* dqkv;
+  const float* dout;
+  const float* out;
+  const float* qkv;
+  const float* lse;
+  AttentionShape shape;
+  const Dropout& dropout;
+
+  [[nodiscard]] AttentionBackwardTask task_of(std::int64_t head) const {
+    const auto [B, T, NH, HS, dtype] = shape;
+    const std::int64_t C = NH * HS;
+    const std::int64_t b = head / NH;
+    const std::int64_t h = head % NH;
+    const std::int64_t in = b * T * 3 * C + h * HS;
+    const std::int64_t at_out = b * T * C + h * HS;
+    const auto dropout_stride = static_cast<std::uint64_t>(round_up(T, 4));
+    const auto dropout_head = static_cast<std::uint64_t>((dropout.first_sequence + b) * NH + h);
+    return {.queries = {qkv + in, 3 * C},
+            .keys = {qkv + in + C, 3 * C},
+            .values = {qkv + in + 2 * C, 3 * C},
+            .out = {out + at_out, C},
+            .dout = {dout + at_out, C},
+            .dqueries = {dqkv + in, 3 * C},
+            .dkeys = {dqkv + in + C, 3 * C},
+            .dvalues = {dqkv + in + 2 * C, 3 * C},
+            .lse = lse + head * T,
+            .length = T,
+            .head_size = HS,
+            .gradients = AttentionGradients::kAll,
+            .begin_block = 0,
+            .end_block = num_attention_blocks(T),
+            .dropout = dropout.enabled() ? &dropout : nullptr,
+            .dropout_base = dropout_head * static_cast<std::uint64_t>(T) * dropout_stride,
+            .dropout_stride = dropout_stride};
+  }
+
+  /// Fetches what a whole head reads and writes.
+  [[nodiscard]] RowPrefetcher prefetcher_of(const AttentionBackwardTask& task) const {
+    RowPrefetcher prefetcher(shape.length, shape.head_size, causal_rows(shape.length), 8);
+    for (const auto& rows : {task.queries, task.keys, task.values, task.out, task.dout}) prefetcher.add_read(rows);
+    for (const auto& rows : {task.dqueries, task.dkeys, task.dvalues}) prefetcher.add_write(rows);
+    return prefetcher;
+  }
+
+  /// Task `item` of parts * 2 tasks for each head: first the keys' and values' gradients, then the queries'.
+  [[nodiscard]] AttentionBackwardTask divided_task(std::int64_t item, std::int64_t parts) const {
+    AttentionBackwardTask task = task_of(item / (2 * parts));
+    const std::int64_t blocks = task.end_block;
+    const std::int64_t part = item % parts;
+    const std::int64_t begin = causal_boundary(blocks, part, parts);
+    const std::int64_t end = causal_boundary(blocks, part + 1, parts);
+    if (item % (2 * parts) < parts) {
+      // The first keys are seen by the most queries: the mirror image of the queries' costs.
+      task.gradients = AttentionGradients::kKeysAndValues;
+      task.begin_block = blocks - end;
+      task.end_block = blocks - begin;
+    } else {
+      task.gradients = AttentionGradients::kQueries;
+      task.begin_block = begin;
+      task.end_block = end;
+    }
+    return task;
+  }
+};
+
+}  // namespace
+
+std::int64_t attention_backward_workspace_bytes(const AttentionShape& shape, int num_threads) {
+  const std::int64_t floats = AttentionBackwardScratch::count(shape.length, shape.head_size);
+  return checked_multiply(num_threads, checked_multiply(floats, static_cast<std::int64_t>(sizeof(float))));
+}
+
+void attention_backward(TensorView dqkv, ConstTensorView dout, ConstTensorView out, ConstTensorView qkv, ConstTensorView lse,
+                        std::int64_t num_heads, const Dropout& dropout, const CpuContext& context) {
+  const AttentionShape shape = op_checks::attention("attention_backward", qkv, num_heads, dropout);
+  const auto [B, T, NH, HS, dtype] = shape;
+  const std::int64_t C = NH * HS;
+  op_checks::expect("attention_backward", "dqkv", dqkv, {B, T, 3 * C}, DType::kFloat32);
+  op_checks::expect("attention_backward", "dout", dout, {B, T, C}, DType::kFloat32);
+  op_checks::expect("attention_backward", "out", out, {B, T, C}, DType::kFloat32);
+  op_checks::expect("attention_backward", "qkv", qkv, {B, T, 3 * C}, DType::kFloat32);
+  op_checks::expect("attention_backward", "lse", lse, {B, NH, T}, DType::kFloat32);
+  const std::int64_t scratch_floats = AttentionBackwardScratch::count(T, HS);
+  const auto scratch =
+      workspace_as<float>(context, "attention_backward", static_cast<std::size_t>(scratch_floats * context.num_threads));
+
+  const AttentionBackward op{dqkv.as<float>(), dout.as<float>(), out.as<float>(), qkv.as<float>(), lse.as<float>(), shape,
+                             dropout};
+  const std::int64_t blocks = num_attention_blocks(T);
+  const bool divided = divides_heads(B * NH, blocks, context.num_threads);
+  const std::int64_t parts = divided ? parts_per_head(B * NH, blocks, context.num_threads) : 1;
+  const std::int64_t num_items = divided ? B * NH * parts * 2 : B * NH;
+  parallel_items(num_items, context.num_threads, [&](std::int64_t item) {
+    const AttentionBackwardTask task = divided ? op.divided_task(item, parts) : op.task_of(item);
+    if (task.begin_block >= task.end_block) return;
+    // Threads take items in turn.
+    const std::int64_t next_item = item + context.num_threads;
+    RowPrefetcher next;
+    if (!divided && next_item < num_items) next = op.prefetcher_of(op.task_of(next_item));
+    HWY_DYNAMIC_DISPATCH(attention_backward_blocks)(task, next, scratch.data() + omp_get_thread_num() * scratch_floats);
+  });
+}
+
+}  // namespace virgil::cpu
+#endif

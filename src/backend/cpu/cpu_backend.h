@@ -1,0 +1,93 @@
+// The CPU backend: checks the arguments of each op and calls the function of its family.
+#pragma once
+
+#include <string>
+
+#include "backend/cpu/cpu_context.h"
+#include "backend/cpu/matmul.h"
+#include "virgil/backend/backend.h"
+
+namespace virgil::cpu {
+
+/// Scratch sizes of the CPU's ops. Refers to the backend's matrix products, which it must not outlive.
+class CpuTraits final : public BackendTraits {
+ public:
+  CpuTraits(int num_threads, const OneDnnMatmul& matmul) : num_threads_(num_threads), matmul_(matmul) {}
+
+  [[nodiscard]] std::int64_t alignment_bytes() const override { return HostMemoryResource::kAlignment; }
+  [[nodiscard]] std::int64_t matmul_workspace_bytes(const MatmulShape& shape) const override;
+  [[nodiscard]] std::int64_t attention_forward_workspace_bytes(const AttentionShape& shape) const override;
+  [[nodiscard]] std::int64_t attention_backward_workspace_bytes(const AttentionShape& shape) const override;
+  [[nodiscard]] std::int64_t attention_decode_workspace_bytes(const AttentionShape& shape) const override;
+  [[nodiscard]] std::int64_t layernorm_backward_workspace_bytes(std::int64_t rows, std::int64_t channels) const override;
+  [[nodiscard]] std::int64_t bias_backward_workspace_bytes(std::int64_t rows, std::int64_t channels) const override;
+  [[nodiscard]] std::int64_t embedding_backward_workspace_bytes(std::int64_t rows, std::int64_t channels,
+                                                                std::int64_t vocab_rows) const override;
+  [[nodiscard]] std::int64_t reduction_workspace_bytes(std::int64_t num_elements) const override;
+
+ private:
+  int num_threads_;
+  const OneDnnMatmul& matmul_;
+};
+
+class CpuBackend final : public Backend {
+ public:
+  explicit CpuBackend(int num_threads);
+  CpuBackend(const CpuBackend&) = delete;
+  CpuBackend& operator=(const CpuBackend&) = delete;
+
+  [[nodiscard]] std::string description() const override;
+  [[nodiscard]] const BackendTraits& traits() const override { return traits_; }
+  [[nodiscard]] MemoryResource& memory() override { return memory_; }
+  [[nodiscard]] std::int64_t available_bytes() const override;
+
+  void bind_workspace(std::span<std::byte> workspace) override;
+  void copy_from_host(TensorView dst, std::span<const std::byte> src) override;
+  void copy_to_host(std::span<std::byte> dst, ConstTensorView src) override;
+  void copy(TensorView dst, ConstTensorView src) override;
+  void set_zero(TensorView dst) override;
+  void synchronize() override {}
+
+  void embedding_forward(TensorView out, ConstTensorView tokens, ConstTensorView wte, ConstTensorView wpe,
+                         std::int64_t first_position, const Dropout& dropout) override;
+  void embedding_backward(TensorView dwte, TensorView dwpe, ConstTensorView dout, ConstTensorView tokens,
+                          const Dropout& dropout) override;
+  void layernorm_forward(TensorView out, TensorView mean, TensorView rstd, ConstTensorView inp, ConstTensorView weight,
+                         ConstTensorView bias) override;
+  void residual_layernorm_forward(TensorView residual_out, TensorView out, TensorView mean, TensorView rstd,
+                                  ConstTensorView residual, ConstTensorView branch, ConstTensorView weight,
+                                  ConstTensorView bias, const Dropout& dropout) override;
+  void layernorm_backward(TensorView dinp, TensorView dweight, TensorView dbias, ConstTensorView dout, ConstTensorView inp,
+                          ConstTensorView weight, ConstTensorView mean, ConstTensorView rstd) override;
+  void dropout_backward(TensorView dinp, ConstTensorView dout, const Dropout& dropout) override;
+  void matmul(TensorView out, ConstTensorView a, ConstTensorView b, ConstTensorView bias,
+              const MatmulOptions& options) override;
+  void bias_backward(TensorView dbias, ConstTensorView dout) override;
+  void gelu_forward(TensorView out, ConstTensorView inp) override;
+  void gelu_backward(TensorView dinp, ConstTensorView dout, ConstTensorView inp) override;
+  void attention_forward(TensorView out, TensorView lse, ConstTensorView qkv, std::int64_t num_heads,
+                         const Dropout& dropout) override;
+  void attention_backward(TensorView dqkv, ConstTensorView dout, ConstTensorView out, ConstTensorView qkv, ConstTensorView lse,
+                          std::int64_t num_heads, const Dropout& dropout) override;
+  void attention_decode(TensorView out, TensorView k_cache, TensorView v_cache, ConstTensorView qkv, std::int64_t num_heads,
+                        std::int64_t first_position) override;
+  void cross_entropy_forward(TensorView losses, ConstTensorView logits, ConstTensorView targets,
+                             std::int64_t vocab_size) override;
+  void cross_entropy_forward_backward(TensorView losses, TensorView logits, ConstTensorView targets, std::int64_t vocab_size,
+                                      float grad_scale) override;
+  void reduce_sum(TensorView out, ConstTensorView inp) override;
+  void l2_norm(TensorView out, ConstTensorView inp, float scale) override;
+  void adamw_update(TensorView param, TensorView m, TensorView v, ConstTensorView grad, ConstTensorView norm,
+                    const AdamWStep& step) override;
+
+ private:
+  [[nodiscard]] CpuContext context() const { return {num_threads_, workspace_}; }
+
+  int num_threads_;
+  HostMemoryResource memory_;
+  OneDnnMatmul matmul_;
+  CpuTraits traits_;
+  std::span<std::byte> workspace_;
+};
+
+}  // namespace virgil::cpu

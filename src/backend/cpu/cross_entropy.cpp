@@ -1,0 +1,112 @@
+#include "backend/cpu/cross_entropy.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "backend/cpu/parallel.h"
+#include "backend/cpu/simd_targets.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "backend/cpu/cross_entropy.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "backend/cpu/simd-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace virgil::cpu {
+namespace HWY_NAMESPACE {
+
+HWY_ATTR float row_max(const float* logits, std::size_t n) {
+  const FloatTag d;
+  const FloatVector lowest = hn::Set(d, -std::numeric_limits<float>::infinity());
+  FloatVector max[4] = {lowest, lowest, lowest, lowest};
+  for_each_vector_by_four(n, [&](std::size_t i, auto part, int k)
+                                 HWY_ATTR { max[k] = hn::Max(max[k], part.select(part.load(logits + i), lowest)); });
+  return hn::GetLane(hn::MaxOfLanes(d, hn::Max(hn::Max(max[0], max[1]), hn::Max(max[2], max[3]))));
+}
+
+/// Sum of e^(logit - max), in float within blocks and in double across them, so that the error does not grow with the
+/// vocabulary. Stores the terms in `exps` (which may be logits) unless that is null.
+HWY_ATTR double row_exp_sum(float* exps, const float* logits, std::size_t n, float max) {
+  constexpr std::size_t kBlock = 1024;
+  const FloatTag d;
+  const FloatVector max_v = hn::Set(d, max);
+  double sum = 0;
+  for (std::size_t first = 0; first < n; first += kBlock) {
+    FourSums block;
+    for_each_vector_by_four(std::min(kBlock, n - first), [&](std::size_t i, auto part, int k) HWY_ATTR {
+      const FloatVector term = exp_up_to_88(hn::Sub(part.load(logits + first + i), max_v));
+      block.v[k] = hn::Add(block.v[k], part.select(term, hn::Zero(d)));
+      if (exps != nullptr) part.store(term, exps + first + i);
+    });
+    sum += static_cast<double>(block.total());
+  }
+  return sum;
+}
+
+HWY_ATTR void scale_row(float* row, std::size_t n, float factor) {
+  const FloatVector factor_v = hn::Set(FloatTag(), factor);
+  for_each_vector(n, [&](std::size_t i, auto part) HWY_ATTR { part.store(hn::Mul(part.load(row + i), factor_v), row + i); });
+}
+
+/// Loss of one row. `gradient` is the row of logits, to be overwritten, or null.
+HWY_ATTR float cross_entropy_row(const float* logits, float* gradient, std::int32_t target, const CrossEntropySizes& sizes,
+                                 float grad_scale) {
+  if (target < 0) {
+    if (gradient != nullptr) std::fill_n(gradient, sizes.columns, 0.0F);
+    return 0.0F;
+  }
+  const auto V = static_cast<std::size_t>(sizes.vocab_size);
+  const float target_logit = logits[target];
+  const float max = row_max(logits, V);
+  const double sum = row_exp_sum(gradient, logits, V, max);
+  if (gradient != nullptr) {
+    scale_row(gradient, V, static_cast<float>(static_cast<double>(grad_scale) / sum));
+    gradient[target] -= grad_scale;
+    std::fill_n(gradient + V, sizes.columns - sizes.vocab_size, 0.0F);
+  }
+  return static_cast<float>(std::log(sum) + (static_cast<double>(max) - static_cast<double>(target_logit)));
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace virgil::cpu
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace virgil::cpu {
+
+HWY_EXPORT(cross_entropy_row);
+
+namespace {
+
+void run_rows(float* losses, const float* logits, float* gradient, const std::int32_t* targets, const CrossEntropySizes& sizes,
+              float grad_scale, const CpuContext& context) {
+  for (std::int64_t row = 0; row < sizes.rows; ++row) {
+    VIRGIL_CHECK(targets[row] < sizes.vocab_size, "cross_entropy: target {} of row {} is outside the vocabulary of {}",
+                 targets[row], row, sizes.vocab_size);
+  }
+  parallel_ranges(sizes.rows, 1, context.num_threads, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t row = begin; row < end; ++row) {
+      float* gradient_row = gradient == nullptr ? nullptr : gradient + row * sizes.columns;
+      losses[row] =
+          HWY_DYNAMIC_DISPATCH(cross_entropy_row)(logits + row * sizes.columns, gradient_row, targets[row], sizes, grad_scale);
+    }
+  });
+}
+
+}  // namespace
+
+void cross_entropy_forward(float* losses, const float* logits, const std::int32_t* targets, const CrossEntropySizes& sizes,
+                           const CpuContext& context) {
+  run_rows(losses, logits, nullptr, targets, sizes, 0.0F, context);
+}
+
+void cross_entropy_forward_backward(float* losses, float* logits, const std::int32_t* targets, const CrossEntropySizes& sizes,
+                                    float grad_scale, const CpuContext& context) {
+  run_rows(losses, logits, logits, targets, sizes, grad_scale, context);
+}
+
+}  // namespace virgil::cpu
+#endif

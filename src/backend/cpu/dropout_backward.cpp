@@ -1,0 +1,57 @@
+#include "backend/cpu/dropout_backward.h"
+
+#include <algorithm>
+
+#include "backend/cpu/dropout_rows.h"
+#include "backend/cpu/parallel.h"
+#include "backend/cpu/simd_targets.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "backend/cpu/dropout_backward.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "backend/cpu/philox_simd-inl.h"
+#include "backend/cpu/simd-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace virgil::cpu {
+namespace HWY_NAMESPACE {
+
+/// out = inp * multiplier for rows first_row to last_row - 1 of (rows, C).
+HWY_ATTR void multiply_by_mask(float* out, const float* inp, std::int64_t first_row, std::int64_t last_row, std::int64_t C,
+                               const Dropout& dropout, const DropoutRows& dropout_rows) {
+  constexpr std::int64_t kChunk = 1024;
+  HWY_ALIGN float multiplier[kChunk];
+  const DropoutMask mask(dropout);
+  for (std::int64_t row = first_row; row < last_row; ++row) {
+    for (std::int64_t c = 0; c < C; c += kChunk) {
+      const auto n = static_cast<std::size_t>(std::min(kChunk, C - c));
+      mask.fill(dropout_rows.base(row) + static_cast<std::uint64_t>(c), n, multiplier);
+      const std::int64_t first = row * C + c;
+      for_each_vector(n, [&](std::size_t i, auto part) HWY_ATTR {
+        part.store(hn::Mul(part.load(inp + first + i), part.load(multiplier + i)), out + first + i);
+      });
+    }
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace virgil::cpu
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace virgil::cpu {
+
+HWY_EXPORT(multiply_by_mask);
+
+void dropout_backward(float* dinp, const float* dout, std::int64_t rows, std::int64_t length, std::int64_t channels,
+                      const Dropout& dropout, const CpuContext& context) {
+  const DropoutRows dropout_rows(dropout, length, channels);
+  parallel_ranges(rows, 1, context.num_threads, [&](std::int64_t begin, std::int64_t end) {
+    HWY_DYNAMIC_DISPATCH(multiply_by_mask)(dinp, dout, begin, end, channels, dropout, dropout_rows);
+  });
+}
+
+}  // namespace virgil::cpu
+#endif

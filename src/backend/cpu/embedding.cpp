@@ -1,0 +1,139 @@
+#include "backend/cpu/embedding.h"
+
+#include <algorithm>
+
+#include "backend/cpu/dropout_rows.h"
+#include "backend/cpu/parallel.h"
+#include "backend/cpu/simd_targets.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "backend/cpu/embedding.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "backend/cpu/philox_simd-inl.h"
+#include "backend/cpu/simd-inl.h"
+
+#ifndef VIRGIL_CPU_EMBEDDING_ONCE
+#define VIRGIL_CPU_EMBEDDING_ONCE
+namespace virgil::cpu {
+
+struct EmbeddingForward {
+  float* out;
+  const std::int32_t* tokens;
+  const float* wte;
+  const float* wpe;
+  EmbeddingSizes sizes;
+  Dropout dropout;
+};
+
+struct EmbeddingBackward {
+  float* dwte;
+  float* dwpe;
+  const float* dout;
+  const std::int32_t* tokens;
+  EmbeddingSizes sizes;
+  Dropout dropout;
+};
+
+/// Channels handled at a time, so that the dropout multipliers fit a small array.
+inline constexpr std::int64_t kEmbeddingChunk = 1024;
+
+}  // namespace virgil::cpu
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace virgil::cpu {
+namespace HWY_NAMESPACE {
+
+HWY_ATTR void embedding_forward_rows(const EmbeddingForward& op, std::int64_t first_row, std::int64_t last_row) {
+  const auto& [B, T, C, Vp, first_position] = op.sizes;
+  const DropoutMask mask(op.dropout);
+  const DropoutRows dropout_rows(op.dropout, T, C);
+  const bool dropping = op.dropout.enabled();
+  HWY_ALIGN float multiplier[kEmbeddingChunk];
+  for (std::int64_t row = first_row; row < last_row; ++row) {
+    const float* token_row = op.wte + op.tokens[row] * C;
+    const float* position_row = op.wpe + (first_position + row % T) * C;
+    float* out_row = op.out + row * C;
+    for (std::int64_t c = 0; c < C; c += kEmbeddingChunk) {
+      const auto n = static_cast<std::size_t>(std::min(kEmbeddingChunk, C - c));
+      if (dropping) mask.fill(dropout_rows.base(row) + static_cast<std::uint64_t>(c), n, multiplier);
+      for_each_vector(n, [&](std::size_t i, auto part) HWY_ATTR {
+        FloatVector sum = hn::Add(part.load(token_row + c + i), part.load(position_row + c + i));
+        if (dropping) sum = hn::Mul(sum, part.load(multiplier + i));
+        part.store(sum, out_row + c + i);
+      });
+    }
+  }
+}
+
+/// All rows, in order, but only channels [first_channel, last_channel): threads never add to the same element.
+HWY_ATTR void embedding_backward_channels(const EmbeddingBackward& op, std::int64_t first_channel, std::int64_t last_channel) {
+  const auto& [B, T, C, Vp, first_position] = op.sizes;
+  const DropoutMask mask(op.dropout);
+  const DropoutRows dropout_rows(op.dropout, T, C);
+  const bool dropping = op.dropout.enabled();
+  HWY_ALIGN float multiplier[kEmbeddingChunk];
+  for (std::int64_t row = 0; row < B * T; ++row) {
+    const float* dout_row = op.dout + row * C;
+    float* dtoken_row = op.dwte + op.tokens[row] * C;
+    float* dposition_row = op.dwpe + row % T * C;
+    for (std::int64_t c = first_channel; c < last_channel; c += kEmbeddingChunk) {
+      const auto n = static_cast<std::size_t>(std::min(kEmbeddingChunk, last_channel - c));
+      if (dropping) mask.fill(dropout_rows.base(row) + static_cast<std::uint64_t>(c), n, multiplier);
+      for_each_vector(n, [&](std::size_t i, auto part) HWY_ATTR {
+        FloatVector d = part.load(dout_row + c + i);
+        if (dropping) d = hn::Mul(d, part.load(multiplier + i));
+        part.store(hn::Add(part.load(dtoken_row + c + i), d), dtoken_row + c + i);
+        part.store(hn::Add(part.load(dposition_row + c + i), d), dposition_row + c + i);
+      });
+    }
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace virgil::cpu
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace virgil::cpu {
+
+HWY_EXPORT(embedding_forward_rows);
+HWY_EXPORT(embedding_backward_channels);
+
+namespace {
+
+/// Threads split channels at cache lines: a multiple of 4 for Philox, and of 16 so that two threads share no line for most C.
+constexpr std::int64_t kChannelGrain = 16;
+
+void check_tokens(const char* op, const std::int32_t* tokens, const EmbeddingSizes& sizes) {
+  for (std::int64_t row = 0; row < sizes.batch * sizes.length; ++row) {
+    VIRGIL_CHECK(tokens[row] >= 0 && tokens[row] < sizes.vocab_rows,
+                 "{}: token {} at position {} of sequence {} is outside wte, which has {} rows", op, tokens[row],
+                 row % sizes.length, row / sizes.length, sizes.vocab_rows);
+  }
+}
+
+}  // namespace
+
+void embedding_forward(float* out, const std::int32_t* tokens, const float* wte, const float* wpe, const EmbeddingSizes& sizes,
+                       const Dropout& dropout, const CpuContext& context) {
+  check_tokens("embedding_forward", tokens, sizes);
+  const EmbeddingForward op{out, tokens, wte, wpe, sizes, dropout};
+  parallel_ranges(sizes.batch * sizes.length, 1, context.num_threads, [&](std::int64_t begin, std::int64_t end) {
+    HWY_DYNAMIC_DISPATCH(embedding_forward_rows)(op, begin, end);
+  });
+}
+
+void embedding_backward(float* dwte, float* dwpe, const float* dout, const std::int32_t* tokens, const EmbeddingSizes& sizes,
+                        const Dropout& dropout, const CpuContext& context) {
+  check_tokens("embedding_backward", tokens, sizes);
+  const EmbeddingBackward op{dwte, dwpe, dout, tokens, sizes, dropout};
+  parallel_ranges(sizes.channels, kChannelGrain, context.num_threads, [&](std::int64_t begin, std::int64_t end) {
+    HWY_DYNAMIC_DISPATCH(embedding_backward_channels)(op, begin, end);
+  });
+}
+
+}  // namespace virgil::cpu
+#endif

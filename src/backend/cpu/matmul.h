@@ -1,0 +1,43 @@
+// Matrix products on the CPU, in float32, through oneDNN.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "virgil/backend/backend.h"
+
+namespace virgil::cpu {
+
+/// oneDNN's primitives for the shapes met so far: each is made once and kept. Not thread-safe.
+///
+/// Two runs with the same number of threads give the same bits; another number of threads may split the sums of a product
+/// differently, and so round differently.
+class OneDnnMatmul {
+ public:
+  /// Every product runs on exactly `num_threads` OpenMP threads.
+  explicit OneDnnMatmul(int num_threads);
+  OneDnnMatmul(OneDnnMatmul&&) noexcept;
+  OneDnnMatmul& operator=(OneDnnMatmul&&) noexcept;
+  ~OneDnnMatmul();
+
+  /// Scratch that run() takes for this shape, in bytes. Makes the primitive when the shape is new.
+  /// Throws InternalError with the shape when oneDNN refuses it or the dtype is not float32.
+  [[nodiscard]] std::int64_t workspace_bytes(const MatmulShape& shape) const;
+
+  /// out (m, n) = op(a) (m, k) * op(b) (k, n) + bias (n, or null) [+ out]; see MatmulOptions. All row-major and dense.
+  /// Throws InternalError when the workspace is too small (it must be 64-byte aligned) or oneDNN fails.
+  void run(float* out, const float* a, const float* b, const float* bias, const MatmulShape& shape,
+           std::span<std::byte> workspace) const;
+
+  /// The library's version, "2.6.3".
+  [[nodiscard]] static std::string library_version();
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace virgil::cpu

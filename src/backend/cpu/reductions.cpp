@@ -1,0 +1,97 @@
+#include "backend/cpu/reductions.h"
+
+#include <algorithm>
+
+#include "backend/cpu/parallel.h"
+#include "backend/cpu/simd_targets.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "backend/cpu/reductions.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "backend/cpu/simd-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace virgil::cpu {
+namespace HWY_NAMESPACE {
+
+/// Sum over n floats of term(x) in float64, x a vector of float64.
+template <class Term>
+HWY_INLINE double sum_terms(const float* inp, std::size_t n, const Term& term) {
+  const hn::ScalableTag<double> d;
+  const hn::Rebind<float, decltype(d)> df;
+  const std::size_t lanes = hn::Lanes(d);
+  auto sum0 = hn::Zero(d), sum1 = hn::Zero(d), sum2 = hn::Zero(d), sum3 = hn::Zero(d);
+  std::size_t i = 0;
+  for (; i + 4 * lanes <= n; i += 4 * lanes) {
+    sum0 = term(hn::PromoteTo(d, hn::LoadU(df, inp + i)), sum0);
+    sum1 = term(hn::PromoteTo(d, hn::LoadU(df, inp + i + lanes)), sum1);
+    sum2 = term(hn::PromoteTo(d, hn::LoadU(df, inp + i + 2 * lanes)), sum2);
+    sum3 = term(hn::PromoteTo(d, hn::LoadU(df, inp + i + 3 * lanes)), sum3);
+  }
+  const hn::CappedTag<double, 1> d1;
+  const hn::Rebind<float, decltype(d1)> df1;
+  auto tail = hn::Zero(d1);
+  for (; i < n; ++i) tail = term(hn::PromoteTo(d1, hn::LoadU(df1, inp + i)), tail);
+  const auto total = hn::Add(hn::Add(sum0, sum1), hn::Add(sum2, sum3));
+  return hn::GetLane(hn::SumOfLanes(d, total)) + hn::GetLane(tail);
+}
+
+HWY_ATTR double sum_range(const float* inp, std::int64_t n) {
+  return sum_terms(inp, static_cast<std::size_t>(n), [](auto x, auto sum) HWY_ATTR { return hn::Add(sum, x); });
+}
+
+HWY_ATTR double sum_of_squares_range(const float* inp, std::int64_t n) {
+  return sum_terms(inp, static_cast<std::size_t>(n), [](auto x, auto sum) HWY_ATTR { return hn::MulAdd(x, x, sum); });
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace virgil::cpu
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace virgil::cpu {
+
+HWY_EXPORT(sum_range);
+HWY_EXPORT(sum_of_squares_range);
+
+namespace {
+
+/// Elements per partial sum: fixed, so that the bits do not depend on the threads.
+constexpr std::int64_t kPiece = 16384;
+
+template <typename SumRange>
+double sum_pieces(const char* op, const float* inp, std::int64_t num_elements, const CpuContext& context,
+                  const SumRange& sum_range) {
+  const std::int64_t num_pieces = ceil_div(num_elements, kPiece);
+  const auto partials = workspace_as<double>(context, op, static_cast<std::size_t>(num_pieces));
+  parallel_ranges(num_pieces, 1, context.num_threads, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t piece = begin; piece < end; ++piece) {
+      const std::int64_t first = piece * kPiece;
+      partials[static_cast<std::size_t>(piece)] = sum_range(inp + first, std::min(kPiece, num_elements - first));
+    }
+  });
+  double total = 0;
+  for (const double partial : partials) total += partial;
+  return total;
+}
+
+}  // namespace
+
+std::int64_t reduction_workspace_bytes(std::int64_t num_elements) {
+  return checked_multiply(ceil_div(num_elements, kPiece), static_cast<std::int64_t>(sizeof(double)));
+}
+
+double sum(const float* inp, std::int64_t num_elements, const CpuContext& context) {
+  return sum_pieces("reduce_sum", inp, num_elements, context,
+                    [](const float* piece, std::int64_t n) { return HWY_DYNAMIC_DISPATCH(sum_range)(piece, n); });
+}
+
+double sum_of_squares(const float* inp, std::int64_t num_elements, const CpuContext& context) {
+  return sum_pieces("l2_norm", inp, num_elements, context,
+                    [](const float* piece, std::int64_t n) { return HWY_DYNAMIC_DISPATCH(sum_of_squares_range)(piece, n); });
+}
+
+}  // namespace virgil::cpu
+#endif
