@@ -63,13 +63,15 @@ dnnl::memory::desc stored(std::int64_t rows, std::int64_t columns, bool transpos
 /// is faster. The copy must be small beside the product, hence the bounds on m.
 bool should_reorder_b(const MatmulShape& shape) {
   constexpr std::int64_t kAliasingColumns = 1024;
-  // With a transposed and b blocked, oneDNN 2.6 multiplies the uninitialised end of its copy of a by zero: NaN when it is NaN.
-  constexpr std::int64_t kDepthBlock = 16;
-  if (shape.options.transpose_a && shape.k % kDepthBlock != 0) return false;
-  if (shape.options.transpose_b) return shape.m >= 1024;
+  if (shape.options.transpose_b) return shape.m >= 1024 && !shape.options.accumulate;
   if (shape.n % kAliasingColumns == 0) return shape.m >= 256;
   return !shape.options.transpose_a && shape.n % (kAliasingColumns / 4) == 0 && shape.m >= 1024;
 }
+
+/// Whether the product goes to the workspace first and is added to `out` by us.
+///
+/// With a blocked b and a sum as post-operation, oneDNN 2.6.3 adds what its scratch happens to hold.
+bool should_add_apart(const MatmulShape& shape) { return shape.options.accumulate && should_reorder_b(shape); }
 
 /// What oneDNN needs for one shape.
 struct Plan {
@@ -79,9 +81,19 @@ struct Plan {
   dnnl::reorder reorder_b;
   dnnl::memory::desc product_scratch, reorder_scratch;
   bool reorders_b = false;
+  bool adds_apart = false;
+  // The workspace, in this order; each part is a multiple of kAlignment.
   std::int64_t scratch_bytes = 0;  // shared by the two primitives
-  std::int64_t used_b_bytes = 0;   // of the reordered b
+  std::int64_t used_b_bytes = 0;   // the reordered b
+  std::int64_t sum_bytes = 0;      // the product that is added apart
+
+  [[nodiscard]] std::int64_t workspace_bytes() const { return scratch_bytes + used_b_bytes + sum_bytes; }
 };
+
+void add_to(float* out, const float* terms, std::int64_t count, int num_threads) {
+#pragma omp parallel for simd num_threads(num_threads)
+  for (std::int64_t i = 0; i < count; ++i) out[i] += terms[i];
+}
 
 dnnl::matmul::primitive_desc make_product(const Plan& plan, const dnnl::memory::desc& b, const MatmulShape& shape,
                                           const dnnl::primitive_attr& attributes, const dnnl::engine& engine) {
@@ -105,7 +117,10 @@ Plan make_plan(const MatmulShape& shape, const dnnl::engine& engine) {
   dnnl::primitive_attr attributes;
   attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
   dnnl::primitive_attr reorder_attributes = attributes;
-  if (options.accumulate) {
+  plan.adds_apart = should_add_apart(shape);
+  if (plan.adds_apart) {
+    plan.sum_bytes = round_up(static_cast<std::int64_t>(plan.out.get_size()), kAlignment);
+  } else if (options.accumulate) {
     dnnl::post_ops add_to_out;
     add_to_out.append_sum(1.0F);
     attributes.set_post_ops(add_to_out);
@@ -123,7 +138,7 @@ Plan make_plan(const MatmulShape& shape, const dnnl::engine& engine) {
     plan.reorder_scratch = reorder.scratchpad_desc();
     const auto reorder_bytes = static_cast<std::int64_t>(plan.reorder_scratch.get_size());
     plan.scratch_bytes = std::max(plan.scratch_bytes, round_up(reorder_bytes, kAlignment));
-    plan.used_b_bytes = static_cast<std::int64_t>(plan.used_b.get_size());
+    plan.used_b_bytes = round_up(static_cast<std::int64_t>(plan.used_b.get_size()), kAlignment);
   }
   return plan;
 }
@@ -158,13 +173,15 @@ class OneDnnMatmul::Impl {
                                        {DNNL_ARG_TO, wrap(plan.used_b, engine_, used_b)},
                                        {DNNL_ARG_SCRATCHPAD, wrap(plan.reorder_scratch, engine_, workspace)}});
     }
+    float* product = plan.adds_apart ? reinterpret_cast<float*>(workspace + plan.scratch_bytes + plan.used_b_bytes) : out;
     std::unordered_map<int, dnnl::memory> arguments = {{DNNL_ARG_SRC, wrap(plan.a, engine_, a)},
                                                        {DNNL_ARG_WEIGHTS, wrap(plan.used_b, engine_, used_b)},
-                                                       {DNNL_ARG_DST, wrap(plan.out, engine_, out)},
+                                                       {DNNL_ARG_DST, wrap(plan.out, engine_, product)},
                                                        {DNNL_ARG_SCRATCHPAD, wrap(plan.product_scratch, engine_, workspace)}};
     if (bias != nullptr) arguments.emplace(DNNL_ARG_BIAS, wrap(plan.bias, engine_, bias));
     plan.product.execute(stream_, arguments);
     stream_.wait();
+    if (plan.adds_apart) add_to(out, product, static_cast<std::int64_t>(plan.out.get_size() / sizeof(float)), num_threads_);
   }
 
  private:
@@ -181,15 +198,12 @@ OneDnnMatmul::OneDnnMatmul(OneDnnMatmul&&) noexcept = default;
 OneDnnMatmul& OneDnnMatmul::operator=(OneDnnMatmul&&) noexcept = default;
 OneDnnMatmul::~OneDnnMatmul() = default;
 
-std::int64_t OneDnnMatmul::workspace_bytes(const MatmulShape& shape) const {
-  const Plan& plan = impl_->plan_for(shape);
-  return checked_add(plan.scratch_bytes, plan.used_b_bytes);
-}
+std::int64_t OneDnnMatmul::workspace_bytes(const MatmulShape& shape) const { return impl_->plan_for(shape).workspace_bytes(); }
 
 void OneDnnMatmul::run(float* out, const float* a, const float* b, const float* bias, const MatmulShape& shape,
                        std::span<std::byte> workspace) const {
   const Plan& plan = impl_->plan_for(shape);
-  const std::int64_t needed = plan.scratch_bytes + plan.used_b_bytes;
+  const std::int64_t needed = plan.workspace_bytes();
   VIRGIL_CHECK(static_cast<std::int64_t>(workspace.size()) >= needed, "{}: the workspace has {} bytes, {} are needed",
                describe(shape), workspace.size(), needed);
   VIRGIL_CHECK((bias != nullptr) == shape.has_bias, "{}: the bias is {}", describe(shape), bias ? "given" : "missing");

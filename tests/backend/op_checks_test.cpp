@@ -1,0 +1,133 @@
+#include "virgil/backend/op_checks.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <functional>
+#include <string>
+
+namespace virgil {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+/// Checks never look at elements: all views share one.
+class OpChecks : public ::testing::Test {
+ protected:
+  [[nodiscard]] TensorView view(const Shape& shape, DType dtype = DType::kFloat32) { return {storage_.data(), dtype, shape}; }
+  static std::string message_of(const std::function<void()>& check) {
+    try {
+      check();
+    } catch (const InternalError& error) {
+      return error.what();
+    }
+    return "nothing thrown";
+  }
+
+ private:
+  std::array<float, 1> storage_{};
+};
+
+TEST_F(OpChecks, ExpectNamesOpOperandAndBothShapes) {
+  EXPECT_THAT(message_of([&] { op_checks::expect("layernorm_forward", "weight", view({7}), {8}, DType::kFloat32); }),
+              AllOf(HasSubstr("layernorm_forward"), HasSubstr("weight"), HasSubstr("(7)"), HasSubstr("(8)")));
+  EXPECT_THAT(message_of([&] { op_checks::expect("op", "x", view({8}, DType::kInt32), {8}, DType::kFloat32); }),
+              AllOf(HasSubstr("int32"), HasSubstr("float32")));
+  EXPECT_THAT(message_of([&] { op_checks::expect("op", "x", {}, {8}, DType::kFloat32); }), HasSubstr("x is absent"));
+}
+
+TEST_F(OpChecks, ExpectOptionalAcceptsAnAbsentOperand) {
+  EXPECT_NO_THROW(op_checks::expect_optional("op", "bias", {}, {8}, DType::kFloat32));
+  EXPECT_THROW(op_checks::expect_optional("op", "bias", view({7}), {8}, DType::kFloat32), InternalError);
+}
+
+TEST_F(OpChecks, ExpectSupportedNamesWhatIs) {
+  EXPECT_THAT(message_of([] { op_checks::expect_supported("op", DType::kBFloat16, {DType::kFloat32}); }),
+              AllOf(HasSubstr("float32"), HasSubstr("bfloat16")));
+}
+
+TEST_F(OpChecks, RefusesDropoutOutsideItsRange) {
+  const auto check = [&](float p) {
+    (void)op_checks::dropout_backward(view({1, 2, 8}), view({1, 2, 8}), {.p = p, .stream = {}, .first_sequence = 0});
+  };
+  EXPECT_NO_THROW(check(0.1F));
+  for (const float p : {-0.1F, 0.0F, 1.0F}) EXPECT_THROW(check(p), InternalError) << p;
+}
+
+TEST_F(OpChecks, MatmulFindsItsSizes) {
+  // (2, 3) rows of 4 inputs, 5 outputs.
+  const auto forward = op_checks::matmul(view({2, 3, 5}), view({2, 3, 4}), view({4, 5}), view({5}), {});
+  EXPECT_EQ(forward, (MatmulShape{6, 5, 4, DType::kFloat32, true, {}}));
+  const MatmulOptions dinp_options{.transpose_b = true};
+  const auto dinp = op_checks::matmul(view({2, 3, 4}), view({2, 3, 5}), view({4, 5}), {}, dinp_options);
+  EXPECT_EQ(dinp, (MatmulShape{6, 4, 5, DType::kFloat32, false, dinp_options}));
+  const MatmulOptions dweight_options{.transpose_a = true, .accumulate = true};
+  const auto dweight = op_checks::matmul(view({4, 5}), view({2, 3, 4}), view({2, 3, 5}), {}, dweight_options);
+  EXPECT_EQ(dweight, (MatmulShape{4, 5, 6, DType::kFloat32, false, dweight_options}));
+}
+
+TEST_F(OpChecks, MatmulRefusesWhatDoesNotAgree) {
+  EXPECT_THROW((void)op_checks::matmul(view({6, 5}), view({6, 4}), view({3, 5}), {}, {}), InternalError);
+  EXPECT_THROW((void)op_checks::matmul(view({6, 4}), view({6, 4}), view({4, 5}), {}, {}), InternalError);
+  EXPECT_THROW((void)op_checks::matmul(view({6, 5}), view({6, 4}), view({4, 5}), view({4}), {}), InternalError);
+  EXPECT_THROW((void)op_checks::matmul(view({6, 5}), view({6, 4}), view({4, 5}), view({5}), {.accumulate = true}),
+               InternalError);
+  EXPECT_THROW((void)op_checks::matmul(view({6, 5}), view({6, 4}), view({4, 5}, DType::kBFloat16), {}, {}), InternalError);
+  EXPECT_THROW((void)op_checks::matmul(view({6, 5}, DType::kBFloat16), view({6, 4}), view({4, 5}), {}, {}), InternalError);
+  EXPECT_NO_THROW(
+      (void)op_checks::matmul(view({6, 5}), view({6, 4}, DType::kBFloat16), view({4, 5}, DType::kBFloat16), {}, {}));
+}
+
+TEST_F(OpChecks, AttentionFindsTheHeadSize) {
+  const auto shape = op_checks::attention("attention_forward", view({2, 3, 3 * 40}), 5, {});
+  EXPECT_EQ(shape.batch, 2);
+  EXPECT_EQ(shape.length, 3);
+  EXPECT_EQ(shape.num_heads, 5);
+  EXPECT_EQ(shape.head_size, 8);
+}
+
+TEST_F(OpChecks, AttentionRefusesHeadsItCannotSplit) {
+  EXPECT_THROW((void)op_checks::attention("op", view({2, 3, 3 * 40}), 3, {}), InternalError);
+  EXPECT_THROW((void)op_checks::attention("op", view({2, 3, 3 * 40}), 0, {}), InternalError);
+  EXPECT_THROW((void)op_checks::attention("op", view({2, 3, 3 * 12}), 1, {}), InternalError);   // not a multiple of 8
+  EXPECT_THROW((void)op_checks::attention("op", view({2, 3, 3 * 136}), 1, {}), InternalError);  // above 128
+}
+
+TEST_F(OpChecks, EmbeddingNeedsPositionsForEveryToken) {
+  const auto check = [&](std::int64_t first_position) {
+    (void)op_checks::embedding_forward(view({2, 3, 8}), view({2, 3}, DType::kInt32), view({11, 8}), view({5, 8}),
+                                       first_position, {});
+  };
+  EXPECT_NO_THROW(check(2));
+  EXPECT_THROW(check(3), InternalError);
+  EXPECT_THROW(check(-1), InternalError);
+}
+
+TEST_F(OpChecks, CrossEntropyRefusesAVocabularyWiderThanTheLogits) {
+  const auto check = [&](std::int64_t vocab_size) {
+    (void)op_checks::cross_entropy("op", view({6}), view({6, 16}), view({2, 3}, DType::kInt32), vocab_size);
+  };
+  EXPECT_NO_THROW(check(16));
+  EXPECT_THROW(check(17), InternalError);
+  EXPECT_THROW(check(0), InternalError);
+}
+
+TEST_F(OpChecks, AdamwNeedsEqualSizesAndAPositiveStep) {
+  const auto check = [&](const Shape& m_shape, std::int64_t t) {
+    (void)op_checks::adamw_update(view({24}), view(m_shape), view({24}), view({3, 8}), view({1}), {.t = t});
+  };
+  EXPECT_NO_THROW(check({24}, 1));
+  EXPECT_THROW(check({23}, 1), InternalError);
+  EXPECT_THROW(check({24}, 0), InternalError);
+}
+
+TEST(MakeCpuBackend, RefusesANegativeNumberOfThreads) { EXPECT_THROW((void)make_cpu_backend({.num_threads = -1}), UserError); }
+
+TEST(MakeCpuBackend, NamesThreadsInstructionsAndLibrary) {
+  EXPECT_THAT(make_cpu_backend({.num_threads = 2})->description(), AllOf(HasSubstr("2 threads"), HasSubstr("oneDNN")));
+}
+
+}  // namespace
+}  // namespace virgil

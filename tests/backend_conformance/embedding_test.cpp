@@ -1,0 +1,75 @@
+#include "backend_conformance/harness.h"
+#include "backend_conformance/reference_basic.h"
+
+namespace virgil::conformance {
+namespace {
+
+using reference::SequenceShape;
+
+class Embedding : public Conformance {
+ protected:
+  static constexpr std::int64_t kVocabRows = 11;
+
+  void check_forward(const SequenceShape& shape, std::int64_t first_position, const Dropout& dropout) {
+    const auto [B, T, C] = shape;
+    const std::int64_t block = first_position + T + 2;
+    const auto tokens = random_tokens(B * T, kVocabRows);
+    const auto wte = normal_values(kVocabRows * C, 1), wpe = normal_values(block * C, 2);
+    check({{"out", reference::embedding_forward(tokens, to_double(wte), to_double(wpe), shape, first_position, dropout)}},
+          [&](OpRun& run) {
+            run.backend().embedding_forward(run.output("out", {B, T, C}), run.input({B, T}, tokens),
+                                            run.input({kVocabRows, C}, wte), run.input({block, C}, wpe), first_position,
+                                            dropout);
+          });
+  }
+
+  void check_backward(const SequenceShape& shape, const Dropout& dropout) {
+    const auto [B, T, C] = shape;
+    const std::int64_t block = T + 2;
+    const auto tokens = random_tokens(B * T, kVocabRows);
+    const auto dout = normal_values(B * T * C, 3);
+    const auto dwte = normal_values(kVocabRows * C, 4), dwpe = normal_values(block * C, 5);
+    auto expected = reference::embedding_backward(to_double(dwte), to_double(dwpe), to_double(dout), tokens, shape, dropout);
+    check({{"dwte", expected.dwte}, {"dwpe", expected.dwpe}}, [&](OpRun& run) {
+      run.workspace(run.backend().traits().embedding_backward_workspace_bytes(B * T, C, kVocabRows));
+      run.backend().embedding_backward(run.in_out("dwte", {kVocabRows, C}, dwte), run.in_out("dwpe", {block, C}, dwpe),
+                                       run.input({B, T, C}, dout), run.input({B, T}, tokens), dropout);
+    });
+  }
+};
+VIRGIL_CONFORMANCE_SUITE(Embedding);
+
+const SequenceShape kShapes[] = {{1, 1, 8}, {2, 3, 24}, {1, 257, 40}, {3, 5, 7}, {2, 2, 1035}};
+
+TEST_P(Embedding, ForwardMatchesReference) {
+  for (const SequenceShape& shape : kShapes) check_forward(shape, 0, Dropout{});
+  check_forward({2, 3, 24}, 4, Dropout{});
+}
+
+TEST_P(Embedding, ForwardDropsWhatTheStreamSays) {
+  for (const SequenceShape& shape : kShapes) check_forward(shape, 0, test_dropout(0.25F));
+}
+
+TEST_P(Embedding, BackwardAccumulatesTheReference) {
+  for (const SequenceShape& shape : kShapes) check_backward(shape, Dropout{});
+}
+
+TEST_P(Embedding, BackwardDropsWhatTheForwardDropped) {
+  for (const SequenceShape& shape : kShapes) check_backward(shape, test_dropout(0.25F));
+}
+
+TEST_P(Embedding, RefusesTokensOutsideTheTable) {
+  for (const std::int32_t token : {-1, 4}) {
+    OpRun run(backend());
+    EXPECT_THROW(backend().embedding_forward(run.output("out", {1, 1, 8}), run.input({1, 1}, std::vector<std::int32_t>{token}),
+                                             run.input({4, 8}, normal_values(32)), run.input({1, 8}, normal_values(8)), 0, {}),
+                 InternalError);
+    EXPECT_THROW(backend().embedding_backward(run.output("dwte", {4, 8}), run.output("dwpe", {1, 8}),
+                                              run.input({1, 1, 8}, normal_values(8)),
+                                              run.input({1, 1}, std::vector<std::int32_t>{token}), {}),
+                 InternalError);
+  }
+}
+
+}  // namespace
+}  // namespace virgil::conformance

@@ -1,0 +1,194 @@
+#include "backend_conformance/harness.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <ostream>
+
+#include "virgil/base/philox.h"
+
+namespace virgil::conformance {
+
+namespace {
+
+constexpr std::int64_t kGuardBytes = 64;
+constexpr std::byte kNanByte{0xFF};  // four of them are a NaN
+
+/// A signalling NaN: read as an operand it spoils the result, and arithmetic on it never gives the same bits.
+constexpr std::uint32_t kGuardWord = 0x7FA5A5A5U;
+
+template <typename T>
+std::vector<std::byte> bytes_of(const std::vector<T>& values) {
+  std::vector<std::byte> bytes(values.size() * sizeof(T));
+  if (!bytes.empty()) std::memcpy(bytes.data(), values.data(), bytes.size());
+  return bytes;
+}
+
+std::vector<float> floats_of(const std::vector<std::byte>& bytes) {
+  std::vector<float> values(bytes.size() / sizeof(float));
+  if (!bytes.empty()) std::memcpy(values.data(), bytes.data(), bytes.size());
+  return values;
+}
+
+std::vector<std::byte> guard_bytes() {
+  return bytes_of(std::vector<std::uint32_t>(kGuardBytes / sizeof(kGuardWord), kGuardWord));
+}
+
+std::vector<std::byte> nan_bytes(std::int64_t count) { return {static_cast<std::size_t>(count), kNanByte}; }
+
+}  // namespace
+
+std::ostream& operator<<(std::ostream& out, const BackendCase& backend_case) { return out << backend_case.name; }
+
+GuardedTensor::GuardedTensor(Backend& backend, const Shape& shape, DType dtype, std::span<const std::byte> contents)
+    : backend_(&backend) {
+  const std::int64_t size_bytes = shape.num_elements() * size_of(dtype);
+  buffer_ = Buffer(backend.memory(), size_bytes + kGuardBytes, {MemoryCategory::kActivations, "operand"});
+  view_ = TensorView(buffer_.data(), dtype, shape);
+  guard_ = TensorView(buffer_.data() + size_bytes, DType::kBFloat16, {kGuardBytes / size_of(DType::kBFloat16)});
+  backend.copy_from_host(view_, contents);
+  backend.copy_from_host(guard_, guard_bytes());
+}
+
+std::vector<std::byte> GuardedTensor::bytes() const {
+  std::vector<std::byte> bytes(static_cast<std::size_t>(view_.size_bytes()));
+  backend_->copy_to_host(bytes, view_);
+  return bytes;
+}
+
+bool GuardedTensor::guard_intact() const {
+  std::vector<std::byte> bytes(kGuardBytes);
+  backend_->copy_to_host(bytes, guard_);
+  return bytes == guard_bytes();
+}
+
+TensorView OpRun::add(const Shape& shape, DType dtype, std::vector<std::byte> contents, const std::string& result_name,
+                      bool constant) {
+  GuardedTensor tensor(backend_, shape, dtype, contents);
+  if (!constant) contents.clear();
+  operands_.push_back({std::move(tensor), result_name, std::move(contents)});
+  return operands_.back().tensor.view();
+}
+
+ConstTensorView OpRun::input(const Shape& shape, const std::vector<float>& values) {
+  return add(shape, DType::kFloat32, bytes_of(values), "", true);
+}
+
+ConstTensorView OpRun::input(const Shape& shape, const std::vector<std::int32_t>& values) {
+  return add(shape, DType::kInt32, bytes_of(values), "", true);
+}
+
+TensorView OpRun::output(const std::string& name, const Shape& shape) {
+  return add(shape, DType::kFloat32, nan_bytes(shape.num_elements() * size_of(DType::kFloat32)), name, false);
+}
+
+TensorView OpRun::in_out(const std::string& name, const Shape& shape, const std::vector<float>& values) {
+  return add(shape, DType::kFloat32, bytes_of(values), name, false);
+}
+
+void OpRun::workspace(std::int64_t size_bytes) {
+  if (size_bytes == 0) return;
+  const TensorView view = add({ceil_div(size_bytes, 2)}, DType::kBFloat16, nan_bytes(ceil_div(size_bytes, 2) * 2), "", false);
+  backend_.bind_workspace({static_cast<std::byte*>(view.data()), static_cast<std::size_t>(size_bytes)});
+}
+
+std::map<std::string, std::vector<float>> OpRun::finish() {
+  backend_.synchronize();
+  std::map<std::string, std::vector<float>> results;
+  for (std::size_t i = 0; i < operands_.size(); ++i) {
+    const Operand& operand = operands_[i];
+    const std::string label = operand.result_name.empty() ? fmt::format("operand {}", i) : operand.result_name;
+    EXPECT_TRUE(operand.tensor.guard_intact()) << label << ": bytes after the end were overwritten";
+    const std::vector<std::byte> bytes = operand.tensor.bytes();
+    const bool remains = operand.must_remain.empty() || bytes == operand.must_remain;
+    EXPECT_TRUE(remains) << label << ": an input was changed";
+    if (!operand.result_name.empty()) results[operand.result_name] = floats_of(bytes);
+  }
+  return results;
+}
+
+void Conformance::SetUp() {
+  if (GetParam().enter) GetParam().enter();
+  backend_ = GetParam().make();
+  if (GetParam().make_twin) twin_ = GetParam().make_twin();
+}
+
+void Conformance::TearDown() {
+  twin_.reset();
+  backend_.reset();
+  if (GetParam().leave) GetParam().leave();
+}
+
+Conformance::Results Conformance::results_of(Backend& backend, const std::function<void(OpRun&)>& op) {
+  OpRun run(backend);
+  op(run);
+  return run.finish();
+}
+
+void Conformance::check(const std::vector<Expected>& expected, const std::function<void(OpRun&)>& op) {
+  const Results results = results_of(*backend_, op);
+  for (const Expected& expectation : expected) {
+    ASSERT_TRUE(results.contains(expectation.name)) << expectation.name << " is no result of the op";
+    expect_within_bounds(expectation.name, results.at(expectation.name), expectation.values);
+  }
+  const Results again = results_of(*backend_, op);
+  for (const auto& [name, values] : results) expect_same_bits(name + ", run again", again.at(name), values);
+  if (!twin_) return;
+  const Results of_twin = results_of(*twin_, op);
+  for (const auto& [name, values] : results) {
+    expect_same_bits(name + " of " + twin_->description(), of_twin.at(name), values);
+  }
+}
+
+void expect_within_bounds(const std::string& name, const std::vector<float>& actual, const std::vector<Tracked>& expected) {
+  constexpr int kMaxReports = 5;
+  ASSERT_EQ(actual.size(), expected.size()) << name;
+  int num_wrong = 0;
+  for (std::size_t i = 0; i < actual.size(); ++i) {
+    const double difference = std::abs(static_cast<double>(actual[i]) - expected[i].value);
+    if (difference <= expected[i].error + kSmallestNormal) continue;  // false for NaN
+    if (++num_wrong > kMaxReports) continue;
+    ADD_FAILURE() << fmt::format("{}[{}] is {}, expected {}: off by {:.3g}, the bound is {:.3g}", name, i, actual[i],
+                                 expected[i].value, difference, expected[i].error);
+  }
+  EXPECT_EQ(num_wrong, 0) << name << ": of " << actual.size() << " elements";
+}
+
+void expect_same_bits(const std::string& what, const std::vector<float>& a, const std::vector<float>& b) {
+  ASSERT_EQ(a.size(), b.size()) << what;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    ASSERT_EQ(std::bit_cast<std::uint32_t>(a[i]), std::bit_cast<std::uint32_t>(b[i]))
+        << what << ": element " << i << " is " << a[i] << " and " << b[i];
+  }
+}
+
+std::vector<float> normal_values(std::int64_t count, std::uint64_t seed, float stddev, float mean) {
+  const RandomStream stream{.seed = seed, .purpose = RandomPurpose::kInit};
+  std::vector<float> values;
+  values.reserve(static_cast<std::size_t>(count));
+  for (std::int64_t i = 0; i < count; ++i) {
+    values.push_back(mean + stddev * random_normal(stream, static_cast<std::uint64_t>(i)));
+  }
+  return values;
+}
+
+std::vector<std::int32_t> random_tokens(std::int64_t count, std::int32_t bound, std::uint64_t seed) {
+  const RandomStream stream{.seed = seed, .purpose = RandomPurpose::kBatch};
+  std::vector<std::int32_t> values;
+  values.reserve(static_cast<std::size_t>(count));
+  for (std::int64_t i = 0; i < count; ++i) {
+    const auto index = static_cast<std::uint64_t>(i);
+    values.push_back(static_cast<std::int32_t>(random_below(stream, index, static_cast<std::uint64_t>(bound))));
+  }
+  return values;
+}
+
+std::vector<double> to_double(const std::vector<float>& values) { return {values.begin(), values.end()}; }
+
+Dropout test_dropout(float p, std::int64_t first_sequence) {
+  return {.p = p,
+          .stream = {.seed = 0x0123456789ABCDEFU, .purpose = RandomPurpose::kResidualDropout, .site = 3, .step = 11},
+          .first_sequence = first_sequence};
+}
+
+}  // namespace virgil::conformance

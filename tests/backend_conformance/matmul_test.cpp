@@ -1,0 +1,110 @@
+#include <omp.h>
+
+#include "backend_conformance/harness.h"
+#include "virgil/base/error.h"
+
+namespace virgil::conformance {
+namespace {
+
+/// out = op(a) * op(b) + bias [+ out], each element a sum of k + 1 terms.
+std::vector<Tracked> reference_matmul(const std::vector<double>& out, const std::vector<double>& a,
+                                      const std::vector<double>& b, const std::vector<double>& bias, const MatmulShape& s) {
+  std::vector<Tracked> result;
+  for (std::int64_t i = 0; i < s.m; ++i) {
+    for (std::int64_t j = 0; j < s.n; ++j) {
+      double value = 0, magnitude = 0;
+      const auto add = [&](double term) {
+        value += term;
+        magnitude += std::abs(term);
+      };
+      if (s.has_bias) add(bias[static_cast<std::size_t>(j)]);
+      if (s.options.accumulate) add(out[static_cast<std::size_t>(i * s.n + j)]);
+      for (std::int64_t p = 0; p < s.k; ++p) {
+        add(a[static_cast<std::size_t>(s.options.transpose_a ? p * s.m + i : i * s.k + p)] *
+            b[static_cast<std::size_t>(s.options.transpose_b ? j * s.k + p : p * s.n + j)]);
+      }
+      // Each term passes through its product's rounding and at most k + 1 additions, in any order.
+      result.emplace_back(value, gamma(static_cast<double>(s.k) + 2) * magnitude);
+    }
+  }
+  return result;
+}
+
+class Matmul : public Conformance {
+ protected:
+  void check_product(const MatmulShape& s) {
+    const auto [ta, tb, accumulate] = s.options;
+    SCOPED_TRACE(
+        fmt::format("m={} n={} k={} ta={} tb={} accumulate={} bias={}", s.m, s.n, s.k, ta, tb, accumulate, s.has_bias));
+    const auto a = normal_values(s.m * s.k, 1), b = normal_values(s.k * s.n, 2), bias = normal_values(s.n, 3);
+    const auto out = normal_values(s.m * s.n, 4);
+    const auto run_once = [&](OpRun& run) {
+      run.workspace(run.backend().traits().matmul_workspace_bytes(s));
+      const Shape out_shape{s.m, s.n};
+      const TensorView result = accumulate ? run.in_out("out", out_shape, out) : run.output("out", out_shape);
+      run.backend().matmul(result, run.input(ta ? Shape{s.k, s.m} : Shape{s.m, s.k}, a),
+                           run.input(tb ? Shape{s.n, s.k} : Shape{s.k, s.n}, b),
+                           s.has_bias ? run.input({s.n}, bias) : ConstTensorView{}, s.options);
+    };
+    // Not check(): another number of threads may divide a library's sums otherwise.
+    const auto results = results_of(run_once);
+    const auto expected = reference_matmul(to_double(out), to_double(a), to_double(b), to_double(bias), s);
+    expect_within_bounds("out", results.at("out"), expected);
+    expect_same_bits("out, run again", results_of(run_once).at("out"), results.at("out"));
+  }
+};
+VIRGIL_CONFORMANCE_SUITE(Matmul);
+
+TEST_P(Matmul, MatchesReferenceWithAllOptions) {
+  for (const bool transpose_a : {false, true}) {
+    for (const bool transpose_b : {false, true}) {
+      const MatmulOptions options{transpose_a, transpose_b, false}, accumulating{transpose_a, transpose_b, true};
+      check_product({.m = 37, .n = 29, .k = 53, .options = options});
+      check_product({.m = 37, .n = 29, .k = 53, .has_bias = true, .options = options});
+      check_product({.m = 37, .n = 29, .k = 53, .options = accumulating});
+    }
+  }
+}
+
+TEST_P(Matmul, MatchesReferenceOnVectorsAndScalars) {
+  check_product({.m = 1, .n = 1, .k = 1, .options = {}});
+  check_product({.m = 1, .n = 65, .k = 130, .has_bias = true, .options = {}});
+  check_product({.m = 130, .n = 1, .k = 7, .options = {.transpose_b = true}});
+  check_product({.m = 24, .n = 40, .k = 1, .options = {.transpose_a = true, .accumulate = true}});
+}
+
+TEST_P(Matmul, MatchesReferenceWhenOperandsAreReordered) {
+  check_product({.m = 260, .n = 1024, .k = 9, .has_bias = true, .options = {}});
+  check_product({.m = 260, .n = 1024, .k = 9, .options = {.transpose_a = true, .accumulate = true}});
+  check_product({.m = 1030, .n = 33, .k = 17, .options = {.transpose_b = true}});
+  check_product({.m = 1030, .n = 256, .k = 5, .options = {}});
+}
+
+TEST_P(Matmul, FlattensLeadingDimensions) {
+  const auto a = normal_values(2 * 3 * 4, 1), b = normal_values(4 * 5, 2);
+  const MatmulShape s{.m = 6, .n = 5, .k = 4, .options = {}};
+  const auto results = results_of([&](OpRun& run) {
+    run.workspace(run.backend().traits().matmul_workspace_bytes(s));
+    run.backend().matmul(run.output("out", {2, 3, 5}), run.input({2, 3, 4}, a), run.input({4, 5}, b), {}, {});
+  });
+  expect_within_bounds("out", results.at("out"), reference_matmul({}, to_double(a), to_double(b), {}, s));
+}
+
+TEST_P(Matmul, ThrowsWhenTheWorkspaceIsTooSmall) {
+  const MatmulShape s{.m = 1030, .n = 33, .k = 17, .options = {.transpose_b = true}};
+  ASSERT_GT(backend().traits().matmul_workspace_bytes(s), 64);
+  OpRun run(backend());
+  const auto out = run.output("out", {s.m, s.n});
+  const auto a = run.input({s.m, s.k}, normal_values(s.m * s.k)), b = run.input({s.n, s.k}, normal_values(s.n * s.k));
+  run.workspace(backend().traits().matmul_workspace_bytes(s) - 64);
+  EXPECT_THROW(run.backend().matmul(out, a, b, {}, s.options), InternalError);
+}
+
+TEST_P(Matmul, LeavesTheCallersNumberOfThreads) {
+  const int before = omp_get_max_threads();
+  check_product({.m = 37, .n = 29, .k = 53, .options = {}});
+  EXPECT_EQ(omp_get_max_threads(), before);
+}
+
+}  // namespace
+}  // namespace virgil::conformance

@@ -1,0 +1,105 @@
+// What a backend does besides ops: copies, fills, workspaces, and the refusal of wrong arguments.
+#include <gmock/gmock.h>
+#include <gtest/gtest-spi.h>
+
+#include <cstring>
+#include <limits>
+
+#include "backend_conformance/harness.h"
+
+namespace virgil::conformance {
+namespace {
+
+class Plumbing : public Conformance {};
+VIRGIL_CONFORMANCE_SUITE(Plumbing);
+
+TEST_P(Plumbing, CopiesRoundTrip) {
+  for (const std::int64_t count : {1, 7, 100003}) {
+    const auto values = normal_values(count, 1);
+    const auto results = results_of([&](OpRun& run) { (void)run.in_out("x", {count}, values); });
+    expect_same_bits("x", results.at("x"), values);
+  }
+}
+
+TEST_P(Plumbing, CopiesOnTheDeviceUnderAnotherShape) {
+  const auto values = normal_values(24, 1);
+  const auto results = results_of([&](OpRun& run) { run.backend().copy(run.output("x", {3, 8}), run.input({24}, values)); });
+  expect_same_bits("x", results.at("x"), values);
+  OpRun run(backend());
+  EXPECT_THROW(backend().copy(run.output("y", {23}), run.input({24}, values)), InternalError);
+}
+
+TEST_P(Plumbing, SetZeroClearsExactlyTheTensor) {
+  for (const std::int64_t count : {1, 7, 100003}) {
+    const auto results = results_of([&](OpRun& run) { run.backend().set_zero(run.output("x", {count})); });
+    expect_same_bits("x", results.at("x"), std::vector<float>(static_cast<std::size_t>(count), 0.0F));
+  }
+}
+
+TEST_P(Plumbing, RefusesCopiesOfAnotherSize) {
+  OpRun run(backend());
+  const TensorView x = run.output("x", {3});
+  std::vector<std::byte> bytes(8);
+  EXPECT_THROW(backend().copy_from_host(x, bytes), InternalError);
+  EXPECT_THROW(backend().copy_to_host(bytes, x), InternalError);
+}
+
+TEST_P(Plumbing, DescribesItself) {
+  EXPECT_FALSE(backend().description().empty());
+  EXPECT_GT(backend().available_bytes(), 0);
+  EXPECT_GE(backend().traits().alignment_bytes(), 4);
+}
+
+TEST_P(Plumbing, NamesTheOpAndTheOperandOfAWrongCall) {
+  OpRun run(backend());
+  const auto message = [&](const std::function<void()>& call) -> std::string {
+    try {
+      call();
+    } catch (const InternalError& error) {
+      return error.what();
+    }
+    return "nothing thrown";
+  };
+  const ConstTensorView inp = run.input({2, 8}, normal_values(16));
+  EXPECT_THAT(
+      message([&] {
+        backend().gelu_forward(run.output("out", {2, 7}), inp);
+      }),
+      ::testing::AllOf(::testing::HasSubstr("gelu_forward"), ::testing::HasSubstr("out"), ::testing::HasSubstr("(2, 7)")));
+  EXPECT_THAT(message([&] { backend().gelu_forward({}, inp); }), ::testing::HasSubstr("out is absent"));
+  EXPECT_THAT(message([&] { backend().bias_backward(run.output("dbias", {9}), inp); }), ::testing::HasSubstr("dbias"));
+}
+
+/// The harness itself, on a backend whose memory the host can reach.
+class Harness : public ::testing::Test {
+ protected:
+  std::unique_ptr<Backend> backend_ = make_cpu_backend({.num_threads = 1});
+};
+
+TEST_F(Harness, SeesAWriteAfterAnOutput) {
+  OpRun run(*backend_);
+  static_cast<float*>(run.output("x", {3}).data())[3] = 1.0F;
+  EXPECT_NONFATAL_FAILURE((void)run.finish(), "bytes after the end");
+}
+
+TEST_F(Harness, SeesAnInputThatChanges) {
+  OpRun run(*backend_);
+  const ConstTensorView x = run.input({2}, std::vector<float>{1.0F, 2.0F});
+  const float value = 3.0F;
+  std::memcpy(const_cast<void*>(x.data()), &value, sizeof(value));
+  EXPECT_NONFATAL_FAILURE((void)run.finish(), "an input was changed");
+}
+
+TEST_F(Harness, SeesValuesOutsideTheirBoundAndNan) {
+  const std::vector<float> values = {1.0F, std::numeric_limits<float>::quiet_NaN()};
+  ::testing::TestPartResultArray failures;
+  {
+    const ::testing::ScopedFakeTestPartResultReporter reporter(&failures);
+    expect_within_bounds("x", values, {Tracked(1.0, 0.0), Tracked(1.0, 1.0)});
+    expect_within_bounds("y", {1.0F}, {Tracked(1.1, 0.05)});
+  }
+  EXPECT_EQ(failures.size(), 4);  // one for each element and one for each tensor
+}
+
+}  // namespace
+}  // namespace virgil::conformance

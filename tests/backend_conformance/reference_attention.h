@@ -1,0 +1,27 @@
+// Naive causal self-attention in float64, each value with the bound on its float32 error. Stores the T x T matrix.
+//
+// Written from the formulas in backend.h; nothing here is shared with the backends.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "backend_conformance/tracked.h"
+#include "virgil/backend/backend.h"
+
+namespace virgil::conformance::reference {
+
+struct AttentionResult {
+  std::vector<Tracked> out;  // (B, T, C)
+  std::vector<Tracked> lse;  // (B, NH, T)
+};
+/// qkv (B, T, 3C), exact.
+[[nodiscard]] AttentionResult attention_forward(const std::vector<double>& qkv, const AttentionShape& shape,
+                                                const Dropout& dropout);
+
+/// dqkv (B, T, 3C). All operands are exact, also out and lse: their errors are not this op's.
+[[nodiscard]] std::vector<Tracked> attention_backward(const std::vector<double>& dout, const std::vector<double>& out,
+                                                      const std::vector<double>& qkv, const std::vector<double>& lse,
+                                                      const AttentionShape& shape, const Dropout& dropout);
+
+}  // namespace virgil::conformance::reference

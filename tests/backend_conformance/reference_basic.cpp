@@ -1,0 +1,265 @@
+#include "backend_conformance/reference_basic.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <numbers>
+
+namespace virgil::conformance::reference {
+
+namespace {
+
+std::size_t index(std::int64_t i) { return static_cast<std::size_t>(i); }
+
+}  // namespace
+
+TrackedValues exact(const Values& values) { return {values.begin(), values.end()}; }
+
+Values values_of(const TrackedValues& tracked) {
+  Values values;
+  values.reserve(tracked.size());
+  for (const Tracked& t : tracked) values.push_back(t.value);
+  return values;
+}
+
+Values dropout_multipliers(const Dropout& dropout, const SequenceShape& shape) {
+  const auto [B, T, C] = shape;
+  Values multipliers(index(shape.num_elements()), 1.0);
+  if (!dropout.enabled()) return multipliers;
+  for (std::int64_t b = 0; b < B; ++b) {
+    for (std::int64_t t = 0; t < T; ++t) {
+      for (std::int64_t c = 0; c < C; ++c) {
+        const std::int64_t element = ((dropout.first_sequence + b) * T + t) * ((C + 3) / 4 * 4) + c;
+        const float multiplier = dropout.multiplier(static_cast<std::uint64_t>(element));
+        multipliers[index((b * T + t) * C + c)] = static_cast<double>(multiplier);
+      }
+    }
+  }
+  return multipliers;
+}
+
+TrackedValues embedding_forward(const std::vector<std::int32_t>& tokens, const Values& wte, const Values& wpe,
+                                const SequenceShape& shape, std::int64_t first_position, const Dropout& dropout) {
+  const auto [B, T, C] = shape;
+  const Values multipliers = dropout_multipliers(dropout, shape);
+  TrackedValues out(multipliers.size());
+  for (std::int64_t row = 0; row < B * T; ++row) {
+    for (std::int64_t c = 0; c < C; ++c) {
+      const Tracked sum =
+          Tracked(wte[index(tokens[index(row)] * C + c)]) + Tracked(wpe[index((first_position + row % T) * C + c)]);
+      out[index(row * C + c)] = sum * multipliers[index(row * C + c)];
+    }
+  }
+  return out;
+}
+
+EmbeddingGradients embedding_backward(const Values& dwte, const Values& dwpe, const Values& dout,
+                                      const std::vector<std::int32_t>& tokens, const SequenceShape& shape,
+                                      const Dropout& dropout) {
+  const auto [B, T, C] = shape;
+  const Values multipliers = dropout_multipliers(dropout, shape);
+  std::vector<TrackedValues> wte_terms(dwte.size()), wpe_terms(dwpe.size());
+  for (std::size_t i = 0; i < dwte.size(); ++i) wte_terms[i] = {dwte[i]};
+  for (std::size_t i = 0; i < dwpe.size(); ++i) wpe_terms[i] = {dwpe[i]};
+  for (std::int64_t row = 0; row < B * T; ++row) {
+    for (std::int64_t c = 0; c < C; ++c) {
+      const Tracked d = Tracked(dout[index(row * C + c)]) * multipliers[index(row * C + c)];
+      wte_terms[index(tokens[index(row)] * C + c)].push_back(d);
+      wpe_terms[index(row % T * C + c)].push_back(d);
+    }
+  }
+  EmbeddingGradients result;
+  for (const TrackedValues& terms : wte_terms) result.dwte.push_back(sum(terms));
+  for (const TrackedValues& terms : wpe_terms) result.dwpe.push_back(sum(terms));
+  return result;
+}
+
+LayernormResult layernorm_forward(const TrackedValues& inp, const Values& weight, const Values& bias) {
+  constexpr double kEps = 1e-5;
+  const std::size_t C = weight.size();
+  const Tracked count(static_cast<double>(C));
+  LayernormResult result;
+  for (std::size_t first = 0; first < inp.size(); first += C) {
+    const TrackedValues x(inp.begin() + static_cast<std::ptrdiff_t>(first),
+                          inp.begin() + static_cast<std::ptrdiff_t>(first + C));
+    const Tracked mean = sum(x) / count;
+    TrackedValues squares;
+    for (const Tracked& element : x) squares.push_back((element - mean) * (element - mean));
+    // 1e-5 as a float is off by a rounding.
+    const Tracked rstd = Tracked(1.0) / sqrt(sum(squares) / count + rounded(kEps, 0));
+    for (std::size_t c = 0; c < C; ++c) {
+      const Tracked scaled = (x[c] - mean) * rstd * weight[c];
+      result.out.push_back(bias.empty() ? scaled : scaled + Tracked(bias[c]));
+    }
+    result.mean.push_back(mean);
+    result.rstd.push_back(rstd);
+  }
+  return result;
+}
+
+TrackedValues residual(const Values& residual, const Values& branch, const SequenceShape& shape, const Dropout& dropout) {
+  const Values multipliers = dropout_multipliers(dropout, shape);
+  TrackedValues out;
+  for (std::size_t i = 0; i < residual.size(); ++i) {
+    out.push_back(Tracked(residual[i]) + (dropout.enabled() ? Tracked(branch[i]) * multipliers[i] : Tracked(branch[i])));
+  }
+  return out;
+}
+
+LayernormGradients layernorm_backward(const LayernormGradients& start, const Values& dout, const Values& inp,
+                                      const Values& weight, const Values& mean, const Values& rstd) {
+  const std::size_t C = weight.size();
+  const Tracked count(static_cast<double>(C));
+  LayernormGradients result;
+  std::vector<TrackedValues> dweight_terms(C), dbias_terms(C);
+  for (std::size_t c = 0; c < C; ++c) {
+    dweight_terms[c] = {start.dweight[c]};
+    dbias_terms[c] = {start.dbias[c]};
+  }
+  for (std::size_t row = 0; row < mean.size(); ++row) {
+    TrackedValues norm, dnorm, dnorm_norm;
+    for (std::size_t c = 0; c < C; ++c) {
+      const double dy = dout[row * C + c];
+      norm.push_back((Tracked(inp[row * C + c]) - Tracked(mean[row])) * Tracked(rstd[row]));
+      dnorm.push_back(Tracked(dy) * Tracked(weight[c]));
+      dnorm_norm.push_back(dnorm[c] * norm[c]);
+      dweight_terms[c].push_back(Tracked(dy) * norm[c]);
+      dbias_terms[c].push_back(dy);
+    }
+    const Tracked mean_dnorm = sum(dnorm) / count;
+    const Tracked mean_dnorm_norm = sum(dnorm_norm) / count;
+    for (std::size_t c = 0; c < C; ++c) {
+      const Tracked dx = (dnorm[c] - mean_dnorm - norm[c] * mean_dnorm_norm) * Tracked(rstd[row]);
+      result.dinp.push_back(start.dinp[row * C + c] + dx);
+    }
+  }
+  for (std::size_t c = 0; c < C; ++c) {
+    result.dweight.push_back(sum(dweight_terms[c]));
+    result.dbias.push_back(sum(dbias_terms[c]));
+  }
+  return result;
+}
+
+TrackedValues dropout_backward(const Values& dout, const SequenceShape& shape, const Dropout& dropout) {
+  const Values multipliers = dropout_multipliers(dropout, shape);
+  TrackedValues dinp;
+  for (std::size_t i = 0; i < dout.size(); ++i) dinp.push_back(Tracked(dout[i]) * multipliers[i]);
+  return dinp;
+}
+
+TrackedValues bias_backward(const Values& dbias, const Values& dout) {
+  const std::size_t C = dbias.size();
+  TrackedValues result;
+  for (std::size_t c = 0; c < C; ++c) {
+    TrackedValues terms = {dbias[c]};
+    for (std::size_t i = c; i < dout.size(); i += C) terms.push_back(dout[i]);
+    result.push_back(sum(terms));
+  }
+  return result;
+}
+
+namespace {
+
+constexpr double kCubic = 0.044715;
+
+/// 0.5 (1 + tanh u), u = sqrt(2/pi) (x + 0.044715 x^3), in the equal form 1 / (1 + e^-2u), which does not cancel for negative
+/// u. The constants are rounded to float. A result below e^-87 may be flushed to zero.
+Tracked half_one_plus_tanh(Tracked x) {
+  constexpr double kSmallestExponent = -87;
+  const double root = std::sqrt(2 * std::numbers::inv_pi);
+  const Tracked two_u = x * (rounded(2 * root, 0) + rounded(2 * root * kCubic, 0) * (x * x));
+  if (two_u.value < kSmallestExponent) return {0.0, std::exp(kSmallestExponent)};
+  return Tracked(1.0) / (Tracked(1.0) + exp(-two_u));
+}
+
+}  // namespace
+
+TrackedValues gelu_forward(const Values& inp) {
+  TrackedValues out;
+  for (const double x : inp) out.push_back(Tracked(x) * half_one_plus_tanh(x));
+  return out;
+}
+
+TrackedValues gelu_backward(const Values& dout, const Values& inp) {
+  const double root = std::sqrt(2 * std::numbers::inv_pi);
+  TrackedValues dinp;
+  for (std::size_t i = 0; i < inp.size(); ++i) {
+    const Tracked x(inp[i]);
+    const Tracked half = half_one_plus_tanh(x);
+    const Tracked other_half = half_one_plus_tanh(-x);  // 0.5 (1 - tanh u)
+    const Tracked two_du = rounded(2 * root, 0) + rounded(6 * root * kCubic, 0) * (x * x);
+    // d/dx of 0.5 (1 + tanh u) is 0.5 (1 - tanh^2 u) u' = half * other_half * 2u'.
+    dinp.push_back(Tracked(dout[i]) * (half + x * (half * other_half * two_du)));
+  }
+  return dinp;
+}
+
+CrossEntropyResult cross_entropy(const Values& logits, const std::vector<std::int32_t>& targets, std::int64_t vocab_size,
+                                 float grad_scale) {
+  const std::size_t Vp = logits.size() / targets.size();
+  const std::size_t V = index(vocab_size);
+  const Tracked scale(static_cast<double>(grad_scale));
+  CrossEntropyResult result;
+  for (std::size_t row = 0; row < targets.size(); ++row) {
+    const double* x = logits.data() + row * Vp;
+    if (targets[row] < 0) {
+      result.losses.emplace_back(0.0);
+      result.dlogits.insert(result.dlogits.end(), Vp, Tracked(0.0));
+      continue;
+    }
+    const auto target = static_cast<std::size_t>(targets[row]);
+    const double max = *std::max_element(x, x + V);
+    TrackedValues exps;
+    for (std::size_t c = 0; c < V; ++c) exps.push_back(exp(Tracked(x[c]) - Tracked(max)));
+    const Tracked total = sum(exps);
+    result.losses.push_back(log(total) + (Tracked(max) - Tracked(x[target])));
+    const Tracked factor = scale / total;
+    for (std::size_t c = 0; c < Vp; ++c) {
+      if (c >= V) {
+        result.dlogits.emplace_back(0.0);
+      } else {
+        result.dlogits.push_back(c == target ? exps[c] * factor - scale : exps[c] * factor);
+      }
+    }
+  }
+  return result;
+}
+
+Tracked reduce_sum(const Values& inp) {
+  double total = 0;
+  for (const double x : inp) total += x;
+  // Summed in float64, whose roundings lie far below the single one to float32.
+  return rounded(total, 0);
+}
+
+Tracked l2_norm(const Values& inp, float scale) {
+  double total = 0;
+  for (const double x : inp) total += x * x;
+  return rounded(std::sqrt(total) * static_cast<double>(scale), 0);
+}
+
+AdamWResult adamw_update(const Values& param, const Values& m, const Values& v, const Values& grad, float norm,
+                         const AdamWStep& step) {
+  const double norm64 = static_cast<double>(norm), max_norm = static_cast<double>(step.max_norm);
+  const double clip = max_norm > 0 ? std::min(1.0, max_norm / norm64) : 1.0;
+  const double beta1 = static_cast<double>(step.beta1), beta2 = static_cast<double>(step.beta2);
+  const double learning_rate = static_cast<double>(step.learning_rate);
+  const auto t = static_cast<double>(step.t);
+  // Scalars are computed in double and rounded once.
+  const Tracked grad_factor = rounded(static_cast<double>(step.grad_scale) * clip, 0);
+  const Tracked decay = rounded(1.0 - learning_rate * static_cast<double>(step.weight_decay), 0);
+  const Tracked step_size = rounded(learning_rate / (1.0 - std::pow(beta1, t)), 0);
+  const Tracked root_correction = rounded(1.0 / std::sqrt(1.0 - std::pow(beta2, t)), 0);
+  AdamWResult result;
+  for (std::size_t i = 0; i < param.size(); ++i) {
+    const Tracked g = Tracked(grad[i]) * grad_factor;
+    const Tracked new_m = Tracked(beta1) * m[i] + rounded(1.0 - beta1, 0) * g;
+    const Tracked new_v = Tracked(beta2) * v[i] + rounded(1.0 - beta2, 0) * (g * g);
+    const Tracked update = step_size * new_m / (sqrt(new_v) * root_correction + Tracked(static_cast<double>(step.eps)));
+    result.m.push_back(new_m);
+    result.v.push_back(new_v);
+    result.param.push_back(Tracked(param[i]) * decay - update);
+  }
+  return result;
+}
+
+}  // namespace virgil::conformance::reference

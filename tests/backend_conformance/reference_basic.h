@@ -1,0 +1,87 @@
+// Naive references of the ops other than attention and matmul, in float64, each value with the bound on its float32 error.
+//
+// Written from the formulas in backend.h, one element at a time; nothing here is shared with the backends. Operands are exact.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "backend_conformance/tracked.h"
+#include "virgil/backend/backend.h"
+
+namespace virgil::conformance::reference {
+
+using Values = std::vector<double>;
+using TrackedValues = std::vector<Tracked>;
+
+struct SequenceShape {
+  std::int64_t batch = 1;
+  std::int64_t length = 1;
+  std::int64_t channels = 1;
+  [[nodiscard]] std::int64_t rows() const { return batch * length; }
+  [[nodiscard]] std::int64_t num_elements() const { return batch * length * channels; }
+};
+
+/// The multipliers of a (B, T, C) tensor, all 1 without dropout.
+[[nodiscard]] Values dropout_multipliers(const Dropout& dropout, const SequenceShape& shape);
+
+[[nodiscard]] TrackedValues embedding_forward(const std::vector<std::int32_t>& tokens, const Values& wte, const Values& wpe,
+                                              const SequenceShape& shape, std::int64_t first_position, const Dropout& dropout);
+struct EmbeddingGradients {
+  TrackedValues dwte;
+  TrackedValues dwpe;
+};
+/// dwte and dwpe hold what the gradients are added to.
+[[nodiscard]] EmbeddingGradients embedding_backward(const Values& dwte, const Values& dwpe, const Values& dout,
+                                                    const std::vector<std::int32_t>& tokens, const SequenceShape& shape,
+                                                    const Dropout& dropout);
+
+struct LayernormResult {
+  TrackedValues out;
+  TrackedValues mean;
+  TrackedValues rstd;
+};
+/// bias may be empty. inp may already carry errors: those of a residual sum.
+[[nodiscard]] LayernormResult layernorm_forward(const TrackedValues& inp, const Values& weight, const Values& bias);
+[[nodiscard]] TrackedValues residual(const Values& residual, const Values& branch, const SequenceShape& shape,
+                                     const Dropout& dropout);
+
+struct LayernormGradients {
+  TrackedValues dinp;
+  TrackedValues dweight;
+  TrackedValues dbias;
+};
+/// dinp, dweight, dbias hold what the gradients are added to; C is the size of weight. The errors of mean and rstd are not the
+/// op's: they are exact operands.
+[[nodiscard]] LayernormGradients layernorm_backward(const LayernormGradients& start, const Values& dout, const Values& inp,
+                                                    const Values& weight, const Values& mean, const Values& rstd);
+
+[[nodiscard]] TrackedValues dropout_backward(const Values& dout, const SequenceShape& shape, const Dropout& dropout);
+/// dbias + column sums.
+[[nodiscard]] TrackedValues bias_backward(const Values& dbias, const Values& dout);
+
+[[nodiscard]] TrackedValues gelu_forward(const Values& inp);
+[[nodiscard]] TrackedValues gelu_backward(const Values& dout, const Values& inp);
+
+struct CrossEntropyResult {
+  TrackedValues losses;
+  TrackedValues dlogits;
+};
+[[nodiscard]] CrossEntropyResult cross_entropy(const Values& logits, const std::vector<std::int32_t>& targets,
+                                               std::int64_t vocab_size, float grad_scale);
+
+[[nodiscard]] Tracked reduce_sum(const Values& inp);
+[[nodiscard]] Tracked l2_norm(const Values& inp, float scale);
+
+struct AdamWResult {
+  TrackedValues param;
+  TrackedValues m;
+  TrackedValues v;
+};
+[[nodiscard]] AdamWResult adamw_update(const Values& param, const Values& m, const Values& v, const Values& grad, float norm,
+                                       const AdamWStep& step);
+
+[[nodiscard]] TrackedValues exact(const Values& values);
+[[nodiscard]] Values values_of(const TrackedValues& tracked);
+
+}  // namespace virgil::conformance::reference
