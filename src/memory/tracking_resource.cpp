@@ -18,6 +18,7 @@ void* TrackingResource::allocate(std::int64_t size_bytes, const AllocationTag& t
   }
   live_.emplace(data, Holder{tag, size_bytes});
   current_[tag.category] += size_bytes;
+  peak_[tag.category] = std::max(peak_[tag.category], current_[tag.category]);
   peak_bytes_ = std::max(peak_bytes_, current_.total());
   ++num_allocations_;
   return data;

@@ -11,10 +11,10 @@
 #include "virgil/base/error.h"
 #include "virgil/base/file_system.h"
 
-namespace virgil::testing {
+namespace virgil::test_support {
 
-/// Counts every call, those on its files included. At call number `fail_at` (the first is 0) the fault happens; an append that is
-/// hit writes the first half of its bytes. Owns neither the real file system nor anything on disk.
+/// Counts every call, those on its files included. At call number `fail_at` (the first is 0) the fault happens; an append that
+/// is hit writes the first half of its bytes. Owns neither the real file system nor anything on disk.
 class FaultyFileSystem final : public FileSystem {
  public:
   enum class Fault {
@@ -120,4 +120,4 @@ class FaultyFileSystem final : public FileSystem {
   std::set<std::filesystem::path> unsynced_;
 };
 
-}  // namespace virgil::testing
+}  // namespace virgil::test_support

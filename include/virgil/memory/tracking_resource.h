@@ -18,6 +18,8 @@ class TrackingResource final : public MemoryResource {
   [[nodiscard]] std::int64_t alignment_bytes() const override { return upstream_.alignment_bytes(); }
 
   [[nodiscard]] const BytesByCategory& current() const { return current_; }
+  /// The most each category ever held; they need not have been reached at the same time.
+  [[nodiscard]] const BytesByCategory& peak() const { return peak_; }
   /// Largest total ever held at once.
   [[nodiscard]] std::int64_t peak_bytes() const { return peak_bytes_; }
   [[nodiscard]] std::int64_t num_allocations() const { return num_allocations_; }
@@ -32,6 +34,7 @@ class TrackingResource final : public MemoryResource {
   MemoryResource& upstream_;
   std::map<void*, Holder> live_;
   BytesByCategory current_;
+  BytesByCategory peak_;
   std::int64_t peak_bytes_ = 0;
   std::int64_t num_allocations_ = 0;
 };

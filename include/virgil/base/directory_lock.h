@@ -1,0 +1,25 @@
+// One process at a time in a folder.
+#pragma once
+
+#include <filesystem>
+
+namespace virgil {
+
+/// An exclusive advisory lock (flock) on a folder, held until destruction or the end of the process, however it ends. Puts no
+/// file into the folder. Move-only.
+class DirectoryLock {
+ public:
+  /// Throws UserError when `directory` cannot be opened or another process holds its lock. Where a file system knows no such
+  /// locks (some network ones) this goes on without.
+  explicit DirectoryLock(const std::filesystem::path& directory);
+  DirectoryLock(DirectoryLock&& other) noexcept;
+  DirectoryLock& operator=(DirectoryLock&&) = delete;
+  DirectoryLock(const DirectoryLock&) = delete;
+  DirectoryLock& operator=(const DirectoryLock&) = delete;
+  ~DirectoryLock();
+
+ private:
+  int descriptor_;
+};
+
+}  // namespace virgil

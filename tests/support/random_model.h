@@ -1,0 +1,41 @@
+// Small models and batch shapes for property tests, a pure function of a seed.
+#pragma once
+
+#include "virgil/base/philox.h"
+#include "virgil/model/activation_layout.h"
+
+namespace virgil::test_support {
+
+class RandomModel {
+ public:
+  explicit RandomModel(std::uint64_t seed) : stream_{seed, RandomPurpose::kShuffle, 0, 0} {
+    const std::int64_t head_size = 8 * between(1, 16);
+    sizes.num_heads = between(1, 4);
+    sizes.embedding_dim = head_size * sizes.num_heads;
+    sizes.num_layers = between(1, 6);
+    sizes.block_size = between(1, 300);
+    sizes.vocab_size = between(1, 3000);
+    sizes.d_ff = between(0, 2) == 0 ? between(1, 700) : 0;
+    sizes.bias = between(0, 1) == 1;
+    sizes.tie_weights = between(0, 1) == 1;
+    sizes.dropout = between(0, 1) == 1 ? 0.1F : 0.0F;
+    step.batch_size = between(1, 5);
+    step.length = between(1, sizes.block_size);
+    step.training = between(0, 3) != 0;
+    step.recompute = kAllRecompute[static_cast<std::size_t>(between(0, 3))];
+  }
+
+  /// Uniform in [low, high].
+  std::int64_t between(std::int64_t low, std::int64_t high) {
+    return low + static_cast<std::int64_t>(random_below(stream_, next_++, static_cast<std::uint64_t>(high - low + 1)));
+  }
+
+  ModelSizes sizes;
+  StepShape step;
+
+ private:
+  RandomStream stream_;
+  std::uint64_t next_ = 0;
+};
+
+}  // namespace virgil::test_support
