@@ -226,9 +226,19 @@ class ScheduleWalker {
 
 namespace {
 
+/// Gives every tensor an offset of its own. Returns the arena's size.
+std::int64_t place_side_by_side(std::vector<ActivationSpec>& specs) {
+  std::int64_t end = 0;
+  for (ActivationSpec& spec : specs) {
+    spec.offset_bytes = end;
+    end = checked_add(end, spec.size_bytes);
+  }
+  return end;
+}
+
 /// Gives every tensor an offset: largest first, at the lowest place where nothing that lives at the same time lies.
 /// Returns the arena's size.
-std::int64_t place(std::vector<ActivationSpec>& specs) {
+std::int64_t place_shared(std::vector<ActivationSpec>& specs) {
   std::vector<ActivationSpec*> order;
   for (ActivationSpec& spec : specs) order.push_back(&spec);
   std::ranges::stable_sort(order, [](const auto* a, const auto* b) { return a->size_bytes > b->size_bytes; });
@@ -256,7 +266,7 @@ ActivationLayout::ActivationLayout(const ModelConfig& config, const StepShape& s
   for (ActivationSpec& spec : specs_) {
     spec.size_bytes = round_up(checked_multiply(spec.shape.num_elements(), size_of(spec.dtype)), alignment_bytes);
   }
-  arena_bytes_ = place(specs_);
+  arena_bytes_ = step.share_arena ? place_shared(specs_) : place_side_by_side(specs_);
 }
 
 const ActivationSpec& ActivationLayout::find(Activation activation, std::int64_t layer, Pass pass) const {

@@ -27,17 +27,37 @@ TensorView GptDecoder::view(DecodeTensor tensor, const Shape& shape) const {
   return memory_.view(PlanSlot::kActivations, plan_.decoder().offset_bytes(tensor), dtype, shape);
 }
 
-TensorView GptDecoder::cache(std::int64_t offset_bytes) const {
-  const DecodeShape& shape = plan_.decoder().shape();
-  return memory_.view(PlanSlot::kActivations, offset_bytes, shape.dtype,
-                      {shape.num_sequences, config_.num_heads(), shape.max_length, config_.head_size()});
+TensorView GptDecoder::cache(std::int64_t offset_bytes, std::int64_t num_sequences) const {
+  return memory_.view(PlanSlot::kActivations, offset_bytes, shape().dtype,
+                      {num_sequences, config_.num_heads(), shape().max_length, config_.head_size()});
 }
 
 std::span<const float> GptDecoder::append(std::span<const std::int32_t> tokens) {
-  const std::int64_t S = plan_.decoder().shape().num_sequences;
+  run(tokens, shape().num_sequences);
+  return logits_;
+}
+
+std::span<const float> GptDecoder::append_shared(std::span<const std::int32_t> tokens) {
+  VIRGIL_CHECK(position_ == 0, "a shared beginning at position {}", position_);
+  run(tokens, 1);
+  const std::int64_t V = config_.vocab_size();
+  for (std::int64_t s = 1; s < shape().num_sequences; ++s) {
+    for (std::int64_t layer = 0; layer < config_.num_layers(); ++layer) {
+      for (const std::int64_t offset : {plan_.decoder().key_cache_offset(layer), plan_.decoder().value_cache_offset(layer)}) {
+        const TensorView first = cache(offset, 1);
+        backend_.copy(cache(offset, shape().num_sequences).slice(s * first.num_elements(), first.shape()), first);
+      }
+    }
+    std::copy_n(logits_.begin(), V, logits_.begin() + s * V);
+  }
+  return logits_;
+}
+
+/// Appends tokens (S, n) to the first S sequences, piece by piece, and reads their logits.
+void GptDecoder::run(std::span<const std::int32_t> tokens, std::int64_t S) {
   const std::int64_t n = static_cast<std::int64_t>(tokens.size()) / S;
   VIRGIL_CHECK(n >= 1 && n * S == static_cast<std::int64_t>(tokens.size()), "{} tokens for {} sequences", tokens.size(), S);
-  VIRGIL_CHECK(n <= remaining(), "{} tokens at position {} of {}", n, position_, plan_.decoder().shape().max_length);
+  VIRGIL_CHECK(n <= remaining(), "{} tokens at position {} of {}", n, position_, shape().max_length);
   std::vector<std::int32_t> piece;
   for (std::int64_t done = 0; done < n;) {
     const std::int64_t rows =
@@ -47,28 +67,25 @@ std::span<const float> GptDecoder::append(std::span<const std::int32_t> tokens) 
       const auto first = tokens.begin() + s * n + done;
       piece.insert(piece.end(), first, first + rows);
     }
-    run_rows(piece, rows);
+    run_rows(piece, S, rows);
     done += rows;
-    if (done == n) read_logits(rows);
+    if (done == n) read_logits(S, rows);
   }
-  return logits_;
 }
 
-void GptDecoder::run_rows(std::span<const std::int32_t> tokens, std::int64_t rows) {
-  const std::int64_t S = plan_.decoder().shape().num_sequences;
+void GptDecoder::run_rows(std::span<const std::int32_t> tokens, std::int64_t S, std::int64_t rows) {
   const TensorView ids = view(DecodeTensor::kTokens, {S, rows});
   backend_.copy_from_host(ids, std::as_bytes(tokens));
   backend_.embedding_forward(view(DecodeTensor::kResidual, {S, rows, config_.embedding_dim()}), ids, parameters_.wte,
                              parameters_.wpe, position_, {});
-  for (std::int64_t layer = 0; layer < config_.num_layers(); ++layer) run_block(layer, rows);
+  for (std::int64_t layer = 0; layer < config_.num_layers(); ++layer) run_block(layer, S, rows);
   position_ += rows;
 }
 
-void GptDecoder::run_block(std::int64_t layer, std::int64_t rows) {
+void GptDecoder::run_block(std::int64_t layer, std::int64_t S, std::int64_t rows) {
   using enum DecodeTensor;
   const DecoderLayout& layout = plan_.decoder();
   const BlockViews& block = parameters_.blocks[static_cast<std::size_t>(layer)];
-  const std::int64_t S = layout.shape().num_sequences;
   const std::int64_t C = config_.embedding_dim();
   const Shape shape{S, rows, C};
   const TensorView residual = view(kResidual, shape);
@@ -83,8 +100,8 @@ void GptDecoder::run_block(std::int64_t layer, std::int64_t rows) {
 
   if (layer == 0) backend_.layernorm_forward(norm, mean, rstd, residual, block.norm1_weight, block.norm1_bias);
   backend_.matmul(qkv, norm, block.qkv_weight, block.qkv_bias, {});
-  backend_.attention_decode(attention, cache(layout.key_cache_offset(layer)), cache(layout.value_cache_offset(layer)), qkv,
-                            config_.num_heads(), position_);
+  backend_.attention_decode(attention, cache(layout.key_cache_offset(layer), S), cache(layout.value_cache_offset(layer), S),
+                            qkv, config_.num_heads(), position_);
   backend_.matmul(branch, attention, block.attention_weight, block.attention_bias, {});
   backend_.residual_layernorm_forward(residual_mid, norm, mean, rstd, residual, branch, block.norm2_weight, block.norm2_bias,
                                       {});
@@ -99,9 +116,8 @@ void GptDecoder::run_block(std::int64_t layer, std::int64_t rows) {
   backend_.residual_layernorm_forward(residual, norm, mean, rstd, residual_mid, branch, next_weight, next_bias, {});
 }
 
-void GptDecoder::read_logits(std::int64_t rows) {
+void GptDecoder::read_logits(std::int64_t S, std::int64_t rows) {
   using enum DecodeTensor;
-  const std::int64_t S = plan_.decoder().shape().num_sequences;
   const std::int64_t C = config_.embedding_dim();
   const std::int64_t Vp = config_.padded_vocab_size();
   const std::int64_t V = config_.vocab_size();
@@ -115,7 +131,7 @@ void GptDecoder::read_logits(std::int64_t rows) {
   }
   const TensorView logits = view(kLogits, {S, Vp});
   backend_.matmul(logits, last_rows, parameters_.head, {}, {.transpose_b = true});
-  backend_.copy_to_host(std::as_writable_bytes(std::span(padded_logits_)), logits);
+  backend_.copy_to_host(std::as_writable_bytes(std::span(padded_logits_).first(static_cast<std::size_t>(S * Vp))), logits);
   for (std::int64_t s = 0; s < S; ++s) std::copy_n(padded_logits_.begin() + s * Vp, V, logits_.begin() + s * V);
 }
 

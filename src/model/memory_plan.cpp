@@ -44,12 +44,14 @@ class WorkspaceSurvey {
 
   void decode(const DecoderLayout& layout) {
     const DecodeShape& shape = layout.shape();
-    for (const std::int64_t n : kPrefillRows) {
-      if (n <= layout.max_rows()) linears(checked_multiply(shape.num_sequences, n), shape.dtype, false);
+    for (const std::int64_t S : {std::int64_t{1}, shape.num_sequences}) {  // a prompt that all share is read as one sequence
+      for (const std::int64_t n : kPrefillRows) {
+        if (n <= layout.max_rows()) linears(checked_multiply(S, n), shape.dtype, false);
+      }
+      head(S, shape.dtype, false);
+      note(traits_.attention_decode_workspace_bytes(
+          {S, shape.max_length, config_.num_heads(), config_.head_size(), shape.dtype}));
     }
-    head(shape.num_sequences, shape.dtype, false);
-    note(traits_.attention_decode_workspace_bytes(
-        {shape.num_sequences, shape.max_length, config_.num_heads(), config_.head_size(), shape.dtype}));
   }
 
   [[nodiscard]] std::int64_t largest_bytes() const { return largest_; }

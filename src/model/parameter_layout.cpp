@@ -82,6 +82,7 @@ ParameterLayout::ParameterLayout(const ModelConfig& config) : parameters_(Lister
       spec.offset = flat_elements_;
       flat_elements_ = checked_add(flat_elements_, round_up(spec.num_elements(), kAlignment));
       num_parameters_ = checked_add(num_parameters_, spec.num_elements());
+      num_stored_parameters_ += spec.stored_shape.num_elements();  // at most num_parameters_
     }
     range.num_elements = flat_elements_ - range.offset;
     ranges_.push_back(range);

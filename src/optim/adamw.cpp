@@ -18,6 +18,16 @@ double read_scalar(Backend& backend, const TensorView& scalar) {
   return value;
 }
 
+std::string find_non_finite(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory, PlanSlot slot) {
+  const TensorView tensors = flat(plan, memory, slot);
+  const TensorView norm = memory.scalar(PlanScalar::kGradientNorm);
+  for (const ParameterSpec& spec : plan.parameters().parameters()) {
+    backend.l2_norm(norm, parameter_view(tensors, spec), 1.0F);
+    if (!std::isfinite(read_scalar(backend, norm))) return spec.name;
+  }
+  return {};
+}
+
 }  // namespace
 
 AdamW::AdamW(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory, const AdamWOptions& options)
@@ -53,13 +63,11 @@ double AdamW::step(std::int64_t t, double learning_rate) {
 }
 
 std::string find_non_finite_gradient(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory) {
-  const TensorView gradients = flat(plan, memory, PlanSlot::kGradients);
-  const TensorView norm = memory.scalar(PlanScalar::kGradientNorm);
-  for (const ParameterSpec& spec : plan.parameters().parameters()) {
-    backend.l2_norm(norm, parameter_view(gradients, spec), 1.0F);
-    if (!std::isfinite(read_scalar(backend, norm))) return spec.name;
-  }
-  return {};
+  return find_non_finite(backend, plan, memory, PlanSlot::kGradients);
+}
+
+std::string find_non_finite_weight(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory) {
+  return find_non_finite(backend, plan, memory, PlanSlot::kWeights);
 }
 
 }  // namespace virgil

@@ -38,6 +38,7 @@ struct StepShape {
   bool training = true;         // false: forward only, no gradients
   DType dtype = DType::kFloat32;
   Recompute recompute = Recompute::kNone;
+  bool share_arena = true;  // false: every activation keeps bytes of its own, to test that sharing changes nothing
 };
 
 /// Tensors of the schedule. Letters as in backend.h; those marked (l) exist once per layer.

@@ -18,6 +18,7 @@ class GptDecoder {
   /// Binds the plan's workspace to the backend.
   GptDecoder(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory);
 
+  [[nodiscard]] const DecodeShape& shape() const { return plan_.decoder().shape(); }
   /// Forgets everything: the next tokens stand at position 0.
   void reset() { position_ = 0; }
   /// Positions held in the caches.
@@ -29,12 +30,17 @@ class GptDecoder {
   /// host, valid until the next call. Throws InternalError when they do not fit.
   [[nodiscard]] std::span<const float> append(std::span<const std::int32_t> tokens);
 
+  /// Appends the same `tokens`, (n), to every sequence: reads them once and copies the caches. Only at position 0. Returns
+  /// logits as append() does, the same for every sequence.
+  [[nodiscard]] std::span<const float> append_shared(std::span<const std::int32_t> tokens);
+
  private:
   [[nodiscard]] TensorView view(DecodeTensor tensor, const Shape& shape) const;
-  [[nodiscard]] TensorView cache(std::int64_t offset_bytes) const;
-  void run_rows(std::span<const std::int32_t> tokens, std::int64_t rows);
-  void run_block(std::int64_t layer, std::int64_t rows);
-  void read_logits(std::int64_t rows);
+  [[nodiscard]] TensorView cache(std::int64_t offset_bytes, std::int64_t num_sequences) const;
+  void run(std::span<const std::int32_t> tokens, std::int64_t num_sequences);
+  void run_rows(std::span<const std::int32_t> tokens, std::int64_t num_sequences, std::int64_t rows);
+  void run_block(std::int64_t layer, std::int64_t num_sequences, std::int64_t rows);
+  void read_logits(std::int64_t num_sequences, std::int64_t rows);
 
   Backend& backend_;
   const MemoryPlan& plan_;

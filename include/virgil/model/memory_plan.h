@@ -43,8 +43,8 @@ struct PlanItem {
 
 /// What a run does, as far as memory is concerned. Without a step the plan is for generation alone.
 struct PlanRequest {
-  std::optional<StepShape> step;
-  std::optional<DecodeShape> decode;
+  std::optional<StepShape> step = std::nullopt;
+  std::optional<DecodeShape> decode = std::nullopt;
 };
 
 /// Pure function of model, request and backend traits.

@@ -54,6 +54,8 @@ class ParameterLayout {
   [[nodiscard]] std::span<const ParameterRange> ranges() const { return ranges_; }
   /// Trained values: the sum of num_elements() (padding rows count, alignment gaps do not).
   [[nodiscard]] std::int64_t num_parameters() const { return num_parameters_; }
+  /// As published for a model and as a checkpoint holds them: without padding rows.
+  [[nodiscard]] std::int64_t num_stored_parameters() const { return num_stored_parameters_; }
   /// Elements of the flat buffer, gaps included.
   [[nodiscard]] std::int64_t flat_elements() const { return flat_elements_; }
 
@@ -61,6 +63,7 @@ class ParameterLayout {
   std::vector<ParameterSpec> parameters_;
   std::vector<ParameterRange> ranges_;
   std::int64_t num_parameters_ = 0;
+  std::int64_t num_stored_parameters_ = 0;
   std::int64_t flat_elements_ = 0;
 };
 

@@ -42,5 +42,7 @@ class AdamW {
 /// Name of a parameter whose gradient holds a NaN or an infinity, or an empty string. Reads the gradients once, tensor by
 /// tensor.
 [[nodiscard]] std::string find_non_finite_gradient(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory);
+/// The same for the parameters themselves.
+[[nodiscard]] std::string find_non_finite_weight(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory);
 
 }  // namespace virgil

@@ -1,0 +1,128 @@
+// What is shared, recomputed or run twice must change no bit.
+#include <gtest/gtest.h>
+
+#include "support/test_model.h"
+
+namespace virgil {
+namespace {
+
+using test_support::expect_same_bits;
+using test_support::TestBatch;
+using test_support::TestModel;
+
+struct Variant {
+  const char* name;
+  float dropout;
+  bool bias;
+  bool tied;
+};
+
+ModelSizes sizes_of(const Variant& variant) {
+  return {.num_layers = 3,
+          .num_heads = 2,
+          .embedding_dim = 48,
+          .block_size = 40,
+          .vocab_size = 100,
+          .bias = variant.bias,
+          .tie_weights = variant.tied,
+          .dropout = variant.dropout};
+}
+
+struct Result {
+  double loss;
+  std::vector<float> gradients;
+};
+
+/// Two steps, so that the second meets what the first left in the arena.
+Result run(TestModel& model) {
+  constexpr PassRandomness kRandomness{.seed = 11, .step = 5, .first_sequence = 8};
+  const TestBatch batch = model.random_batch();
+  (void)model.compute_gradients(model.random_batch(99), kRandomness);
+  const double loss = model.compute_gradients(batch, kRandomness);
+  return {loss, model.gradients()};
+}
+
+class GptArena : public testing::TestWithParam<Variant> {
+ protected:
+  [[nodiscard]] static Result run_with(Recompute recompute, bool share_arena) {
+    TestModel model(sizes_of(GetParam()), {.batch_size = 3, .length = 37, .recompute = recompute, .share_arena = share_arena});
+    return run(model);
+  }
+  ParameterLayout layout_{ModelConfig(sizes_of(GetParam()))};
+};
+
+// Also holds the schedule of ActivationLayout and that of Gpt together: a tensor that Gpt reads after its last use in the
+// schedule is overwritten in the shared arena and not in the other; one it reads before its first is NaN in both.
+TEST_P(GptArena, SharingBytesChangesNoBit) {
+  for (const Recompute recompute : kAllRecompute) {
+    SCOPED_TRACE(name_of(recompute));
+    const Result apart = run_with(recompute, false);
+    const Result shared = run_with(recompute, true);
+    EXPECT_TRUE(std::isfinite(apart.loss));
+    EXPECT_EQ(apart.loss, shared.loss);
+    expect_same_bits(layout_, apart.gradients, shared.gradients);
+  }
+}
+
+TEST_P(GptArena, RecomputingChangesNoBit) {
+  const Result stored = run_with(Recompute::kNone, true);
+  for (const Recompute recompute : {Recompute::kGelu, Recompute::kNorm, Recompute::kBlock}) {
+    SCOPED_TRACE(name_of(recompute));
+    const Result recomputed = run_with(recompute, true);
+    EXPECT_EQ(stored.loss, recomputed.loss);
+    expect_same_bits(layout_, stored.gradients, recomputed.gradients);
+  }
+}
+
+TEST_P(GptArena, RunningAgainChangesNoBit) {
+  const Result first = run_with(Recompute::kNone, true);
+  const Result second = run_with(Recompute::kNone, true);
+  EXPECT_EQ(first.loss, second.loss);
+  expect_same_bits(layout_, first.gradients, second.gradients);
+}
+
+INSTANTIATE_TEST_SUITE_P(Variants, GptArena,
+                         testing::Values(Variant{"plain", 0.0F, false, true}, Variant{"dropout", 0.3F, false, true},
+                                         Variant{"bias", 0.0F, true, true}, Variant{"untied", 0.0F, false, false},
+                                         Variant{"everything", 0.3F, true, false}),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+class GptThreads : public testing::TestWithParam<int> {};
+
+TEST_P(GptThreads, TwoRunsGiveTheSameBits) {
+  const Variant variant{"everything", 0.3F, true, false};
+  const StepShape step{.batch_size = 3, .length = 37};
+  TestModel one(sizes_of(variant), step, GetParam());
+  TestModel two(sizes_of(variant), step, GetParam());
+  const Result first = run(one);
+  const Result second = run(two);
+  EXPECT_EQ(first.loss, second.loss);
+  expect_same_bits(one.plan().parameters(), first.gradients, second.gradients);
+}
+
+// Virgil's own ops give the same bits for any number of threads (tests/backend_conformance); oneDNN's matrix products may split
+// their sums differently, so a whole step agrees within rounding only.
+TEST_P(GptThreads, OneThreadAndManyAgreeWithinRounding) {
+  const Variant variant{"everything", 0.3F, true, false};
+  const StepShape step{.batch_size = 3, .length = 37};
+  TestModel one(sizes_of(variant), step, 1);
+  TestModel many(sizes_of(variant), step, GetParam());
+  const Result expected = run(one);
+  const Result actual = run(many);
+  const ModelConfig& config = one.config();
+  EXPECT_NEAR(actual.loss, expected.loss,
+              test_support::probable_gamma(test_support::forward_path_length(config, step.length)) * expected.loss);
+  const double gamma = test_support::probable_gamma(test_support::backward_path_length(config, step.batch_size, step.length));
+  for (const ParameterSpec& spec : one.plan().parameters().parameters()) {
+    const double bound = gamma * test_support::largest(expected.gradients, spec);
+    for (std::int64_t i = spec.offset; i < spec.offset + spec.num_elements(); ++i) {
+      const auto element = static_cast<std::size_t>(i);
+      ASSERT_NEAR(actual.gradients[element], expected.gradients[element], bound) << spec.name;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Counts, GptThreads, testing::Values(1, 2, 4));
+
+}  // namespace
+}  // namespace virgil

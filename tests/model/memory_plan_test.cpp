@@ -1,0 +1,190 @@
+#include "virgil/model/memory_plan.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "support/address_resource.h"
+#include "support/fake_traits.h"
+#include "support/random_model.h"
+#include "virgil/base/error.h"
+#include "virgil/memory/tracking_resource.h"
+
+namespace virgil {
+namespace {
+
+using test_support::AddressResource;
+using test_support::FakeTraits;
+using test_support::RandomModel;
+
+ModelConfig small_config() {
+  return ModelConfig({.num_layers = 2, .num_heads = 2, .embedding_dim = 32, .block_size = 64, .vocab_size = 65});
+}
+
+constexpr StepShape kStep{.batch_size = 4, .length = 64};
+constexpr DecodeShape kDecode{.num_sequences = 2, .max_length = 64};
+
+std::map<PlanSlot, PlanItem> items_of(const MemoryPlan& plan) {
+  std::map<PlanSlot, PlanItem> items;
+  for (const PlanItem& item : plan.items()) EXPECT_TRUE(items.emplace(item.slot, item).second) << item.name;
+  return items;
+}
+
+TEST(MemoryPlan, PlannedBytesAreAllocatedBytesForRandomModels) {
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    RandomModel model(seed);
+    PlanRequest request;
+    const std::int64_t kind = model.between(0, 3);
+    if (kind != 0) request.step = model.step;
+    if (kind < 2) request.decode = DecodeShape{.num_sequences = model.between(1, 4), .max_length = model.step.length};
+    FakeTraits traits;
+    traits.alignment = 64 << model.between(0, 3);
+    traits.attention_forward = model.between(0, 100000);
+    traits.matmul = [](const MatmulShape& shape) { return shape.m + shape.n * shape.k; };
+    const MemoryPlan plan(ModelConfig(model.sizes), request, traits);
+
+    AddressResource addresses;
+    TrackingResource tracker(addresses);
+    {
+      const PlannedMemory memory(plan, tracker);
+      EXPECT_EQ(tracker.current(), plan.by_category()) << "seed " << seed << "\n" << tracker.describe();
+      EXPECT_EQ(tracker.peak_bytes(), plan.total_bytes()) << "seed " << seed;
+      for (const PlanItem& item : plan.items()) {
+        EXPECT_EQ(static_cast<std::int64_t>(memory.bytes(item.slot).size()), item.size_bytes) << item.name;
+        EXPECT_EQ(item.size_bytes % traits.alignment, 0) << item.name;
+      }
+    }
+    EXPECT_EQ(tracker.current(), BytesByCategory{}) << "seed " << seed;
+  }
+}
+
+TEST(MemoryPlan, HoldsWhatATrainingStepNeeds) {
+  const MemoryPlan plan(small_config(), {.step = kStep}, FakeTraits{});
+  const auto items = items_of(plan);
+  const std::int64_t flat_bytes = plan.parameters().flat_elements() * 4;
+  for (const PlanSlot slot : {PlanSlot::kWeights, PlanSlot::kGradients, PlanSlot::kAdamM, PlanSlot::kAdamV}) {
+    EXPECT_EQ(items.at(slot).size_bytes, flat_bytes);
+  }
+  EXPECT_EQ(items.at(PlanSlot::kActivations).size_bytes, plan.activations().arena_bytes());
+  EXPECT_EQ(items.at(PlanSlot::kLogits).size_bytes, plan.logits_rows() * 128 * 4);
+  for (const PlanSlot slot : {PlanSlot::kLosses, PlanSlot::kInputs, PlanSlot::kTargets}) {
+    EXPECT_EQ(items.at(slot).size_bytes, 4 * 64 * 4);
+  }
+  EXPECT_EQ(plan.by_category()[MemoryCategory::kOptimizer], 2 * flat_bytes);
+  EXPECT_EQ(plan.by_category()[MemoryCategory::kMasterWeights], 0);
+}
+
+TEST(MemoryPlan, EvaluationHasNoGradientsAndNoOptimizer) {
+  StepShape step = kStep;
+  step.training = false;
+  const MemoryPlan plan(small_config(), {.step = step}, FakeTraits{});
+  const auto items = items_of(plan);
+  EXPECT_FALSE(items.contains(PlanSlot::kGradients));
+  EXPECT_FALSE(items.contains(PlanSlot::kAdamM));
+  EXPECT_LT(plan.total_bytes(), MemoryPlan(small_config(), {.step = kStep}, FakeTraits{}).total_bytes());
+}
+
+TEST(MemoryPlan, GenerationAloneHasNoStep) {
+  const MemoryPlan plan(small_config(), {.decode = kDecode}, FakeTraits{});
+  EXPECT_EQ(items_of(plan).at(PlanSlot::kActivations).size_bytes, plan.decoder().arena_bytes());
+  EXPECT_THROW((void)plan.step(), InternalError);
+  EXPECT_THROW((void)plan.activations(), InternalError);
+  EXPECT_THROW((void)MemoryPlan(small_config(), {.step = kStep}, FakeTraits{}).decoder(), InternalError);
+}
+
+TEST(MemoryPlan, GenerationBorrowsTheArenaOfTheStep) {
+  const MemoryPlan step(small_config(), {.step = kStep}, FakeTraits{});
+  const MemoryPlan both(small_config(), {.step = kStep, .decode = kDecode}, FakeTraits{});
+  ASSERT_LT(both.decoder().arena_bytes(), step.activations().arena_bytes());
+  EXPECT_EQ(both.total_bytes(), step.total_bytes());
+  // A step so small that generation needs more: the arena grows to the larger, not to the sum.
+  const MemoryPlan small(small_config(), {.step = StepShape{.batch_size = 1, .length = 1}, .decode = kDecode}, FakeTraits{});
+  ASSERT_GT(small.decoder().arena_bytes(), small.activations().arena_bytes());
+  EXPECT_EQ(items_of(small).at(PlanSlot::kActivations).size_bytes, small.decoder().arena_bytes());
+}
+
+TEST(MemoryPlan, LogitsOfTheWholeBatchNeverExist) {
+  const ModelConfig config({.num_layers = 1, .num_heads = 1, .embedding_dim = 64, .block_size = 1024, .vocab_size = 50257});
+  const MemoryPlan plan(config, {.step = StepShape{.batch_size = 24, .length = 1024}}, FakeTraits{});
+  const std::int64_t chunk_bytes = plan.logits_rows() * 50304 * 4;
+  EXPECT_LE(chunk_bytes, std::int64_t{64} << 20);
+  EXPECT_GE(chunk_bytes, std::int64_t{32} << 20);
+  EXPECT_EQ(items_of(plan).at(PlanSlot::kLogits).size_bytes, chunk_bytes);
+}
+
+TEST(MemoryPlan, ChunksOfLogitsCoverAnyNumberOfRows) {
+  for (std::int64_t batch = 1; batch < 40; ++batch) {
+    const ModelConfig config({.num_layers = 1, .num_heads = 1, .embedding_dim = 8, .block_size = 97, .vocab_size = 60000});
+    const MemoryPlan plan(config, {.step = StepShape{.batch_size = batch, .length = 97}}, FakeTraits{});
+    EXPECT_GE(plan.logits_rows(), 1);
+    EXPECT_LE(plan.logits_rows(), batch * 97);
+  }
+}
+
+/// Workspace of a plan over traits in which one op alone asks for scratch.
+template <typename Set>
+std::int64_t workspace_with(const PlanRequest& request, Set&& set) {
+  FakeTraits traits;
+  set(traits);
+  return items_of(MemoryPlan(small_config(), request, traits)).at(PlanSlot::kWorkspace).size_bytes;
+}
+
+TEST(MemoryPlan, WorkspaceIsTheLargestAnyOpAsksFor) {
+  constexpr std::int64_t kBytes = 12800;
+  const PlanRequest training{.step = kStep};
+  const PlanRequest decoding{.decode = kDecode};
+  PlanRequest evaluation{.step = kStep};
+  evaluation.step->training = false;
+  const auto forward = [](FakeTraits& traits) { traits.attention_forward = kBytes; };
+  EXPECT_EQ(workspace_with(training, forward), kBytes);
+  EXPECT_EQ(workspace_with(evaluation, forward), kBytes);
+  EXPECT_EQ(workspace_with(decoding, forward), 0);
+  const auto decode = [](FakeTraits& traits) { traits.attention_decode = kBytes; };
+  EXPECT_EQ(workspace_with(decoding, decode), kBytes);
+  EXPECT_EQ(workspace_with(training, decode), 0);
+  for (const auto member : {&FakeTraits::attention_backward, &FakeTraits::layernorm_backward, &FakeTraits::bias_backward,
+                            &FakeTraits::embedding_backward}) {
+    const auto backward = [&](FakeTraits& traits) { traits.*member = kBytes; };
+    EXPECT_EQ(workspace_with(training, backward), kBytes);
+    EXPECT_EQ(workspace_with(evaluation, backward), 0);
+  }
+  const auto all = [](FakeTraits& traits) {
+    traits.attention_forward = 128;
+    traits.layernorm_backward = kBytes;
+    traits.bias_backward = 64;
+  };
+  EXPECT_EQ(workspace_with(training, all), kBytes);
+}
+
+TEST(MemoryPlan, WorkspaceServesReductionsOverAllParameters) {
+  const ParameterLayout layout(small_config());
+  const auto identity = [](FakeTraits& traits) { traits.reduction = [](std::int64_t elements) { return elements; }; };
+  EXPECT_EQ(workspace_with({.step = kStep}, identity), layout.flat_elements());
+}
+
+TEST(MemoryPlan, RefusesABatchThatOverflows) {
+  const StepShape step{.batch_size = std::int64_t{1} << 60, .length = 64};
+  EXPECT_THROW(MemoryPlan(small_config(), {.step = step}, FakeTraits{}), UserError);
+}
+
+TEST(PlannedMemory, ViewsStayInsideTheirSlot) {
+  const MemoryPlan plan(small_config(), {.step = kStep}, FakeTraits{});
+  HostMemoryResource host;
+  const PlannedMemory memory(plan, host);
+  const TensorView tokens = memory.view(PlanSlot::kInputs, 0, DType::kInt32, {4, 64});
+  EXPECT_EQ(tokens.data(), memory.bytes(PlanSlot::kInputs).data());
+  EXPECT_EQ(tokens.shape(), (Shape{4, 64}));
+  EXPECT_THROW((void)memory.view(PlanSlot::kInputs, 4, DType::kInt32, {4, 64}), InternalError);
+  EXPECT_THROW((void)memory.view(PlanSlot::kInputs, -4, DType::kInt32, {1}), InternalError);
+  EXPECT_THROW((void)memory.view(PlanSlot::kInputs, 0, DType::kInt32, {5, 64}), InternalError);
+}
+
+TEST(PlannedMemory, HasNoSlotThatIsNotPlanned) {
+  const MemoryPlan plan(small_config(), {.decode = kDecode}, FakeTraits{});
+  HostMemoryResource host;
+  const PlannedMemory memory(plan, host);
+  EXPECT_THROW((void)memory.bytes(PlanSlot::kGradients), InternalError);
+}
+
+}  // namespace
+}  // namespace virgil
