@@ -17,7 +17,7 @@ namespace virgil {
 namespace {
 
 // fingerprint_of() GPT-2's vocabulary; what makes a loaded tokenizer.json "gpt2".
-constexpr std::string_view kGpt2Fingerprint = "";
+constexpr std::string_view kGpt2Fingerprint = "79ca5d70330e4bf55c8d682b97310e3c60026aa84d5585255d204e613f507e3e";
 
 constexpr std::size_t kCopyBytes = 16;  // most tokens are shorter, and one wide copy beats a loop
 
@@ -29,7 +29,7 @@ class WordCache {
 
   struct Entry {
     std::uint64_t low = 0;
-    std::uint64_t high = 0;  // its last byte is the word's length, so no word equals the empty entry
+    std::uint64_t high = 0;                   // its last byte is the word's length, so no word equals the empty entry
     std::array<std::int32_t, kMaxIds> ids{};  // -1 after the last one
   };
 
@@ -94,7 +94,8 @@ BytePairTokenizer::BytePairTokenizer(BytePairVocabulary vocabulary, const std::f
     if (left == MergeTable::kNone || right == MergeTable::kNone) {
       throw user_error("{}: merge {} joins a token that no earlier merge makes", origin.string(), number);
     }
-    if (result != MergeTable::kNone) throw user_error("{}: merge {} makes a token that exists already", origin.string(), number);
+    if (result != MergeTable::kNone)
+      throw user_error("{}: merge {} makes a token that exists already", origin.string(), number);
     result = merges_.add(left, right);
     id_of_symbol_.push_back(merge.result);
   }

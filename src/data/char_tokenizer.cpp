@@ -13,19 +13,22 @@
 
 namespace virgil {
 
-CharTokenizer CharTokenizer::from_text(std::string_view training_text) {
-  if (training_text.empty()) throw UserError("the char tokenizer takes its characters from the training text, which is empty");
-  std::vector<bool> seen(kCodePointEnd);
-  for (std::size_t position = 0; position < training_text.size();) {
-    const Utf8Char character = decode_utf8(training_text, position);
-    if (character.length > 0) seen[character.code_point] = true;
+void CharacterSet::add(std::string_view text) {
+  seen_.resize(kCodePointEnd);
+  for (std::size_t position = 0; position < text.size();) {
+    const Utf8Char character = decode_utf8(text, position);
+    if (character.length > 0) seen_[character.code_point] = true;
     position += std::max(character.length, 1U);
   }
+}
+
+std::vector<std::uint32_t> CharacterSet::code_points() const {
   std::vector<std::uint32_t> code_points;
-  for (std::uint32_t code_point = 0; code_point < kCodePointEnd; ++code_point) {
-    if (seen[code_point]) code_points.push_back(code_point);
+  for (std::uint32_t code_point = 0; code_point < seen_.size(); ++code_point) {
+    if (seen_[code_point]) code_points.push_back(code_point);
   }
-  return CharTokenizer(std::move(code_points));
+  if (code_points.empty()) throw UserError("the char tokenizer takes its characters from the training text, which has none");
+  return code_points;
 }
 
 CharTokenizer::CharTokenizer(std::vector<std::uint32_t> code_points)

@@ -10,12 +10,21 @@
 
 namespace virgil {
 
+/// The distinct well-formed characters of a text.
+class CharacterSet {
+ public:
+  void add(std::string_view text);
+  /// In order. Throws UserError when no text was added, or no well-formed one.
+  [[nodiscard]] std::vector<std::uint32_t> code_points() const;
+
+ private:
+  std::vector<bool> seen_;
+};
+
 class CharTokenizer final : public Tokenizer {
  public:
   static constexpr std::int32_t kNumFallbackIds = 32;
 
-  /// The distinct well-formed characters of a text, in code point order. Throws UserError on an empty text.
-  [[nodiscard]] static CharTokenizer from_text(std::string_view training_text);
   /// Code points in id order: scalar values without duplicates (the caller has checked them).
   explicit CharTokenizer(std::vector<std::uint32_t> code_points);
 

@@ -1,28 +1,53 @@
 #include "virgil/data/dataset.h"
 
+#include <utility>
+
+#include "data/dataset_sources.h"
 #include "data/parallel_encode.h"
-#include "data/utf8.h"
 #include "virgil/base/error.h"
-#include "virgil/base/sha256.h"
+#include "virgil/data/input_files.h"
 
 namespace virgil {
+namespace {
+
+bool holds_token_files(const std::vector<std::filesystem::path>& files) {
+  for (const std::filesystem::path& file : files) {
+    if (is_token_file(file) == is_token_file(files.front())) continue;
+    throw user_error("{} and {}: texts and token files (.bin) cannot be mixed; tokenise the texts first",
+                     files.front().string(), file.string());
+  }
+  return is_token_file(files.front());
+}
+
+}  // namespace
 
 TextSplit split_text(std::string_view text, double val_fraction) {
+  const std::size_t cut = find_character_cut(text, train_size(text.size(), val_fraction));
+  return {text.substr(0, cut), text.substr(cut)};
+}
+
+std::size_t train_size(std::size_t size, double val_fraction) {
   if (!(val_fraction >= 0.0 && val_fraction < 1.0)) {
     throw user_error("val_fraction is {}; it must be at least 0 and below 1", val_fraction);
   }
-  if (val_fraction == 0.0) return {text, {}};
-  const auto wanted = static_cast<std::size_t>(static_cast<double>(text.size()) * (1.0 - val_fraction));
-  const std::size_t cut = find_character_cut(text, wanted);
-  return {text.substr(0, cut), text.substr(cut)};
+  return val_fraction == 0.0 ? size : static_cast<std::size_t>(static_cast<double>(size) * (1.0 - val_fraction));
 }
 
 TokenData tokenize(const Tokenizer& tokenizer, std::string_view text) {
   TokenData data{tokenizer.encode(text), static_cast<std::int64_t>(text.size()), {}};
-  Sha256 hash;
-  hash.update(std::as_bytes(std::span(data.tokens)));
-  data.fingerprint = hash.finish();
+  data.fingerprint = fingerprint_of(data.tokens);
   return data;
+}
+
+Dataset load_dataset(const DataRequest& request, FileSystem& files, Logger& log) {
+  if (request.inputs.empty()) throw UserError("no input is given; name a text file with --input");
+  InputFiles inputs{expand_inputs(request.inputs, log), expand_inputs(request.val_inputs, log)};
+  const bool tokens = holds_token_files(inputs.train);
+  if (!inputs.val.empty() && holds_token_files(inputs.val) != tokens) {
+    throw user_error("{} and {}: the inputs and val_inputs must both be texts or both token files (.bin)",
+                     inputs.train.front().string(), inputs.val.front().string());
+  }
+  return tokens ? load_token_dataset(request, inputs, log) : load_text_dataset(request, std::move(inputs), files, log);
 }
 
 }  // namespace virgil

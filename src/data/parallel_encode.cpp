@@ -14,49 +14,50 @@ namespace {
 constexpr std::size_t kMinPieceBytes = std::size_t{1} << 17;
 constexpr std::size_t kPiecesPerThread = 4;
 
-std::vector<std::size_t> cut_positions(std::string_view text, const FindCut& find_cut) {
-  const std::size_t pieces = static_cast<std::size_t>(omp_get_max_threads()) * kPiecesPerThread;
-  const std::size_t piece_bytes = std::max(kMinPieceBytes, text.size() / pieces + 1);
-  std::vector<std::size_t> cuts{0};
-  while (text.size() - cuts.back() > piece_bytes) cuts.push_back(find_cut(text, cuts.back() + piece_bytes));
-  if (cuts.back() != text.size()) cuts.push_back(text.size());
-  return cuts;
-}
-
 std::vector<std::int32_t> join(const std::vector<std::vector<std::int32_t>>& parts) {
   std::vector<std::size_t> starts{0};
   for (const auto& part : parts) starts.push_back(starts.back() + part.size());
   std::vector<std::int32_t> joined(starts.back());
-#pragma omp parallel for schedule(static)
-  for (std::size_t i = 0; i < parts.size(); ++i) {
+  for_each_in_parallel(parts.size(), [&](std::size_t i) {
     std::copy(parts[i].begin(), parts[i].end(), joined.begin() + static_cast<std::ptrdiff_t>(starts[i]));
-  }
+  });
   return joined;
 }
 
 }  // namespace
 
-std::vector<std::int32_t> encode_in_parallel(std::string_view text, const FindCut& find_cut, const EncodePiece& encode_piece) {
-  const std::vector<std::size_t> cuts = cut_positions(text, find_cut);
-  const std::size_t num_pieces = cuts.size() - 1;
-  if (num_pieces <= 1) {
-    std::vector<std::int32_t> tokens;
-    encode_piece(text, tokens);
-    return tokens;
+std::vector<std::string_view> cut_for_threads(std::string_view text, const FindCut& find_cut) {
+  const std::size_t pieces = static_cast<std::size_t>(omp_get_max_threads()) * kPiecesPerThread;
+  const std::size_t piece_bytes = std::max(kMinPieceBytes, text.size() / pieces + 1);
+  std::vector<std::string_view> cut;
+  while (!text.empty()) {
+    const std::size_t end = text.size() > piece_bytes ? find_cut(text, piece_bytes) : text.size();
+    cut.push_back(text.substr(0, end));
+    text.remove_prefix(end);
   }
-  std::vector<std::vector<std::int32_t>> parts(num_pieces);
+  return cut;
+}
+
+void for_each_in_parallel(std::size_t count, const std::function<void(std::size_t)>& task) {
+  if (count == 1) return task(0);
   std::exception_ptr failure;  // an exception must not leave a parallel region
 #pragma omp parallel for schedule(dynamic)
-  for (std::size_t i = 0; i < num_pieces; ++i) {
+  for (std::size_t i = 0; i < count; ++i) {
     try {
-      encode_piece(text.substr(cuts[i], cuts[i + 1] - cuts[i]), parts[i]);
+      task(i);
     } catch (...) {
-#pragma omp critical(virgil_encode_failure)
+#pragma omp critical(virgil_task_failure)
       failure = std::current_exception();
     }
   }
   if (failure) std::rethrow_exception(failure);
-  return join(parts);
+}
+
+std::vector<std::int32_t> encode_in_parallel(std::string_view text, const FindCut& find_cut, const EncodePiece& encode_piece) {
+  const std::vector<std::string_view> pieces = cut_for_threads(text, find_cut);
+  std::vector<std::vector<std::int32_t>> parts(std::max<std::size_t>(pieces.size(), 1));
+  for_each_in_parallel(pieces.size(), [&](std::size_t i) { encode_piece(pieces[i], parts[i]); });
+  return parts.size() == 1 ? std::move(parts[0]) : join(parts);
 }
 
 std::size_t find_character_cut(std::string_view text, std::size_t position) {

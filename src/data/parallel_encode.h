@@ -1,4 +1,4 @@
-// Encoding a long text on all cores.
+// Working on a long text on all cores.
 #pragma once
 
 #include <cstddef>
@@ -13,6 +13,12 @@ namespace virgil {
 using FindCut = std::function<std::size_t(std::string_view text, std::size_t position)>;
 /// Appends the tokens of one piece; called from several threads at once.
 using EncodePiece = std::function<void(std::string_view piece, std::vector<std::int32_t>& out)>;
+
+/// Pieces of about equal length, several for each thread; together the text.
+[[nodiscard]] std::vector<std::string_view> cut_for_threads(std::string_view text, const FindCut& find_cut);
+
+/// Runs task(0) .. task(count - 1) on all cores; rethrows what a task threw.
+void for_each_in_parallel(std::size_t count, const std::function<void(std::size_t)>& task);
 
 /// Encodes pieces of the text side by side and joins their tokens in order: the same ids for any number of threads.
 [[nodiscard]] std::vector<std::int32_t> encode_in_parallel(std::string_view text, const FindCut& find_cut,

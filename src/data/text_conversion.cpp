@@ -24,8 +24,8 @@ void count_invalid(TextReport& report, std::int64_t offset) {
   if (report.num_invalid++ == 0) report.first_invalid_offset = offset;
 }
 
-// UTF-16 without a mark: NULs in at least half of the odd (or even) bytes of the start, and hardly any in the others (a character
-// such as U+6F00 has one there).
+// UTF-16 without a mark: NULs in at least half of the odd (or even) bytes of the start, and hardly any in the others (a
+// character such as U+6F00 has one there).
 Encoding guess_encoding(std::string_view start) {
   constexpr std::size_t kProbeBytes = 4096;
   const std::string_view probe = start.substr(0, std::min(start.size(), kProbeBytes) & ~std::size_t{1});

@@ -33,6 +33,9 @@ TextReader::TextReader(const std::filesystem::path& path, TextOptions options, s
   check_is_file(path);
   file_.open(path, std::ios::binary);
   if (!file_) throw user_error("{}: cannot be opened: {}", path.string(), std::strerror(errno));
+  // One byte more than the file, so that its end is seen at the first reading.
+  chunk_bytes_ =
+      std::max<std::size_t>(8, std::min(chunk_bytes_, static_cast<std::size_t>(std::filesystem::file_size(path)) + 1));
   (void)read_block();
   detect_encoding();
   if (raw_.empty()) throw user_error("{}: holds a byte order mark and nothing else; give a text to learn from", path.string());

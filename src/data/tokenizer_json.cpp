@@ -128,7 +128,8 @@ class TokenizerJsonReader {
     for (const auto& [text, value] : vocab.items()) {
       const std::int32_t id = read_id(value, text);
       if (text.empty()) throw user_error("{}: id {} is an empty token", path_.string(), id);
-      if (text == kEndOfText && id == vocabulary_.end_of_text) {
+      if (text == kEndOfText && vocabulary_.end_of_text >= 0) {
+        expect(id == vocabulary_.end_of_text, fmt::format("{} has two ids", kEndOfText));
         place(id, text);
         continue;
       }
@@ -159,7 +160,7 @@ class TokenizerJsonReader {
   }
 
   void read_merges(const json& merges) {
-    expect(merges.is_array(), "\"merges\" is not a list");
+    expect(merges.is_array() && merges.size() <= MergeTable::kMaxMerges, "\"merges\" is not a list, or too long a one");
     for (const json& merge : merges) {
       const auto [left, right] = read_pair(merge);
       vocabulary_.merges.push_back({find_id(left, merge), find_id(right, merge), find_id(left + right, merge)});
@@ -176,16 +177,28 @@ class TokenizerJsonReader {
 }  // namespace
 
 std::string write_tokenizer_json(const BytePairVocabulary& vocabulary) {
-  const ordered_json byte_level = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", true}};
-  ordered_json document = {{"version", "1.0"}, {"truncation", nullptr}, {"padding", nullptr}, {"added_tokens", json::array()},
-                           {"normalizer", nullptr}, {"pre_tokenizer", byte_level}, {"post_processor", nullptr},
-                           {"decoder", byte_level}};
+  const ordered_json byte_level = {
+      {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", true}};
+  ordered_json document = {
+      {"version", "1.0"},      {"truncation", nullptr},       {"padding", nullptr},        {"added_tokens", json::array()},
+      {"normalizer", nullptr}, {"pre_tokenizer", byte_level}, {"post_processor", nullptr}, {"decoder", byte_level}};
   if (vocabulary.end_of_text >= 0) {
-    document["added_tokens"].push_back({{"id", vocabulary.end_of_text}, {"content", kEndOfText}, {"single_word", false},
-                                        {"lstrip", false}, {"rstrip", false}, {"normalized", false}, {"special", true}});
+    document["added_tokens"].push_back({{"id", vocabulary.end_of_text},
+                                        {"content", kEndOfText},
+                                        {"single_word", false},
+                                        {"lstrip", false},
+                                        {"rstrip", false},
+                                        {"normalized", false},
+                                        {"special", true}});
   }
-  ordered_json model = {{"type", "BPE"}, {"dropout", nullptr}, {"unk_token", nullptr}, {"continuing_subword_prefix", nullptr},
-                        {"end_of_word_suffix", nullptr}, {"fuse_unk", false}, {"byte_fallback", false}, {"ignore_merges", false}};
+  ordered_json model = {{"type", "BPE"},
+                        {"dropout", nullptr},
+                        {"unk_token", nullptr},
+                        {"continuing_subword_prefix", nullptr},
+                        {"end_of_word_suffix", nullptr},
+                        {"fuse_unk", false},
+                        {"byte_fallback", false},
+                        {"ignore_merges", false}};
   ordered_json::object_t vocab;  // a plain list underneath, so push_back keeps this linear
   std::vector<std::string> spelt;
   for (std::size_t id = 0; id < vocabulary.tokens.size(); ++id) {

@@ -2,12 +2,17 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
+#include <filesystem>
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "virgil/base/file_system.h"
+#include "virgil/base/logging.h"
 #include "virgil/data/text_reader.h"
+#include "virgil/data/token_sequence.h"
 #include "virgil/data/tokenizer.h"
 
 namespace virgil {
@@ -23,11 +28,40 @@ struct TextSplit {
 
 /// Token ids with what is needed to speak of them.
 struct TokenData {
-  std::vector<std::int32_t> tokens;
+  TokenSequence tokens;
   std::int64_t text_bytes = 0;  // bytes of the text the tokens stand for
-  /// SHA-256 (hex) of the ids.
+  /// fingerprint_of(tokens).
   std::string fingerprint;
 };
 [[nodiscard]] TokenData tokenize(const Tokenizer& tokenizer, std::string_view text);
+
+/// What to read. Inputs are files, folders or patterns (see expand_inputs); all are texts, or all are token files of one
+/// format.
+struct DataRequest {
+  std::vector<std::string> inputs{};
+  std::vector<std::string> val_inputs{};  // empty: the last val_fraction of the inputs is held out
+  double val_fraction = 0.1;
+  std::string tokenizer = "gpt2";  // as for make_tokenizer; "char" and "bpe:<size>" learn from what is trained on
+  TextOptions text{};
+  std::filesystem::path cache_directory{};  // where tokenised texts are kept; empty: in memory only
+};
+
+struct Dataset {
+  std::unique_ptr<Tokenizer> tokenizer;
+  TokenData train;
+  std::optional<TokenData> val;    // none when nothing was held out
+  std::int64_t num_documents = 0;  // files of text, or of tokens
+};
+
+/// Reads and tokenises the inputs. Between texts stands the tokenizer's end of text, if it has one. Texts are read piece by
+/// piece; with a cache their tokens are written to it and mapped, so that neither need fit into memory. An entry of the cache
+/// is found by the content of the texts and the tokenizer's fingerprint, is written whole or not at all, and is verified when
+/// read.
+///
+/// Of token files the last val_fraction of the ids is held out; every id is checked against the tokenizer.
+///
+/// Throws UserError on inputs that cannot be read or do not fit together (texts among token files, formats mixed, another
+/// tokenizer's ids), and on a damaged cache entry, naming the file.
+[[nodiscard]] Dataset load_dataset(const DataRequest& request, FileSystem& files, Logger& log);
 
 }  // namespace virgil

@@ -34,11 +34,14 @@ class Tokenizer {
   [[nodiscard]] virtual std::string fingerprint() const = 0;
 };
 
-/// Makes the tokenizer that `spec` names; "char" collects its characters from `training_text`.
-/// Throws UserError on an unknown spec, naming the nearest known one.
+/// Makes the tokenizer that `spec` names: byte, char, gpt2, bpe:<number of ids>, or the path of a tokenizer file or of a folder
+/// that holds one. "char" and "bpe" learn from `training_text`. Throws UserError on an unknown spec, naming the nearest known
+/// one, and where GPT-2's vocabulary has not been fetched.
 [[nodiscard]] std::unique_ptr<Tokenizer> make_tokenizer(std::string_view spec, std::string_view training_text);
 
 /// Reads the tokenizer a checkpoint directory carries. Throws UserError when it has none or it is damaged.
 [[nodiscard]] std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& directory);
+/// Reads one file: tokenizer.virgil.json, or a Hugging Face tokenizer.json that holds a byte-level BPE as GPT-2's.
+[[nodiscard]] std::unique_ptr<Tokenizer> load_tokenizer_file(const std::filesystem::path& path);
 
 }  // namespace virgil

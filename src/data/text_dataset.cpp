@@ -1,0 +1,132 @@
+#include <algorithm>
+#include <utility>
+
+#include "data/dataset_sources.h"
+#include "data/parallel_encode.h"
+#include "data/text_corpus.h"
+#include "data/token_cache.h"
+#include "virgil/base/error.h"
+#include "virgil/base/sha256.h"
+#include "virgil/data/tokenizer_builder.h"
+
+namespace virgil {
+namespace {
+
+constexpr int kTokenisationVersion = 1;  // part of every cache key: raise it when the same text comes to give other tokens
+
+/// The texts, and after how many bytes of the first corpus the held-out part begins.
+struct TextParts {
+  TextCorpus train;
+  std::optional<TextCorpus> val;
+  std::int64_t cut;
+};
+
+/// Calls `visit` for the pieces of the first corpus, each cut in two where the held-out part begins.
+void for_each_part(const TextParts& parts,
+                   const std::function<void(std::string_view piece, std::int64_t document, bool held_out)>& visit) {
+  std::int64_t position = 0;
+  parts.train.for_each_piece([&](std::string_view piece, std::int64_t document) {
+    const auto size = static_cast<std::int64_t>(piece.size());
+    const auto wanted = static_cast<std::size_t>(std::clamp<std::int64_t>(parts.cut - position, 0, size));
+    const std::size_t cut = wanted == 0 ? 0 : find_character_cut(piece, wanted);
+    if (cut > 0) visit(piece.substr(0, cut), document, false);
+    if (cut < piece.size()) visit(piece.substr(cut), document, true);
+    position += size;
+  });
+}
+
+std::unique_ptr<Tokenizer> build_tokenizer(const std::string& spec, const TextParts& parts) {
+  const std::unique_ptr<TokenizerBuilder> builder = make_tokenizer_builder(spec);
+  if (builder->needs_text()) {
+    for_each_part(parts, [&](std::string_view piece, std::int64_t, bool held_out) {
+      if (!held_out) builder->add_text(piece);
+    });
+  }
+  return builder->finish();
+}
+
+/// Encodes pieces into sinks, with the end of text wherever the document changes.
+class CorpusEncoder {
+ public:
+  explicit CorpusEncoder(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
+
+  void add(std::string_view piece, std::int64_t document, TokenSink& sink) {
+    if (document != document_ && tokenizer_.end_of_text() >= 0) last_sink_->add({tokenizer_.end_of_text()}, 0);
+    document_ = document;
+    last_sink_ = &sink;
+    sink.add(tokenizer_.encode(piece), static_cast<std::int64_t>(piece.size()));
+  }
+
+ private:
+  const Tokenizer& tokenizer_;
+  std::int64_t document_ = 0;
+  TokenSink* last_sink_ = nullptr;
+};
+
+void encode_parts(const TextParts& parts, const Tokenizer& tokenizer, TokenSink& train, TokenSink& val) {
+  CorpusEncoder encoder(tokenizer);
+  for_each_part(parts, [&](std::string_view piece, std::int64_t document, bool held_out) {
+    encoder.add(piece, document, held_out ? val : train);
+  });
+  if (!parts.val) return;
+  CorpusEncoder val_encoder(tokenizer);
+  parts.val->for_each_piece([&](std::string_view piece, std::int64_t document) { val_encoder.add(piece, document, val); });
+}
+
+TokenData take(MemorySink& sink) {
+  TokenData data{sink.take(), sink.text_bytes(), {}};
+  data.fingerprint = fingerprint_of(data.tokens);
+  return data;
+}
+
+TokenCache::Entry encode_in_memory(const TextParts& parts, const Tokenizer& tokenizer) {
+  MemorySink train;
+  MemorySink val;
+  encode_parts(parts, tokenizer, train, val);
+  return {take(train), take(val)};
+}
+
+TokenCache::Entry encode_through_cache(const TextParts& parts, const Tokenizer& tokenizer, const TokenCache& cache,
+                                       Logger& log) {
+  const std::string key =
+      sha256_hex(fmt::format("{} {} {} {} {}", kTokenisationVersion, parts.train.fingerprint(),
+                             parts.val ? parts.val->fingerprint() : "-", parts.cut, tokenizer.fingerprint()));
+  if (std::optional<TokenCache::Entry> entry = cache.find(key, tokenizer)) {
+    log.info(fmt::format("tokens taken from the cache {}", cache.folder_of(key).string()));
+    return std::move(*entry);
+  }
+  TokenCache::Entry entry =
+      cache.make(key, tokenizer, [&](TokenSink& train, TokenSink& val) { encode_parts(parts, tokenizer, train, val); });
+  log.info(fmt::format("tokens kept in the cache {}", cache.folder_of(key).string()));
+  return entry;
+}
+
+TextParts open_parts(const DataRequest& request, InputFiles inputs, Logger& log) {
+  TextParts parts{TextCorpus(std::move(inputs.train), request.text, log), std::nullopt, 0};
+  if (!inputs.val.empty()) parts.val.emplace(std::move(inputs.val), request.text, log);
+  const double fraction = parts.val ? 0.0 : request.val_fraction;
+  parts.cut = static_cast<std::int64_t>(train_size(static_cast<std::size_t>(parts.train.num_bytes()), fraction));
+  return parts;
+}
+
+}  // namespace
+
+Dataset load_text_dataset(const DataRequest& request, InputFiles inputs, FileSystem& files, Logger& log) {
+  const TextParts parts = open_parts(request, std::move(inputs), log);
+  Dataset dataset;
+  dataset.num_documents = parts.train.num_documents() + (parts.val ? parts.val->num_documents() : 0);
+  dataset.tokenizer = build_tokenizer(request.tokenizer, parts);
+  if (dataset.num_documents > 1 && dataset.tokenizer->end_of_text() < 0) {
+    log.info(fmt::format("the {} tokenizer has no end of text: nothing stands between the {} texts", dataset.tokenizer->name(),
+                         dataset.num_documents));
+  }
+  TokenCache::Entry entry =
+      request.cache_directory.empty()
+          ? encode_in_memory(parts, *dataset.tokenizer)
+          : encode_through_cache(parts, *dataset.tokenizer, TokenCache(files, request.cache_directory), log);
+  dataset.train = std::move(entry.train);
+  if (!entry.val.tokens.empty()) dataset.val = std::move(entry.val);
+  return dataset;
+}
+
+}  // namespace virgil

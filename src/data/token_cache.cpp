@@ -1,0 +1,126 @@
+#include "data/token_cache.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <system_error>
+#include <utility>
+
+#include "data/json_input.h"
+#include "data/remove_quietly.h"
+#include "virgil/base/error.h"
+#include "virgil/base/shape.h"
+#include "virgil/data/token_file.h"
+
+namespace virgil {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kIndexFile = "index.json";
+constexpr const char* kFormat = "virgil-token-cache";
+constexpr int kVersion = 1;
+constexpr std::int64_t kMaxIndexBytes = std::int64_t{16} << 20;
+constexpr int kMaxJsonDepth = 4;
+
+UserError damaged(const fs::path& path, std::string_view what) {
+  return user_error("{}: this entry of the token cache is damaged: {}; delete the folder to have it made again", path.string(),
+                    what);
+}
+
+TokenData read_part(const nlohmann::json& part, const fs::path& folder, const Tokenizer& tokenizer) {
+  const fs::path index = folder / kIndexFile;
+  TokenData data;
+  const nlohmann::json& names = require_key(part, "files", index);
+  if (!names.is_array()) throw damaged(folder, "index.json is malformed");
+  for (const nlohmann::json& name : names) {
+    if (!name.is_string() || fs::path(name.get<std::string>()).has_parent_path())
+      throw damaged(folder, "index.json names no file");
+    const fs::path path = folder / name.get<std::string>();
+    const TokenFile file = open_token_file(path);
+    if (file.info.tokenizer_fingerprint != tokenizer.fingerprint())
+      throw damaged(folder, path.string() + " is of another tokenizer");
+    check_token_file_ids(file, tokenizer.vocab_size(), path);
+    data.tokens.append(file.tokens);
+    data.text_bytes = checked_add(data.text_bytes, file.info.text_bytes);
+  }
+  data.fingerprint = fingerprint_of(data.tokens);
+  if (require_key(part, "fingerprint", index) != data.fingerprint)
+    throw damaged(folder, "its tokens are not those of index.json");
+  return data;
+}
+
+nlohmann::ordered_json describe_part(const fs::path& folder, const std::vector<std::string>& names) {
+  TokenSequence tokens;
+  for (const std::string& name : names) tokens.append(open_token_file(folder / name).tokens);
+  return {{"files", names}, {"fingerprint", fingerprint_of(tokens)}};
+}
+
+}  // namespace
+
+TokenCache::TokenCache(FileSystem& files, fs::path directory) : files_(files), directory_(std::move(directory)) {}
+
+std::optional<TokenCache::Entry> TokenCache::find(const std::string& key, const Tokenizer& tokenizer) const {
+  const fs::path folder = folder_of(key);
+  const fs::path index = folder / kIndexFile;
+  std::error_code ignored;
+  if (!fs::exists(folder, ignored)) return std::nullopt;
+  try {
+    const nlohmann::json document = parse_json(read_file(index, kMaxIndexBytes), index, kMaxJsonDepth);
+    if (require_key(document, "format", index) != kFormat || require_key(document, "version", index) != kVersion) {
+      throw damaged(folder, "index.json is of an unknown format");
+    }
+    return Entry{read_part(require_key(document, "train", index), folder, tokenizer),
+                 read_part(require_key(document, "val", index), folder, tokenizer)};
+  } catch (const UserError& error) {
+    const std::string what = error.what();
+    if (what.starts_with(folder.string() + ":")) throw;
+    throw damaged(folder, what);
+  }
+}
+
+TokenCache::Entry TokenCache::make(const std::string& key, const Tokenizer& tokenizer, const Fill& fill) const {
+  const fs::path folder = folder_of(key);
+  fs::path partial = folder;
+  partial += fmt::format(".tmp-{}", ::getpid());
+  remove_leftovers(key);
+  try {
+    files_.create_directories(partial);
+    ShardSink train(files_, partial, "train", tokenizer);
+    ShardSink val(files_, partial, "val", tokenizer);
+    fill(train, val);
+    const nlohmann::ordered_json document = {{"format", kFormat},
+                                             {"version", kVersion},
+                                             {"train", describe_part(partial, train.finish())},
+                                             {"val", describe_part(partial, val.finish())}};
+    write_file_atomically(files_, partial / kIndexFile, document.dump(1) + "\n");
+    std::error_code ignored;
+    // Another run may have made the same entry meanwhile; its tokens are the same.
+    if (!fs::exists(folder, ignored)) files_.rename(partial, folder);
+    files_.sync_directory(directory_);
+  } catch (...) {
+    remove_quietly(files_, partial);
+    throw;
+  }
+  remove_quietly(files_, partial);
+  std::optional<Entry> entry = find(key, tokenizer);
+  if (!entry) throw user_error("{}: the token cache's entry vanished while it was made", folder.string());
+  return std::move(*entry);
+}
+
+// Folders "<key>.tmp-<pid>" of processes that are no more.
+void TokenCache::remove_leftovers(const std::string& key) const {
+  const std::string prefix = key + ".tmp-";
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(directory_, error)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with(prefix)) continue;
+    pid_t pid = 0;
+    const auto [end, parse_error] = std::from_chars(name.data() + prefix.size(), name.data() + name.size(), pid);
+    const bool alive = parse_error == std::errc() && pid > 0 && (::kill(pid, 0) == 0 || errno == EPERM);
+    if (!alive) remove_quietly(files_, entry.path());
+  }
+}
+
+}  // namespace virgil

@@ -1,0 +1,49 @@
+#include "data/token_sink.h"
+
+#include <algorithm>
+#include <span>
+#include <utility>
+
+#include "virgil/base/error.h"
+#include "virgil/data/token_file.h"
+
+namespace virgil {
+
+void MemorySink::add(std::vector<std::int32_t> tokens, std::int64_t text_bytes) {
+  text_bytes_ += text_bytes;
+  if (tokens_.empty()) {
+    tokens_ = std::move(tokens);
+  } else {
+    tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
+  }
+}
+
+ShardSink::ShardSink(FileSystem& files, std::filesystem::path folder, std::string prefix, const Tokenizer& tokenizer,
+                     std::size_t shard_tokens)
+    : files_(files),
+      folder_(std::move(folder)),
+      prefix_(std::move(prefix)),
+      tokenizer_(tokenizer),
+      shard_tokens_(shard_tokens) {}
+
+void ShardSink::add(std::vector<std::int32_t> tokens, std::int64_t text_bytes) {
+  text_bytes_ += text_bytes;
+  tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
+  while (tokens_.size() >= shard_tokens_) write_shard(shard_tokens_);
+}
+
+std::vector<std::string> ShardSink::finish() {
+  if (!tokens_.empty()) write_shard(tokens_.size());
+  return std::move(names_);
+}
+
+// Bytes of text are counted by piece: a shard that ends inside a piece leaves that piece's bytes to this one.
+void ShardSink::write_shard(std::size_t num_tokens) {
+  names_.push_back(fmt::format("{}-{:05}.bin", prefix_, names_.size()));
+  write_token_file(files_, folder_ / names_.back(), TokenFileFormat::kVirgil, tokenizer_,
+                   std::span<const std::int32_t>(tokens_).first(num_tokens), text_bytes_);
+  tokens_.erase(tokens_.begin(), tokens_.begin() + static_cast<std::ptrdiff_t>(num_tokens));
+  text_bytes_ = 0;
+}
+
+}  // namespace virgil

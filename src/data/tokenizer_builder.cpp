@@ -1,0 +1,104 @@
+#include "virgil/data/tokenizer_builder.h"
+
+#include <charconv>
+#include <filesystem>
+#include <optional>
+#include <utility>
+
+#include "data/bpe_trainer.h"
+#include "data/byte_pair_tokenizer.h"
+#include "data/byte_tokenizer.h"
+#include "data/char_tokenizer.h"
+#include "data/vocabulary_file.h"
+#include "virgil/base/error.h"
+
+namespace virgil {
+namespace {
+
+constexpr std::string_view kBpePrefix = "bpe:";
+
+class FixedBuilder final : public TokenizerBuilder {
+ public:
+  explicit FixedBuilder(std::unique_ptr<Tokenizer> tokenizer) : tokenizer_(std::move(tokenizer)) {}
+  [[nodiscard]] bool needs_text() const override { return false; }
+  void add_text(std::string_view) override {}
+  [[nodiscard]] std::unique_ptr<Tokenizer> finish() override { return std::move(tokenizer_); }
+
+ private:
+  std::unique_ptr<Tokenizer> tokenizer_;
+};
+
+class CharBuilder final : public TokenizerBuilder {
+ public:
+  [[nodiscard]] bool needs_text() const override { return true; }
+  void add_text(std::string_view piece) override { characters_.add(piece); }
+  [[nodiscard]] std::unique_ptr<Tokenizer> finish() override {
+    return std::make_unique<CharTokenizer>(characters_.code_points());
+  }
+
+ private:
+  CharacterSet characters_;
+};
+
+class BpeBuilder final : public TokenizerBuilder {
+ public:
+  explicit BpeBuilder(std::int64_t vocab_size) : vocab_size_(vocab_size) {}
+  [[nodiscard]] bool needs_text() const override { return true; }
+  void add_text(std::string_view piece) override { words_.add(piece); }
+  [[nodiscard]] std::unique_ptr<Tokenizer> finish() override {
+    return std::make_unique<BytePairTokenizer>(train_byte_pairs(words_.counts(), vocab_size_), "bpe trainer");
+  }
+
+ private:
+  std::int64_t vocab_size_;
+  WordCounter words_;
+};
+
+std::int64_t parse_bpe_size(std::string_view spec) {
+  const std::string_view digits = spec.substr(kBpePrefix.size());
+  std::int64_t size = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), size);
+  if (error != std::errc() || end != digits.data() + digits.size()) {
+    throw user_error("tokenizer \"{}\": after \"bpe:\" stands the number of ids, such as bpe:4096", spec);
+  }
+  return size;
+}
+
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    std::size_t diagonal = std::exchange(row[0], i + 1);
+    for (std::size_t j = 0; j < b.size(); ++j) {
+      const std::size_t substituted = diagonal + (a[i] == b[j] ? 0 : 1);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({substituted, row[j] + 1, row[j + 1] + 1});
+    }
+  }
+  return row.back();
+}
+
+std::string nearest_spec(std::string_view spec) {
+  const std::string_view known[] = {"byte", "char", "gpt2", "bpe:4096"};
+  return std::string(*std::min_element(std::begin(known), std::end(known), [&](std::string_view a, std::string_view b) {
+    return edit_distance(spec, a) < edit_distance(spec, b);
+  }));
+}
+
+}  // namespace
+
+std::unique_ptr<TokenizerBuilder> make_tokenizer_builder(std::string_view spec) {
+  const auto fixed = [](std::unique_ptr<Tokenizer> tokenizer) { return std::make_unique<FixedBuilder>(std::move(tokenizer)); };
+  if (spec == "byte") return fixed(std::make_unique<ByteTokenizer>());
+  if (spec == "char") return std::make_unique<CharBuilder>();
+  if (spec == "gpt2") return fixed(std::make_unique<BytePairTokenizer>(read_gpt2_vocabulary(), "gpt2"));
+  if (spec.starts_with(kBpePrefix)) return std::make_unique<BpeBuilder>(parse_bpe_size(spec));
+  const std::filesystem::path path{std::string(spec)};
+  std::error_code ignored;
+  if (!spec.empty() && std::filesystem::is_directory(path, ignored)) return fixed(load_tokenizer(path));
+  if (!spec.empty() && std::filesystem::exists(path, ignored)) return fixed(load_tokenizer_file(path));
+  throw user_error("tokenizer \"{}\" is neither known nor a file; known are byte, char, gpt2 and bpe:<size> (did you mean {}?)",
+                   spec, nearest_spec(spec));
+}
+
+}  // namespace virgil
