@@ -1,0 +1,14 @@
+// The program calc_params, apart from its streams and exit codes' last step.
+#pragma once
+
+#include <iosfwd>
+#include <span>
+#include <string>
+
+namespace virgil {
+
+/// Runs the command. `in` is read by --interactive alone; a file is written only there, after asking. Returns the exit code:
+/// 0, or 1 when the question was what fits and nothing does. Throws UserError.
+[[nodiscard]] int run_calc_params(std::span<const std::string> arguments, std::istream& in, std::ostream& out);
+
+}  // namespace virgil

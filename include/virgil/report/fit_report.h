@@ -1,0 +1,52 @@
+// What fits: the solver's answers in words.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "virgil/report/subject.h"
+
+namespace virgil {
+
+/// Bytes that a run may take, and where the figure comes from: "12GB", "RTX 4090", "free on this machine".
+struct MemoryLimit {
+  std::int64_t bytes = 0;
+  std::string source;
+};
+/// What the flags ask about: --gpu before --fits before max_memory before the machine's own free memory. `fits` may be empty:
+/// the machine's. Throws UserError on an unknown GPU (with the nearest) and on rubbish.
+[[nodiscard]] MemoryLimit memory_limit(const std::optional<std::string>& gpu, const std::optional<std::string>& fits,
+                                       const TrainConfig& config);
+
+/// "yes", "tight", "no".
+[[nodiscard]] std::string_view name_of(Verdict verdict);
+
+/// Yes, tight or no; if no, remedies and the resulting command line.
+[[nodiscard]] std::string describe_fit(const PlannedSubject& planned, const MemoryLimit& limit, const CommandLine& given);
+
+/// GiB of every batch size and recomputation level, what fits marked.
+[[nodiscard]] std::string describe_matrix(const PlannedSubject& planned, const MemoryLimit& limit);
+
+/// A variable of --solve, or target_params with its value.
+struct SolveQuestion {
+  std::optional<SolveVariable> variable;
+  std::int64_t target_params = 0;  // when there is no variable
+};
+/// "batch_size", "block_size", "n_layer", "n_embd", "target_params=150M". Throws UserError on anything else.
+[[nodiscard]] SolveQuestion parse_solve_question(const std::string& text);
+[[nodiscard]] std::string_view name_of(SolveVariable variable);
+/// "150M", "1.5B", "150000000" -> a count. Throws UserError on anything else.
+[[nodiscard]] std::int64_t parse_count(const std::string& text);
+
+/// The largest value that fits, and the command. `fits` tells whether any does.
+struct SolveAnswer {
+  std::string text;
+  std::optional<TrainingShape> shape;
+  std::int64_t planned_bytes = 0;
+};
+[[nodiscard]] SolveAnswer solve_for(SolveVariable variable, const PlannedSubject& planned, const MemoryLimit& limit,
+                                    const CommandLine& given);
+/// Models near a number of parameters, as `like` in all else.
+[[nodiscard]] std::string describe_models_of_size(std::int64_t num_parameters, const ModelSizes& like);
+
+}  // namespace virgil

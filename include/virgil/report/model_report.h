@@ -1,0 +1,41 @@
+// What calc_params says of one model.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "virgil/plan/catalogue.h"
+#include "virgil/report/subject.h"
+
+namespace virgil {
+
+/// Architecture, Parameter Breakdown, TOTAL PARAMETERS and the bytes of the weights.
+[[nodiscard]] std::string describe_parameters(const ArchitectureSpec& spec);
+/// Weights, cache and activations of generation, beside the rule of thumb; Virgil's own plan where it has one.
+[[nodiscard]] std::string describe_inference(const ArchitectureSpec& spec, const PlannedSubject& planned);
+/// The plan of training by category, or why there is none.
+[[nodiscard]] std::string describe_training(const Subject& subject, const PlannedSubject& planned);
+
+/// The rate to tell times at.
+struct Rate {
+  double tflops = 0;
+  std::string source;  // "as given", "40 % of an RTX 4090's 165.2"
+};
+/// 40 % of a GPU's peak in the fastest type it trains in.
+[[nodiscard]] Rate sustained_rate(const GpuModel& gpu);
+/// Operations a token, tokens worth training on, and time.
+[[nodiscard]] std::string describe_work(const ArchitectureSpec& spec, const Rate& rate);
+
+/// Every line of the count symbolic, then with numbers; the usual approximation and its error; what the context changes.
+[[nodiscard]] std::string describe_formulas(const Subject& subject, const PlannedSubject& planned);
+/// Each tensor with shape, count, share, decay and tie.
+[[nodiscard]] std::string describe_tensors(const ArchitectureSpec& spec);
+/// Two models side by side with differences.
+[[nodiscard]] std::string compare_models(const Subject& a, const Subject& b);
+
+/// "0.57 GiB  0.61 GB".
+[[nodiscard]] std::string both_units(std::int64_t bytes);
+/// "152.69M", "6.74B".
+[[nodiscard]] std::string short_count(std::int64_t count);
+
+}  // namespace virgil

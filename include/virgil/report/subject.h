@@ -1,0 +1,64 @@
+// What a report is about: an architecture, and the run that would train it.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "virgil/backend/backend.h"
+#include "virgil/plan/architecture.h"
+#include "virgil/plan/training_plan.h"
+#include "virgil/train/config_schema.h"
+
+namespace virgil {
+
+/// A model of the catalogue, a Hugging Face config.json, or neither: then the configuration itself.
+struct SubjectSource {
+  std::string model;    // a name of data/models.json
+  std::string hf_file;  // a path
+};
+
+/// Kinds that no configuration key says; nothing: as the source has them.
+struct ArchitectureOverrides {
+  std::optional<std::int64_t> num_kv_heads;
+  std::optional<std::int64_t> head_size;
+  std::optional<std::int64_t> vocab_multiple;
+  std::optional<PositionKind> position;
+  std::optional<NormKind> norm;
+  std::optional<MlpKind> mlp;
+};
+
+struct Subject {
+  ArchitectureSpec spec;
+  CommandLine command_line;             // with the model's keys set when the source is not a configuration
+  std::optional<ModelSizes> trainable;  // what train would train; nothing: why_not tells
+  std::string why_not;
+  TrainConfig resolved;  // command_line.config with everything that follows filled in; meaningful when trainable
+};
+
+/// Throws UserError: unknown names (with the nearest), unreadable files, sizes that cannot be.
+[[nodiscard]] Subject make_subject(const SubjectSource& source, const CommandLine& command_line,
+                                   const ArchitectureOverrides& overrides);
+
+/// The source that a word names: a catalogue name, else a file, which is a Hugging Face config when it has a model_type and a
+/// configuration of train's keys otherwise.
+[[nodiscard]] Subject subject_of_word(const std::string& word);
+
+/// A plan, or why there is none.
+struct PlannedSubject {
+  std::unique_ptr<Backend> backend;
+  TrainingShape shape;
+  std::optional<MemoryPlan> plan;
+  std::string why_not;
+
+  /// Throws UserError with why_not when there is no plan.
+  [[nodiscard]] const MemoryPlan& get() const;
+};
+/// Plans with the backend that the configuration asks for. batch_size auto is solved for `limit_bytes`, or for max_memory, or
+/// for what the machine has free.
+[[nodiscard]] PlannedSubject plan_subject(const Subject& subject, std::optional<std::int64_t> limit_bytes);
+
+}  // namespace virgil

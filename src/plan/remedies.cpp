@@ -1,0 +1,89 @@
+#include <algorithm>
+#include <tuple>
+
+#include "plan/fitting.h"
+#include "virgil/plan/training_plan.h"
+
+namespace virgil {
+
+namespace {
+
+/// Collects candidates and what they give.
+class RemedySearch {
+ public:
+  RemedySearch(const TrainingShape& asked, std::int64_t limit_bytes, const BackendTraits& traits)
+      : asked_(asked),
+        limit_bytes_(limit_bytes),
+        traits_(traits),
+        asked_bytes_(plan_training(asked, traits).total_bytes()),
+        asked_factor_(recompute_time_factor(ModelConfig(asked.model), asked.recompute)) {}
+
+  std::vector<Remedy> run() {
+    for (const Recompute recompute : kAllRecompute) {
+      if (recompute < asked_.recompute) continue;
+      TrainingShape shape = asked_;
+      shape.recompute = recompute;
+      if (recompute != asked_.recompute) consider(shape, true);
+      smaller_batch(shape);
+    }
+    const bool found = std::ranges::any_of(remedies_, &Remedy::fits);
+    if (!found) smaller_model();
+    std::ranges::stable_sort(remedies_, {}, [](const Remedy& r) {
+      // Of those that do not fit the one that comes nearest is first, whatever its time.
+      return std::tuple(!r.fits, !r.same_training, r.fits ? r.time_factor : 0, -r.saved_bytes);
+    });
+    return std::move(remedies_);
+  }
+
+ private:
+  void consider(const TrainingShape& shape, bool same_training) {
+    const MemoryPlan plan = plan_training(shape, traits_);
+    const std::int64_t saved = asked_bytes_ - plan.total_bytes();
+    if (saved <= 0) return;
+    remedies_.push_back({.shape = shape,
+                         .planned_bytes = plan.total_bytes(),
+                         .saved_bytes = saved,
+                         .time_factor = recompute_time_factor(plan.model(), shape.recompute) / asked_factor_,
+                         .fits = plan.total_bytes() <= limit_bytes_,
+                         .same_training = same_training});
+  }
+
+  /// The largest batch that fits, or the smallest there is; more accumulation keeps the tokens of a step.
+  void smaller_batch(const TrainingShape& shape) {
+    if (shape.batch_size == 1) return;
+    const std::int64_t sequences = shape.sequences_per_step();
+    TrainingShape smallest = shape;
+    smallest.batch_size = 1;
+    smallest.grad_accum_steps = sequences;
+    const auto largest = largest_dividing_batch(shape, sequences, limit_bytes_, traits_);
+    // Where more recomputation alone fits, a smaller batch besides has no use.
+    if (largest && largest->batch_size >= shape.batch_size) return;
+    consider(largest.value_or(smallest), true);
+  }
+
+  /// When no step of this model fits: what would, with everything else at its smallest.
+  void smaller_model() {
+    TrainingShape smallest = asked_;
+    smallest.recompute = Recompute::kBlock;
+    smallest.batch_size = 1;
+    smallest.grad_accum_steps = asked_.sequences_per_step();
+    for (const SolveVariable variable : {SolveVariable::kBlockSize, SolveVariable::kNumLayers, SolveVariable::kEmbeddingDim}) {
+      if (const auto shape = solve_largest(smallest, variable, limit_bytes_, traits_)) consider(*shape, false);
+    }
+  }
+
+  const TrainingShape& asked_;
+  std::int64_t limit_bytes_;
+  const BackendTraits& traits_;
+  std::int64_t asked_bytes_;
+  double asked_factor_;
+  std::vector<Remedy> remedies_;
+};
+
+}  // namespace
+
+std::vector<Remedy> find_remedies(const TrainingShape& shape, std::int64_t limit_bytes, const BackendTraits& traits) {
+  return RemedySearch(shape, limit_bytes, traits).run();
+}
+
+}  // namespace virgil

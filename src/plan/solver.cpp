@@ -1,0 +1,129 @@
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <tuple>
+
+#include "plan/fitting.h"
+#include "virgil/base/error.h"
+#include "virgil/plan/tensor_table.h"
+#include "virgil/plan/training_plan.h"
+
+namespace virgil {
+
+namespace {
+
+/// Largest values worth trying, the limits of the configuration keys.
+constexpr std::int64_t kMaxBatch = 65536;
+constexpr std::int64_t kMaxContext = 1 << 20;
+constexpr std::int64_t kMaxLayers = 1024;
+constexpr std::int64_t kMaxWidth = 65536;
+constexpr std::int64_t kPositionStep = 64;
+constexpr std::int64_t kHeadSize = 64;
+
+std::int64_t largest_value(SolveVariable variable) {
+  switch (variable) {
+    case SolveVariable::kBatchSize:
+      return kMaxBatch;
+    case SolveVariable::kBlockSize:
+      return kMaxContext;
+    case SolveVariable::kNumLayers:
+      return kMaxLayers;
+    case SolveVariable::kEmbeddingDim:
+      return kMaxWidth;
+  }
+  throw InternalError("unknown variable");
+}
+
+TrainingShape with_value(TrainingShape shape, SolveVariable variable, std::int64_t value) {
+  ModelSizes& model = shape.model;
+  switch (variable) {
+    case SolveVariable::kBatchSize:
+      shape.batch_size = value;
+      break;
+    case SolveVariable::kBlockSize:
+      model.block_size = value;
+      break;
+    case SolveVariable::kNumLayers:
+      model.num_layers = value;
+      break;
+    case SolveVariable::kEmbeddingDim:
+      // The MLP keeps its share of the width.
+      if (model.d_ff != 0) model.d_ff = std::max<std::int64_t>(1, model.d_ff * value / model.embedding_dim);
+      model.num_heads = value / (model.embedding_dim / model.num_heads);
+      model.embedding_dim = value;
+      break;
+  }
+  return shape;
+}
+
+std::int64_t count(const ModelSizes& sizes) { return count_parameters(architecture_of(ModelConfig(sizes), "")).total; }
+
+/// How far a model is from the size asked for, as a share of it.
+double distance(const ModelSizes& sizes, std::int64_t num_parameters) {
+  return std::abs(static_cast<double>(count(sizes) - num_parameters)) / static_cast<double>(num_parameters);
+}
+
+bool is_usual_shape(const ModelSizes& sizes) {
+  const std::int64_t ratio = sizes.embedding_dim / sizes.num_layers;
+  return ratio >= 32 && ratio <= 128;
+}
+
+}  // namespace
+
+std::int64_t solve_step(const TrainingShape& shape, SolveVariable variable) {
+  if (variable == SolveVariable::kBlockSize) return kPositionStep;
+  if (variable == SolveVariable::kEmbeddingDim) return ModelConfig(shape.model).head_size();
+  return 1;
+}
+
+std::optional<TrainingShape> solve_largest(const TrainingShape& shape, SolveVariable variable, std::int64_t limit_bytes,
+                                           const BackendTraits& traits) {
+  const std::int64_t step = solve_step(shape, variable);
+  const auto fits_at = [&](std::int64_t steps) { return fits(with_value(shape, variable, steps * step), limit_bytes, traits); };
+  if (!fits_at(1)) return std::nullopt;
+  const std::int64_t most = largest_value(variable) / step;
+  std::int64_t good = 1;
+  std::int64_t bad = 2;
+  while (bad <= most && fits_at(bad)) {
+    good = bad;
+    bad *= 2;
+  }
+  bad = std::min(bad, most + 1);
+  while (bad - good > 1) {
+    const std::int64_t middle = good + (bad - good) / 2;
+    (fits_at(middle) ? good : bad) = middle;
+  }
+  // Chunks of logits and the packing of the arena make a plan grow in small jumps, some of them down: look a little further.
+  constexpr std::int64_t kLookahead = 4;
+  for (std::int64_t ahead = good + 1; ahead <= std::min(good + kLookahead, most); ++ahead) {
+    if (fits_at(ahead)) good = ahead;
+  }
+  return with_value(shape, variable, good * step);
+}
+
+std::vector<ModelSizes> models_of_size(std::int64_t num_parameters, const ModelSizes& like, std::size_t most) {
+  std::vector<ModelSizes> candidates;
+  for (std::int64_t width = kHeadSize; width <= kMaxWidth; width += kHeadSize) {
+    ModelSizes sizes = like;
+    sizes.embedding_dim = width;
+    sizes.num_heads = width / kHeadSize;
+    sizes.d_ff = 0;
+    sizes.num_layers = 1;
+    const std::int64_t one = count(sizes);
+    if (one > num_parameters + num_parameters / 2) break;  // embeddings alone are too much from here on
+    sizes.num_layers = 2;
+    const std::int64_t layer = count(sizes) - one;
+    const double layers = 1 + static_cast<double>(num_parameters - one) / static_cast<double>(layer);
+    sizes.num_layers = std::clamp<std::int64_t>(std::llround(layers), 1, kMaxLayers);
+    candidates.push_back(sizes);
+  }
+  constexpr double kNear = 0.05;
+  std::ranges::stable_sort(candidates, {}, [&](const ModelSizes& sizes) {
+    const double far = distance(sizes, num_parameters);
+    return std::tuple(!(is_usual_shape(sizes) && far < kNear), far);
+  });
+  if (candidates.size() > most) candidates.resize(most);
+  return candidates;
+}
+
+}  // namespace virgil

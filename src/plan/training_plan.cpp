@@ -1,0 +1,96 @@
+#include "virgil/plan/training_plan.h"
+
+#include <algorithm>
+
+#include "plan/fitting.h"
+#include "virgil/base/error.h"
+
+namespace virgil {
+
+namespace {
+
+/// Time that running GELU, and both layernorms besides, once more adds to a step, measured: docs/memory.md.
+constexpr double kGeluAgain = 0.01;
+constexpr double kNormsAgain = 0.02;
+
+}  // namespace
+
+PlanRequest plan_request(const TrainingShape& shape) {
+  PlanRequest request{.step = StepShape{.batch_size = shape.batch_size,
+                                        .length = shape.model.block_size,
+                                        .training = true,
+                                        .dtype = shape.dtype,
+                                        .recompute = shape.recompute}};
+  if (shape.samples) {
+    request.decode = DecodeShape{.num_sequences = 1, .max_length = shape.model.block_size, .dtype = shape.dtype};
+  }
+  return request;
+}
+
+MemoryPlan plan_training(const TrainingShape& shape, const BackendTraits& traits) {
+  return {ModelConfig(shape.model), plan_request(shape), traits};
+}
+
+std::int64_t headroom_bytes(std::int64_t limit_bytes) { return std::min(std::int64_t{1} << 30, limit_bytes / 10); }
+
+Verdict judge(std::int64_t planned_bytes, std::int64_t limit_bytes) {
+  if (planned_bytes > limit_bytes) return Verdict::kNo;
+  return limit_bytes - planned_bytes < headroom_bytes(limit_bytes) ? Verdict::kTight : Verdict::kYes;
+}
+
+double recompute_time_factor(const ModelConfig& model, Recompute recompute) {
+  if (recompute == Recompute::kNone) return 1;
+  if (recompute == Recompute::kGelu) return 1 + kGeluAgain;
+  if (recompute == Recompute::kNorm) return 1 + kNormsAgain;
+  const auto C = static_cast<double>(model.embedding_dim());
+  const auto F = static_cast<double>(model.d_ff());
+  const auto L = static_cast<double>(model.num_layers());
+  // Multiply-adds of a token: in a block's forward pass, in the part of it that runs again, and in the head. The backward pass
+  // takes twice the forward pass.
+  const double attention = C * static_cast<double>(model.block_size());
+  const double again = 4 * C * C + C * F + attention;
+  const double forward = L * (again + C * F) + static_cast<double>(model.padded_vocab_size()) * C;
+  return 1 + kNormsAgain + L * again / (3 * forward);
+}
+
+bool fits(const TrainingShape& shape, std::int64_t limit_bytes, const BackendTraits& traits) {
+  const auto bytes = planned_bytes(shape, limit_bytes, traits);
+  return bytes && *bytes <= limit_bytes;
+}
+
+std::optional<std::int64_t> planned_bytes(const TrainingShape& shape, std::int64_t limit_bytes, const BackendTraits& traits) {
+  try {
+    // A backend may have to build a kernel to tell its scratch: it is asked only where the rest fits.
+    const std::int64_t least = plan_training(shape, ScratchlessTraits()).total_bytes();
+    return least > limit_bytes ? least : plan_training(shape, traits).total_bytes();
+  } catch (const UserError&) {
+    return std::nullopt;  // a size beyond what a model or a number can be: larger than anything
+  }
+}
+
+std::vector<std::int64_t> divisors_of(std::int64_t number) {
+  std::vector<std::int64_t> small;
+  std::vector<std::int64_t> large;
+  for (std::int64_t divisor = 1; divisor <= number / divisor; ++divisor) {
+    if (number % divisor != 0) continue;
+    small.push_back(divisor);
+    if (divisor != number / divisor) large.push_back(number / divisor);
+  }
+  small.insert(small.end(), large.rbegin(), large.rend());
+  return small;
+}
+
+std::optional<TrainingShape> largest_dividing_batch(const TrainingShape& shape, std::int64_t sequences_per_step,
+                                                    std::int64_t limit_bytes, const BackendTraits& traits) {
+  std::vector<std::int64_t> batches = divisors_of(sequences_per_step);
+  std::ranges::reverse(batches);
+  for (const std::int64_t batch : batches) {
+    TrainingShape smaller = shape;
+    smaller.batch_size = batch;
+    smaller.grad_accum_steps = sequences_per_step / batch;
+    if (fits(smaller, limit_bytes, traits)) return smaller;
+  }
+  return std::nullopt;
+}
+
+}  // namespace virgil

@@ -1,0 +1,198 @@
+#include "virgil/report/calc_params.h"
+
+#include <fmt/format.h>
+
+#include <ostream>
+
+#include "report/interactive.h"
+#include "report/plan_json.h"
+#include "virgil/base/error.h"
+#include "virgil/report/fit_report.h"
+#include "virgil/report/tool_arguments.h"
+#include "virgil/report/verify.h"
+#include "virgil/train/plan_config.h"
+
+namespace virgil {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr double kDefaultTflops = 100;
+
+std::span<const ToolFlag> tool_flags() {
+  using enum ToolFlag::Takes;
+  static const std::vector<ToolFlag> flags = {
+      {"model", kValue, "NAME", "A published model: gpt2-xl, gpt3-175b, llama3-70b, mistral-7b ..."},
+      {"hf", kValue, "FILE", "A Hugging Face config.json (gpt2, llama, mistral, qwen2)."},
+      {"interactive", kNothing, "", "Ask for the sizes, then offer to save the configuration."},
+      {"show_formula", kNothing, "", "Every line of the count, symbolic and with numbers."},
+      {"tensors", kNothing, "", "List every tensor."},
+      {"json", kNothing, "", "Print all of it as JSON."},
+      {"compare", kTwoValues, "A B", "Two models side by side: names, config files or Hugging Face files."},
+      {"fits", kOptionalValue, "[MEMORY]", "Does training fit, such as 12GB? Without a value: this machine's free memory."},
+      {"gpu", kValue, "NAME", "The same for a GPU of data/gpus.json; also the rate for times."},
+      {"solve", kValue, "WHAT", "Largest batch_size, block_size, n_layer or n_embd that fits, or target_params=150M."},
+      {"matrix", kNothing, "", "Memory of every batch size and recomputation level."},
+      {"verify", kNothing, "", "Run two real steps and compare with the plan."},
+      {"run", kValue, "DIR", "Compare a finished run with its plan."},
+      {"tflops", kValue, "RATE", "Sustained rate in TFLOP/s for training times (100)."},
+      {"n_kv_head", kValue, "N", "Key and value heads (grouped-query attention)."},
+      {"head_size", kValue, "N", "Width of a head, where it is not n_embd / n_head."},
+      {"position", kValue, "KIND", "learned or rotary."},
+      {"norm", kValue, "KIND", "layernorm or rmsnorm."},
+      {"mlp", kValue, "KIND", "gelu or swiglu."},
+      {"pad_vocab", kValue, "N", "Pad the vocabulary to a multiple of N; 1: not at all."},
+  };
+  return flags;
+}
+
+std::string help_text() {
+  return fmt::format(
+      "Counts parameters exactly and plans memory exactly: the plan is what train allocates.\n\n"
+      "  calc_params --config configs/150M_1024.json [flags]\n"
+      "  calc_params --model llama3-70b\n"
+      "  calc_params --n_layer 24 --n_embd 1280 --n_head 16 --block_size 1024 --fits 12GB\n\n"
+      "{}\n"
+      "  --config FILE and every configuration key are taken as train takes them (train --help).\n"
+      "  Exit code: 0; 1 when the question was what fits and it does not; 2 for an error.\n",
+      describe_flags(tool_flags()));
+}
+
+ArchitectureOverrides read_overrides(const ToolArguments& arguments) {
+  ArchitectureOverrides overrides;
+  overrides.num_kv_heads = arguments.positive_integer("n_kv_head");
+  overrides.head_size = arguments.positive_integer("head_size");
+  overrides.vocab_multiple = arguments.positive_integer("pad_vocab");
+  if (const auto kind = arguments.value("position")) overrides.position = parse_position(*kind);
+  if (const auto kind = arguments.value("norm")) overrides.norm = parse_norm(*kind);
+  if (const auto kind = arguments.value("mlp")) overrides.mlp = parse_mlp(*kind);
+  return overrides;
+}
+
+Rate read_rate(const ToolArguments& arguments) {
+  if (const auto tflops = arguments.positive_number("tflops")) return {*tflops, "as given"};
+  if (const auto gpu = arguments.value("gpu")) {
+    if (const GpuModel* model = find_gpu(*gpu)) return sustained_rate(*model);
+  }
+  return {kDefaultTflops, "set another with --tflops or --gpu"};
+}
+
+Json fit_json(const PlannedSubject& planned, const MemoryLimit& limit) {
+  const std::int64_t bytes = planned.get().total_bytes();
+  const Verdict verdict = judge(bytes, limit.bytes);
+  Json json = {
+      {"verdict", name_of(verdict)}, {"limit_bytes", limit.bytes}, {"limit_source", limit.source}, {"planned_bytes", bytes}};
+  if (verdict != Verdict::kNo) return json;
+  json["remedies"] = Json::array();
+  for (const Remedy& remedy : find_remedies(planned.shape, limit.bytes, planned.backend->traits())) {
+    Json changes = Json::object();
+    for (const auto& [key, value] : changed_keys(planned.shape, remedy.shape)) changes[key] = value;
+    json["remedies"].push_back({{"changes", changes},
+                                {"planned_bytes", remedy.planned_bytes},
+                                {"saved_bytes", remedy.saved_bytes},
+                                {"time_factor", remedy.time_factor},
+                                {"fits", remedy.fits},
+                                {"same_training", remedy.same_training}});
+  }
+  return json;
+}
+
+/// One question about one model.
+class Calculation {
+ public:
+  Calculation(const ToolArguments& arguments, Subject subject, std::ostream& out)
+      : arguments_(arguments), subject_(std::move(subject)), rate_(read_rate(arguments)), out_(out) {
+    if (asks_about_memory())
+      limit_ = memory_limit(arguments.value("gpu"), arguments.value("fits"), subject_.command_line.config);
+    planned_ = plan_subject(subject_, limit_ ? std::optional(limit_->bytes) : std::nullopt);
+  }
+
+  int run() {
+    if (arguments_.has("solve")) return solve();
+    if (arguments_.has("verify")) return print(describe_verification(verify_plan(planned_)));
+    if (arguments_.has("json")) return print_json();
+    if (arguments_.has("matrix")) return print(describe_matrix(planned_, *limit_));
+    if (arguments_.has("show_formula")) return print(describe_formulas(subject_, planned_));
+    if (arguments_.has("tensors")) return print(describe_tensors(subject_.spec));
+    out_ << describe_parameters(subject_.spec) << "\n"
+         << describe_inference(subject_.spec, planned_) << "\n"
+         << describe_training(subject_, planned_) << "\n"
+         << describe_work(subject_.spec, rate_);
+    if (!limit_) return 0;
+    out_ << "\n" << describe_fit(planned_, *limit_, subject_.command_line);
+    return exit_code();
+  }
+
+ private:
+  [[nodiscard]] bool asks_about_memory() const {
+    return arguments_.has("fits") || arguments_.has("gpu") || arguments_.has("solve") || arguments_.has("matrix");
+  }
+  [[nodiscard]] int exit_code() const { return judge(planned_.get().total_bytes(), limit_->bytes) == Verdict::kNo ? 1 : 0; }
+  int print(const std::string& text) {
+    out_ << text;
+    return 0;
+  }
+
+  int print_json() {
+    Json json = model_json(subject_, planned_, rate_, arguments_.has("tensors"));
+    if (limit_) json["fits"] = fit_json(planned_, *limit_);
+    out_ << json.dump(2) << "\n";
+    return limit_ ? exit_code() : 0;
+  }
+
+  int solve() {
+    const SolveQuestion question = parse_solve_question(*arguments_.value("solve"));
+    if (!question.variable) {
+      if (!subject_.trainable) throw UserError(subject_.why_not);
+      return print(describe_models_of_size(question.target_params, *subject_.trainable));
+    }
+    const SolveAnswer answer = solve_for(*question.variable, planned_, *limit_, subject_.command_line);
+    if (!arguments_.has("json")) {
+      out_ << answer.text;
+    } else {
+      Json json = {{"solve", name_of(*question.variable)}, {"limit_bytes", limit_->bytes}, {"changes", nullptr}};
+      if (answer.shape) {
+        json["changes"] = Json::object();
+        for (const auto& [key, value] : changed_keys(planned_.shape, *answer.shape)) json["changes"][key] = value;
+        json["planned_bytes"] = answer.planned_bytes;
+      }
+      out_ << json.dump(2) << "\n";
+    }
+    return answer.shape ? 0 : 1;
+  }
+
+  const ToolArguments& arguments_;
+  Subject subject_;
+  Rate rate_;
+  std::ostream& out_;
+  std::optional<MemoryLimit> limit_;
+  PlannedSubject planned_;
+};
+
+}  // namespace
+
+int run_calc_params(std::span<const std::string> arguments, std::istream& in, std::ostream& out) {
+  const ToolArguments parsed(arguments, tool_flags());
+  CommandLine line = parse_config_flags(parsed, tool_flags(), "calc_params");
+  if (line.help || arguments.empty()) {
+    out << help_text();
+    return 0;
+  }
+  if (parsed.has("compare")) {
+    const std::vector<std::string>& words = parsed.values("compare");
+    out << compare_models(subject_of_word(words[0]), subject_of_word(words[1]));
+    return 0;
+  }
+  if (const auto run = parsed.value("run")) {
+    out << compare_run(*run);
+    return 0;
+  }
+  if (parsed.has("interactive")) line = ask_for_config(std::move(line), in, out);
+  const SubjectSource source{.model = parsed.value("model").value_or(""), .hf_file = parsed.value("hf").value_or("")};
+  const int code = Calculation(parsed, make_subject(source, line, read_overrides(parsed)), out).run();
+  if (parsed.has("interactive")) offer_to_save(line, in, out);
+  return code;
+}
+
+}  // namespace virgil

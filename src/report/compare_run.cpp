@@ -1,0 +1,90 @@
+// calc_params --run DIR.
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "virgil/base/error.h"
+#include "virgil/base/file_system.h"
+#include "virgil/plan/hf_config.h"
+#include "virgil/report/verify.h"
+#include "virgil/train/checkpoint.h"
+#include "virgil/train/console_metrics.h"
+#include "virgil/train/plan_config.h"
+#include "virgil/train/run_folder.h"
+
+namespace virgil {
+
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+constexpr std::int64_t kMaxMetricsBytes = std::int64_t{1} << 32;
+constexpr std::int64_t kMaxConfigBytes = 1 << 20;
+
+/// The last whole line that carries memory figures.
+Json last_memory(const fs::path& path) {
+  std::istringstream lines(read_file(path, kMaxMetricsBytes));
+  Json last;
+  for (std::string line; std::getline(lines, line);) {
+    Json object = Json::parse(line, nullptr, false);
+    if (object.is_object() && object.contains("mem") && object["mem"].is_object()) last = std::move(object["mem"]);
+  }
+  if (last.is_null()) throw user_error("{}: holds no step with memory figures; train at least one step", path.string());
+  return last;
+}
+
+std::int64_t bytes_in(const Json& memory, const std::string& key, const fs::path& path) {
+  if (!memory.contains(key) || !memory[key].is_number_integer()) {
+    throw user_error("{}: \"mem\" has no whole number \"{}\"", path.string(), key);
+  }
+  return memory[key].get<std::int64_t>();
+}
+
+MemoryComparison read_comparison(const fs::path& path) {
+  const Json memory = last_memory(path);
+  if (!memory.contains("by_category") || !memory["by_category"].is_object()) {
+    throw user_error("{}: \"mem\" has no \"by_category\"", path.string());
+  }
+  MemoryComparison comparison;
+  const bool has_peaks = memory.contains("peak_by_category") && memory["peak_by_category"].is_object();
+  for (const MemoryCategory category : kAllMemoryCategories) {
+    const std::string name(name_of(category));
+    comparison.allocated[category] = bytes_in(memory["by_category"], name, path);
+    comparison.peak[category] = has_peaks ? bytes_in(memory["peak_by_category"], name, path) : comparison.allocated[category];
+  }
+  comparison.peak_bytes = bytes_in(memory, "peak", path);
+  if (memory.contains("process_rss")) comparison.after.rss_bytes = bytes_in(memory, "process_rss", path);
+  if (memory.contains("process_peak")) comparison.after.peak_bytes = bytes_in(memory, "process_peak", path);
+  return comparison;
+}
+
+/// The run's configuration with the model that its checkpoint holds, which alone knows the vocabulary.
+Subject read_subject(const fs::path& run) {
+  CommandLine line;
+  apply_config_file(line.config, run_config_path(run));
+  const std::vector<fs::path> checkpoints = list_step_checkpoints(run);
+  if (checkpoints.empty())
+    throw user_error("{}: there is no checkpoint, which would tell the model's vocabulary", run.string());
+  const fs::path config = checkpoints.back() / "config.json";
+  line.config.vocab_size = parse_hf_config(read_file(config, kMaxConfigBytes), config.string()).vocab_size;
+  return make_subject({}, line, {});
+}
+
+}  // namespace
+
+std::string compare_run(const fs::path& run) {
+  if (!fs::is_regular_file(metrics_path(run))) {
+    throw user_error("{}: there is no metrics.jsonl; name the folder of a run, such as runs/tiny", run.string());
+  }
+  MemoryComparison comparison = read_comparison(metrics_path(run));
+  const PlannedSubject planned = plan_subject(read_subject(run), std::nullopt);
+  comparison.planned = planned.get().by_category();
+  std::string text = fmt::format("{}: the last step of metrics.jsonl beside the plan made again ({})\n", run.string(),
+                                 planned.backend->description());
+  for (const std::string& line : describe_memory(comparison)) text += line + "\n";
+  return text;
+}
+
+}  // namespace virgil

@@ -1,0 +1,201 @@
+#include "virgil/report/fit_report.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+#include "virgil/base/error.h"
+#include "virgil/plan/catalogue.h"
+#include "virgil/plan/tensor_table.h"
+#include "virgil/report/model_report.h"
+#include "virgil/train/console_metrics.h"
+#include "virgil/train/plan_config.h"
+#include "virgil/train/training_run.h"
+
+namespace virgil {
+
+namespace {
+
+struct NamedVariable {
+  std::string_view name;
+  SolveVariable variable;
+};
+constexpr NamedVariable kVariables[] = {{"batch_size", SolveVariable::kBatchSize},
+                                        {"block_size", SolveVariable::kBlockSize},
+                                        {"n_layer", SolveVariable::kNumLayers},
+                                        {"n_embd", SolveVariable::kEmbeddingDim}};
+
+std::int64_t value_of(SolveVariable variable, const TrainingShape& shape) {
+  switch (variable) {
+    case SolveVariable::kBatchSize:
+      return shape.batch_size;
+    case SolveVariable::kBlockSize:
+      return shape.model.block_size;
+    case SolveVariable::kNumLayers:
+      return shape.model.num_layers;
+    case SolveVariable::kEmbeddingDim:
+      return shape.model.embedding_dim;
+  }
+  throw InternalError("unknown variable");
+}
+
+const GpuModel& gpu_named(const std::string& name) {
+  if (const GpuModel* gpu = find_gpu(name)) return *gpu;
+  std::vector<std::string> names;
+  for (const GpuModel& gpu : known_gpus()) {
+    names.push_back(gpu.name);
+    names.insert(names.end(), gpu.aliases.begin(), gpu.aliases.end());
+  }
+  const std::string nearest = nearest_name(name, names);
+  const std::string hint = nearest.empty() ? "" : fmt::format("did you mean \"{}\"? ", nearest);
+  throw user_error("GPU \"{}\" is not in data/gpus.json; {}or give its memory: --fits 12GB", name, hint);
+}
+
+std::string gib(std::int64_t bytes) { return fmt::format("{:.2f}", static_cast<double>(bytes) / (1 << 30)); }
+
+}  // namespace
+
+MemoryLimit memory_limit(const std::optional<std::string>& gpu, const std::optional<std::string>& fits,
+                         const TrainConfig& config) {
+  if (gpu) {
+    const GpuModel& model = gpu_named(*gpu);
+    return {model.memory_bytes, model.name};
+  }
+  if (fits && !fits->empty()) return {parse_memory_size(*fits), *fits};
+  if (!config.max_memory.empty()) return {parse_memory_size(config.max_memory), "max_memory " + config.max_memory};
+  return {make_backend(config)->available_bytes(), "free on this machine"};
+}
+
+std::string_view name_of(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::kYes:
+      return "yes";
+    case Verdict::kTight:
+      return "tight";
+    case Verdict::kNo:
+      return "no";
+  }
+  return "unknown";
+}
+
+std::string describe_fit(const PlannedSubject& planned, const MemoryLimit& limit, const CommandLine& given) {
+  const std::int64_t bytes = planned.get().total_bytes();
+  const Verdict verdict = judge(bytes, limit.bytes);
+  std::string text =
+      fmt::format("Fits {} ({})? {}: the plan takes {} ({}, {})", format_bytes(limit.bytes), limit.source, name_of(verdict),
+                  format_bytes(bytes), name_of(planned.shape.dtype), planned.backend->description());
+  if (verdict == Verdict::kNo) {
+    text += fmt::format(", {} too much\n", format_bytes(bytes - limit.bytes));
+    return text + describe_remedies(planned.shape, limit.bytes, planned.backend->traits(), given);
+  }
+  text += fmt::format(", {} are left\n", format_bytes(limit.bytes - bytes));
+  if (verdict == Verdict::kTight) {
+    text += fmt::format("  less than the {} that code, libraries and a driver may need\n",
+                        format_bytes(headroom_bytes(limit.bytes)));
+  }
+  return text;
+}
+
+std::string describe_matrix(const PlannedSubject& planned, const MemoryLimit& limit) {
+  static_cast<void>(planned.get());
+  std::vector<std::int64_t> batches = {1, 2, 4, 8, 16, 32, 64, planned.shape.batch_size};
+  std::ranges::sort(batches);
+  batches.erase(std::ranges::unique(batches).begin(), batches.end());
+  std::string text = fmt::format("GiB of the plan by batch size and recompute; * fits {} ({}), ~ is tight\n",
+                                 format_bytes(limit.bytes), limit.source);
+  text += fmt::format("{:>12}", "batch_size");
+  for (const Recompute recompute : kAllRecompute) text += fmt::format("{:>12}", name_of(recompute));
+  for (const std::int64_t batch : batches) {
+    text += fmt::format("\n{:>12}", batch);
+    for (const Recompute recompute : kAllRecompute) {
+      TrainingShape shape = planned.shape;
+      shape.batch_size = batch;
+      shape.recompute = recompute;
+      const std::int64_t bytes = plan_training(shape, planned.backend->traits()).total_bytes();
+      const Verdict verdict = judge(bytes, limit.bytes);
+      text += fmt::format("{:>11}{}", gib(bytes), verdict == Verdict::kYes ? "*" : verdict == Verdict::kTight ? "~" : " ");
+    }
+  }
+  return text + "\n";
+}
+
+std::int64_t parse_count(const std::string& text) {
+  double number = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, number);
+  const std::string_view unit(stop, static_cast<std::size_t>(end - stop));
+  const double scale = unit.empty()                 ? 1
+                       : unit == "K" || unit == "k" ? 1e3
+                       : unit == "M" || unit == "m" ? 1e6
+                       : unit == "B" || unit == "b" ? 1e9
+                                                    : 0;
+  const double count = std::round(number * scale);
+  constexpr double kMost = 1e15;
+  if (error != std::errc() || !(count >= 1 && count <= kMost)) {
+    throw user_error("\"{}\" is not a number of parameters; write one such as 150M, 1.5B or 150000000", text);
+  }
+  return static_cast<std::int64_t>(count);
+}
+
+SolveQuestion parse_solve_question(const std::string& text) {
+  constexpr std::string_view kTarget = "target_params=";
+  if (text.starts_with(kTarget)) return {.variable = std::nullopt, .target_params = parse_count(text.substr(kTarget.size()))};
+  const ConfigKey* key = find_config_key(text);
+  for (const NamedVariable& named : kVariables) {
+    if (named.name == (key != nullptr ? key->name : text)) return {.variable = named.variable};
+  }
+  throw user_error("--solve \"{}\": solve for batch_size, block_size, n_layer, n_embd or target_params=150M", text);
+}
+
+std::string_view name_of(SolveVariable variable) {
+  for (const NamedVariable& named : kVariables) {
+    if (named.variable == variable) return named.name;
+  }
+  throw InternalError("unknown variable");
+}
+
+SolveAnswer solve_for(SolveVariable variable, const PlannedSubject& planned, const MemoryLimit& limit,
+                      const CommandLine& given) {
+  static_cast<void>(planned.get());
+  const BackendTraits& traits = planned.backend->traits();
+  SolveAnswer answer;
+  answer.shape = solve_largest(planned.shape, variable, limit.bytes, traits);
+  if (!answer.shape) {
+    TrainingShape smallest = planned.shape;
+    answer.text = fmt::format("no {} fits {} ({}), all else equal (batch {}, recompute {})\n", name_of(variable),
+                              format_bytes(limit.bytes), limit.source, smallest.batch_size, name_of(smallest.recompute));
+    return answer;
+  }
+  const MemoryPlan plan = plan_training(*answer.shape, traits);
+  answer.planned_bytes = plan.total_bytes();
+  answer.text =
+      fmt::format("{} = {}: the plan takes {} of {} ({}), {} parameters, in steps of {}\n", name_of(variable),
+                  value_of(variable, *answer.shape), format_bytes(answer.planned_bytes), format_bytes(limit.bytes),
+                  limit.source, format_count(plan.parameters().num_parameters()), solve_step(planned.shape, variable));
+  answer.text += fmt::format("  {}\n", command_text("train", given, changed_keys(planned.shape, *answer.shape)));
+  return answer;
+}
+
+std::string describe_models_of_size(std::int64_t num_parameters, const ModelSizes& like) {
+  constexpr std::size_t kMost = 5;
+  const std::vector<ModelSizes> models = models_of_size(num_parameters, like, kMost);
+  if (models.empty()) {
+    throw user_error(
+        "no model of {} parameters: with {} ids the embeddings of the narrowest alone are larger; give a smaller "
+        "--vocab_size",
+        format_count(num_parameters), like.vocab_size);
+  }
+  std::string text = fmt::format("models near {} parameters, vocabulary {}, context {}\n", format_count(num_parameters),
+                                 like.vocab_size, like.block_size);
+  for (const ModelSizes& sizes : models) {
+    const std::int64_t count = count_parameters(architecture_of(ModelConfig(sizes), "")).total;
+    const double off = 100 * (static_cast<double>(count) / static_cast<double>(num_parameters) - 1);
+    text += fmt::format("  {:>16} ({:+.2f} %)  --n_layer {} --n_embd {} --n_head {}\n", format_count(count), off,
+                        sizes.num_layers, sizes.embedding_dim, sizes.num_heads);
+  }
+  return text;
+}
+
+}  // namespace virgil

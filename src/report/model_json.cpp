@@ -1,0 +1,119 @@
+#include <nlohmann/json.hpp>
+
+#include "report/plan_json.h"
+#include "virgil/plan/estimates.h"
+#include "virgil/plan/tensor_table.h"
+#include "virgil/report/model_report.h"
+
+namespace virgil {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json architecture_json(const ArchitectureSpec& spec) {
+  return {{"n_layer", spec.num_layers},
+          {"n_head", spec.num_heads},
+          {"n_kv_head", spec.num_kv_heads},
+          {"head_size", spec.head_size},
+          {"n_embd", spec.embedding_dim},
+          {"d_ff", spec.d_ff},
+          {"block_size", spec.block_size},
+          {"vocab_size", spec.vocab_size},
+          {"padded_vocab_size", spec.padded_vocab_size()},
+          {"position", name_of(spec.position)},
+          {"norm", name_of(spec.norm)},
+          {"mlp", name_of(spec.mlp)},
+          {"qkv_bias", spec.qkv_bias},
+          {"projection_bias", spec.projection_bias},
+          {"mlp_bias", spec.mlp_bias},
+          {"norm_bias", spec.norm_bias},
+          {"tie_weights", spec.tie_weights}};
+}
+
+Json breakdown_json(const ArchitectureSpec& spec, const ParameterBreakdown& b) {
+  return {{"token_embedding", b.token_embedding},
+          {"position_embedding", b.position_embedding},
+          {"per_layer",
+           {{"attention", b.attention}, {"feed_forward", b.mlp}, {"layer_norms", b.layer_norms}, {"total", b.per_layer}}},
+          {"all_layers", b.all_layers},
+          {"final_norm", b.final_norm},
+          {"lm_head", b.head},
+          {"lm_head_shared", spec.tie_weights}};
+}
+
+Json inference_json(const ArchitectureSpec& spec) {
+  Json json = {{"context", spec.block_size}, {"sequences", 1}};
+  for (const int bits : {32, 16}) {
+    const InferenceEstimate e = estimate_inference(spec, bits, spec.block_size, 1);
+    json[bits == 32 ? "float32" : "float16"] = {{"weights_bytes", e.weights},
+                                                {"kv_cache_bytes", e.kv_cache},
+                                                {"activation_bytes", e.activations},
+                                                {"total_bytes", e.total},
+                                                {"rule_of_thumb_bytes", e.rule_of_thumb}};
+  }
+  return json;
+}
+
+Json tensors_json(const ArchitectureSpec& spec) {
+  Json list = Json::array();
+  for (const NamedTensor& tensor : list_tensors(spec)) {
+    Json shape = Json::array();
+    for (int axis = 0; axis < tensor.shape.rank(); ++axis) shape.push_back(tensor.shape[axis]);
+    list.push_back({{"name", tensor.name},
+                    {"shape", shape},
+                    {"parameters", tensor.num_elements},
+                    {"decayed", tensor.decayed},
+                    {"tied", tensor.tied}});
+  }
+  return list;
+}
+
+}  // namespace
+
+Json plan_json(const MemoryPlan& plan) {
+  Json categories;
+  for (const MemoryCategory category : kAllMemoryCategories) {
+    categories[std::string(name_of(category))] = plan.by_category()[category];
+  }
+  return {{"total_bytes", plan.total_bytes()}, {"by_category", categories}};
+}
+
+Json training_plan_json(const PlannedSubject& planned) {
+  Json json = plan_json(*planned.plan);
+  json["batch_size"] = planned.shape.batch_size;
+  json["grad_accum_steps"] = planned.shape.grad_accum_steps;
+  json["recompute"] = name_of(planned.shape.recompute);
+  json["dtype"] = name_of(planned.shape.dtype);
+  json["backend"] = planned.backend->description();
+  return json;
+}
+
+Json model_json(const Subject& subject, const PlannedSubject& planned, const Rate& rate, bool tensors) {
+  const ArchitectureSpec& spec = subject.spec;
+  const ParameterBreakdown b = count_parameters(spec);
+  const FlopsPerToken flops = count_flops(spec);
+  const std::int64_t tokens = checked_multiply(kOptimalTokensPerParameter, b.total);
+  Json json = {{"model", spec.name},
+               {"architecture", architecture_json(spec)},
+               {"total_parameters", b.total},
+               {"stored_parameters", b.stored_total},
+               {"parameters", breakdown_json(spec, b)},
+               {"weight_bytes",
+                {{"float32", weight_bytes(b.total, 32)},
+                 {"float16", weight_bytes(b.total, 16)},
+                 {"int8", weight_bytes(b.total, 8)},
+                 {"int4", weight_bytes(b.total, 4)}}},
+               {"inference", inference_json(spec)},
+               {"plan", planned.plan ? training_plan_json(planned) : Json(nullptr)}};
+  if (!planned.plan) json["no_plan"] = planned.why_not;
+  json["work"] = {{"training_flops_per_token", flops.training()},
+                  {"inference_flops_per_token", flops.inference()},
+                  {"compute_optimal_tokens", tokens},
+                  {"tflops", rate.tflops},
+                  {"seconds", training_seconds(flops, static_cast<double>(tokens), rate.tflops)}};
+  if (tensors) json["tensors"] = tensors_json(spec);
+  return json;
+}
+
+}  // namespace virgil

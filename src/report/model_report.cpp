@@ -1,0 +1,186 @@
+#include "virgil/report/model_report.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "virgil/plan/estimates.h"
+#include "virgil/plan/tensor_table.h"
+#include "virgil/train/console_metrics.h"
+
+namespace virgil {
+
+namespace {
+
+constexpr double kSustainedShare = 0.4;  // of a GPU's peak, what good trainers reach on models of this size
+constexpr double kSecondsPerDay = 86400;
+
+std::string line(std::string_view name, const std::string& value) { return fmt::format("  {:<24}{}\n", name, value); }
+
+std::string count_line(std::string_view name, std::int64_t count, std::string_view note = "") {
+  return fmt::format("  {:<24}{:>18}{}{}\n", name, format_count(count), note.empty() ? "" : "  ", note);
+}
+
+std::string describe_biases(const ArchitectureSpec& spec) {
+  std::string places;
+  const auto add = [&](bool present, std::string_view place) {
+    if (present) places += fmt::format("{}{}", places.empty() ? "" : ", ", place);
+  };
+  add(spec.qkv_bias, "query, key, value");
+  add(spec.projection_bias, "attention output");
+  add(spec.mlp_bias, "feed-forward");
+  add(spec.norm_bias && spec.norm == NormKind::kLayerNorm, "layer norms");
+  return places.empty() ? "none" : places;
+}
+
+std::string describe_heads(const ArchitectureSpec& spec) {
+  const std::string heads = fmt::format("{} of {}", spec.num_heads, spec.head_size);
+  if (spec.num_kv_heads == spec.num_heads) return heads;
+  return fmt::format("{}; {} key and value head{}", heads, spec.num_kv_heads, spec.num_kv_heads == 1 ? "" : "s");
+}
+
+std::string describe_architecture(const ArchitectureSpec& spec) {
+  const std::int64_t padded = spec.padded_vocab_size();
+  const std::string padding = padded == spec.vocab_size ? "" : fmt::format(" (padded to {})", format_count(padded));
+  std::string text = "Architecture\n";
+  text += line("Layers", format_count(spec.num_layers));
+  text += line("Embedding width", format_count(spec.embedding_dim));
+  text += line("Attention heads", describe_heads(spec));
+  text += line("Feed-forward width",
+               fmt::format("{} ({})", format_count(spec.d_ff), spec.mlp == MlpKind::kGelu ? "GELU" : "SwiGLU, gated"));
+  text += line("Context", format_count(spec.block_size));
+  text += line("Vocabulary", format_count(spec.vocab_size) + padding);
+  text += line("Positions", spec.position == PositionKind::kLearned ? "learned" : "rotary");
+  text += line("Norms", spec.norm == NormKind::kLayerNorm ? "LayerNorm" : "RMSNorm");
+  text += line("Biases", describe_biases(spec));
+  return text;
+}
+
+std::string describe_weights(std::int64_t num_parameters) {
+  struct Precision {
+    const char* name;
+    int bits;
+  };
+  std::string text = "Memory of the weights\n";
+  for (const Precision& precision : {Precision{"FP32", 32}, {"FP16 / BF16", 16}, {"INT8", 8}, {"INT4", 4}}) {
+    text += fmt::format("  {:<24}{:>18}\n", precision.name, both_units(weight_bytes(num_parameters, precision.bits)));
+  }
+  return text;
+}
+
+std::string describe_duration(double seconds) {
+  return seconds < 2 * kSecondsPerDay ? format_duration(seconds) : fmt::format("{:.1f} days", seconds / kSecondsPerDay);
+}
+
+}  // namespace
+
+std::string both_units(std::int64_t bytes) {
+  const auto value = static_cast<double>(bytes);
+  return fmt::format("{:.2f} GiB {:>10.2f} GB", value / (1 << 30), value / 1e9);
+}
+
+std::string short_count(std::int64_t count) {
+  const auto value = static_cast<double>(count);
+  if (value >= 1e9) return fmt::format("{:.2f}B", value / 1e9);
+  if (value >= 1e6) return fmt::format("{:.2f}M", value / 1e6);
+  return value >= 1e3 ? fmt::format("{:.1f}K", value / 1e3) : std::to_string(count);
+}
+
+std::string describe_parameters(const ArchitectureSpec& spec) {
+  const ParameterBreakdown b = count_parameters(spec);
+  std::string text = fmt::format("Model: {}\n\n{}\nParameter Breakdown\n", spec.name, describe_architecture(spec));
+  text += count_line("Token embedding", b.token_embedding);
+  text += count_line("Position embedding", b.position_embedding, b.position_embedding == 0 ? "(rotary: none)" : "");
+  text += "  Per layer:\n";
+  text += count_line("  Attention", b.attention);
+  text += count_line("  Feed-forward", b.mlp);
+  text += count_line("  Layer norms", b.layer_norms);
+  text += count_line("  Total per layer", b.per_layer);
+  text += count_line(fmt::format("All {} layers", spec.num_layers), b.all_layers);
+  text += count_line("Final norm", b.final_norm);
+  text += count_line("LM head", b.head, spec.tie_weights ? "(shared with the token embedding)" : "(not shared)");
+  text += fmt::format("\nTOTAL PARAMETERS: {} ({})\n", format_count(b.total), short_count(b.total));
+  if (b.stored_total != b.total) {
+    text += fmt::format("  {} without the {} padding rows of the vocabulary, as in a checkpoint\n",
+                        format_count(b.stored_total), spec.padded_vocab_size() - spec.vocab_size);
+  }
+  return text + "\n" + describe_weights(b.total);
+}
+
+std::string describe_inference(const ArchitectureSpec& spec, const PlannedSubject& planned) {
+  std::string text = fmt::format("Inference, one sequence of {} tokens\n", format_count(spec.block_size));
+  text += fmt::format("  {:<14}{:>12}{:>14}{:>14}{:>14}{:>22}\n", "", "weights", "KV cache", "activations", "total",
+                      "N x bytes x 1.2");
+  for (const int bits : {32, 16}) {
+    const InferenceEstimate e = estimate_inference(spec, bits, spec.block_size, 1);
+    text += fmt::format("  {:<14}{:>12}{:>14}{:>14}{:>14}{:>22}\n", bits == 32 ? "FP32" : "FP16 / BF16",
+                        format_bytes(e.weights), format_bytes(e.kv_cache), format_bytes(e.activations), format_bytes(e.total),
+                        format_bytes(e.rule_of_thumb));
+  }
+  if (!planned.plan) return text;
+  const PlanRequest generation{
+      .decode = DecodeShape{.num_sequences = 1, .max_length = spec.block_size, .dtype = planned.shape.dtype}};
+  const MemoryPlan plan(planned.plan->model(), generation, planned.backend->traits());
+  return text + fmt::format("  Virgil's own plan for generating ({}, {}): {}\n", name_of(planned.shape.dtype),
+                            planned.backend->description(), format_bytes(plan.total_bytes()));
+}
+
+std::string describe_training(const Subject& subject, const PlannedSubject& planned) {
+  if (!planned.plan) {
+    const std::int64_t states = checked_multiply(4, weight_bytes(count_parameters(subject.spec).total, 32));
+    return fmt::format(
+        "Training memory\n  no plan: {}\n  Weights, gradients and AdamW's two moments alone would be {} in float32.\n",
+        planned.why_not, format_bytes(states));
+  }
+  const MemoryPlan& plan = *planned.plan;
+  const TrainingShape& shape = planned.shape;
+  std::string text = fmt::format(
+      "Training memory: the plan that train allocates (batch {} x {}, {} accumulation step{}, recompute {}, {}; {})\n",
+      shape.batch_size, format_count(shape.model.block_size), shape.grad_accum_steps, shape.grad_accum_steps == 1 ? "" : "s",
+      name_of(shape.recompute), name_of(shape.dtype), planned.backend->description());
+  for (const MemoryCategory category : kAllMemoryCategories) {
+    const std::int64_t bytes = plan.by_category()[category];
+    if (bytes == 0) continue;
+    const double percent = 100 * static_cast<double>(bytes) / static_cast<double>(plan.total_bytes());
+    text += fmt::format("  {:<24}{:>18}{:>8.1f} %\n", name_of(category), format_bytes(bytes), percent);
+  }
+  return text + fmt::format("  {:<24}{:>18}  = {} GB\n", "total", format_bytes(plan.total_bytes()),
+                            fmt::format("{:.2f}", static_cast<double>(plan.total_bytes()) / 1e9));
+}
+
+Rate sustained_rate(const GpuModel& gpu) {
+  const bool has_bfloat16 = gpu.bfloat16_tflops > 0;
+  const double peak = has_bfloat16 ? gpu.bfloat16_tflops : gpu.float32_tflops;
+  return {kSustainedShare * peak, fmt::format("{:.0f} % of the {} TFLOP/s peak of {} in {}", 100 * kSustainedShare, peak,
+                                              gpu.name, has_bfloat16 ? "bfloat16" : "float32")};
+}
+
+std::string describe_work(const ArchitectureSpec& spec, const Rate& rate) {
+  const FlopsPerToken flops = count_flops(spec);
+  const std::int64_t parameters = count_parameters(spec).total;
+  const double tokens = static_cast<double>(kOptimalTokensPerParameter) * static_cast<double>(parameters);
+  std::string text = "Work\n";
+  text += line("Training, a token", fmt::format("{:.3f} GFLOP (6 N: {:.3f}, attention: {:.3f})", flops.training() / 1e9,
+                                                flops.parameters / 1e9, flops.attention / 1e9));
+  text += line("Inference, a token", fmt::format("{:.3f} GFLOP", flops.inference() / 1e9));
+  text += line("Compute-optimal tokens", fmt::format("{:.2f}B ({} a parameter)", tokens / 1e9, kOptimalTokensPerParameter));
+  text += line("Time for these",
+               fmt::format("{} at {:.4g} TFLOP/s ({})", describe_duration(training_seconds(flops, tokens, rate.tflops)),
+                           rate.tflops, rate.source));
+  return text;
+}
+
+std::string describe_tensors(const ArchitectureSpec& spec) {
+  const std::vector<NamedTensor> tensors = list_tensors(spec);
+  const auto total = static_cast<double>(count_parameters(spec).total);
+  std::string text = fmt::format("{:<48}{:>20}{:>16}{:>9}  {}\n", "tensor", "shape", "parameters", "share", "decayed  tied");
+  for (const NamedTensor& tensor : tensors) {
+    text += fmt::format("{:<48}{:>20}{:>16}{:>7.2f} %  {:<9}{}\n", tensor.name, tensor.shape.to_string(),
+                        format_count(tensor.num_elements), 100 * static_cast<double>(tensor.num_elements) / total,
+                        tensor.decayed ? "yes" : "no", tensor.tied ? "yes, with the LM head" : "no");
+  }
+  return text + fmt::format("{} tensors, {} parameters\n", format_count(static_cast<std::int64_t>(tensors.size())),
+                            format_count(count_parameters(spec).total));
+}
+
+}  // namespace virgil

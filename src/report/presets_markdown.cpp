@@ -1,0 +1,98 @@
+// The generated tables of configs/README.md and README.md.
+#include <fmt/format.h>
+
+#include "virgil/base/error.h"
+#include "virgil/plan/catalogue.h"
+#include "virgil/report/presets.h"
+#include "virgil/train/console_metrics.h"
+
+namespace virgil {
+
+namespace {
+
+std::string gib(std::int64_t bytes) { return fmt::format("{:.2f}", static_cast<double>(bytes) / (1 << 30)); }
+
+/// A GPU's usual size in GB, as people say it.
+std::int64_t usual_gb(const GpuModel& gpu) {
+  constexpr std::int64_t kGib = std::int64_t{1} << 30;
+  return (gpu.memory_bytes + kGib / 2) / kGib;
+}
+
+}  // namespace
+
+std::string presets_markdown(const std::vector<Preset>& presets) {
+  std::string text =
+      "# Presets\n\n"
+      "<!-- Made from the files of this folder by show_configs. Do not edit: run\n"
+      "     build/show_configs --markdown > configs/README.md -->\n\n"
+      "Tied weights, no biases, GPT-2's vocabulary padded to 50,304 rows (`tiny`: characters, 128 rows). Start one with\n"
+      "`train --config configs/tiny.json --input book.txt`; every key is also a flag.\n\n"
+      "| file | parameters | layers | width | heads | context | batch | tokens a step | GiB: none | gelu | norm | block | "
+      "class |\n"
+      "|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
+  for (const Preset& preset : presets) {
+    text += fmt::format("| [{0}.json]({0}.json) | {1} | {2} | {3} | {4} | {5} | {6} | {7} |", preset.name,
+                        format_count(preset.num_parameters), preset.shape.model.num_layers, preset.shape.model.embedding_dim,
+                        preset.shape.model.num_heads, format_count(preset.shape.model.block_size), preset.shape.batch_size,
+                        format_count(preset.tokens_per_step));
+    for (const Recompute recompute : kAllRecompute) {
+      const std::string bytes = gib(preset.planned_bytes[static_cast<std::size_t>(recompute)]);
+      text += recompute == preset.shape.recompute ? fmt::format(" **{}** |", bytes) : fmt::format(" {} |", bytes);
+    }
+    const int gb = memory_class_gb(preset.own_bytes());
+    text += gb == 0 ? " above 80 GB |\n" : fmt::format(" {} GB |\n", gb);
+  }
+  return text +
+         "\nThe GiB columns are the plan of training in float32, the one type that exists so far, at the preset's batch and "
+         "each\n"
+         "level of `recompute`; the preset's own level is bold. They leave out the scratch memory of the ops, which depends on "
+         "the\n"
+         "machine: `show_configs` adds it for yours, some tenths of a GiB. The class is the smallest of 4, 8, 12, 16, 20, 24, "
+         "32, 48\n"
+         "and 80 GB that holds the bold figure with 1 GiB kept free. What to do where one does not fit: `calc_params --config "
+         "FILE\n"
+         "--fits 12GB`. What takes the memory: [docs/memory.md](../docs/memory.md).\n";
+}
+
+std::string gpu_table_markdown(const std::vector<Preset>& presets) {
+  // One line a memory size: the GPUs of that size and the largest preset at each context that fits.
+  constexpr std::int64_t kFree = std::int64_t{1} << 30;
+  std::string text =
+      "| memory | for example | largest preset that fits, context 256 | context 1024 |\n"
+      "|---|---|---|---|\n";
+  for (const std::int64_t gb : {4, 8, 12, 16, 24, 32, 48, 80}) {
+    std::string gpus;
+    for (const GpuModel& gpu : known_gpus()) {
+      if (usual_gb(gpu) == gb) gpus += (gpus.empty() ? "" : ", ") + gpu.name;
+    }
+    text += fmt::format("| {} GB | {} |", gb, gpus);
+    for (const std::int64_t context : {256, 1024}) {
+      const Preset* largest = nullptr;
+      for (const Preset& preset : presets) {
+        const bool fits = preset.least_recompute_within(gb * 1'000'000'000 - kFree).has_value();
+        if (fits && preset.shape.model.block_size == context) largest = &preset;
+      }
+      if (largest == nullptr) {
+        text += " a smaller batch |";
+        continue;
+      }
+      const Recompute least = *largest->least_recompute_within(gb * 1'000'000'000 - kFree);
+      text += fmt::format(" {} (`--recompute {}`) |", largest->name, name_of(least));
+    }
+    text += "\n";
+  }
+  return text;
+}
+
+std::string renew_table(const std::string& readme, const std::string& table) {
+  const std::size_t begin = readme.find(kTableBegin);
+  const std::size_t end = readme.find(kTableEnd);
+  if (begin == readme.npos || end == readme.npos || end < begin) {
+    throw user_error("README.md has no table between \"{}\" and \"{}\"", std::string_view(kTableBegin).substr(0, 13),
+                     kTableEnd);
+  }
+  const std::size_t after = begin + std::string_view(kTableBegin).size();
+  return readme.substr(0, after) + table + readme.substr(end);
+}
+
+}  // namespace virgil

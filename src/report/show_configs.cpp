@@ -1,0 +1,83 @@
+#include "virgil/report/show_configs.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <ostream>
+
+#include "virgil/base/error.h"
+#include "virgil/base/file_system.h"
+#include "virgil/report/fit_report.h"
+#include "virgil/report/presets.h"
+#include "virgil/report/tool_arguments.h"
+#include "virgil/train/training_run.h"
+
+namespace virgil {
+
+namespace {
+
+constexpr std::int64_t kMaxReadmeBytes = 1 << 20;
+
+std::span<const ToolFlag> tool_flags() {
+  using enum ToolFlag::Takes;
+  static const std::vector<ToolFlag> flags = {
+      {"fits", kOptionalValue, "[MEMORY]",
+       "Which presets fit, such as into 12GB; without a value: this machine's free memory."},
+      {"gpu", kValue, "NAME", "The same for a GPU of data/gpus.json."},
+      {"diff", kTwoValues, "A B", "Two presets side by side."},
+      {"json", kNothing, "", "Print JSON."},
+      {"configs", kValue, "FOLDER", "Where the presets are (configs)."},
+      {"markdown", kNothing, "", "Print configs/README.md."},
+      {"readme", kValue, "FILE", "Print a README.md with its table renewed."},
+      {"help", kNothing, "", "This text."},
+  };
+  return flags;
+}
+
+int show(const ToolArguments& arguments, const std::filesystem::path& folder, std::ostream& out) {
+  const std::unique_ptr<Backend> backend = make_backend(TrainConfig{});
+  const std::vector<Preset> presets = load_presets(folder, backend->traits());
+  if (arguments.has("diff")) {
+    const std::vector<std::string>& names = arguments.values("diff");
+    out << describe_preset_difference(find_preset(presets, names[0]), find_preset(presets, names[1]));
+    return 0;
+  }
+  std::optional<MemoryLimit> limit;
+  if (arguments.has("fits") || arguments.has("gpu")) {
+    limit = memory_limit(arguments.value("gpu"), arguments.value("fits"), TrainConfig{});
+  }
+  if (arguments.has("json")) {
+    out << presets_json(presets, limit ? std::optional(limit->bytes) : std::nullopt);
+  } else if (limit) {
+    out << describe_fitting_presets(presets, limit->bytes, limit->source);
+  } else {
+    out << describe_presets(presets) << fmt::format("planned in float32 for {}\n", backend->description());
+  }
+  const auto fits = [&](const Preset& preset) { return preset.least_recompute_within(limit->bytes).has_value(); };
+  return limit && std::ranges::none_of(presets, fits) ? 1 : 0;
+}
+
+}  // namespace
+
+int run_show_configs(std::span<const std::string> arguments, std::ostream& out) {
+  const ToolArguments parsed(arguments, tool_flags());
+  if (parsed.has("help") || std::ranges::find(parsed.others(), "-h") != parsed.others().end()) {
+    out << "Shows the presets: parameters, planned memory, what fits.\n\n  show_configs [flags]\n\n"
+        << describe_flags(tool_flags());
+    return 0;
+  }
+  if (!parsed.others().empty())
+    throw user_error("{}: unknown argument (show_configs --help lists all)", parsed.others().front());
+  const std::filesystem::path folder = parsed.value("configs").value_or(default_presets_folder().string());
+  if (parsed.has("markdown")) {
+    out << presets_markdown(load_presets(folder, ScratchlessTraits()));
+    return 0;
+  }
+  if (const auto readme = parsed.value("readme")) {
+    out << renew_table(read_file(*readme, kMaxReadmeBytes), gpu_table_markdown(load_presets(folder, ScratchlessTraits())));
+    return 0;
+  }
+  return show(parsed, folder, out);
+}
+
+}  // namespace virgil

@@ -1,0 +1,171 @@
+#include "virgil/report/subject.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "virgil/base/error.h"
+#include "virgil/base/file_system.h"
+#include "virgil/plan/catalogue.h"
+#include "virgil/plan/hf_config.h"
+#include "virgil/train/plan_config.h"
+#include "virgil/train/training_run.h"
+
+namespace virgil {
+
+namespace {
+
+constexpr std::int64_t kMaxConfigBytes = 1 << 20;
+
+ArchitectureSpec catalogue_spec(const std::string& name) {
+  if (const PublishedModel* model = find_model(name)) return model->spec;
+  std::vector<std::string> names;
+  for (const PublishedModel& model : published_models()) {
+    names.push_back(model.spec.name);
+    names.insert(names.end(), model.aliases.begin(), model.aliases.end());
+  }
+  const std::string nearest = nearest_name(name, names);
+  const std::string hint = nearest.empty() ? "" : fmt::format("did you mean {}? ", nearest);
+  std::string known;
+  for (const PublishedModel& model : published_models()) known += (known.empty() ? "" : ", ") + model.spec.name;
+  throw user_error("model \"{}\" is not in the catalogue; {}known: {}", name, hint, known);
+}
+
+ArchitectureSpec config_spec(const CommandLine& line) {
+  const TrainConfig& config = line.config;
+  return {.name = line.config_file.empty() ? "the model of these flags" : line.config_file,
+          .num_layers = config.n_layer,
+          .num_heads = config.n_head,
+          .embedding_dim = config.n_embd,
+          .d_ff = config.d_ff,
+          .block_size = config.block_size,
+          .vocab_size = expected_vocab_size(config),
+          .vocab_multiple = ModelConfig::kVocabMultiple,
+          .qkv_bias = config.bias,
+          .projection_bias = config.bias,
+          .mlp_bias = config.bias,
+          .norm_bias = config.bias,
+          .tie_weights = config.tie_weights};
+}
+
+/// Keys given as flags win over a catalogue's or a file's sizes.
+void apply_flags(ArchitectureSpec& spec, const CommandLine& line) {
+  const TrainConfig& config = line.config;
+  const auto is_set = [&](const char* key) { return std::ranges::find(line.set_keys, key) != line.set_keys.end(); };
+  const bool had_equal_heads = spec.num_kv_heads == spec.num_heads;
+  if (is_set("n_layer")) spec.num_layers = config.n_layer;
+  if (is_set("n_head")) spec.num_heads = config.n_head;
+  if (is_set("n_head") && had_equal_heads) spec.num_kv_heads = 0;
+  if (is_set("n_embd") && !is_set("d_ff") && spec.d_ff == 4 * spec.embedding_dim) spec.d_ff = 0;
+  if (is_set("n_embd")) spec.embedding_dim = config.n_embd;
+  if (is_set("n_embd") || is_set("n_head")) spec.head_size = 0;
+  if (is_set("d_ff")) spec.d_ff = config.d_ff;
+  if (is_set("block_size")) spec.block_size = config.block_size;
+  if (is_set("vocab_size") && config.vocab_size != 0) spec.vocab_size = config.vocab_size;
+  if (is_set("tie_weights")) spec.tie_weights = config.tie_weights;
+  if (is_set("bias")) spec.qkv_bias = spec.projection_bias = spec.mlp_bias = spec.norm_bias = config.bias;
+}
+
+void apply_overrides(ArchitectureSpec& spec, const ArchitectureOverrides& overrides) {
+  spec.num_kv_heads = overrides.num_kv_heads.value_or(spec.num_kv_heads);
+  spec.head_size = overrides.head_size.value_or(spec.head_size);
+  spec.vocab_multiple = overrides.vocab_multiple.value_or(spec.vocab_multiple);
+  spec.position = overrides.position.value_or(spec.position);
+  spec.norm = overrides.norm.value_or(spec.norm);
+  spec.mlp = overrides.mlp.value_or(spec.mlp);
+}
+
+/// Makes the configuration say what the spec says, and notes the keys as given.
+void set_model_keys(CommandLine& line, const ArchitectureSpec& spec) {
+  const auto set = [&](const char* key, const std::string& value) {
+    set_config_value(line.config, key, value, spec.name);
+    if (std::ranges::find(line.set_keys, key) == line.set_keys.end()) line.set_keys.push_back(key);
+  };
+  set("n_layer", std::to_string(spec.num_layers));
+  set("n_head", std::to_string(spec.num_heads));
+  set("n_embd", std::to_string(spec.embedding_dim));
+  set("block_size", std::to_string(spec.block_size));
+  set("vocab_size", std::to_string(spec.vocab_size));
+  if (spec.d_ff != 4 * spec.embedding_dim) set("d_ff", std::to_string(spec.d_ff));
+  set("bias", spec.qkv_bias ? "true" : "false");
+  if (!spec.tie_weights) set("tie_weights", "false");
+}
+
+}  // namespace
+
+Subject make_subject(const SubjectSource& source, const CommandLine& command_line, const ArchitectureOverrides& overrides) {
+  Subject subject;
+  subject.command_line = command_line;
+  const bool from_config = source.model.empty() && source.hf_file.empty();
+  if (!source.model.empty() && !source.hf_file.empty())
+    throw user_error("--model and --hf both name a model; give one of the two");
+  if (from_config) {
+    subject.spec = config_spec(command_line);
+  } else {
+    subject.spec = source.model.empty() ? parse_hf_config(read_file(source.hf_file, kMaxConfigBytes), source.hf_file)
+                                        : catalogue_spec(source.model);
+    apply_flags(subject.spec, command_line);
+  }
+  apply_overrides(subject.spec, overrides);
+  subject.spec = checked(std::move(subject.spec));
+
+  const auto sizes = trainable_sizes(subject.spec, static_cast<float>(command_line.config.dropout));
+  if (const auto* reason = std::get_if<std::string>(&sizes)) {
+    subject.why_not = *reason;
+    return subject;
+  }
+  subject.trainable = std::get<ModelSizes>(sizes);
+  try {
+    if (!from_config) set_model_keys(subject.command_line, subject.spec);
+  } catch (const UserError& error) {
+    subject.trainable.reset();
+    subject.why_not = error.what();
+    return subject;
+  }
+  subject.resolved = subject.command_line.config;
+  resolve_config(subject.resolved);
+  return subject;
+}
+
+Subject subject_of_word(const std::string& word) {
+  std::error_code error;
+  const bool is_file = std::filesystem::is_regular_file(word, error);
+  if (!is_file) return make_subject({.model = word, .hf_file = {}}, {}, {});
+  const auto json = nlohmann::json::parse(read_file(word, kMaxConfigBytes), nullptr, false);
+  if (json.is_object() && json.contains("model_type")) return make_subject({.model = {}, .hf_file = word}, {}, {});
+  CommandLine line;
+  apply_config_file(line.config, word);
+  line.config_file = word;
+  return make_subject({}, line, {});
+}
+
+const MemoryPlan& PlannedSubject::get() const {
+  if (!plan) throw UserError(why_not);
+  return *plan;
+}
+
+PlannedSubject plan_subject(const Subject& subject, std::optional<std::int64_t> limit_bytes) {
+  PlannedSubject planned;
+  if (!subject.trainable) {
+    planned.why_not = subject.why_not;
+    return planned;
+  }
+  try {
+    planned.backend = make_backend(subject.resolved);
+  } catch (const UserError& error) {
+    planned.why_not = error.what();
+    return planned;
+  }
+  TrainConfig config = subject.resolved;
+  if (!limit_bytes && config.batch_size == 0) {
+    limit_bytes = config.max_memory.empty() ? planned.backend->available_bytes() : parse_memory_size(config.max_memory);
+  }
+  choose_batch_size(config, *subject.trainable, limit_bytes.value_or(0), planned.backend->traits());
+  planned.shape = training_shape(config, *subject.trainable);
+  planned.plan.emplace(plan_training(planned.shape, planned.backend->traits()));
+  return planned;
+}
+
+}  // namespace virgil

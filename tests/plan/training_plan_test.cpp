@@ -1,0 +1,175 @@
+#include "virgil/plan/training_plan.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "virgil/base/error.h"
+#include "virgil/model/parameter_layout.h"
+
+namespace virgil {
+namespace {
+
+constexpr std::int64_t kMiB = std::int64_t{1} << 20;
+constexpr std::int64_t kGiB = std::int64_t{1} << 30;
+const ScratchlessTraits kTraits;
+
+TrainingShape small_shape() {
+  return {.model = {.num_layers = 4, .num_heads = 4, .embedding_dim = 256, .block_size = 256, .vocab_size = 1000},
+          .batch_size = 24,
+          .grad_accum_steps = 2};
+}
+
+std::int64_t bytes_of(const TrainingShape& shape) { return plan_training(shape, kTraits).total_bytes(); }
+
+TEST(TrainingPlan, JudgesByHeadroom) {
+  EXPECT_EQ(headroom_bytes(100 * kGiB), kGiB);
+  EXPECT_EQ(headroom_bytes(1000), 100);
+  EXPECT_EQ(judge(1001, 1000), Verdict::kNo);
+  EXPECT_EQ(judge(1000, 1000), Verdict::kTight);
+  EXPECT_EQ(judge(901, 1000), Verdict::kTight);
+  EXPECT_EQ(judge(900, 1000), Verdict::kYes);
+}
+
+TEST(TrainingPlan, MoreRecomputationTakesLessMemoryAndMoreTime) {
+  TrainingShape shape = small_shape();
+  const ModelConfig model(shape.model);
+  std::int64_t bytes = bytes_of(shape) + 1;
+  double factor = 0.999;
+  for (const Recompute recompute : kAllRecompute) {
+    shape.recompute = recompute;
+    EXPECT_LT(bytes_of(shape), bytes) << name_of(recompute);
+    EXPECT_GT(recompute_time_factor(model, recompute), factor) << name_of(recompute);
+    bytes = bytes_of(shape);
+    factor = recompute_time_factor(model, recompute);
+  }
+  EXPECT_LT(factor, 4.0 / 3 + 0.05);  // a whole forward pass more would be 4/3
+}
+
+TEST(TrainingPlan, LargestBatchFitsAndTheNextDivisorDoesNot) {
+  const TrainingShape shape = small_shape();
+  for (const std::int64_t limit : {100 * kMiB, 200 * kMiB, 400 * kMiB, kGiB}) {
+    const auto found = largest_dividing_batch(shape, 48, limit, kTraits);
+    ASSERT_TRUE(found) << limit;
+    EXPECT_EQ(found->sequences_per_step(), 48);
+    EXPECT_LE(bytes_of(*found), limit);
+    for (std::int64_t batch = found->batch_size + 1; batch <= 48; ++batch) {
+      TrainingShape larger = *found;
+      larger.batch_size = batch;
+      if (48 % batch == 0) {
+        EXPECT_GT(bytes_of(larger), limit) << batch;
+      }
+    }
+  }
+  EXPECT_FALSE(largest_dividing_batch(shape, 48, kMiB, kTraits));
+}
+
+class SolveLargest : public testing::TestWithParam<SolveVariable> {};
+
+std::int64_t value_in(const TrainingShape& shape, SolveVariable variable) {
+  switch (variable) {
+    case SolveVariable::kBatchSize:
+      return shape.batch_size;
+    case SolveVariable::kBlockSize:
+      return shape.model.block_size;
+    case SolveVariable::kNumLayers:
+      return shape.model.num_layers;
+    case SolveVariable::kEmbeddingDim:
+      return shape.model.embedding_dim;
+  }
+  return 0;
+}
+
+TEST_P(SolveLargest, FitsAndOneStepMoreDoesNot) {
+  const TrainingShape shape = small_shape();
+  constexpr std::int64_t kLimit = 400 * kMiB;
+  const auto found = solve_largest(shape, GetParam(), kLimit, kTraits);
+  ASSERT_TRUE(found);
+  EXPECT_LE(bytes_of(*found), kLimit);
+  const std::int64_t step = solve_step(shape, GetParam());
+  EXPECT_EQ(value_in(*found, GetParam()) % step, 0);
+  TrainingShape larger = *found;
+  larger.batch_size += GetParam() == SolveVariable::kBatchSize ? step : 0;
+  larger.model.block_size += GetParam() == SolveVariable::kBlockSize ? step : 0;
+  larger.model.num_layers += GetParam() == SolveVariable::kNumLayers ? step : 0;
+  if (GetParam() == SolveVariable::kEmbeddingDim) {
+    EXPECT_EQ(found->model.embedding_dim / found->model.num_heads, 64);
+    larger.model.embedding_dim += step;
+    larger.model.num_heads += 1;
+  }
+  EXPECT_GT(bytes_of(larger), kLimit);
+  EXPECT_FALSE(solve_largest(shape, GetParam(), 1000, kTraits));
+}
+
+INSTANTIATE_TEST_SUITE_P(Variables, SolveLargest,
+                         testing::Values(SolveVariable::kBatchSize, SolveVariable::kBlockSize, SolveVariable::kNumLayers,
+                                         SolveVariable::kEmbeddingDim));
+
+TEST(Remedies, KeepTokensAndSaveWhatTheySay) {
+  const TrainingShape shape = small_shape();
+  const std::int64_t limit = bytes_of(shape) / 2;
+  const std::vector<Remedy> remedies = find_remedies(shape, limit, kTraits);
+  ASSERT_FALSE(remedies.empty());
+  EXPECT_TRUE(remedies.front().fits);
+  bool fits = true;
+  double factor = 0;
+  for (const Remedy& remedy : remedies) {
+    EXPECT_TRUE(remedy.same_training);
+    EXPECT_EQ(remedy.shape.sequences_per_step(), shape.sequences_per_step());
+    EXPECT_EQ(remedy.planned_bytes, bytes_of(remedy.shape));
+    EXPECT_EQ(remedy.saved_bytes, bytes_of(shape) - remedy.planned_bytes);
+    EXPECT_GT(remedy.saved_bytes, 0);
+    EXPECT_EQ(remedy.fits, remedy.planned_bytes <= limit);
+    EXPECT_LE(remedy.fits, fits) << "those that fit come first";
+    if (remedy.fits) {
+      EXPECT_GE(remedy.time_factor, factor);
+      factor = remedy.time_factor;
+    }
+    fits = remedy.fits;
+  }
+}
+
+TEST(Remedies, ShrinkTheModelOnlyWhenNothingElseFits) {
+  TrainingShape shape = small_shape();
+  TrainingShape least = shape;
+  least.batch_size = 1;
+  least.grad_accum_steps = 48;
+  least.recompute = Recompute::kBlock;
+  const std::vector<Remedy> remedies = find_remedies(shape, bytes_of(least) - kMiB, kTraits);
+  ASSERT_FALSE(remedies.empty());
+  EXPECT_TRUE(remedies.front().fits);
+  EXPECT_FALSE(remedies.front().same_training);
+  for (const Remedy& remedy : find_remedies(shape, bytes_of(least), kTraits)) EXPECT_TRUE(remedy.same_training);
+}
+
+TEST(Remedies, AreEmptyWhereNothingCanBeSaved) {
+  TrainingShape shape{.model = {.num_layers = 1, .num_heads = 1, .embedding_dim = 8, .block_size = 1, .vocab_size = 1}};
+  shape.recompute = Recompute::kBlock;
+  EXPECT_TRUE(find_remedies(shape, 1, kTraits).empty());
+}
+
+TEST(ModelsOfSize, AreNearAndOfAUsualShape) {
+  const ModelSizes like{.num_layers = 1, .num_heads = 1, .embedding_dim = 64, .block_size = 1024, .vocab_size = 50257};
+  for (const std::int64_t target : {50'000'000LL, 150'000'000LL, 350'000'000LL, 1'500'000'000LL, 7'000'000'000LL}) {
+    const std::vector<ModelSizes> found = models_of_size(target, like, 3);
+    ASSERT_EQ(found.size(), 3U) << target;
+    const auto count = static_cast<double>(ParameterLayout(ModelConfig(found.front())).num_parameters());
+    EXPECT_LT(std::abs(count / static_cast<double>(target) - 1), 0.05) << target;
+    EXPECT_EQ(found.front().embedding_dim, 64 * found.front().num_heads);
+  }
+}
+
+TEST(ModelsOfSize, ASizeBelowTheEmbeddingsHasNoModelNearIt) {
+  const ModelSizes like{.num_layers = 1, .num_heads = 1, .embedding_dim = 64, .block_size = 1024, .vocab_size = 50257};
+  EXPECT_TRUE(models_of_size(1000, like, 3).empty());
+}
+
+TEST(TrainingPlan, RefusesWhatOverflows) {
+  TrainingShape shape = small_shape();
+  shape.batch_size = std::int64_t{1} << 62;
+  EXPECT_THROW((void)plan_training(shape, kTraits), UserError);
+  EXPECT_THROW((void)shape.sequences_per_step(), UserError);
+}
+
+}  // namespace
+}  // namespace virgil

@@ -1,0 +1,264 @@
+#include "virgil/report/calc_params.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "support/temporary_directory.h"
+#include "support/user_error.h"
+#include "virgil/base/file_system.h"
+
+namespace virgil {
+namespace {
+
+using test_support::user_error_of;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+struct Result {
+  int code = 0;
+  std::string text;
+};
+
+Result calc(const std::vector<std::string>& arguments, const std::string& input = "") {
+  std::istringstream in(input);
+  std::ostringstream out;
+  const int code = run_calc_params(arguments, in, out);
+  return {code, out.str()};
+}
+
+nlohmann::json json_of(std::vector<std::string> arguments) {
+  arguments.emplace_back("--json");
+  return nlohmann::json::parse(calc(arguments).text);
+}
+
+std::string error_of(const std::vector<std::string>& arguments) {
+  return user_error_of([&] { (void)calc(arguments); });
+}
+
+std::string preset(const std::string& name) { return VIRGIL_SOURCE_DIR "/configs/" + name + ".json"; }
+
+const std::vector<std::string> kSmall = {"--n_layer",    "2",   "--n_head",     "2", "--n_embd",  "64", "--block_size", "64",
+                                         "--vocab_size", "500", "--batch_size", "4", "--threads", "1"};
+
+std::vector<std::string> small_with(const std::vector<std::string>& more) {
+  std::vector<std::string> arguments = kSmall;
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
+TEST(CalcParams, PrintsTheShapePeopleKnow) {
+  const Result result = calc({"--config", preset("150M_1024")});
+  EXPECT_EQ(result.code, 0);
+  for (const char* part : {"Architecture", "Parameter Breakdown", "38,633,472", "786,432", "2,359,296", "4,718,592", "1,536",
+                           "7,079,424", "113,270,784", "TOTAL PARAMETERS: 152,691,456", "0.57 GiB", "0.61 GB", "FP16", "INT8",
+                           "INT4", "KV cache", "Training memory", "Compute-optimal"}) {
+    EXPECT_THAT(result.text, HasSubstr(part));
+  }
+  EXPECT_EQ(calc({"--config_file", preset("150M_1024")}).text, result.text);
+}
+
+TEST(CalcParams, JsonHasTheStableNames) {
+  const nlohmann::json json = json_of({"--config", preset("150M_1024")});
+  EXPECT_EQ(json.at("total_parameters"), 152691456);
+  EXPECT_EQ(json.at("stored_parameters"), 152655360);
+  EXPECT_EQ(json.at("parameters").at("per_layer").at("attention"), 2359296);
+  EXPECT_EQ(json.at("parameters").at("lm_head_shared"), true);
+  std::int64_t sum = 0;
+  for (const auto& [name, bytes] : json.at("plan").at("by_category").items()) sum += bytes.get<std::int64_t>();
+  EXPECT_EQ(json.at("plan").at("total_bytes"), sum);
+  EXPECT_FALSE(json.contains("tensors"));
+}
+
+TEST(CalcParams, CountsGpt2WithFlagsAndByName) {
+  EXPECT_EQ(json_of({"--model", "gpt2"}).at("total_parameters"), 124439808);
+  const nlohmann::json flags = json_of({"--n_layer", "12", "--n_head", "12", "--n_embd", "768", "--block_size", "1024",
+                                        "--vocab_size", "50257", "--bias", "--pad_vocab", "1", "--batch_size", "1"});
+  EXPECT_EQ(flags.at("total_parameters"), 124439808);
+  EXPECT_EQ(
+      json_of({"--n_layer", "12", "--n_head", "12", "--n_embd", "768", "--bias", "--batch_size", "1"}).at("stored_parameters"),
+      124439808);
+}
+
+TEST(CalcParams, ModelsVirgilDoesNotTrainAreCountedWithoutAPlan) {
+  const nlohmann::json json = json_of({"--model", "llama3-70b"});
+  EXPECT_EQ(json.at("total_parameters"), 70553706496);
+  EXPECT_TRUE(json.at("plan").is_null());
+  EXPECT_THAT(json.at("no_plan").get<std::string>(), HasSubstr("rotary"));
+  EXPECT_THAT(calc({"--model", "mistral-7b"}).text, AllOf(HasSubstr("8 key and value heads"), HasSubstr("no plan")));
+  EXPECT_THAT(error_of({"--model", "llama3-70b", "--fits", "80GB"}), HasSubstr("rotary"));
+}
+
+TEST(CalcParams, FlagsMakeOtherArchitectures) {
+  const nlohmann::json json = json_of(
+      small_with({"--position", "rotary", "--norm", "rmsnorm", "--mlp", "swiglu", "--n_kv_head", "1", "--d_ff", "100"}));
+  // q 64x64, k and v 64x32, o 64x64; three matrices of 64x100; two norms; 512 rows; a final norm.
+  EXPECT_EQ(json.at("total_parameters"), 512 * 64 + 2 * (4096 + 2 * 2048 + 4096 + 3 * 6400 + 128) + 64);
+  EXPECT_EQ(json_of({"--model", "gpt2", "--n_layer", "1"}).at("parameters").at("all_layers"), 7087872);
+}
+
+TEST(CalcParams, PrecisionsThatDoNotExistAreSaidToBe) {
+  const nlohmann::json json = json_of(small_with({"--dtype", "bfloat16"}));
+  EXPECT_TRUE(json.at("plan").is_null());
+  EXPECT_THAT(json.at("no_plan").get<std::string>(), HasSubstr("bfloat16"));
+  EXPECT_THAT(error_of(small_with({"--dtype", "bfloat16", "--fits", "1GB"})), HasSubstr("bfloat16"));
+  EXPECT_THAT(error_of(small_with({"--device", "cuda", "--fits", "1GB"})), HasSubstr("CUDA"));
+}
+
+TEST(CalcParams, FitsAnswersWithItsExitCode) {
+  const std::int64_t bytes = json_of(kSmall).at("plan").at("total_bytes");
+  const Result yes = calc(small_with({"--fits", std::to_string(2 * bytes)}));
+  EXPECT_EQ(yes.code, 0);
+  EXPECT_THAT(yes.text, HasSubstr("? yes:"));
+  const Result tight = calc(small_with({"--fits=" + std::to_string(bytes)}));
+  EXPECT_EQ(tight.code, 0);
+  EXPECT_THAT(tight.text, HasSubstr("? tight:"));
+  const Result no = calc(small_with({"--fits", std::to_string(bytes - 1)}));
+  EXPECT_EQ(no.code, 1);
+  EXPECT_THAT(no.text, AllOf(HasSubstr("? no:"), HasSubstr("fits"), HasSubstr("saves"), HasSubstr("train --n_layer=2"),
+                             HasSubstr("--batch_size"), HasSubstr("--grad_accum_steps")));
+  EXPECT_EQ(calc(small_with({"--fits", std::to_string(bytes - 1), "--json"})).code, 1);
+  EXPECT_EQ(calc(small_with({"--fits"})).code, 0) << "this machine's free memory";
+}
+
+TEST(CalcParams, TheCommandOfARemedyFits) {
+  const std::int64_t bytes = json_of(kSmall).at("plan").at("total_bytes");
+  const std::string limit = std::to_string(bytes * 3 / 4);
+  const std::string text = calc(small_with({"--fits", limit})).text;
+  const std::size_t at = text.rfind("train ");
+  ASSERT_NE(at, std::string::npos) << text;
+  std::istringstream words(text.substr(at + 6));
+  std::vector<std::string> arguments{std::istream_iterator<std::string>(words), {}};
+  arguments.insert(arguments.end(), {"--fits", limit});
+  EXPECT_EQ(calc(arguments).code, 0) << text;
+}
+
+TEST(CalcParams, GpusAreKnownByName) {
+  const nlohmann::json json = json_of(small_with({"--gpu", "rtx 4090"}));
+  EXPECT_EQ(json.at("fits").at("verdict"), "yes");
+  EXPECT_EQ(json.at("fits").at("limit_bytes"), std::int64_t{24} << 30);
+  EXPECT_THAT(error_of(small_with({"--gpu", "RTX 4091"})), HasSubstr("did you mean \"RTX 4090\""));
+}
+
+TEST(CalcParams, SolvesForWhatFits) {
+  for (const char* variable : {"batch_size", "block_size", "n_layer", "n_embd"}) {
+    const nlohmann::json json = json_of(small_with({"--solve", variable, "--max_memory", "40MB"}));
+    EXPECT_LE(json.at("planned_bytes").get<std::int64_t>(), 40'000'000) << variable;
+    EXPECT_TRUE(json.at("changes").contains(variable)) << json;
+  }
+  EXPECT_THAT(calc(small_with({"--solve", "batch_size", "--max_memory", "40MB"})).text,
+              AllOf(HasSubstr("batch_size = "), HasSubstr("train --n_layer=2")));
+  EXPECT_EQ(calc(small_with({"--solve", "batch_size", "--max_memory", "1KB"})).code, 1);
+  EXPECT_THAT(calc(small_with({"--solve", "target_params=2M"})).text, HasSubstr("--n_embd"));
+  EXPECT_THAT(error_of(small_with({"--solve", "dropout"})), HasSubstr("target_params=150M"));
+  EXPECT_THAT(error_of(small_with({"--solve", "target_params=big"})), HasSubstr("150M"));
+  EXPECT_THAT(error_of(small_with({"--solve", "target_params=10"})), HasSubstr("vocab_size"));
+}
+
+TEST(CalcParams, AnAutomaticBatchIsTheLargestThatFits) {
+  const nlohmann::json solved = json_of(small_with({"--solve", "batch_size", "--max_memory", "40MB"}));
+  const nlohmann::json automatic = json_of(small_with({"--batch_size", "auto", "--max_memory", "40MB"}));
+  EXPECT_EQ(std::to_string(automatic.at("plan").at("batch_size").get<int>()), solved.at("changes").at("batch_size"));
+  const nlohmann::json dividing =
+      json_of(small_with({"--batch_size", "auto", "--total_batch_size", "3072", "--max_memory", "40MB"}));
+  EXPECT_EQ(48 % dividing.at("plan").at("batch_size").get<int>(), 0);
+  EXPECT_EQ(dividing.at("plan").at("grad_accum_steps").get<int>() * dividing.at("plan").at("batch_size").get<int>(), 48);
+}
+
+TEST(CalcParams, MatrixMarksWhatFits) {
+  const std::string text = calc(small_with({"--matrix", "--fits", "20MB"})).text;
+  EXPECT_THAT(text, AllOf(HasSubstr("none"), HasSubstr("gelu"), HasSubstr("norm"), HasSubstr("block"), HasSubstr("*")));
+}
+
+TEST(CalcParams, ShowsFormulasWithNumbers) {
+  const std::string text = calc({"--config", preset("150M_1024"), "--show_formula"}).text;
+  for (const char* part : {"V x C", "50,304 x 768", "C x QKV", "L x layer", "12 L C^2 + 2 V C", "152,691,456", "T x C",
+                           "with attention matrices stored"}) {
+    EXPECT_THAT(text, HasSubstr(part));
+  }
+  EXPECT_THAT(calc({"--model", "llama2-7b", "--show_formula"}).text, HasSubstr("rotary"));
+}
+
+TEST(CalcParams, ListsTensors) {
+  const std::string text = calc(small_with({"--tensors"})).text;
+  EXPECT_THAT(text,
+              AllOf(HasSubstr("transformer.h.1.attn.c_attn.weight"), HasSubstr("(64, 192)"), HasSubstr("with the LM head")));
+  const nlohmann::json tensors = json_of(small_with({"--tensors"})).at("tensors");
+  EXPECT_EQ(tensors.size(), 2U + 2U * 6U + 1U);
+  EXPECT_EQ(tensors.at(0).at("shape"), (nlohmann::json{512, 64}));
+}
+
+TEST(CalcParams, ComparesNamesAndFiles) {
+  const std::string text = calc({"--compare", "gpt2", preset("150M_1024")}).text;
+  EXPECT_THAT(text,
+              AllOf(HasSubstr("124,439,808"), HasSubstr("152,691,456"), HasSubstr("+28,251,648"), HasSubstr("training total")));
+  EXPECT_THAT(calc({"--compare", "gpt3-175b", "llama3-70b"}).text, HasSubstr("no training plan"));
+  EXPECT_THAT(error_of({"--compare", "gpt2"}), HasSubstr("two values"));
+  EXPECT_THAT(error_of({"--compare", "gpt2", "no/such/file.json"}), HasSubstr("not in the catalogue"));
+}
+
+TEST(CalcParams, ReadsHuggingFaceConfigs) {
+  const test_support::TemporaryDirectory directory;
+  const std::string path = (directory.path() / "config.json").string();
+  const auto files = make_posix_file_system();
+  write_file_atomically(*files, path, R"({"model_type": "gpt2", "n_layer": 12, "n_head": 12, "n_embd": 768, "n_positions": 1024,
+                                         "vocab_size": 50257})");
+  EXPECT_EQ(json_of({"--hf", path, "--batch_size", "1"}).at("total_parameters"), 124439808);
+  EXPECT_THAT(calc({"--compare", path, "gpt2"}).text, HasSubstr("124,439,808"));
+  write_file_atomically(*files, path, "[1");
+  EXPECT_THAT(error_of({"--hf", path}), HasSubstr("not valid JSON"));
+  EXPECT_THAT(error_of({"--hf", (directory.path() / "none").string()}), HasSubstr("none"));
+  EXPECT_THAT(error_of({"--hf", path, "--model", "gpt2"}), HasSubstr("give one of the two"));
+}
+
+TEST(CalcParams, BadInputIsNamed) {
+  EXPECT_THAT(error_of({"--model", "gpt2-xxl"}), HasSubstr("did you mean gpt2-xl"));
+  EXPECT_THAT(error_of({"--modl", "gpt2"}), HasSubstr("did you mean --model"));
+  EXPECT_THAT(error_of({"--n_embd", "1000000000"}), HasSubstr("n_embd"));
+  EXPECT_THAT(error_of({"--n_embd", "770"}), HasSubstr("multiple of n_head"));
+  EXPECT_THAT(error_of({"--n_layer", "0"}), HasSubstr("n_layer"));
+  EXPECT_THAT(error_of(small_with({"--n_kv_head", "3"})), HasSubstr("n_kv_head"));
+  EXPECT_THAT(error_of(small_with({"--n_kv_head", "-1"})), HasSubstr("at least 1"));
+  EXPECT_THAT(error_of(small_with({"--mlp", "relu"})), HasSubstr("gelu or swiglu"));
+  EXPECT_THAT(error_of(small_with({"--tflops", "fast"})), HasSubstr("positive number"));
+  for (const char* memory : {"12 gigs", "-1GB", "0GB", "GB", "12XB", "99999999999999GB"}) {
+    EXPECT_NE(error_of(small_with({std::string("--fits=") + memory})), "") << memory;
+    EXPECT_NE(error_of(small_with({std::string("--max_memory=") + memory, "--solve", "batch_size"})), "") << memory;
+  }
+  EXPECT_THAT(error_of({"--config", "no/such.json"}), HasSubstr("no/such.json"));
+  EXPECT_THAT(error_of(small_with({"--tokenizer", "some/file", "--vocab_size", "0"})), HasSubstr("--vocab_size"));
+  EXPECT_THAT(error_of({"--model"}), HasSubstr("value is missing"));
+  EXPECT_THAT(error_of({"--json=yes", "--model", "gpt2"}), HasSubstr("takes no value"));
+}
+
+TEST(CalcParams, InteractiveAsksAgainAndSavesWhenTold) {
+  const test_support::TemporaryDirectory directory;
+  const std::string path = (directory.path() / "mine.json").string();
+  const std::string answers = "2\nmany\n64\n2\n32\nbyte\n\n\n4\n\n" + path + "\n";
+  const Result result = calc({"--interactive"}, answers);
+  EXPECT_EQ(result.code, 0);
+  EXPECT_THAT(result.text, AllOf(HasSubstr("n_embd is \"many\""), HasSubstr("TOTAL PARAMETERS"), HasSubstr("saved")));
+  const nlohmann::json saved = nlohmann::json::parse(read_file(path, 1 << 20));
+  EXPECT_EQ(saved.at("n_layer"), 2);
+  EXPECT_EQ(saved.at("n_embd"), 64);
+  EXPECT_EQ(saved.at("tokenizer"), "byte");
+  EXPECT_EQ(json_of({"--config", path}).at("architecture").at("n_layer"), 2);
+  // An existing file is replaced only after a yes.
+  EXPECT_THAT(calc({"--interactive"}, answers + "no\n").text, AllOf(HasSubstr("exists"), HasSubstr("not saved")));
+  EXPECT_THAT(calc({"--interactive"}, "\n\n\n\n\n\n\n1\n\n\n").text, HasSubstr("not saved"));
+  EXPECT_THAT(user_error_of([] { (void)calc({"--interactive"}, ""); }), HasSubstr("input has ended"));
+}
+
+TEST(CalcParams, HelpListsItsFlags) {
+  for (const std::vector<std::string>& arguments : {std::vector<std::string>{}, {"--help"}, {"-h"}}) {
+    const Result result = calc(arguments);
+    EXPECT_EQ(result.code, 0);
+    EXPECT_THAT(result.text, AllOf(HasSubstr("--show_formula"), HasSubstr("--matrix"), HasSubstr("--solve")));
+  }
+}
+
+}  // namespace
+}  // namespace virgil

@@ -1,0 +1,111 @@
+#include "virgil/report/show_configs.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "support/temporary_directory.h"
+#include "support/user_error.h"
+#include "virgil/base/file_system.h"
+#include "virgil/report/presets.h"
+
+namespace virgil {
+namespace {
+
+using test_support::user_error_of;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+constexpr const char* kFolder = VIRGIL_SOURCE_DIR "/configs";
+
+struct Result {
+  int code = 0;
+  std::string text;
+};
+
+Result show(std::vector<std::string> arguments) {
+  arguments.insert(arguments.end(), {"--configs", kFolder});
+  std::ostringstream out;
+  const int code = run_show_configs(arguments, out);
+  return {code, out.str()};
+}
+
+std::string error_of(const std::vector<std::string>& arguments) {
+  return user_error_of([&] { (void)show(arguments); });
+}
+
+TEST(ShowConfigs, ListsEveryPresetWithItsParameters) {
+  const std::string text = show({}).text;
+  for (const char* part : {"tiny", "10,769,280", "41,926,080", "152,101,632", "152,691,456", "199,472,000", "200,160,128",
+                           "253,133,824", "253,920,256", "354,599,936", "537,621,760", "98,304", "class"}) {
+    EXPECT_THAT(text, HasSubstr(part));
+  }
+}
+
+TEST(ShowConfigs, FitsAnswersPerPreset) {
+  const Result result = show({"--fits", "12GB"});
+  EXPECT_EQ(result.code, 0);
+  EXPECT_THAT(result.text, AllOf(HasSubstr("12GB"), HasSubstr("tiny"), HasSubstr("yes"), HasSubstr("no")));
+  EXPECT_EQ(show({"--fits", "1MB"}).code, 1);
+  EXPECT_EQ(show({"--gpu", "H100"}).code, 0);
+  EXPECT_EQ(show({"--fits"}).code, 0) << "tiny fits every machine that runs the tests";
+}
+
+TEST(ShowConfigs, JsonAgreesWithThePlans) {
+  const nlohmann::json list = nlohmann::json::parse(show({"--json", "--fits", "12GB"}).text);
+  ASSERT_EQ(list.size(), 10U);
+  for (const nlohmann::json& preset : list) {
+    const std::string recompute = preset.at("recompute");
+    EXPECT_EQ(preset.at("planned_bytes"), preset.at("planned_bytes_by_recompute").at(recompute)) << preset;
+    const std::int64_t bytes = preset.at("planned_bytes");
+    EXPECT_EQ(preset.at("fits") == "no", bytes > 12'000'000'000) << preset;
+    EXPECT_EQ(preset.at("class_gb"), memory_class_gb(bytes));
+  }
+}
+
+TEST(ShowConfigs, DiffNamesWhatDiffers) {
+  const std::string text = show({"--diff", "150M", "150M_1024.json"}).text;
+  EXPECT_THAT(text, AllOf(HasSubstr("block_size"), HasSubstr("256"), HasSubstr("1024"), HasSubstr("+589,824"),
+                          HasSubstr("training total")));
+  EXPECT_THAT(show({"--diff", "tiny", "tiny"}).text, HasSubstr("all keys are equal"));
+}
+
+TEST(ShowConfigs, BadInputIsNamed) {
+  EXPECT_THAT(error_of({"--diff", "150M", "150M_1025"}), HasSubstr("did you mean 150M_1024"));
+  EXPECT_THAT(error_of({"--fits", "12 gigs"}), HasSubstr("12 gigs"));
+  EXPECT_THAT(error_of({"--gpu", "H1000"}), HasSubstr("did you mean"));
+  EXPECT_THAT(error_of({"--what"}), HasSubstr("--what: unknown"));
+  std::ostringstream out;
+  const test_support::TemporaryDirectory empty;
+  const std::vector<std::string> arguments = {"--configs", empty.path().string()};
+  EXPECT_THAT(user_error_of([&] { (void)run_show_configs(arguments, out); }), HasSubstr("there are no presets"));
+}
+
+TEST(ShowConfigs, ClassesKeepOneGibFree) {
+  constexpr std::int64_t kGib = std::int64_t{1} << 30;
+  EXPECT_EQ(memory_class_gb(4'000'000'000 - kGib), 4);
+  EXPECT_EQ(memory_class_gb(4'000'000'001 - kGib), 8);
+  EXPECT_EQ(memory_class_gb(80'000'000'000), 0);
+}
+
+TEST(GeneratedDocs, PresetTableIsFresh) {
+  EXPECT_EQ(read_file(VIRGIL_SOURCE_DIR "/configs/README.md", 1 << 20), show({"--markdown"}).text)
+      << "run: build/show_configs --markdown > configs/README.md";
+}
+
+TEST(GeneratedDocs, ReadmeTableIsFresh) {
+  const std::string readme = VIRGIL_SOURCE_DIR "/README.md";
+  EXPECT_EQ(read_file(readme, 1 << 20), show({"--readme", readme}).text)
+      << "run: build/show_configs --readme README.md > README.new && mv README.new README.md";
+}
+
+TEST(GeneratedDocs, RenewingKeepsWhatStandsAround) {
+  const std::string readme = std::string("before\n") + kTableBegin + "old\n" + kTableEnd + "after\n";
+  EXPECT_EQ(renew_table(readme, "new\n"), std::string("before\n") + kTableBegin + "new\n" + kTableEnd + "after\n");
+  EXPECT_THAT(user_error_of([] { (void)renew_table("no markers", "x"); }), HasSubstr("no table"));
+}
+
+}  // namespace
+}  // namespace virgil
