@@ -37,7 +37,7 @@ int run(const std::vector<std::string>& arguments) {
     return 0;
   }
   const auto files = virgil::make_posix_file_system();
-  virgil::ConsoleMetrics console(stdout, isatty(STDOUT_FILENO) == 1, command_line.config.log_interval);
+  virgil::ConsoleMetrics console(stdout, isatty(STDOUT_FILENO) == 1);
   return exit_code(virgil::run_training(command_line, *files, console, [&] { return stop.requested(); }));
 }
 

@@ -77,6 +77,7 @@ std::string write_state(const TrainingState& state, const FileTable& files) {
       {"best_val_loss", write_exact(state.best_val_loss)},
       {"best_step", state.best_step},
       {"last_val_loss", write_exact(state.last_val_loss)},
+      {"last_eval_step", state.last_eval_step},
       {"data_fingerprint", state.data_fingerprint},
       {"config", state.config_json.empty() ? Json::object() : Json::parse(state.config_json)},
       {"files", table},
@@ -101,6 +102,7 @@ void read_state(std::string_view text, const std::string& where, TrainingState& 
     state.best_val_loss = read_exact(json.at("best_val_loss"), where);
     json.at("best_step").get_to(state.best_step);
     state.last_val_loss = read_exact(json.at("last_val_loss"), where);
+    json.at("last_eval_step").get_to(state.last_eval_step);
     json.at("data_fingerprint").get_to(state.data_fingerprint);
     const Json& config = json.at("config");
     const bool is_flat =
@@ -117,7 +119,7 @@ std::string write_state_hash(std::string_view state_text) {
 
 std::string write_model_config(const ModelConfig& model, std::int32_t end_of_text) {
   // Through text, so that 0.1F is written as 0.1 and not as 0.10000000149.
-  const Json dropout = Json::parse(fmt::format("{}", model.dropout()));
+  const double dropout = Json::parse(fmt::format("{}", model.dropout())).get<double>();
   const Json end_id = end_of_text >= 0 ? Json(end_of_text) : Json(nullptr);
   const bool usual_width = model.d_ff() == 4 * model.embedding_dim();
   const Json json = {

@@ -75,7 +75,8 @@ class ConfigReader final : public nlohmann::json_sax<nlohmann::json> {
     const std::string wanted = type_text(known);
     const bool is_switch = known.name == "recompute" && json_type == "true or false";
     const bool is_number = json_type == "number" && wanted == "whole number";
-    if (json_type == wanted || is_number || is_switch) return;
+    const bool is_zero_word = json_type == "string" && !known.zero_word.empty() && value == known.zero_word;
+    if (json_type == wanted || is_number || is_switch || is_zero_word) return;
     const std::string found = json_type == "string" ? fmt::format("the string \"{}\"", value) : value;
     const char* remedy = json_type == "string" ? "; leave the quotes out" : wanted == "string" ? "; put it in quotes" : "";
     throw user_error("{}: \"{}\" is {}, but takes {}{}", where_, key_, found, allowed_text(known), remedy);
@@ -105,7 +106,7 @@ std::string config_to_json(const TrainConfig& config) {
   nlohmann::ordered_json json;
   for (const ConfigKey& key : config_keys()) {
     if (!key.saved) continue;
-    std::visit([&](auto member) { json[key.name] = config.*member; }, key.member);
+    json[key.name] = nlohmann::ordered_json::parse(value_text(config, key));
   }
   return json.dump(2);
 }

@@ -25,7 +25,20 @@ void resolve_model(TrainConfig& config) {
                                            .dropout = static_cast<float>(config.dropout)}));
 }
 
+/// With batch_size auto the batch is chosen when the model's vocabulary and the free memory are known (plan_config.h).
+void check_automatic_batch(const TrainConfig& config) {
+  if (config.total_batch_size % config.block_size != 0) {
+    throw user_error("total_batch_size is {}, not a multiple of block_size = {}; set it to {}", config.total_batch_size,
+                     config.block_size, ceil_div(config.total_batch_size, config.block_size) * config.block_size);
+  }
+  if (config.total_batch_size != 0 && config.grad_accum_steps != 1) {
+    throw user_error("batch_size is auto and total_batch_size is {}: grad_accum_steps follows from them; leave it out",
+                     config.total_batch_size);
+  }
+}
+
 void resolve_batch(TrainConfig& config) {
+  if (config.batch_size == 0) return check_automatic_batch(config);
   const std::int64_t micro_tokens = checked_multiply(config.batch_size, config.block_size);
   const std::int64_t accumulated = checked_multiply(micro_tokens, config.grad_accum_steps);
   if (config.total_batch_size == 0) config.total_batch_size = accumulated;

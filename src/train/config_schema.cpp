@@ -96,7 +96,17 @@ std::vector<ConfigKey> data_keys() {
 std::vector<ConfigKey> batch_keys() {
   const std::string s = "Batch";
   return {
-      {"batch_size", {}, &TrainConfig::batch_size, s, "Sequences per micro-step.", 1, 65536},
+      {"batch_size",
+       {},
+       &TrainConfig::batch_size,
+       s,
+       "Sequences per micro-step; auto: as many as fit into memory, and where total_batch_size is given divide it.",
+       1,
+       65536,
+       {},
+       true,
+       nullptr,
+       "auto"},
       {"grad_accum_steps", {}, &TrainConfig::grad_accum_steps, s, "Micro-steps per update.", 1, 1048576},
       {"total_batch_size",
        {},

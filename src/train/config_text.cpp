@@ -13,7 +13,9 @@ bool is_unlimited(const ConfigKey& key) { return key.min == key.max; }
 
 std::string range_text(const ConfigKey& key) {
   const std::string type = type_text(key);
-  return is_unlimited(key) ? fmt::format("a {}", type) : fmt::format("a {} from {} to {}", type, key.min, key.max);
+  if (is_unlimited(key)) return fmt::format("a {}", type);
+  if (key.zero_word.empty()) return fmt::format("a {} from {} to {}", type, key.min, key.max);
+  return fmt::format("{} or a {} from {} to {}", key.zero_word, type, key.min, key.max);
 }
 
 /// `text` in lines of at most `width` characters, broken at spaces, each but the first after `indent` spaces.
@@ -75,7 +77,14 @@ std::string allowed_text(const ConfigKey& key) {
 }
 
 std::string value_text(const TrainConfig& config, const ConfigKey& key) {
-  return std::visit([&](auto member) { return nlohmann::json(config.*member).dump(); }, key.member);
+  return std::visit(
+      [&](auto member) {
+        if constexpr (std::is_same_v<decltype(member), std::int64_t TrainConfig::*>) {
+          if (!key.zero_word.empty() && config.*member == 0) return nlohmann::json(key.zero_word).dump();
+        }
+        return nlohmann::json(config.*member).dump();
+      },
+      key.member);
 }
 
 std::vector<std::string> describe_changes(const TrainConfig& config) {

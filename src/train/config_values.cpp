@@ -34,6 +34,9 @@ bool in_range(const ConfigKey& key, Number number) {
 /// The field's value that `text` stands for, or nothing when it is of the wrong type, out of range or not allowed.
 template <typename Value>
 std::optional<Value> parse_value(const ConfigKey& key, std::string_view text) {
+  if constexpr (std::is_same_v<Value, std::int64_t>) {
+    if (!key.zero_word.empty() && text == key.zero_word) return 0;
+  }
   if constexpr (std::is_same_v<Value, bool>) {
     if (text != "true" && text != "false") return std::nullopt;
     return text == "true";

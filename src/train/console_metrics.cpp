@@ -34,8 +34,7 @@ std::string format_step(const StepMetrics& m) {
   const int width = static_cast<int>(std::to_string(m.max_steps).size());
   return fmt::format(
       "step {:>{}}/{}  loss {:.4f}  lr {:.2e}  norm {:.3f}  {} tok/s  {:.0f} ms  mem {} (peak {})  rss {} (peak {})  {:.0f}%  "
-      "{} "
-      "left{}",
+      "{} left{}",
       m.step, width, m.max_steps, m.loss, m.learning_rate, m.grad_norm, format_count(std::llround(m.tokens_per_s)),
       m.elapsed_ms, format_bytes(m.memory.allocated_bytes), format_bytes(m.memory.peak_bytes),
       format_bytes(m.memory.process_rss_bytes), format_bytes(m.memory.process_peak_bytes), percent,
@@ -66,8 +65,7 @@ void ConsoleMetrics::step(const StepMetrics& metrics) {
     live_ = true;
     return;
   }
-  const bool last = metrics.step + 1 == metrics.max_steps;
-  if (log_interval_ > 0 && (metrics.step % log_interval_ == 0 || last)) print(format_step(metrics));
+  if (metrics.is_logged) print(format_step(metrics));
 }
 
 void ConsoleMetrics::evaluation(const EvalMetrics& m) {

@@ -4,38 +4,57 @@
 #include <chrono>
 #include <cmath>
 #include <numbers>
+#include <utility>
 #include <vector>
 
 #include "virgil/base/error.h"
 
 namespace virgil {
 
-Evaluator::Evaluator(std::span<const std::int32_t> tokens, std::int64_t text_bytes, const StepShape& shape,
-                     std::int64_t max_batches)
-    : tokens_(tokens), bytes_per_token_(0), batch_size_(shape.batch_size), length_(shape.length) {
-  const auto count = static_cast<std::int64_t>(tokens.size());
-  if (count < 2) throw user_error("the held-out text has {} tokens: at least 2 are needed; raise val_fraction", count);
+Evaluator::Evaluator(TokenSequence tokens, std::int64_t text_bytes, const EvaluationOptions& options)
+    : tokens_(std::move(tokens)), options_(options) {
+  const auto count = static_cast<std::int64_t>(tokens_.size());
+  const std::int64_t T = options.length;
+  VIRGIL_CHECK(options.batch_size >= 1 && T >= 1 && options.max_batches >= 0, "batch_size {}, length {}, max_batches {}",
+               options.batch_size, T, options.max_batches);
+  if (count < 2) {
+    throw user_error(
+        "the text to evaluate on has {} token{}, but at least 2 are needed: give a longer one (raise val_fraction)", count,
+        count == 1 ? "" : "s");
+  }
+  if (options.stride < 1 || options.stride > T) {
+    throw user_error("stride is {}: choose 1 (slowest, most context) to {} (the window's length)", options.stride, T);
+  }
   bytes_per_token_ = static_cast<double>(text_bytes) / static_cast<double>(count);
-  total_batches_ = ceil_div(ceil_div(count - 1, length_), batch_size_);
-  num_batches_ = max_batches > 0 ? std::min(max_batches, total_batches_) : total_batches_;
+  // The first window predicts T tokens, each later one `stride` more.
+  const std::int64_t num_windows = 1 + ceil_div(std::max<std::int64_t>(0, count - 1 - T), options.stride);
+  total_batches_ = ceil_div(num_windows, options.batch_size);
+  num_batches_ = options.max_batches > 0 ? std::min(options.max_batches, total_batches_) : total_batches_;
 }
 
 std::int64_t Evaluator::fill(std::int64_t batch, std::span<std::int32_t> inputs, std::span<std::int32_t> targets) const {
+  const std::int64_t T = options_.length;
   const auto num_targets = static_cast<std::int64_t>(tokens_.size()) - 1;
   std::int64_t filled = 0;
-  for (std::int64_t i = 0; i < batch_size_ * length_; ++i) {
-    const std::int64_t at = batch * batch_size_ * length_ + i;
-    const bool inside = at < num_targets;
-    inputs[static_cast<std::size_t>(i)] = inside ? tokens_[static_cast<std::size_t>(at)] : 0;
-    targets[static_cast<std::size_t>(i)] = inside ? tokens_[static_cast<std::size_t>(at) + 1] : -1;
-    filled += inside ? 1 : 0;
+  for (std::int64_t row = 0; row < options_.batch_size; ++row) {
+    const std::int64_t window = batch * options_.batch_size + row;
+    const std::int64_t first_new = window == 0 ? 0 : T - options_.stride;
+    for (std::int64_t t = 0; t < T; ++t) {
+      const std::int64_t at = window * options_.stride + t;
+      const bool inside = at < num_targets;
+      const bool predicted = inside && t >= first_new;
+      const auto i = static_cast<std::size_t>(row * T + t);
+      inputs[i] = inside ? tokens_[static_cast<std::size_t>(at)] : 0;
+      targets[i] = predicted ? tokens_[static_cast<std::size_t>(at) + 1] : -1;
+      filled += predicted ? 1 : 0;
+    }
   }
   return filled;
 }
 
 EvalMetrics Evaluator::run(Gpt& gpt, std::int64_t step) const {
   const auto start = std::chrono::steady_clock::now();
-  std::vector<std::int32_t> inputs(static_cast<std::size_t>(batch_size_ * length_));
+  std::vector<std::int32_t> inputs(static_cast<std::size_t>(options_.batch_size * options_.length));
   std::vector<std::int32_t> targets(inputs.size());
   double loss_sum = 0;
   std::int64_t num_tokens = 0;

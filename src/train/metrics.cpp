@@ -3,10 +3,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 namespace virgil {
 
@@ -38,22 +38,6 @@ void add_evaluation(Json& line, const EvalMetrics& evaluation) {
 
 }  // namespace
 
-void MetricsFanOut::info(std::string_view line) {
-  for (MetricsSink* sink : sinks_) sink->info(line);
-}
-void MetricsFanOut::warn(std::string_view line) {
-  for (MetricsSink* sink : sinks_) sink->warn(line);
-}
-void MetricsFanOut::step(const StepMetrics& metrics) {
-  for (MetricsSink* sink : sinks_) sink->step(metrics);
-}
-void MetricsFanOut::evaluation(const EvalMetrics& metrics) {
-  for (MetricsSink* sink : sinks_) sink->evaluation(metrics);
-}
-void MetricsFanOut::sample(std::int64_t step, std::string_view text) {
-  for (MetricsSink* sink : sinks_) sink->sample(step, text);
-}
-
 void JsonlMetrics::step(const StepMetrics& m) {
   Json line = {{"step", m.step},
                {"tokens", m.tokens},
@@ -66,6 +50,7 @@ void JsonlMetrics::step(const StepMetrics& m) {
                {"tokens_per_s", m.tokens_per_s},
                {"model_gflops", m.model_gflops},
                {"mem", memory_json(m.memory)}};
+  if (m.mfu > 0) line["mfu"] = m.mfu;
   if (m.evaluation) add_evaluation(line, *m.evaluation);
   write_line(line.dump());
 }
@@ -77,6 +62,7 @@ void JsonlMetrics::final_evaluation(const EvalMetrics& metrics) {
 }
 
 void JsonlMetrics::write_line(const std::string& line) {
+  if (file_ == nullptr) return;
   const std::string with_end = line + "\n";
   file_->append(std::as_bytes(std::span(with_end)));
   file_->flush();
@@ -101,7 +87,8 @@ ProcessMemory read_process_memory() {
   std::int64_t resident_pages = 0;
   if (statm >> total_pages >> resident_pages) memory.rss_bytes = resident_pages * sysconf(_SC_PAGESIZE);
   rusage usage{};
-  if (getrusage(RUSAGE_SELF, &usage) == 0) memory.peak_bytes = usage.ru_maxrss * 1024;
+  // The system counts the peak less exactly than the present, and sometimes below it.
+  if (getrusage(RUSAGE_SELF, &usage) == 0) memory.peak_bytes = std::max(memory.rss_bytes, std::int64_t{usage.ru_maxrss} * 1024);
   return memory;
 }
 

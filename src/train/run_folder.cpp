@@ -1,7 +1,9 @@
 #include "virgil/train/run_folder.h"
 
 #include <algorithm>
+#include <vector>
 
+#include "checkpoint_format.h"
 #include "virgil/base/error.h"
 
 namespace virgil {
@@ -10,17 +12,28 @@ namespace {
 
 namespace fs = std::filesystem;
 
-fs::path run_config_path(const fs::path& run) { return run / "run_config.json"; }
-
 bool holds_run(const fs::path& run) {
   return fs::exists(run_config_path(run)) || fs::exists(metrics_path(run)) || !list_step_checkpoints(run).empty() ||
-         fs::exists(run / "best");
+         fs::exists(run / "best") || fs::exists(with_suffix(run / "best", kOldSuffix));
+}
+
+void remove_run(FileSystem& files, const fs::path& run) {
+  std::vector<fs::path> checkpoints = list_step_checkpoints(run);
+  checkpoints.push_back(run / "best");
+  for (const fs::path& checkpoint : checkpoints) {
+    files.remove_all(checkpoint);
+    files.remove_all(with_suffix(checkpoint, kOldSuffix));
+  }
+  prune_checkpoints(files, run, 0);  // leftovers of killed saves
+  files.remove_all(metrics_path(run));
+  files.remove_all(run_config_path(run));
 }
 
 }  // namespace
 
 fs::path run_folder(const TrainConfig& config) { return fs::path(config.out_dir) / config.model_name; }
 fs::path metrics_path(const fs::path& run) { return run / "metrics.jsonl"; }
+fs::path run_config_path(const fs::path& run) { return run / "run_config.json"; }
 
 TrainConfig load_run_config(const CommandLine& command_line) {
   const fs::path run = run_folder(command_line.config);
@@ -30,10 +43,15 @@ TrainConfig load_run_config(const CommandLine& command_line) {
   }
   TrainConfig config;
   apply_config_file(config, run_config_path(run));
+  const std::string saved_tokenizer = config.tokenizer;
   for (const ConfigKey& key : config_keys()) {
     const bool given = std::ranges::find(command_line.set_keys, key.name) != command_line.set_keys.end();
     if (!given && key.saved) continue;
     std::visit([&](auto member) { config.*member = command_line.config.*member; }, key.member);
+  }
+  if (config.tokenizer != saved_tokenizer) {
+    throw user_error("{}: the run's tokenizer is {}, and a run that goes on cannot change to {}; leave --tokenizer out",
+                     run.string(), saved_tokenizer, config.tokenizer);
   }
   config.out_dir = command_line.config.out_dir;  // the folder may have been moved since it was written
   config.model_name = command_line.config.model_name;
@@ -56,10 +74,7 @@ void check_run_folder(const TrainConfig& config) {
 void prepare_run_folder(FileSystem& files, const TrainConfig& config) {
   const fs::path run = run_folder(config);
   files.create_directories(run);
-  if (config.overwrite) {
-    for (const fs::path& checkpoint : list_step_checkpoints(run)) files.remove_all(checkpoint);
-    for (const fs::path& path : {run / "best", metrics_path(run), run_config_path(run)}) files.remove_all(path);
-  }
+  if (config.overwrite) remove_run(files, run);
   write_file_atomically(files, run_config_path(run), config_to_json(config));
 }
 

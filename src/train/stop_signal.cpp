@@ -26,10 +26,10 @@ bool StopSignal::requested() {
   if (requested_) return true;
   const sigset_t signals = stop_signals();
   const timespec no_wait{};
-  if (sigtimedwait(&signals, nullptr, &no_wait) <= 0) return false;
-  requested_ = true;
-  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
-  return true;
+  // Both may wait, and one left over would end the process at once when unblocked.
+  while (sigtimedwait(&signals, nullptr, &no_wait) > 0) requested_ = true;
+  if (requested_) pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
+  return requested_;
 }
 
 }  // namespace virgil

@@ -7,52 +7,61 @@
 
 namespace virgil {
 
-TextGenerator::TextGenerator(GptDecoder& decoder, std::int64_t num_sequences, std::int64_t max_length,
-                             const GenerationOptions& options)
-    : decoder_(decoder),
-      num_sequences_(num_sequences),
-      max_length_(max_length),
-      options_(options),
-      sampler_(options.sampling),
-      contexts_(static_cast<std::size_t>(num_sequences)) {
+void check_generation_options(const GenerationOptions& options) {
+  check_sampling_options(options.sampling);
   if (options.max_new_tokens < 1) throw user_error("max_new_tokens is {}: choose 1 or more", options.max_new_tokens);
-  VIRGIL_CHECK(max_length >= 2, "max_length {}", max_length);
 }
 
-std::span<const float> TextGenerator::read_context() {
-  std::vector<std::int32_t> tokens;
-  for (const auto& context : contexts_) tokens.insert(tokens.end(), context.begin(), context.end());
-  decoder_.reset();
-  return decoder_.append(tokens);
+TextGenerator::TextGenerator(GptDecoder& decoder, const GenerationOptions& options)
+    : decoder_(decoder), options_(options), sampler_(options.sampling) {
+  check_generation_options(options);
+  VIRGIL_CHECK(options.num_choices >= 0, "num_choices {}", options.num_choices);
 }
 
 void TextGenerator::run(std::span<const std::int32_t> prompt, const OnToken& on_token) {
   if (prompt.empty()) throw user_error("the prompt is empty: give at least one character");
-  const auto most = static_cast<std::size_t>(max_length_ - 1);
-  const std::span<const std::int32_t> kept = prompt.size() > most ? prompt.last(most) : prompt;
-  for (auto& context : contexts_) context.assign(kept.begin(), kept.end());
+  const DecodeShape& shape = decoder_.shape();
+  const auto num_sequences = static_cast<std::size_t>(shape.num_sequences);
+  const auto room = static_cast<std::size_t>(std::max<std::int64_t>(1, shape.max_length - 1));
+  const std::span<const std::int32_t> kept = prompt.size() > room ? prompt.last(room) : prompt;
+  contexts_.assign(num_sequences, {kept.begin(), kept.end()});
+  next_.assign(num_sequences, 0);
+  running_.assign(num_sequences, true);
 
-  std::vector<bool> running(contexts_.size(), true);
-  std::vector<std::int32_t> next(contexts_.size());
-  std::span<const float> logits = read_context();
-  const std::size_t vocab_size = logits.size() / contexts_.size();
-  for (std::int64_t position = 0; position < options_.max_new_tokens; ++position) {
-    for (std::size_t s = 0; s < contexts_.size(); ++s) {
-      if (!running[s]) continue;  // a finished sequence repeats its last token; nobody sees it
-      const RandomStream stream{options_.seed, RandomPurpose::kSampling, static_cast<std::uint32_t>(s), options_.step};
-      const auto uniform = static_cast<double>(random_uniform(stream, static_cast<std::uint64_t>(position)));
-      next[s] = sampler_.choose(logits.subspan(s * vocab_size, vocab_size), contexts_[s], uniform);
-      running[s] = on_token(static_cast<std::int64_t>(s), next[s]);
-    }
-    if (std::ranges::none_of(running, [](bool value) { return value; }) || position + 1 == options_.max_new_tokens) return;
-    for (std::size_t s = 0; s < contexts_.size(); ++s) contexts_[s].push_back(next[s]);
-    if (decoder_.remaining() > 0) {
-      logits = decoder_.append(next);
-      continue;
-    }
-    for (auto& context : contexts_) context.erase(context.begin(), context.end() - std::max<std::int64_t>(1, max_length_ / 2));
-    logits = read_context();
+  decoder_.reset();
+  std::span<const float> logits = decoder_.append_shared(kept);
+  for (std::int64_t position = 0;; ++position) {
+    if (!choose(logits, position, on_token) || position + 1 == options_.max_new_tokens) return;
+    for (std::size_t s = 0; s < num_sequences; ++s) contexts_[s].push_back(next_[s]);
+    logits = decoder_.remaining() > 0 ? decoder_.append(next_) : read_contexts_again();
   }
+}
+
+/// Draws the next token of every sequence that has not ended; false when all have. One that has ended repeats its last token,
+/// which nobody sees.
+bool TextGenerator::choose(std::span<const float> logits, std::int64_t position, const OnToken& on_token) {
+  const std::size_t vocab_size = logits.size() / contexts_.size();
+  const auto num_choices =
+      options_.num_choices == 0 ? vocab_size : std::min(vocab_size, static_cast<std::size_t>(options_.num_choices));
+  for (std::size_t s = 0; s < contexts_.size(); ++s) {
+    if (!running_[s]) continue;
+    const RandomStream stream{options_.seed, RandomPurpose::kSampling, static_cast<std::uint32_t>(s), options_.step};
+    const auto uniform = static_cast<double>(random_uniform(stream, static_cast<std::uint64_t>(position)));
+    next_[s] = sampler_.choose(logits.subspan(s * vocab_size, num_choices), contexts_[s], uniform);
+    running_[s] = on_token(static_cast<std::int64_t>(s), next_[s]);
+  }
+  return std::ranges::any_of(running_, [](bool running) { return running; });
+}
+
+std::span<const float> TextGenerator::read_contexts_again() {
+  const std::int64_t kept = std::max<std::int64_t>(1, decoder_.shape().max_length / 2);
+  std::vector<std::int32_t> tokens;
+  for (auto& context : contexts_) {
+    context.erase(context.begin(), context.end() - kept);
+    tokens.insert(tokens.end(), context.begin(), context.end());
+  }
+  decoder_.reset();
+  return decoder_.append(tokens);
 }
 
 }  // namespace virgil

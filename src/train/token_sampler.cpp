@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "virgil/base/error.h"
 
@@ -24,7 +25,9 @@ std::int32_t TokenSampler::choose(std::span<const float> logits, std::span<const
   VIRGIL_CHECK(!logits.empty(), "no logits");
   candidates_.clear();
   for (std::size_t token = 0; token < logits.size(); ++token) {
-    candidates_.push_back({logits[token], static_cast<std::int32_t>(token)});
+    // NaN has no place in an order: a model that has diverged gives any token, but it does give one.
+    const float logit = std::isnan(logits[token]) ? -std::numeric_limits<float>::infinity() : logits[token];
+    candidates_.push_back({logit, static_cast<std::int32_t>(token)});
   }
   if (options_.repetition_penalty != 1.0) penalise(history);
   if (options_.temperature == 0) {
@@ -65,7 +68,8 @@ void TokenSampler::keep_most_likely() {
   probabilities_.clear();
   double total = 0;
   for (const Candidate& candidate : candidates_) {
-    probabilities_.push_back(std::exp((static_cast<double>(candidate.logit) - largest) / options_.temperature));
+    const double difference = candidate.logit == largest ? 0.0 : static_cast<double>(candidate.logit) - largest;
+    probabilities_.push_back(std::exp(difference / options_.temperature));
     total += probabilities_.back();
   }
   if (!nucleus) return;

@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <iterator>
+#include <utility>
 
 #include "virgil/base/error.h"
 #include "virgil/model/initializer.h"
 #include "virgil/train/config_schema.h"
-#include "virgil/train/run_folder.h"
+#include "virgil/train/parameter_io.h"
 #include "virgil/train/text_generator.h"
+#include "virgil/train/text_stream.h"
 
 namespace virgil {
 
@@ -33,6 +36,17 @@ LrSchedule make_schedule(const TrainConfig& config) {
           .wsd_decay_fraction = config.wsd_decay_fraction};
 }
 
+/// Without a text, the model begins a document.
+std::vector<std::int32_t> encode_sample_prompt(const Tokenizer& tokenizer, const std::string& prompt) {
+  std::vector<std::int32_t> tokens = tokenizer.encode(prompt);
+  if (tokens.empty() && tokenizer.end_of_text() >= 0) tokens.push_back(tokenizer.end_of_text());
+  if (tokens.empty()) {
+    throw user_error("sample_prompt is empty, and the tokenizer {} has no token to begin with: give at least one character",
+                     tokenizer.name());
+  }
+  return tokens;
+}
+
 bool is_due(std::int64_t step, std::int64_t interval) { return interval > 0 && step % interval == 0; }
 
 }  // namespace
@@ -47,7 +61,6 @@ Trainer::Trainer(const TrainerParts& parts)
     : parts_(parts),
       config_(parts.config),
       gpt_(parts.backend, parts.plan, parts.memory),
-      decoder_(parts.backend, parts.plan, parts.memory),
       optimizer_(parts.backend, parts.plan, parts.memory,
                  {.beta1 = config_.beta1,
                   .beta2 = config_.beta2,
@@ -56,8 +69,18 @@ Trainer::Trainer(const TrainerParts& parts)
                   .max_norm = config_.grad_clip}),
       schedule_(make_schedule(config_)),
       sampler_(parts.train_data.tokens, config_.block_size, config_.seed) {
+  const StepShape& shape = parts.plan.step();
+  inputs_.resize(static_cast<std::size_t>(shape.batch_size * shape.length));
+  targets_.resize(inputs_.size());
   if (parts.val_data != nullptr) {
-    evaluator_.emplace(parts.val_data->tokens, parts.val_data->text_bytes, parts.plan.step(), config_.eval_iters);
+    evaluator_.emplace(
+        parts.val_data->tokens, parts.val_data->text_bytes,
+        EvaluationOptions{
+            .batch_size = shape.batch_size, .length = shape.length, .stride = shape.length, .max_batches = config_.eval_iters});
+  }
+  if (config_.sample_interval > 0) {
+    decoder_.emplace(parts.backend, parts.plan, parts.memory);
+    sample_prompt_ = encode_sample_prompt(parts.tokenizer, config_.sample_prompt);
   }
 }
 
@@ -71,20 +94,19 @@ void Trainer::initialize() {
 
 void Trainer::restore(const LoadedCheckpoint& checkpoint) {
   if (checkpoint.optimizer == nullptr) {
-    throw user_error("{}: has no optimizer state, so a run cannot go on from it", checkpoint.directory.string());
+    throw user_error("{}: has no optimizer state, so a run cannot go on from it; resume from another checkpoint",
+                     checkpoint.directory.string());
   }
   if (checkpoint.state.data_fingerprint != parts_.train_data.fingerprint) {
-    throw user_error("{}: was trained on other data than {}; give the run's own text", checkpoint.directory.string(),
-                     config_.input);
+    throw user_error("{}: was trained on other data than input {} gives; resume with the run's own text and val_fraction",
+                     checkpoint.directory.string(), config_.input);
   }
-  // Alignment gaps and padding rows are not in the files: they are zero.
-  for (const TensorView& flat : {gpt_.weights(), optimizer_.first_moments(), optimizer_.second_moments()}) {
-    parts_.backend.set_zero(flat);
-  }
-  load(checkpoint.parameters, "", gpt_.weights());
-  load(*checkpoint.optimizer, "m.", optimizer_.first_moments());
-  load(*checkpoint.optimizer, "v.", optimizer_.second_moments());
+  const ParameterLayout& layout = parts_.plan.parameters();
+  load_parameters(parts_.backend, layout, checkpoint.parameters, "", gpt_.weights());
+  load_parameters(parts_.backend, layout, *checkpoint.optimizer, "m.", optimizer_.first_moments());
+  load_parameters(parts_.backend, layout, *checkpoint.optimizer, "v.", optimizer_.second_moments());
   state_ = checkpoint.state;
+  state_.seed = config_.seed;
   state_.config_json = config_to_json(config_);
   last_saved_step_ = state_.step;
   if (evaluator_ && state_.last_eval_step == state_.step) {
@@ -107,9 +129,10 @@ RunStatus Trainer::run() {
     if (bad_steps_ >= config_.max_bad_steps) return RunStatus::kDiverged;
   }
   evaluate_if_due(true);
+  // Before the checkpoint: a run whose last checkpoint stands is whole, whenever the process dies.
+  if (pending_evaluation_) parts_.jsonl.final_evaluation(*pending_evaluation_);
   save(step_checkpoint_name(state_.step));
   sample_if_due();
-  if (pending_evaluation_) parts_.jsonl.final_evaluation(*pending_evaluation_);
   return RunStatus::kFinished;
 }
 
@@ -118,7 +141,8 @@ void Trainer::evaluate_if_due(bool final_step) {
   if (!evaluator_ || !due || state_.last_eval_step == state_.step) return;
   EvalMetrics evaluation = evaluator_->run(gpt_, state_.step);
   const double previous_loss = state_.last_val_loss;
-  evaluation.is_best = evaluation.loss < state_.best_val_loss;
+  // The weights before the first update are nobody's best.
+  evaluation.is_best = state_.step > 0 && evaluation.loss < state_.best_val_loss;
   state_.last_val_loss = evaluation.loss;
   state_.last_eval_step = state_.step;
   if (evaluation.is_best) {
@@ -128,8 +152,7 @@ void Trainer::evaluate_if_due(bool final_step) {
   parts_.console.evaluation(evaluation);
   pending_evaluation_ = evaluation;
   warn_if_rising(previous_loss);
-  // The weights before the first update are nobody's best.
-  if (evaluation.is_best && state_.step > 0) save("best");
+  if (evaluation.is_best) save("best");
 }
 
 void Trainer::warn_if_rising(double previous_loss) {
@@ -137,44 +160,47 @@ void Trainer::warn_if_rising(double previous_loss) {
   rising_evaluations_ = rising ? rising_evaluations_ + 1 : 0;
   if (rising_evaluations_ < 2) return;
   parts_.console.warn(fmt::format(
-      "validation loss has risen for {} evaluations, to {:.4f} from its best {:.4f} at step {}: the model is learning the "
-      "training "
-      "text by heart; stop here and use {}, or train with more text or dropout",
+      "validation loss has risen for {} evaluations, to {:.4f} from its best {:.4f} at step {}: the model is "
+      "learning the training text by heart; stop here and use {}, or train with more text or dropout",
       rising_evaluations_, state_.last_val_loss, state_.best_val_loss, state_.best_step, (parts_.run / "best").string()));
 }
 
 void Trainer::sample_if_due() {
   const bool due = is_due(state_.step, config_.sample_interval) || state_.step == config_.max_iters;
-  if (config_.sample_interval == 0 || !due || state_.step == 0) return;
+  if (!decoder_ || !due || state_.step == 0) return;
   GenerationOptions options;
   options.sampling = {.temperature = config_.sample_temperature, .top_k = config_.sample_top_k};
   options.max_new_tokens = config_.sample_tokens;
   options.seed = config_.seed;
   options.step = static_cast<std::uint32_t>(state_.step);
-  std::vector<std::int32_t> tokens = parts_.tokenizer.encode(config_.sample_prompt);
-  TextGenerator generator(decoder_, 1, parts_.plan.decoder().shape().max_length, options);
-  const std::vector<std::int32_t> prompt = tokens;
-  generator.run(prompt, [&](std::int64_t, std::int32_t token) {
-    tokens.push_back(token);
+  options.num_choices = parts_.tokenizer.vocab_size();
+  TextGenerator generator(*decoder_, options);
+  TextStream text(parts_.tokenizer, {});
+  std::string sample = config_.sample_prompt;
+  generator.run(sample_prompt_, [&](std::int64_t, std::int32_t token) {
+    if (token == parts_.tokenizer.end_of_text()) return false;
+    sample += text.push(token);
     return true;
   });
-  parts_.console.sample(state_.step, parts_.tokenizer.decode(tokens));
+  parts_.console.sample(state_.step, sample + text.finish());
 }
 
 void Trainer::save_if_due() {
-  if (state_.step > 0 && is_due(state_.step, config_.save_interval)) save(step_checkpoint_name(state_.step));
+  // While steps are bad the weights are under suspicion: nothing may take the place of the last good checkpoint.
+  if (state_.step > 0 && bad_steps_ == 0 && is_due(state_.step, config_.save_interval)) save(step_checkpoint_name(state_.step));
 }
 
 void Trainer::save(const std::string& name) {
   const bool is_step = name != "best";
   if (is_step && last_saved_step_ == state_.step) return;
+  const ParameterLayout& layout = parts_.plan.parameters();
   CheckpointContents contents;
   contents.model = parts_.plan.model().sizes();
   contents.tokenizer = &parts_.tokenizer;
-  contents.parameters = sources("", gpt_.weights());
-  contents.optimizer = sources("m.", optimizer_.first_moments());
-  auto second = sources("v.", optimizer_.second_moments());
-  std::ranges::move(second, std::back_inserter(contents.optimizer));
+  contents.parameters = parameter_sources(parts_.backend, layout, "", gpt_.weights());
+  contents.optimizer = parameter_sources(parts_.backend, layout, "m.", optimizer_.first_moments());
+  std::ranges::move(parameter_sources(parts_.backend, layout, "v.", optimizer_.second_moments()),
+                    std::back_inserter(contents.optimizer));
   contents.state = state_;
   save_checkpoint(parts_.files, parts_.run / name, contents);
   if (!is_step) return;
@@ -184,24 +210,33 @@ void Trainer::save(const std::string& name) {
 
 StepMetrics Trainer::train_step() {
   const auto start = Clock::now();
-  const StepShape& shape = parts_.plan.step();
-  const std::int64_t micro_tokens = shape.batch_size * shape.length;
-  const std::int64_t step_tokens = micro_tokens * config_.grad_accum_steps;
-  std::vector<std::int32_t> inputs(static_cast<std::size_t>(micro_tokens));
-  std::vector<std::int32_t> targets(inputs.size());
-  double loss_sum = 0;
-  gpt_.zero_gradients();
-  for (std::int64_t micro = 0; micro < config_.grad_accum_steps; ++micro) {
-    const std::int64_t first_sequence = micro * shape.batch_size;
-    sampler_.fill(state_.step, first_sequence, inputs, targets);
-    gpt_.load_batch(inputs, targets);
-    loss_sum += gpt_.accumulate_gradients(1.0F / static_cast<float>(step_tokens),
-                                          {config_.seed, static_cast<std::uint32_t>(state_.step), first_sequence});
-  }
   StepMetrics metrics;
   metrics.step = state_.step;
   metrics.max_steps = config_.max_iters;
-  metrics.loss = loss_sum / static_cast<double>(step_tokens);
+  metrics.loss = accumulate_micro_steps() / static_cast<double>(config_.total_batch_size);
+  update(metrics);
+  ++state_.step;
+  state_.tokens_seen += config_.total_batch_size;
+  measure(metrics, milliseconds_since(start));
+  metrics.evaluation = std::exchange(pending_evaluation_, std::nullopt);
+  return metrics;
+}
+
+/// Gradients of the mean loss over all micro-steps; returns the sum of losses.
+double Trainer::accumulate_micro_steps() {
+  const float grad_scale = 1.0F / static_cast<float>(config_.total_batch_size);
+  double loss_sum = 0;
+  gpt_.zero_gradients();
+  for (std::int64_t micro = 0; micro < config_.grad_accum_steps; ++micro) {
+    const std::int64_t first_sequence = micro * parts_.plan.step().batch_size;
+    sampler_.fill(state_.step, first_sequence, inputs_, targets_);
+    gpt_.load_batch(inputs_, targets_);
+    loss_sum += gpt_.accumulate_gradients(grad_scale, {config_.seed, static_cast<std::uint32_t>(state_.step), first_sequence});
+  }
+  return loss_sum;
+}
+
+void Trainer::update(StepMetrics& metrics) {
   metrics.learning_rate = schedule_.at(state_.step);
   const bool finite_loss = std::isfinite(metrics.loss);
   metrics.grad_norm = finite_loss ? optimizer_.step(state_.step + 1, metrics.learning_rate) : metrics.loss;
@@ -211,29 +246,34 @@ StepMetrics Trainer::train_step() {
   } else {
     report_non_finite(metrics.loss);
   }
-  ++state_.step;
-  state_.tokens_seen += step_tokens;
+}
 
-  metrics.elapsed_ms = milliseconds_since(start);
+/// Fills in what follows from the time a step took. The step has been counted.
+void Trainer::measure(StepMetrics& metrics, double elapsed_ms) {
+  metrics.elapsed_ms = elapsed_ms;
   // A running mean forgets slow starts and follows a machine that changes its pace.
-  mean_step_ms_ = mean_step_ms_ == 0 ? metrics.elapsed_ms : 0.9 * mean_step_ms_ + 0.1 * metrics.elapsed_ms;
+  mean_step_ms_ = mean_step_ms_ == 0 ? elapsed_ms : 0.9 * mean_step_ms_ + 0.1 * elapsed_ms;
   metrics.tokens = state_.tokens_seen;
   metrics.epoch = static_cast<double>(state_.tokens_seen) / static_cast<double>(parts_.train_data.tokens.size());
-  metrics.tokens_per_s = static_cast<double>(step_tokens) / metrics.elapsed_ms * 1000;
+  metrics.tokens_per_s = static_cast<double>(config_.total_batch_size) / elapsed_ms * 1000;
   metrics.model_gflops = model_flops_per_token(parts_.plan.model()) * metrics.tokens_per_s / 1e9;
+  if (parts_.matmul_gflops > 0) metrics.mfu = metrics.model_gflops / parts_.matmul_gflops;
   metrics.remaining_s = static_cast<double>(config_.max_iters - state_.step) * mean_step_ms_ / 1000;
+  metrics.is_logged = is_due(metrics.step, config_.log_interval) ||
+                      (config_.log_interval > 0 && state_.step == config_.max_iters) || !metrics.updated;
   metrics.memory = memory_use();
-  metrics.evaluation = std::exchange(pending_evaluation_, std::nullopt);
-  return metrics;
 }
 
 void Trainer::report_non_finite(double loss) {
   ++bad_steps_;
-  const std::string tensor = find_non_finite_gradient(parts_.backend, parts_.plan, parts_.memory);
-  parts_.console.warn(fmt::format(
-      "step {}: {} is not finite; the update was not applied ({} in a row, the run stops at {})", state_.step,
-      !std::isfinite(loss) ? "the loss" : "the gradient of " + (tensor.empty() ? std::string("all tensors together") : tensor),
-      bad_steps_, config_.max_bad_steps));
+  const std::string weight = find_non_finite_weight(parts_.backend, parts_.plan, parts_.memory);
+  const std::string gradient = find_non_finite_gradient(parts_.backend, parts_.plan, parts_.memory);
+  std::string what = std::isfinite(loss) ? "" : fmt::format("the loss is {}; ", loss);
+  what += !weight.empty()     ? fmt::format("the weight {} is not finite", weight)
+          : !gradient.empty() ? fmt::format("the gradient of {} is not finite", gradient)
+                              : "the norm of all gradients together overflows";
+  parts_.console.warn(fmt::format("step {}: {}; the update was not applied ({} in a row, the run stops at {})", state_.step,
+                                  what, bad_steps_, config_.max_bad_steps));
 }
 
 MemoryUse Trainer::memory_use() const {
@@ -244,32 +284,6 @@ MemoryUse Trainer::memory_use() const {
           .by_category = parts_.tracker.current(),
           .process_rss_bytes = process.rss_bytes,
           .process_peak_bytes = process.peak_bytes};
-}
-
-std::vector<TensorSource> Trainer::sources(const std::string& prefix, TensorView flat) const {
-  std::vector<TensorSource> sources;
-  for (const ParameterSpec& spec : parts_.plan.parameters().parameters()) {
-    const TensorView stored = flat.slice(spec.offset, spec.stored_shape);
-    const auto read = [this, stored](std::span<std::byte> dst, std::int64_t offset_bytes) {
-      const std::int64_t element_bytes = size_of(stored.dtype());
-      parts_.backend.copy_to_host(
-          dst, stored.slice(offset_bytes / element_bytes, {static_cast<std::int64_t>(dst.size()) / element_bytes}));
-    };
-    sources.push_back({prefix + spec.name, flat.dtype(), spec.stored_shape, read});
-  }
-  return sources;
-}
-
-void Trainer::load(const SafetensorsFile& file, const std::string& prefix, TensorView flat) const {
-  for (const ParameterSpec& spec : parts_.plan.parameters().parameters()) {
-    const SafetensorsFile::Entry* entry = file.find(prefix + spec.name);
-    if (entry == nullptr || entry->dtype_name != "F32" || entry->shape != spec.stored_shape) {
-      throw user_error("the checkpoint's {}{} is {}, the config says float32 {}; resume with the model's own sizes", prefix,
-                       spec.name, entry == nullptr ? "missing" : entry->dtype_name + " " + entry->shape.to_string(),
-                       spec.stored_shape.to_string());
-    }
-    parts_.backend.copy_from_host(flat.slice(spec.offset, spec.stored_shape), entry->bytes);
-  }
 }
 
 }  // namespace virgil

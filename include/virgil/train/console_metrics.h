@@ -8,12 +8,11 @@
 
 namespace virgil {
 
-/// Writes to a stream it does not own. Every `log_interval`-th step gets a line on a pipe; on a terminal the live line shows
-/// every step and evaluations, samples and warnings stay.
+/// Writes to a stream it does not own. On a pipe the steps that is_logged marks get a line each; on a terminal the live line
+/// shows every step and evaluations, samples and warnings stay.
 class ConsoleMetrics final : public MetricsSink {
  public:
-  ConsoleMetrics(std::FILE* stream, bool is_terminal, std::int64_t log_interval)
-      : stream_(stream), is_terminal_(is_terminal), log_interval_(log_interval) {}
+  ConsoleMetrics(std::FILE* stream, bool is_terminal) : stream_(stream), is_terminal_(is_terminal) {}
   ~ConsoleMetrics() override { clear_live_line(); }
   ConsoleMetrics(const ConsoleMetrics&) = delete;
   ConsoleMetrics& operator=(const ConsoleMetrics&) = delete;
@@ -30,7 +29,6 @@ class ConsoleMetrics final : public MetricsSink {
 
   std::FILE* stream_;
   bool is_terminal_;
-  std::int64_t log_interval_;
   bool live_ = false;
 };
 

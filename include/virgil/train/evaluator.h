@@ -4,33 +4,41 @@
 #include <cstdint>
 #include <span>
 
+#include "virgil/data/token_sequence.h"
 #include "virgil/model/gpt.h"
 #include "virgil/train/metrics.h"
 
 namespace virgil {
 
-/// Cuts a text's tokens into windows of block_size that follow one another and predicts every token but the first once. The
-/// last window is shorter; its missing targets are ignored. Holds views that must outlive it.
+struct EvaluationOptions {
+  std::int64_t batch_size = 0;   // B, windows at once
+  std::int64_t length = 0;       // T, tokens of a window
+  std::int64_t stride = 0;       // tokens from one window's start to the next, 1 to length
+  std::int64_t max_batches = 0;  // evaluate so many batches, spread evenly; 0: all
+};
+
+/// Predicts every token of a text but the first exactly once, in windows of `length` tokens that start `stride` apart. A window
+/// predicts what no window before it did, so with a stride below `length` every prediction but the first window's sees at least
+/// length - stride tokens of context. Targets beyond the text are ignored. Holds views that must outlive it.
 class Evaluator {
  public:
-  /// `text_bytes` is what the tokens stand for, for bits per byte. `max_batches` > 0 evaluates that many batches, spread
-  /// evenly. Throws UserError when there are fewer than two tokens.
-  Evaluator(std::span<const std::int32_t> tokens, std::int64_t text_bytes, const StepShape& shape, std::int64_t max_batches);
+  /// `text_bytes` is what the tokens stand for, for bits per byte. Throws UserError when there are fewer than two tokens or the
+  /// stride is out of range.
+  Evaluator(TokenSequence tokens, std::int64_t text_bytes, const EvaluationOptions& options);
 
-  /// Destroys the loaded batch and the activations.
+  /// Runs over a plan with a step of this batch_size and length. Destroys the loaded batch and the activations.
   [[nodiscard]] EvalMetrics run(Gpt& gpt, std::int64_t step) const;
   [[nodiscard]] std::int64_t num_batches() const { return num_batches_; }
   /// Perplexity and bits per byte of a loss on this text.
   [[nodiscard]] EvalMetrics describe(std::int64_t step, double loss) const;
-
- private:
-  /// Fills one batch and returns how many targets it has.
+  /// Fills inputs and targets, each (B, T), of a batch below the total of ceil(windows / B), and returns how many targets are
+  /// not ignored.
   std::int64_t fill(std::int64_t batch, std::span<std::int32_t> inputs, std::span<std::int32_t> targets) const;
 
-  std::span<const std::int32_t> tokens_;
+ private:
+  TokenSequence tokens_;
+  EvaluationOptions options_;
   double bytes_per_token_;
-  std::int64_t batch_size_;
-  std::int64_t length_;
   std::int64_t total_batches_;
   std::int64_t num_batches_;
 };

@@ -6,7 +6,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "virgil/base/file_system.h"
 #include "virgil/base/logging.h"
@@ -46,7 +45,9 @@ struct StepMetrics {
   double elapsed_ms = 0;
   double tokens_per_s = 0;
   double model_gflops = 0;  // (6 N + 6 L C T) * tokens_per_s / 10^9, N without position embeddings
+  double mfu = 0;           // model_gflops over the rate of the matrix product timed before step 0; 0: none was timed
   double remaining_s = 0;
+  bool is_logged = true;  // log_interval asks for a line on the console
   MemoryUse memory;
   std::optional<EvalMetrics> evaluation;  // made at this step, before the update
 };
@@ -59,25 +60,11 @@ class MetricsSink : public Logger {
   virtual void sample(std::int64_t step, std::string_view text) = 0;
 };
 
-/// Hands everything to several sinks, which must outlive it.
-class MetricsFanOut final : public MetricsSink {
- public:
-  explicit MetricsFanOut(std::vector<MetricsSink*> sinks) : sinks_(std::move(sinks)) {}
-  void info(std::string_view line) override;
-  void warn(std::string_view line) override;
-  void step(const StepMetrics& metrics) override;
-  void evaluation(const EvalMetrics& metrics) override;
-  void sample(std::int64_t step, std::string_view text) override;
-
- private:
-  std::vector<MetricsSink*> sinks_;
-};
-
 /// metrics.jsonl: one object a step, handed to the system line by line. An evaluation after the last step has its own object.
 class JsonlMetrics final : public MetricsSink {
  public:
-  /// Appends to `file`.
-  explicit JsonlMetrics(std::unique_ptr<WritableFile> file) : file_(std::move(file)) {}
+  /// Appends to `file` from now on; what came before was dropped.
+  void open(std::unique_ptr<WritableFile> file) { file_ = std::move(file); }
   void info(std::string_view) override {}
   void warn(std::string_view) override {}
   void step(const StepMetrics& metrics) override;
@@ -89,7 +76,7 @@ class JsonlMetrics final : public MetricsSink {
 
  private:
   void write_line(const std::string& line);
-  std::unique_ptr<WritableFile> file_;
+  std::unique_ptr<WritableFile> file_;  // null: not open yet
 };
 
 /// Keeps the lines of a metrics.jsonl that belong to steps before `step`, drops later and torn ones, atomically: what a resumed

@@ -18,9 +18,11 @@ namespace virgil {
 
 [[nodiscard]] std::filesystem::path run_folder(const TrainConfig& config);
 [[nodiscard]] std::filesystem::path metrics_path(const std::filesystem::path& run);
+[[nodiscard]] std::filesystem::path run_config_path(const std::filesystem::path& run);
 
 /// For --resume: the saved configuration of the run with the flags of this command line over it. The preset (--config) only
-/// names the run: its keys are in the saved configuration. Throws UserError when there is no run to resume.
+/// names the run: its keys are in the saved configuration. Throws UserError when there is no run to resume, or a flag asks for
+/// another tokenizer than the run's.
 [[nodiscard]] TrainConfig load_run_config(const CommandLine& command_line);
 
 /// Throws UserError when the folder holds a run and neither `resume` nor `overwrite` is set. Touches nothing.
@@ -29,7 +31,7 @@ void check_run_folder(const TrainConfig& config);
 /// Makes the folder and writes run_config.json; with `overwrite` removes the files of the run that was there, and only those.
 void prepare_run_folder(FileSystem& files, const TrainConfig& config);
 
-/// The newest step checkpoint. Throws UserError when there is none.
+/// The newest step checkpoint. Throws UserError when there is none or it is damaged.
 [[nodiscard]] LoadedCheckpoint load_newest_checkpoint(const std::filesystem::path& run);
 
 }  // namespace virgil

@@ -11,8 +11,8 @@ struct SamplingOptions {
   double temperature = 1.0;  // 0: the most likely token, ties to the lowest id
   std::int64_t top_k = 0;    // keep the k most likely; 0: all
   double top_p = 1.0;  // keep the smallest set of most likely tokens whose probability reaches top_p (Holtzman et al. 2020)
-  double repetition_penalty =
-      1.0;  // logits of tokens already seen are divided (if positive) or multiplied (Keskar et al. 2019)
+  /// Logits of tokens already seen are divided by it (if positive) or multiplied (Keskar et al. 2019); 1: off.
+  double repetition_penalty = 1.0;
 };
 
 /// Throws UserError naming the option when one is out of range.

@@ -28,7 +28,7 @@ struct TrainConfig {
   std::string tokenizer = "gpt2";  // byte | char | gpt2 | bpe:<size> | <file>
 
   // Batch
-  std::int64_t batch_size = 12;  // sequences per micro-step
+  std::int64_t batch_size = 12;  // sequences per micro-step; 0: auto, as many as fit
   std::int64_t grad_accum_steps = 1;
   std::int64_t total_batch_size = 0;  // tokens per step; 0: batch_size * block_size * grad_accum_steps
 

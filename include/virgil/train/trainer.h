@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "virgil/data/batch_sampler.h"
 #include "virgil/data/dataset.h"
@@ -42,6 +44,7 @@ struct TrainerParts {
   MetricsSink& console;
   JsonlMetrics& jsonl;
   std::function<bool()> stop_requested;
+  double matmul_gflops = 0;  // rate that StepMetrics::mfu is measured against; 0: unknown
 };
 
 /// Steps are numbered by the updates done before them. At the top of step k come, where due: evaluation, sample, checkpoint
@@ -49,13 +52,16 @@ struct TrainerParts {
 /// but the weights, the optimizer state and k, so a run resumed at k repeats the bits.
 class Trainer {
  public:
+  /// Writes nothing. Throws UserError when the training text is shorter than a window, the held-out text than two tokens, or
+  /// sample_prompt is empty for a tokenizer that has no token to begin with.
   explicit Trainer(const TrainerParts& parts);
 
   /// A new run: weights from the seed, moments zero.
   void initialize();
-  /// Goes on from a checkpoint of the same model. Throws UserError when the shapes or the data differ.
+  /// Goes on from a checkpoint of the same model; writes nothing. Throws UserError when the shapes or the data differ.
   void restore(const LoadedCheckpoint& checkpoint);
-  /// Runs until max_iters, a stop request, or too many steps in a row that were not finite.
+  /// Runs until max_iters, a stop request (which saves), or max_bad_steps steps in a row that were not finite (which does not:
+  /// the last good checkpoint stands). Throws UserError when a file cannot be written.
   [[nodiscard]] RunStatus run();
   [[nodiscard]] const TrainingState& state() const { return state_; }
 
@@ -65,20 +71,23 @@ class Trainer {
   void save_if_due();
   void save(const std::string& name);
   [[nodiscard]] StepMetrics train_step();
+  [[nodiscard]] double accumulate_micro_steps();
+  void update(StepMetrics& metrics);
+  void measure(StepMetrics& metrics, double elapsed_ms);
   void report_non_finite(double loss);
   void warn_if_rising(double previous_loss);
   [[nodiscard]] MemoryUse memory_use() const;
-  [[nodiscard]] std::vector<TensorSource> sources(const std::string& prefix, TensorView flat) const;
-  void load(const SafetensorsFile& file, const std::string& prefix, TensorView flat) const;
 
   TrainerParts parts_;
   const TrainConfig& config_;
   Gpt gpt_;
-  GptDecoder decoder_;
+  std::optional<GptDecoder> decoder_;  // where samples are made
   AdamW optimizer_;
   LrSchedule schedule_;
   BatchSampler sampler_;
   std::optional<Evaluator> evaluator_;
+  std::vector<std::int32_t> sample_prompt_;
+  std::vector<std::int32_t> inputs_, targets_;  // one micro-step's
   TrainingState state_;
   std::optional<EvalMetrics> pending_evaluation_;  // made at this step, not yet logged with it
   std::int64_t last_saved_step_ = -1;

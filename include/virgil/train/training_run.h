@@ -1,9 +1,10 @@
-// From a resolved configuration to a finished run: builds the parts, says what will happen, trains.
+// From a command line to a finished run: builds the parts, says what will happen, trains.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string_view>
 
 #include "virgil/backend/backend.h"
 #include "virgil/train/config_schema.h"
@@ -15,14 +16,13 @@ namespace virgil {
 /// The backend that `device`, `dtype` and `threads` ask for. Throws UserError for a combination that this build cannot run.
 [[nodiscard]] std::unique_ptr<Backend> make_backend(const TrainConfig& config);
 
-/// Bytes a run may use: max_memory if given, else what the backend says is available.
-[[nodiscard]] std::int64_t memory_limit_bytes(const TrainConfig& config, const Backend& backend);
+/// Throws OutOfMemoryError with the plan item by item when it exceeds `limit_bytes`. `limit_source` says where the limit comes
+/// from ("max_memory is 12GB"), `remedy` what its user can do.
+void check_plan_fits(const MemoryPlan& plan, std::int64_t limit_bytes, std::string_view limit_source, std::string_view remedy);
 
-/// Throws OutOfMemoryError with the plan by category and remedies when the plan exceeds `limit_bytes`.
-void check_plan_fits(const MemoryPlan& plan, std::int64_t limit_bytes);
-
-/// Runs the whole command. `command_line.config` is not yet resolved. Prints through `console`; with dry_run stops before step
-/// 0 and writes nothing. `stop_requested` is asked once a step.
+/// Runs the whole command. `command_line.config` is not yet resolved. Prints through `console`. Nothing is written before every
+/// check has passed; with dry_run, nothing at all. A run that is already at max_iters is left as it is. `stop_requested` is
+/// asked once a step. Throws UserError.
 [[nodiscard]] RunStatus run_training(const CommandLine& command_line, FileSystem& files, MetricsSink& console,
                                      const std::function<bool()>& stop_requested);
 

@@ -1,0 +1,52 @@
+// A checkpoint's model in memory, to generate with or to evaluate.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "virgil/backend/backend.h"
+#include "virgil/base/logging.h"
+#include "virgil/data/tokenizer.h"
+#include "virgil/memory/tracking_resource.h"
+#include "virgil/model/memory_plan.h"
+#include "virgil/train/checkpoint.h"
+
+namespace virgil {
+
+/// The checkpoint that `path` means: a checkpoint's folder itself, or of a run's folder "best", else the newest step; says
+/// through `log` which one it took. Throws UserError when there is none.
+[[nodiscard]] std::filesystem::path find_checkpoint(const std::filesystem::path& path, Logger& log);
+
+struct InferenceOptions {
+  std::int64_t num_sequences = 0;  // generated at once, up to the model's block_size; 0: no generation
+  std::int64_t batch_size = 0;     // windows of block_size evaluated at once; 0: no evaluation
+  std::int64_t threads = 0;        // 0: as many as the process may use
+};
+
+/// Weights without gradients or optimizer, and the memory of the passes asked for.
+class InferenceModel {
+ public:
+  /// `checkpoint` as find_checkpoint takes it. Throws UserError: a missing or damaged checkpoint, a tokenizer of another
+  /// vocabulary than the model's, too little memory (before allocating).
+  InferenceModel(const std::filesystem::path& checkpoint, const InferenceOptions& options, Logger& log);
+
+  [[nodiscard]] const std::filesystem::path& directory() const { return directory_; }
+  /// Updates the model has seen.
+  [[nodiscard]] std::int64_t step() const { return step_; }
+  [[nodiscard]] const Tokenizer& tokenizer() const { return *tokenizer_; }
+  [[nodiscard]] const MemoryPlan& plan() const { return *plan_; }
+  [[nodiscard]] const PlannedMemory& memory() const { return *memory_; }
+  [[nodiscard]] Backend& backend() const { return *backend_; }
+
+ private:
+  std::filesystem::path directory_;
+  std::int64_t step_ = 0;
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Tokenizer> tokenizer_;
+  std::optional<MemoryPlan> plan_;
+  std::optional<PlannedMemory> memory_;
+};
+
+}  // namespace virgil

@@ -1,0 +1,31 @@
+// Plan and reality, side by side.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "virgil/memory/tracking_resource.h"
+#include "virgil/model/memory_plan.h"
+#include "virgil/train/metrics.h"
+
+namespace virgil {
+
+/// What was planned, what the engine held, and what the system says of the process.
+struct MemoryComparison {
+  BytesByCategory planned;
+  BytesByCategory allocated;
+  BytesByCategory peak;
+  std::int64_t peak_bytes = 0;  // the most held at once
+  ProcessMemory before;         // before the plan was allocated; zero: not known
+  ProcessMemory after;
+};
+
+/// `before` is read_process_memory() from before the plan was allocated; the present is read now.
+[[nodiscard]] MemoryComparison compare_memory(const MemoryPlan& plan, const TrackingResource& tracker,
+                                              const ProcessMemory& before);
+
+/// A table by category, then what the plan cannot know (code, libraries, texts, threads), measured. Lines without line ends.
+[[nodiscard]] std::vector<std::string> describe_memory(const MemoryComparison& comparison);
+
+}  // namespace virgil

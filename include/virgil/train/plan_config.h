@@ -1,0 +1,39 @@
+// From a configuration to its memory plan, and from the solver's answers back to keys and flags.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "virgil/plan/training_plan.h"
+#include "virgil/train/config_schema.h"
+
+namespace virgil {
+
+/// What a resolved config trains: `model` with the config's batch, recomputation and samples.
+[[nodiscard]] TrainingShape training_shape(const TrainConfig& config, const ModelSizes& model);
+
+/// Tokens of all vocabularies but those learned from a text are known beforehand: vocab_size, or that of `tokenizer` when it is
+/// byte, gpt2 or bpe:<size>; char counts as 128, the most that its padded rows hold for plain texts. Throws UserError for a
+/// tokenizer file, whose size only reading tells.
+[[nodiscard]] std::int64_t expected_vocab_size(const TrainConfig& config);
+
+/// For batch_size auto: the largest that fits into `limit_bytes` and, where total_batch_size is given, divides it; resolves the
+/// config again. Where not even one sequence fits, the batch is 1. Otherwise does nothing. Throws UserError.
+void choose_batch_size(TrainConfig& config, const ModelSizes& model, std::int64_t limit_bytes, const BackendTraits& traits);
+
+/// Keys and values that turn `from` into `to`.
+using KeyValues = std::vector<std::pair<std::string, std::string>>;
+[[nodiscard]] KeyValues changed_keys(const TrainingShape& from, const TrainingShape& to);
+/// "--batch_size 12 --grad_accum_steps 8".
+[[nodiscard]] std::string flags_text(const KeyValues& keys);
+/// The command that runs `program` with what `given` set and `changes` over it, words quoted for a shell.
+[[nodiscard]] std::string command_text(std::string_view program, const CommandLine& given, const KeyValues& changes);
+
+/// One line a remedy: what to change, GiB saved and left, time; then the command of the first. Tells when there are none.
+[[nodiscard]] std::string describe_remedies(const TrainingShape& asked, std::int64_t limit_bytes, const BackendTraits& traits,
+                                            const CommandLine& given);
+
+}  // namespace virgil

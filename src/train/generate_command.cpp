@@ -1,0 +1,205 @@
+#include "virgil/train/generate_command.h"
+
+#include <algorithm>
+#include <chrono>
+#include <istream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <ostream>
+
+#include "virgil/base/error.h"
+#include "virgil/data/text_reader.h"
+#include "virgil/train/inference_model.h"
+#include "virgil/train/text_stream.h"
+
+namespace virgil {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::int64_t kMaxSamples = 4096;
+
+void check_request(const GenerateRequest& request) {
+  check_generation_options(request.options);
+  if (request.num_samples < 1 || request.num_samples > kMaxSamples) {
+    throw user_error("num_samples is {}: choose 1 to {}", request.num_samples, kMaxSamples);
+  }
+  const int num_prompts = (request.prompt ? 1 : 0) + (request.prompt_file.empty() ? 0 : 1) + (request.interactive ? 1 : 0);
+  if (num_prompts > 1) throw user_error("prompt, prompt_file and interactive each say where prompts come from: give one");
+  if (request.stream && request.num_samples > 1 && !request.json) {
+    throw user_error("stream shows one sample as it grows, and num_samples is {}: leave one of the two out, or add --json",
+                     request.num_samples);
+  }
+}
+
+/// One continuation as it grows.
+struct Sample {
+  TextStream stream;
+  std::string text;
+  std::int64_t num_tokens = 0;
+  const char* finish_reason = "length";
+};
+
+/// Writes what happens in the form that was asked for.
+class Writer {
+ public:
+  Writer(const GenerateRequest& request, std::ostream& out) : request_(request), out_(out) {}
+
+  void begin(const std::string& prompt) {
+    if (request_.stream && !request_.json && !request_.interactive) write(prompt);
+  }
+
+  void piece(std::size_t sample, const std::string& text) {
+    if (!request_.stream || text.empty()) return;
+    if (request_.json) {
+      write(Json({{"sample", sample}, {"text", text}}).dump() + "\n");
+    } else {
+      write(text);
+    }
+  }
+
+  void end(const Json& facts, const std::string& prompt, const std::vector<Sample>& samples) {
+    if (request_.json) {
+      Json result = facts;
+      result["samples"] = Json::array();
+      for (const Sample& sample : samples) {
+        result["samples"].push_back(
+            {{"text", sample.text}, {"num_tokens", sample.num_tokens}, {"finish_reason", sample.finish_reason}});
+      }
+      write(result.dump() + "\n");
+    } else if (request_.stream) {
+      write("\n");
+    } else {
+      for (std::size_t i = 0; i < samples.size(); ++i) {
+        if (samples.size() > 1) write(fmt::format("---- sample {} ----\n", i + 1));
+        write((request_.interactive ? "" : prompt) + samples[i].text + "\n");
+      }
+    }
+  }
+
+  void write(std::string_view text) {
+    out_ << text << std::flush;
+    if (!out_) throw user_error("cannot write the output: is the disk full, or the reader gone?");
+  }
+
+ private:
+  const GenerateRequest& request_;
+  std::ostream& out_;
+};
+
+class Session {
+ public:
+  Session(const GenerateRequest& request, std::ostream& out, Logger& log)
+      : request_(request),
+        log_(log),
+        model_(request.checkpoint, {.num_sequences = request.num_samples, .batch_size = 0, .threads = request.threads}, log),
+        decoder_(model_.backend(), model_.plan(), model_.memory()),
+        writer_(request, out) {}
+
+  /// Continues one prompt. `number` tells the prompts of a session apart, so that equal ones get different samples.
+  void answer(const std::string& prompt, std::uint32_t number) {
+    const auto start = std::chrono::steady_clock::now();
+    const Tokenizer& tokenizer = model_.tokenizer();
+    const std::vector<std::int32_t> tokens = tokenizer.encode(prompt);
+    note_long_prompt(std::ssize(tokens));
+    GenerationOptions options = request_.options;
+    options.step = number;
+    options.num_choices = tokenizer.vocab_size();
+    std::vector<Sample> samples(static_cast<std::size_t>(request_.num_samples), {TextStream(tokenizer, request_.stops), {}});
+
+    const std::string shown_prompt = to_valid_utf8(prompt);
+    TextGenerator generator(decoder_, options);
+    writer_.begin(shown_prompt);
+    generator.run(tokens, [&](std::int64_t sequence, std::int32_t token) {
+      return take(samples[static_cast<std::size_t>(sequence)], static_cast<std::size_t>(sequence), token);
+    });
+    for (std::size_t i = 0; i < samples.size(); ++i) {
+      const std::string rest = samples[i].stream.finish();
+      samples[i].text += rest;
+      writer_.piece(i, rest);
+    }
+    const double elapsed_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+    writer_.end(facts(shown_prompt, std::ssize(tokens), elapsed_ms), shown_prompt, samples);
+  }
+
+  void write(std::string_view text) { writer_.write(text); }
+
+ private:
+  /// Whether the sample goes on after this token.
+  bool take(Sample& sample, std::size_t index, std::int32_t token) {
+    if (token == model_.tokenizer().end_of_text()) {
+      sample.finish_reason = "end_of_text";
+      return false;
+    }
+    ++sample.num_tokens;
+    const std::string text = sample.stream.push(token);
+    sample.text += text;
+    writer_.piece(index, text);
+    if (sample.stream.stopped()) sample.finish_reason = "stop";
+    return !sample.stream.stopped();
+  }
+
+  void note_long_prompt(std::int64_t num_tokens) {
+    const std::int64_t context = decoder_.shape().max_length;
+    if (num_tokens < context) return;
+    log_.warn(fmt::format("the prompt has {} tokens and the model sees {} at most: only the last {} are read", num_tokens,
+                          context, std::max<std::int64_t>(1, context - 1)));
+  }
+
+  [[nodiscard]] Json facts(const std::string& prompt, std::int64_t prompt_tokens, double elapsed_ms) const {
+    const GenerationOptions& options = request_.options;
+    return {{"checkpoint", to_valid_utf8(model_.directory().string())},
+            {"step", model_.step()},
+            {"prompt", prompt},
+            {"prompt_tokens", prompt_tokens},
+            {"max_new_tokens", options.max_new_tokens},
+            {"temperature", options.sampling.temperature},
+            {"top_k", options.sampling.top_k},
+            {"top_p", options.sampling.top_p},
+            {"repetition_penalty", options.sampling.repetition_penalty},
+            {"seed", options.seed},
+            {"elapsed_ms", elapsed_ms}};
+  }
+
+  const GenerateRequest& request_;
+  Logger& log_;
+  InferenceModel model_;
+  GptDecoder decoder_;
+  Writer writer_;
+};
+
+std::string read_prompt(const GenerateRequest& request, std::istream& in, Logger& log) {
+  if (request.prompt) return *request.prompt;
+  if (!request.prompt_file.empty()) return read_text(request.prompt_file, log).bytes;
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+void run_interactive(Session& session, const GenerateRequest& request, std::istream& in, Logger& log) {
+  std::string line;
+  for (std::uint32_t number = 0;; ++number) {
+    session.write(request.interactive_marker);
+    if (!std::getline(in, line)) return;
+    try {
+      session.answer(line, number);
+    } catch (const UserError& error) {
+      log.warn(error.what());  // the next line may be better
+    }
+  }
+}
+
+}  // namespace
+
+void run_generate(const GenerateRequest& request, std::istream& in, std::ostream& out, Logger& log) {
+  check_request(request);
+  if (request.interactive) {
+    Session session(request, out, log);
+    run_interactive(session, request, in, log);
+    return;
+  }
+  const std::string prompt = read_prompt(request, in, log);
+  if (prompt.empty()) throw user_error("the prompt is empty: give at least one character");
+  Session(request, out, log).answer(prompt, 0);
+}
+
+}  // namespace virgil

@@ -1,0 +1,70 @@
+#include "virgil/train/inference_model.h"
+
+#include "checkpoint_format.h"
+#include "virgil/base/error.h"
+#include "virgil/train/parameter_io.h"
+#include "virgil/train/run_folder.h"
+#include "virgil/train/training_run.h"
+
+namespace virgil {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+bool holds_checkpoint(const fs::path& directory) {
+  return fs::exists(directory / kStateFile) || fs::exists(directory / kParametersFile);
+}
+
+void check_tokenizer(const Tokenizer& tokenizer, const ModelConfig& model, const fs::path& directory) {
+  if (tokenizer.vocab_size() <= model.vocab_size()) return;
+  throw user_error("{}: its tokenizer {} has {} tokens, but its model's vocab_size is {}; put the model's own tokenizer there",
+                   directory.string(), tokenizer.name(), tokenizer.vocab_size(), model.vocab_size());
+}
+
+}  // namespace
+
+fs::path find_checkpoint(const fs::path& path, Logger& log) {
+  if (!fs::is_directory(path) || holds_checkpoint(path)) return path;  // load_checkpoint says what is wrong with it
+  const fs::path best = path / "best";
+  const bool has_best = fs::exists(best) || fs::exists(with_suffix(best, kOldSuffix));
+  const auto steps = list_step_checkpoints(path);
+  if (!has_best && steps.empty()) {
+    throw user_error(
+        "{}: neither a checkpoint nor a run's folder; give a folder that holds {}, or one that holds best or step-*",
+        path.string(), kParametersFile);
+  }
+  fs::path found = has_best ? best : steps.back();
+  log.info(fmt::format("{}: a run; taking its {} checkpoint, {}", path.string(), has_best ? "best" : "newest",
+                       found.filename().string()));
+  return found;
+}
+
+InferenceModel::InferenceModel(const fs::path& checkpoint, const InferenceOptions& options, Logger& log) {
+  const LoadedCheckpoint loaded = load_checkpoint(find_checkpoint(checkpoint, log));
+  directory_ = loaded.directory;
+  step_ = loaded.state.step;
+  ModelSizes sizes = loaded.model;
+  sizes.dropout = 0;
+  const ModelConfig model(sizes);
+  tokenizer_ = load_tokenizer(directory_);
+  check_tokenizer(*tokenizer_, model, directory_);
+  backend_ = make_cpu_backend({.num_threads = static_cast<int>(options.threads)});
+
+  PlanRequest request;
+  if (options.num_sequences > 0) request.decode = {options.num_sequences, model.block_size(), DType::kFloat32};
+  if (options.batch_size > 0) {
+    request.step = StepShape{.batch_size = options.batch_size, .length = model.block_size(), .training = false};
+  }
+  plan_.emplace(model, request, backend_->traits());
+  check_plan_fits(*plan_, backend_->available_bytes(), "free on this machine",
+                  options.num_sequences > 1 ? "generate fewer samples at once"
+                  : options.batch_size > 1  ? "choose a smaller batch_size"
+                                            : "close other programs or use a machine with more memory");
+  memory_.emplace(*plan_, backend_->memory());
+  const ParameterLayout& layout = plan_->parameters();
+  load_parameters(*backend_, layout, loaded.parameters, "",
+                  memory_->view(PlanSlot::kWeights, 0, DType::kFloat32, {layout.flat_elements()}));
+}
+
+}  // namespace virgil

@@ -1,0 +1,63 @@
+#include "virgil/train/memory_summary.h"
+
+#include <fmt/format.h>
+
+#include "virgil/train/console_metrics.h"
+
+namespace virgil {
+
+namespace {
+
+std::string row(std::string_view name, std::int64_t planned, std::int64_t allocated, std::int64_t peak) {
+  const std::string difference =
+      planned == allocated ? "equal" : fmt::format("{} bytes apart", format_count(allocated - planned));
+  return fmt::format("  {:<16}{:>14}{:>14}{:>14}  {}", name, format_bytes(planned), format_bytes(allocated), format_bytes(peak),
+                     difference);
+}
+
+/// format_bytes knows no sign.
+std::string signed_bytes(std::int64_t bytes) {
+  return bytes < 0 ? fmt::format("-{}", format_bytes(-bytes)) : format_bytes(bytes);
+}
+
+void describe_process(const MemoryComparison& c, std::vector<std::string>& lines) {
+  if (c.after.rss_bytes == 0) return;
+  lines.push_back(fmt::format("  process: {} resident now, {} at its peak", format_bytes(c.after.rss_bytes),
+                              format_bytes(c.after.peak_bytes)));
+  if (c.before.rss_bytes == 0) {
+    lines.push_back(fmt::format("  beside the plan, at the peak: {} (code, libraries, texts, threads)",
+                                signed_bytes(c.after.peak_bytes - c.planned.total())));
+    return;
+  }
+  const std::int64_t growth = c.after.rss_bytes - c.before.rss_bytes;
+  const double share = 100 * (static_cast<double>(growth) / static_cast<double>(c.planned.total()) - 1);
+  lines.push_back(
+      fmt::format("  it grew by {} since the plan was allocated: {:+.2f} % beside the plan", signed_bytes(growth), share));
+  lines.push_back(
+      fmt::format("  the plan cannot know: {} before it (code, libraries, texts), {} since (threads, library buffers)",
+                  format_bytes(c.before.rss_bytes), signed_bytes(growth - c.planned.total())));
+}
+
+}  // namespace
+
+MemoryComparison compare_memory(const MemoryPlan& plan, const TrackingResource& tracker, const ProcessMemory& before) {
+  return {.planned = plan.by_category(),
+          .allocated = tracker.current(),
+          .peak = tracker.peak(),
+          .peak_bytes = tracker.peak_bytes(),
+          .before = before,
+          .after = read_process_memory()};
+}
+
+std::vector<std::string> describe_memory(const MemoryComparison& c) {
+  std::vector<std::string> lines = {fmt::format("{:<18}{:>14}{:>14}{:>14}", "memory", "planned", "allocated", "peak")};
+  for (const MemoryCategory category : kAllMemoryCategories) {
+    if (c.planned[category] == 0 && c.allocated[category] == 0) continue;
+    lines.push_back(row(name_of(category), c.planned[category], c.allocated[category], c.peak[category]));
+  }
+  lines.push_back(row("total", c.planned.total(), c.allocated.total(), c.peak_bytes));
+  describe_process(c, lines);
+  return lines;
+}
+
+}  // namespace virgil

@@ -1,0 +1,132 @@
+#include "virgil/train/plan_config.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "config_text.h"
+#include "virgil/base/error.h"
+#include "virgil/train/console_metrics.h"
+
+namespace virgil {
+
+namespace {
+
+/// A word as a shell reads it back.
+std::string quote(const std::string& word) {
+  constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./+,:@%=";
+  if (!word.empty() && word.find_first_not_of(kPlain) == word.npos) return word;
+  std::string quoted = "'";
+  for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return quoted + "'";
+}
+
+/// The value as it is written on a command line.
+std::string plain_value(const TrainConfig& config, const ConfigKey& key) {
+  if (const auto* text = std::get_if<std::string TrainConfig::*>(&key.member)) return config.**text;
+  if (std::holds_alternative<std::int64_t TrainConfig::*>(key.member) && value_text(config, key).front() == '"') {
+    return key.zero_word;
+  }
+  return value_text(config, key);
+}
+
+std::string describe_remedy(const Remedy& remedy, const KeyValues& changes) {
+  const auto percent = static_cast<int>(100 * (remedy.time_factor - 1) + 0.5);
+  const std::string time = percent == 0 ? "no more time" : fmt::format("{:+d} % time", percent);
+  return fmt::format("  {:<4} {:>10}  (saves {}, {}{})  {}\n", remedy.fits ? "fits" : "no", format_bytes(remedy.planned_bytes),
+                     format_bytes(remedy.saved_bytes), time, remedy.same_training ? "" : "; another model",
+                     flags_text(changes));
+}
+
+}  // namespace
+
+TrainingShape training_shape(const TrainConfig& config, const ModelSizes& model) {
+  return {.model = model,
+          .batch_size = config.batch_size,
+          .grad_accum_steps = config.grad_accum_steps,
+          .recompute = parse_recompute(config.recompute),
+          .samples = config.sample_interval > 0};
+}
+
+std::int64_t expected_vocab_size(const TrainConfig& config) {
+  constexpr std::int64_t kBytes = 256;
+  constexpr std::int64_t kGpt2 = 50257;
+  constexpr std::int64_t kCharacters = 128;
+  constexpr std::string_view kBpe = "bpe:";
+  if (config.vocab_size != 0) return config.vocab_size;
+  if (config.tokenizer == "gpt2") return kGpt2;
+  if (config.tokenizer == "byte") return kBytes;
+  if (config.tokenizer == "char") return kCharacters;
+  if (config.tokenizer.starts_with(kBpe)) {
+    std::int64_t size = 0;
+    const char* end = config.tokenizer.data() + config.tokenizer.size();
+    const auto [stop, error] = std::from_chars(config.tokenizer.data() + kBpe.size(), end, size);
+    if (error == std::errc() && stop == end && size > 0) return size;
+  }
+  throw user_error("tokenizer is \"{}\": its vocabulary is not known beforehand; give its size with --vocab_size",
+                   config.tokenizer);
+}
+
+void choose_batch_size(TrainConfig& config, const ModelSizes& model, std::int64_t limit_bytes, const BackendTraits& traits) {
+  if (config.batch_size != 0) return;
+  TrainingShape shape = training_shape(config, model);
+  shape.batch_size = 1;
+  const auto found = config.total_batch_size != 0
+                         ? largest_dividing_batch(shape, config.total_batch_size / config.block_size, limit_bytes, traits)
+                         : solve_largest(shape, SolveVariable::kBatchSize, limit_bytes, traits);
+  config.batch_size = found ? found->batch_size : 1;
+  resolve_config(config);
+}
+
+KeyValues changed_keys(const TrainingShape& from, const TrainingShape& to) {
+  KeyValues keys;
+  const auto add = [&](const char* key, std::int64_t before, std::int64_t after) {
+    if (before != after) keys.emplace_back(key, std::to_string(after));
+  };
+  add("n_layer", from.model.num_layers, to.model.num_layers);
+  add("n_embd", from.model.embedding_dim, to.model.embedding_dim);
+  add("n_head", from.model.num_heads, to.model.num_heads);
+  const std::int64_t d_ff = ModelConfig(to.model).d_ff();
+  if (ModelConfig(from.model).d_ff() != d_ff && d_ff != 4 * to.model.embedding_dim)
+    keys.emplace_back("d_ff", std::to_string(d_ff));
+  add("block_size", from.model.block_size, to.model.block_size);
+  add("batch_size", from.batch_size, to.batch_size);
+  add("grad_accum_steps", from.grad_accum_steps, to.grad_accum_steps);
+  const auto tokens = [](const TrainingShape& shape) {
+    return checked_multiply(shape.sequences_per_step(), shape.model.block_size);
+  };
+  add("total_batch_size", tokens(from), tokens(to));
+  if (from.recompute != to.recompute) keys.emplace_back("recompute", name_of(to.recompute));
+  return keys;
+}
+
+std::string flags_text(const KeyValues& keys) {
+  std::string text;
+  for (const auto& [key, value] : keys) text += fmt::format("{}--{} {}", text.empty() ? "" : " ", key, quote(value));
+  return text;
+}
+
+std::string command_text(std::string_view program, const CommandLine& given, const KeyValues& changes) {
+  std::string text(program);
+  if (!given.config_file.empty()) text += " --config " + quote(given.config_file);
+  for (const std::string& name : given.set_keys) {
+    const bool changed = std::ranges::any_of(changes, [&](const auto& change) { return change.first == name; });
+    if (changed) continue;
+    const ConfigKey& key = *find_config_key(name);
+    text += fmt::format(" --{}={}", name, quote(plain_value(given.config, key)));
+  }
+  return changes.empty() ? text : text + " " + flags_text(changes);
+}
+
+std::string describe_remedies(const TrainingShape& asked, std::int64_t limit_bytes, const BackendTraits& traits,
+                              const CommandLine& given) {
+  const std::vector<Remedy> remedies = find_remedies(asked, limit_bytes, traits);
+  if (remedies.empty()) return "nothing makes this run smaller; choose a smaller model\n";
+  std::string text;
+  for (const Remedy& remedy : remedies) text += describe_remedy(remedy, changed_keys(asked, remedy.shape));
+  if (!remedies.front().fits) return text + "none of these fits; choose a smaller model\n";
+  return text + fmt::format("  {}\n", command_text("train", given, changed_keys(asked, remedies.front().shape)));
+}
+
+}  // namespace virgil

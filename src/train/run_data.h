@@ -1,0 +1,30 @@
+// What a run learns from, and the model that fits it.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "virgil/base/logging.h"
+#include "virgil/data/dataset.h"
+#include "virgil/model/model_config.h"
+#include "virgil/train/checkpoint.h"
+#include "virgil/train/train_config.h"
+
+namespace virgil {
+
+struct RunData {
+  std::unique_ptr<Tokenizer> tokenizer;
+  TokenData train;
+  std::optional<TokenData> val;
+};
+
+/// Reads and tokenises the texts, with the checkpoint's tokenizer when a run goes on. Throws UserError.
+[[nodiscard]] RunData load_run_data(const TrainConfig& config, const LoadedCheckpoint* checkpoint, Logger& log);
+
+/// Throws UserError when vocab_size is smaller than the tokenizer's.
+[[nodiscard]] ModelConfig make_model_config(const TrainConfig& config, const Tokenizer& tokenizer);
+
+/// Throws UserError naming the key when a checkpoint is of another shape than `model`.
+void check_same_model(const LoadedCheckpoint& checkpoint, const ModelConfig& model);
+
+}  // namespace virgil

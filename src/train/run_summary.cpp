@@ -1,0 +1,104 @@
+#include "train/run_summary.h"
+
+#include <algorithm>
+#include <chrono>
+#include <limits>
+
+#include "virgil/base/error.h"
+#include "virgil/model/parameter_views.h"
+#include "virgil/train/config_schema.h"
+#include "virgil/train/console_metrics.h"
+#include "virgil/train/trainer.h"
+
+namespace virgil {
+
+namespace {
+
+std::int64_t num_tokens(const TokenData& data) { return static_cast<std::int64_t>(data.tokens.size()); }
+
+void describe_model(const ModelConfig& model, const RunData& data, std::int64_t num_parameters, Logger& log) {
+  log.info(fmt::format("model    {} layers, {} heads of {}, width {}, context {}, vocabulary {} ({}), {} parameters{}",
+                       model.num_layers(), model.num_heads(), model.head_size(), model.embedding_dim(), model.block_size(),
+                       model.vocab_size(), data.tokenizer->name(), format_count(num_parameters),
+                       model.tie_weights() ? " (head tied)" : ""));
+}
+
+void describe_data(const TrainConfig& config, const RunData& data, std::int64_t num_parameters, Logger& log) {
+  const std::int64_t train_tokens = num_tokens(data.train);
+  const std::int64_t run_tokens = checked_multiply(config.max_iters, config.total_batch_size);
+  log.info(fmt::format("data     {}: {} bytes, {} tokens to train on, {} held out; {:.3g} tokens per parameter", config.input,
+                       format_count(data.train.text_bytes + (data.val ? data.val->text_bytes : 0)), format_count(train_tokens),
+                       format_count(data.val ? num_tokens(*data.val) : 0),
+                       static_cast<double>(train_tokens) / static_cast<double>(num_parameters)));
+  log.info(fmt::format("run      {} steps of {} tokens ({} x {} x {}) = {:.1f} epochs", format_count(config.max_iters),
+                       format_count(config.total_batch_size), config.batch_size, config.block_size, config.grad_accum_steps,
+                       static_cast<double>(run_tokens) / static_cast<double>(train_tokens)));
+}
+
+void describe_memory(const MemoryPlan& plan, std::int64_t limit_bytes, Logger& log) {
+  std::string categories;
+  for (const MemoryCategory category : kAllMemoryCategories) {
+    const std::int64_t bytes = plan.by_category()[category];
+    if (bytes == 0) continue;
+    categories += fmt::format("{}{} {}", categories.empty() ? "" : ", ", name_of(category), format_bytes(bytes));
+  }
+  log.info(fmt::format("memory   {} planned ({}); {} may be used", format_bytes(plan.total_bytes()), categories,
+                       format_bytes(limit_bytes)));
+}
+
+}  // namespace
+
+void describe_run(const TrainConfig& config, const MemoryPlan& plan, const RunData& data, std::int64_t limit_bytes,
+                  Logger& log) {
+  const std::int64_t num_parameters = plan.parameters().num_parameters();
+  describe_model(plan.model(), data, num_parameters, log);
+  describe_data(config, data, num_parameters, log);
+  describe_memory(plan, limit_bytes, log);
+  for (const std::string& line : describe_changes(config)) log.info("config   " + line);
+  if (num_tokens(data.train) < num_parameters) {
+    log.warn(
+        fmt::format("there are fewer tokens than parameters ({} for {}): the model can learn the text by heart; watch the "
+                    "validation loss, or choose a smaller model or more text",
+                    format_count(num_tokens(data.train)), format_count(num_parameters)));
+  }
+  if (!data.val) log.warn("no text is held out: there is no validation loss to tell learning from memorising, and no best");
+}
+
+double time_matmul(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory) {
+  const ModelConfig& model = plan.model();
+  const auto view = [&](Activation kind) {
+    const ActivationSpec& spec = plan.activations().find(kind, 0, Pass::kForward);
+    return memory.view(PlanSlot::kActivations, spec.offset_bytes, spec.dtype, spec.shape);
+  };
+  const ParameterViews parameters(model, plan.parameters(),
+                                  memory.view(PlanSlot::kWeights, 0, DType::kFloat32, {plan.parameters().flat_elements()}));
+  const BlockViews& block = parameters.blocks.front();
+  backend.bind_workspace(memory.bytes(PlanSlot::kWorkspace));
+  backend.set_zero(view(Activation::kNorm2));
+  backend.set_zero(block.fc_weight);
+  if (block.fc_bias.present()) backend.set_zero(block.fc_bias);
+  // The first call makes the library's code; small products are over before a busy machine has shown what it can do.
+  constexpr int kMinRepetitions = 4;
+  constexpr double kMinSeconds = 0.02;
+  double best_seconds = std::numeric_limits<double>::infinity();
+  double total_seconds = 0;
+  for (int repetition = 0; repetition < kMinRepetitions || total_seconds < kMinSeconds; ++repetition) {
+    const auto start = std::chrono::steady_clock::now();
+    backend.matmul(view(Activation::kMlpHidden), view(Activation::kNorm2), block.fc_weight, block.fc_bias, {});
+    backend.synchronize();
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    best_seconds = std::min(best_seconds, seconds);
+    total_seconds += seconds;
+  }
+  const auto rows = static_cast<double>(plan.step().batch_size * plan.step().length);
+  return 2e-9 * rows * static_cast<double>(model.embedding_dim()) * static_cast<double>(model.d_ff()) / best_seconds;
+}
+
+double estimate_seconds(const TrainConfig& config, const ModelConfig& model, double matmul_gflops, std::int64_t num_steps) {
+  // Of a step's time about three quarters go into matrix products on the presets; docs/performance.md has the shares.
+  constexpr double kMatmulShare = 0.75;
+  const double step_gflop = 1e-9 * model_flops_per_token(model) * static_cast<double>(config.total_batch_size);
+  return static_cast<double>(num_steps) * step_gflop / matmul_gflops / kMatmulShare;
+}
+
+}  // namespace virgil

@@ -1,0 +1,102 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "support/temporary_directory.h"
+#include "support/user_error.h"
+#include "virgil/train/config_schema.h"
+
+namespace virgil {
+namespace {
+
+using test_support::user_error_of;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+CommandLine parse(const std::vector<std::string>& arguments) { return parse_train_command_line(arguments); }
+
+std::string error_of(const std::vector<std::string>& arguments) {
+  return user_error_of([&] { static_cast<void>(parse(arguments)); });
+}
+
+TEST(CommandLine, IsTheDefaultsWithoutArguments) {
+  const CommandLine line = parse({});
+  EXPECT_EQ(line.config, TrainConfig{});
+  EXPECT_FALSE(line.help);
+  EXPECT_TRUE(line.set_keys.empty());
+}
+
+TEST(CommandLine, TakesValuesInBothSpellings) {
+  const CommandLine line = parse({"--n_layer", "3", "--n-embd=64", "--lr", "1e-3", "--sample_prompt=--x=y", "--d-model=96"});
+  EXPECT_EQ(line.config.n_layer, 3);
+  EXPECT_EQ(line.config.n_embd, 96) << "the last one counts";
+  EXPECT_EQ(line.config.learning_rate, 1e-3);
+  EXPECT_EQ(line.config.sample_prompt, "--x=y");
+  EXPECT_THAT(line.set_keys, ElementsAre("n_layer", "n_embd", "learning_rate", "sample_prompt"));
+}
+
+TEST(CommandLine, TakesSwitches) {
+  EXPECT_TRUE(parse({"--bias"}).config.bias);
+  EXPECT_TRUE(parse({"--bias=true"}).config.bias);
+  EXPECT_FALSE(parse({"--no_tie_weights"}).config.tie_weights);
+  EXPECT_FALSE(parse({"--no-tie-weights"}).config.tie_weights);
+  EXPECT_FALSE(parse({"--tie_weights=false"}).config.tie_weights);
+  const CommandLine line = parse({"--tie_weights", "false", "--bias", "--n_layer", "3", "--dry-run"});
+  EXPECT_FALSE(line.config.tie_weights);
+  EXPECT_TRUE(line.config.bias);
+  EXPECT_EQ(line.config.n_layer, 3);
+  EXPECT_TRUE(line.config.dry_run);
+}
+
+TEST(CommandLine, AppliesTheFileFirstWhereverItStands) {
+  const test_support::TemporaryDirectory directory;
+  const std::string path = directory.path() / "a.json";
+  test_support::write_all(path, R"({"n_layer": 3, "n_head": 4})");
+  for (const auto& arguments : std::vector<std::vector<std::string>>{{"--config", path, "--n_layer", "5"},
+                                                                     {"--n_layer=5", "--config_file=" + path},
+                                                                     {"--config=none.json", "--n_layer=5", "--config", path}}) {
+    const CommandLine line = parse(arguments);
+    EXPECT_EQ(line.config.n_layer, 5);
+    EXPECT_EQ(line.config.n_head, 4);
+    EXPECT_EQ(line.config_file, path);
+    EXPECT_THAT(line.set_keys, ElementsAre("n_layer"));
+  }
+}
+
+TEST(CommandLine, ReadsNothingElseWhenHelpIsAsked) {
+  EXPECT_TRUE(parse({"--help"}).help);
+  EXPECT_TRUE(parse({"--nonsense", "-h"}).help);
+}
+
+TEST(CommandLine, NamesTheNearestFlagWhenUnknown) {
+  EXPECT_THAT(error_of({"--n_layr", "3"}), AllOf(HasSubstr("--n_layr: unknown flag"), HasSubstr("did you mean --n_layer?")));
+  EXPECT_THAT(error_of({"--confg", "a.json"}), HasSubstr("did you mean --config?"));
+  EXPECT_THAT(error_of({"--no_biass"}), HasSubstr("did you mean --no_bias?"));
+  EXPECT_THAT(error_of({"--no_n_layer"}), HasSubstr("unknown flag"));
+  EXPECT_THAT(error_of({"--zzzzzzzzzz"}), HasSubstr("train --help"));
+}
+
+TEST(CommandLine, RefusesMissingAndStrayValues) {
+  EXPECT_THAT(error_of({"--n_layer"}), HasSubstr("--n_layer: its value is missing"));
+  EXPECT_THAT(error_of({"--n_layer", "--n_head", "3"}), HasSubstr("--n_layer: its value is missing"));
+  EXPECT_THAT(error_of({"--config"}), HasSubstr("--config: its value is missing"));
+  EXPECT_THAT(error_of({"--config="}), HasSubstr("the name of a config file is missing"));
+  EXPECT_THAT(error_of({"book.txt"}), HasSubstr("unexpected argument \"book.txt\""));
+  EXPECT_THAT(error_of({"-x"}), HasSubstr("unexpected argument \"-x\""));
+  EXPECT_THAT(error_of({"--"}), HasSubstr("unexpected argument \"--\""));
+  EXPECT_THAT(error_of({"--no_bias=true"}), HasSubstr("write --bias=true"));
+}
+
+TEST(CommandLine, NamesTheFlagOfABadValue) {
+  EXPECT_THAT(error_of({"--lr", "fast"}),
+              AllOf(HasSubstr("--lr: "), HasSubstr("\"fast\""), HasSubstr("a number from 0 to 10")));
+  EXPECT_THAT(error_of({"--eval_interval", "-1"}), HasSubstr("\"-1\""));
+  EXPECT_THAT(error_of({"--bias=maybe"}), HasSubstr("true or false"));
+}
+
+TEST(CommandLine, NamesTheFileOfABadConfig) {
+  EXPECT_THAT(error_of({"--config", "missing.json"}), AllOf(HasSubstr("missing.json"), HasSubstr("No such file")));
+}
+
+}  // namespace
+}  // namespace virgil

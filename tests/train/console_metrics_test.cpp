@@ -1,0 +1,133 @@
+#include "virgil/train/console_metrics.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <limits>
+
+namespace virgil {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+/// A console that writes into memory.
+class RecordedConsole {
+ public:
+  explicit RecordedConsole(bool is_terminal) : stream_(open_memstream(&text_, &size_)), console_(stream_, is_terminal) {}
+  RecordedConsole(const RecordedConsole&) = delete;
+  RecordedConsole& operator=(const RecordedConsole&) = delete;
+  ~RecordedConsole() {
+    std::fclose(stream_);
+    std::free(text_);
+  }
+  ConsoleMetrics& operator*() { return console_; }
+  ConsoleMetrics* operator->() { return &console_; }
+  std::string text() {
+    std::fflush(stream_);
+    return {text_, size_};
+  }
+
+ private:
+  char* text_ = nullptr;
+  std::size_t size_ = 0;
+  std::FILE* stream_;
+  ConsoleMetrics console_;
+};
+
+StepMetrics example_step() {
+  StepMetrics metrics;
+  metrics.step = 119;
+  metrics.max_steps = 1500;
+  metrics.loss = 2.4313;
+  metrics.learning_rate = 1e-3;
+  metrics.grad_norm = 0.5;
+  metrics.elapsed_ms = 1234;
+  metrics.tokens_per_s = 2489.7;
+  metrics.remaining_s = 1704;
+  metrics.memory.allocated_bytes = std::int64_t{300} << 20;
+  metrics.memory.peak_bytes = std::int64_t{310} << 20;
+  metrics.memory.process_rss_bytes = std::int64_t{3} << 29;
+  metrics.memory.process_peak_bytes = std::int64_t{2} << 30;
+  return metrics;
+}
+
+TEST(FormatBytes, ChoosesTheUnit) {
+  EXPECT_EQ(format_bytes(0), "0.0 KiB");
+  EXPECT_EQ(format_bytes(1536), "1.5 KiB");
+  EXPECT_EQ(format_bytes((std::int64_t{1} << 20) - 1), "1024.0 KiB");
+  EXPECT_EQ(format_bytes(std::int64_t{386} << 20), "386.0 MiB");
+  EXPECT_EQ(format_bytes(std::int64_t{3} << 29), "1.50 GiB");
+}
+
+TEST(FormatDuration, ChoosesTheUnit) {
+  EXPECT_EQ(format_duration(0), "0s");
+  EXPECT_EQ(format_duration(59.4), "59s");
+  EXPECT_EQ(format_duration(59.6), "1m00s");
+  EXPECT_EQ(format_duration(2112), "35m12s");
+  EXPECT_EQ(format_duration(7500), "2h05m");
+  EXPECT_EQ(format_duration(360000), "100h00m");
+  EXPECT_EQ(format_duration(-1), "?");
+  EXPECT_EQ(format_duration(std::numeric_limits<double>::infinity()), "?");
+}
+
+TEST(FormatCount, GroupsThousands) {
+  EXPECT_EQ(format_count(0), "0");
+  EXPECT_EQ(format_count(999), "999");
+  EXPECT_EQ(format_count(1000), "1,000");
+  EXPECT_EQ(format_count(10769280), "10,769,280");
+  EXPECT_EQ(format_count(-1234), "-1,234");
+  EXPECT_EQ(format_count(-123), "-123");
+}
+
+TEST(FormatStep, SaysEverythingAStepHasToTell) {
+  EXPECT_EQ(format_step(example_step()),
+            "step  119/1500  loss 2.4313  lr 1.00e-03  norm 0.500  2,490 tok/s  1234 ms  mem 300.0 MiB (peak 310.0 MiB)  "
+            "rss 1.50 GiB (peak 2.00 GiB)  8%  28m24s left");
+}
+
+TEST(FormatStep, MarksAnUpdateThatWasNotApplied) {
+  StepMetrics metrics = example_step();
+  metrics.updated = false;
+  EXPECT_THAT(format_step(metrics), testing::EndsWith("NOT APPLIED"));
+}
+
+TEST(ConsoleMetrics, OnAPipePrintsTheStepsThatAreLogged) {
+  RecordedConsole console(false);
+  StepMetrics metrics = example_step();
+  console->step(metrics);
+  metrics.is_logged = false;
+  console->step(metrics);
+  EXPECT_EQ(console.text(), format_step(example_step()) + "\n");
+}
+
+TEST(ConsoleMetrics, OnAPipeUsesNoControlCharacters) {
+  RecordedConsole console(false);
+  console->step(example_step());
+  console->info("note");
+  console->warn("careful");
+  console->evaluation({.step = 5, .loss = 2.5});
+  EXPECT_THAT(console.text(), Not(HasSubstr("\x1b")));
+  EXPECT_THAT(console.text(), Not(HasSubstr("\r")));
+  EXPECT_THAT(console.text(), HasSubstr("\nnote\nwarning: careful\n"));
+}
+
+TEST(ConsoleMetrics, OnATerminalRewritesOneLineAndKeepsTheRest) {
+  RecordedConsole console(true);
+  console->step(example_step());
+  EXPECT_THAT(console.text(), Not(HasSubstr("\n")));
+  console->evaluation(
+      {.step = 120, .loss = 2.5, .perplexity = 12.18, .bits_per_byte = 3.6, .num_tokens = 61234, .is_best = true});
+  EXPECT_THAT(console.text(), testing::EndsWith("\r\x1b[Keval   120  val loss 2.5000  perplexity 12.18  bits/byte 3.6000  "
+                                                "61,234 tokens in 0.0 s  best\n"));
+}
+
+TEST(ConsoleMetrics, ShowsSamplesBetweenMarks) {
+  RecordedConsole console(false);
+  console->sample(250, "Nel mezzo");
+  EXPECT_EQ(console.text(), "---- sample at step 250 ----\nNel mezzo\n----\n");
+}
+
+}  // namespace
+}  // namespace virgil

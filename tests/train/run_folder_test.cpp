@@ -1,0 +1,169 @@
+#include "virgil/train/run_folder.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "support/user_error.h"
+#include "train/checkpoint_fixture.h"
+
+namespace virgil {
+namespace {
+
+namespace fs = std::filesystem;
+using test_support::read_all;
+using test_support::user_error_of;
+using test_support::write_all;
+using testing::AllOf;
+using testing::HasSubstr;
+
+class RunFolder : public test_support::CheckpointFixture {
+ protected:
+  RunFolder() {
+    config_.out_dir = (directory_.path() / "runs").string();
+    config_.model_name = "dante";
+    run_ = run_folder(config_);
+  }
+
+  CommandLine command_line(const std::vector<std::string>& flags) const {
+    std::vector<std::string> arguments = {"--out_dir=" + config_.out_dir, "--model_name=dante", "--resume"};
+    arguments.insert(arguments.end(), flags.begin(), flags.end());
+    return parse_train_command_line(arguments);
+  }
+
+  void save(std::int64_t step) { save_checkpoint(*posix_, run_ / step_checkpoint_name(step), make_contents(step)); }
+
+  std::unique_ptr<FileSystem> posix_ = make_posix_file_system();
+  TrainConfig config_;
+  fs::path run_;
+};
+
+TEST_F(RunFolder, IsTheModelsNameInOutDir) {
+  EXPECT_EQ(run_, directory_.path() / "runs" / "dante");
+  EXPECT_EQ(metrics_path(run_), run_ / "metrics.jsonl");
+}
+
+TEST_F(RunFolder, IsMadeAndHoldsTheConfigAsGiven) {
+  config_.n_layer = 3;
+  prepare_run_folder(*posix_, config_);
+  TrainConfig read;
+  apply_config_file(read, run_config_path(run_));
+  EXPECT_EQ(read, config_);
+}
+
+TEST_F(RunFolder, ThatHoldsARunIsRefusedUnasked) {
+  EXPECT_NO_THROW(check_run_folder(config_));
+  fs::create_directories(run_);
+  EXPECT_NO_THROW(check_run_folder(config_)) << "an empty folder";
+  write_all(run_ / "notes.txt", "mine");
+  EXPECT_NO_THROW(check_run_folder(config_)) << "nothing of a run's";
+  prepare_run_folder(*posix_, config_);
+  EXPECT_THAT(user_error_of([&] { check_run_folder(config_); }),
+              AllOf(HasSubstr(run_.string()), HasSubstr("--resume"), HasSubstr("--overwrite")));
+  config_.overwrite = true;
+  EXPECT_NO_THROW(check_run_folder(config_));
+  config_.resume = true;
+  EXPECT_THAT(user_error_of([&] { check_run_folder(config_); }), HasSubstr("--overwrite"));
+}
+
+TEST_F(RunFolder, IsKnownByAnyFileOfARun) {
+  for (const char* name :
+       {"run_config.json", "metrics.jsonl", "step-00000500/x", "best/x", "best.old/x", "step-00000500.old/x"}) {
+    fs::create_directories((run_ / name).parent_path());
+    write_all(run_ / name, "");
+    EXPECT_THROW(check_run_folder(config_), UserError) << name;
+    fs::remove_all(run_);
+  }
+}
+
+TEST_F(RunFolder, ThatIsAFileIsRefused) {
+  fs::create_directories(run_.parent_path());
+  write_all(run_, "");
+  EXPECT_THAT(user_error_of([&] { check_run_folder(config_); }), HasSubstr("not a folder"));
+}
+
+TEST_F(RunFolder, OverwritingRemovesTheRunsFilesOnly) {
+  prepare_run_folder(*posix_, config_);
+  for (const char* name :
+       {"metrics.jsonl", "notes.txt", "step-00000500/model.safetensors", "best/model.safetensors", "best.old/model.safetensors",
+        "step-00000400.old/model.safetensors", "best.tmp-123/x", "step-by-step/mine", "stepping-stones/mine"}) {
+    fs::create_directories((run_ / name).parent_path());
+    write_all(run_ / name, "old");
+  }
+  config_.overwrite = true;
+  config_.n_layer = 5;
+  prepare_run_folder(*posix_, config_);
+  std::vector<std::string> left;
+  for (const auto& entry : fs::directory_iterator(run_)) left.push_back(entry.path().filename().string());
+  EXPECT_THAT(left, testing::UnorderedElementsAre("run_config.json", "notes.txt", "step-by-step", "stepping-stones"));
+  TrainConfig read;
+  apply_config_file(read, run_config_path(run_));
+  EXPECT_EQ(read.n_layer, 5);
+}
+
+TEST_F(RunFolder, ResumingTakesTheSavedConfigUnderTheFlags) {
+  config_.n_layer = 3;
+  config_.max_iters = 100;
+  config_.learning_rate = 0.5;
+  prepare_run_folder(*posix_, config_);
+  const TrainConfig merged = load_run_config(command_line({"--max_iters=200", "--dry_run"}));
+  EXPECT_EQ(merged.n_layer, 3);
+  EXPECT_EQ(merged.learning_rate, 0.5);
+  EXPECT_EQ(merged.max_iters, 200);
+  EXPECT_TRUE(merged.resume);
+  EXPECT_TRUE(merged.dry_run);
+  EXPECT_EQ(merged.out_dir, config_.out_dir);
+}
+
+TEST_F(RunFolder, ResumingTakesNothingButTheNameFromAPreset) {
+  config_.n_layer = 3;
+  prepare_run_folder(*posix_, config_);
+  const fs::path preset = directory_.path() / "preset.json";
+  write_all(preset, R"({"n_layer": 12, "max_iters": 7, "model_name": "dante"})");
+  const TrainConfig merged = load_run_config(parse_train_command_line(
+      std::vector<std::string>{"--resume", "--config", preset.string(), "--out_dir", config_.out_dir}));
+  EXPECT_EQ(merged.n_layer, 3);
+  EXPECT_EQ(merged.max_iters, TrainConfig{}.max_iters);
+}
+
+TEST_F(RunFolder, ResumingFindsARunThatWasMoved) {
+  prepare_run_folder(*posix_, config_);
+  fs::rename(directory_.path() / "runs", directory_.path() / "moved");
+  config_.out_dir = (directory_.path() / "moved").string();
+  EXPECT_EQ(load_run_config(command_line({})).out_dir, config_.out_dir);
+}
+
+TEST_F(RunFolder, ResumingWithoutARunSaysSo) {
+  EXPECT_THAT(user_error_of([&] { (void)load_run_config(command_line({})); }),
+              AllOf(HasSubstr(run_.string()), HasSubstr("no run to resume")));
+}
+
+TEST_F(RunFolder, ResumingRefusesAnotherTokenizer) {
+  config_.tokenizer = "char";
+  prepare_run_folder(*posix_, config_);
+  EXPECT_EQ(load_run_config(command_line({"--tokenizer=char"})).tokenizer, "char");
+  EXPECT_THAT(user_error_of([&] { (void)load_run_config(command_line({"--tokenizer=byte"})); }),
+              AllOf(HasSubstr("char"), HasSubstr("byte"), HasSubstr("--tokenizer")));
+}
+
+TEST_F(RunFolder, LoadsTheNewestCheckpoint) {
+  for (const std::int64_t step : {5, 10, 100}) save(step);
+  EXPECT_EQ(load_newest_checkpoint(run_).state.step, 100);
+}
+
+TEST_F(RunFolder, WithoutACheckpointSaysWhatToDo) {
+  prepare_run_folder(*posix_, config_);
+  EXPECT_THAT(user_error_of([&] { (void)load_newest_checkpoint(run_); }), HasSubstr("--overwrite"));
+}
+
+TEST_F(RunFolder, NamesTheCheckpointToFallBackOnWhenTheNewestIsDamaged) {
+  save(5);
+  save(10);
+  write_all(run_ / "step-00000010" / "model.safetensors", "damaged");
+  EXPECT_THAT(user_error_of([&] { (void)load_newest_checkpoint(run_); }),
+              AllOf(HasSubstr("step-00000010"), HasSubstr("step-00000005")));
+  fs::remove_all(run_ / "step-00000005");
+  EXPECT_THAT(user_error_of([&] { (void)load_newest_checkpoint(run_); }), HasSubstr("--overwrite"));
+}
+
+}  // namespace
+}  // namespace virgil

@@ -1,0 +1,131 @@
+// A training run that takes milliseconds a step, with everything in reach of a test.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "support/temporary_directory.h"
+#include "support/unsynced_file_system.h"
+#include "train/run_data.h"
+#include "virgil/base/philox.h"
+#include "virgil/train/config_schema.h"
+#include "virgil/train/trainer.h"
+
+namespace virgil::test_support {
+
+/// Words of a small language, with characters of two bytes; a pure function of `seed`.
+inline std::string tiny_text(std::size_t num_bytes = 6000, std::uint64_t seed = 1) {
+  constexpr const char* kWords[] = {"ba ", "codi ", "fumi ", "lèno ", "rasto ", "tà\n"};
+  const RandomStream stream{seed, RandomPurpose::kShuffle, 0, 0};
+  std::string text;
+  for (std::uint64_t i = 0; text.size() < num_bytes; ++i) text += kWords[random_below(stream, i, 6)];
+  return text;
+}
+
+/// Two layers of width 32 with dropout, accumulation, clipping, evaluations and samples: everything that draws random numbers
+/// or keeps state takes part. Not resolved.
+inline TrainConfig tiny_config(const std::filesystem::path& folder) {
+  TrainConfig config;
+  config.n_layer = 2;
+  config.n_head = 2;
+  config.n_embd = 32;
+  config.block_size = 16;
+  config.dropout = 0.1;
+  config.tokenizer = "char";
+  config.batch_size = 2;
+  config.grad_accum_steps = 2;
+  config.max_iters = 8;
+  config.lr_decay_iters = 8;
+  config.warmup_iters = 2;
+  config.learning_rate = 3e-3;
+  config.min_lr = 3e-4;
+  config.eval_interval = 3;
+  config.eval_iters = 3;
+  config.save_interval = 0;
+  config.sample_interval = 2;
+  config.sample_tokens = 20;
+  config.threads = 1;  // tests run side by side, and a pair of threads waits for the slower one at every op
+  config.input = (folder / "input.txt").string();
+  config.out_dir = (folder / "runs").string();
+  config.model_name = "run";
+  return config;
+}
+
+/// Keeps everything it is told.
+class RecordingSink final : public MetricsSink {
+ public:
+  void info(std::string_view line) override { lines.emplace_back(line); }
+  void warn(std::string_view line) override { warnings.emplace_back(line); }
+  void step(const StepMetrics& metrics) override { steps.push_back(metrics); }
+  void evaluation(const EvalMetrics& metrics) override { evaluations.push_back(metrics); }
+  void sample(std::int64_t step, std::string_view text) override { samples.emplace_back(step, text); }
+
+  std::vector<std::string> lines, warnings;
+  std::vector<StepMetrics> steps;
+  std::vector<EvalMetrics> evaluations;
+  std::vector<std::pair<std::int64_t, std::string>> samples;
+};
+
+/// The parts of a run and its trainer, without run_training around them.
+class TinyRun {
+ public:
+  /// `config` is not resolved. Writes its input unless it is there.
+  explicit TinyRun(TrainConfig given, std::string_view text = tiny_text())
+      : config((resolve_config(given), given)),
+        data((write_input(config, text), load_run_data(config, nullptr, sink))),
+        backend(make_cpu_backend({.num_threads = static_cast<int>(config.threads)})),
+        plan(make_model_config(config, *data.tokenizer), request(config), backend->traits()),
+        tracker(backend->memory()),
+        memory(plan, tracker),
+        trainer({config, *backend, tracker, plan, memory, *data.tokenizer, data.train, data.val ? &*data.val : nullptr, files,
+                 folder(), sink, jsonl, [this] { return stop_requested(*this); }}) {
+    std::filesystem::create_directories(folder());
+    jsonl.open(files.open_for_append(folder() / "metrics.jsonl"));
+  }
+
+  [[nodiscard]] std::filesystem::path folder() const { return std::filesystem::path(config.out_dir) / config.model_name; }
+  [[nodiscard]] std::vector<float> read(PlanSlot slot) const {
+    const auto* begin = reinterpret_cast<const float*>(memory.bytes(slot).data());
+    return {begin, begin + plan.parameters().flat_elements()};
+  }
+  /// The elements of one parameter, to be spoilt.
+  [[nodiscard]] std::span<float> parameter(std::string_view name, PlanSlot slot = PlanSlot::kWeights) const {
+    const ParameterSpec& spec = plan.parameters().find(name);
+    auto* begin = reinterpret_cast<float*>(memory.bytes(slot).data()) + spec.offset;
+    return {begin, static_cast<std::size_t>(spec.num_elements())};
+  }
+  [[nodiscard]] std::vector<std::string> checkpoints() const {
+    std::vector<std::string> names;
+    for (const auto& path : list_step_checkpoints(folder())) names.push_back(path.filename().string());
+    return names;
+  }
+
+  /// Asked at the top of every step.
+  std::function<bool(TinyRun&)> stop_requested = [](TinyRun&) { return false; };
+
+  TrainConfig config;
+  RecordingSink sink;
+  RunData data;
+  std::unique_ptr<Backend> backend;
+  MemoryPlan plan;
+  TrackingResource tracker;
+  PlannedMemory memory;
+  UnsyncedFileSystem files;
+  JsonlMetrics jsonl;
+  Trainer trainer;
+
+ private:
+  static PlanRequest request(const TrainConfig& config) {
+    PlanRequest request;
+    request.step = StepShape{.batch_size = config.batch_size, .length = config.block_size};
+    if (config.sample_interval > 0) request.decode = DecodeShape{.num_sequences = 1, .max_length = config.block_size};
+    return request;
+  }
+  static void write_input(const TrainConfig& config, std::string_view text) {
+    if (!std::filesystem::exists(config.input)) write_all(config.input, text);
+  }
+};
+
+}  // namespace virgil::test_support

@@ -1,0 +1,296 @@
+#include "virgil/train/training_run.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "support/user_error.h"
+#include "train/tiny_run.h"
+#include "virgil/base/directory_lock.h"
+#include "virgil/base/sha256.h"
+#include "virgil/train/run_folder.h"
+
+namespace virgil {
+namespace {
+
+namespace fs = std::filesystem;
+using test_support::tiny_text;
+using test_support::user_error_of;
+using testing::AllOf;
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+class TrainingRunTest : public testing::Test {
+ protected:
+  TrainingRunTest() { test_support::write_all(directory_.path() / "input.txt", tiny_text()); }
+
+  /// The command line of a tiny run; later flags win.
+  [[nodiscard]] CommandLine command_line(const std::vector<std::string>& flags) const {
+    const TrainConfig tiny = test_support::tiny_config(directory_.path());
+    std::vector<std::string> arguments;
+    for (const ConfigKey& key : config_keys()) {
+      if (!key.saved || key.name == "recompute") continue;
+      std::visit(
+          [&](auto member) {
+            if (tiny.*member == TrainConfig{}.*member) return;
+            arguments.push_back(fmt::format("--{}={}", key.name, tiny.*member));
+          },
+          key.member);
+    }
+    arguments.insert(arguments.end(), flags.begin(), flags.end());
+    return parse_train_command_line(arguments);
+  }
+
+  RunStatus run(const std::vector<std::string>& flags) {
+    sink_ = {};
+    return run_training(command_line(flags), files_, sink_, [this] { return stop_at_ == std::ssize(sink_.steps); });
+  }
+
+  std::string refused(const std::vector<std::string>& flags) {
+    const auto before = tree();
+    const std::string message = user_error_of([&] { (void)run(flags); });
+    EXPECT_EQ(tree(), before) << "a refused run must write nothing: " << message;
+    EXPECT_THAT(sink_.steps, IsEmpty());
+    return message;
+  }
+
+  /// Every file below the test's folder with its hash.
+  [[nodiscard]] std::map<std::string, std::string> tree() const {
+    std::map<std::string, std::string> files;
+    for (const auto& entry : fs::recursive_directory_iterator(directory_.path())) {
+      files[entry.path().string()] = entry.is_directory() ? "" : sha256_of_file(entry.path());
+    }
+    return files;
+  }
+
+  [[nodiscard]] fs::path folder() const { return directory_.path() / "runs" / "run"; }
+  [[nodiscard]] std::vector<std::string> checkpoints() const {
+    std::vector<std::string> names;
+    for (const auto& path : list_step_checkpoints(folder())) names.push_back(path.filename().string());
+    return names;
+  }
+
+  test_support::TemporaryDirectory directory_;
+  test_support::UnsyncedFileSystem files_;
+  test_support::RecordingSink sink_;
+  std::int64_t stop_at_ = -1;  // steps of one call after which it is asked to stop
+};
+
+TEST_F(TrainingRunTest, TrainsAndSaysWhatItDoes) {
+  EXPECT_EQ(run({}), RunStatus::kFinished);
+  EXPECT_EQ(sink_.steps.size(), 8U);
+  EXPECT_THAT(sink_.lines, Contains(AllOf(HasSubstr("model"), HasSubstr("parameters"))));
+  EXPECT_THAT(sink_.lines, Contains(AllOf(HasSubstr("tokens per parameter"), HasSubstr("held out"))));
+  EXPECT_THAT(sink_.lines, Contains(AllOf(HasSubstr("8 steps of 64 tokens"), HasSubstr("epochs"))));
+  EXPECT_THAT(sink_.lines, Contains(AllOf(HasSubstr("planned"), HasSubstr("optimizer"), HasSubstr("activations"))));
+  EXPECT_THAT(sink_.lines, Contains(HasSubstr("cpu: 1 thread,")));
+  EXPECT_THAT(sink_.lines, Contains(HasSubstr("time     about")));
+  EXPECT_THAT(sink_.lines, Contains(AllOf(HasSubstr("finished at step 8"), HasSubstr("step-00000008"))));
+  EXPECT_THAT(sink_.warnings, Contains(HasSubstr("fewer tokens than parameters")));
+  EXPECT_THAT(checkpoints(), ElementsAre("step-00000008"));
+}
+
+TEST_F(TrainingRunTest, MeasuresItsRateAgainstAMatrixProduct) {
+  EXPECT_EQ(run({}), RunStatus::kFinished);
+  for (const StepMetrics& step : sink_.steps) EXPECT_GT(step.mfu, 0);
+}
+
+TEST_F(TrainingRunTest, DryRunStopsBeforeTheFirstStepAndWritesNothing) {
+  const auto before = tree();
+  EXPECT_EQ(run({"--dry_run"}), RunStatus::kFinished);
+  EXPECT_EQ(tree(), before);
+  EXPECT_THAT(sink_.steps, IsEmpty());
+  EXPECT_THAT(sink_.lines, Contains(HasSubstr("planned")));
+}
+
+TEST_F(TrainingRunTest, DryRunOfARunThatGoesOnChecksItAndWritesNothing) {
+  EXPECT_EQ(run({}), RunStatus::kFinished);
+  const auto before = tree();
+  EXPECT_EQ(run({"--dry_run", "--resume", "--max_iters=16", "--lr_decay_iters=16"}), RunStatus::kFinished);
+  EXPECT_EQ(run({"--dry_run", "--overwrite"}), RunStatus::kFinished);
+  EXPECT_EQ(tree(), before);
+}
+
+TEST_F(TrainingRunTest, InterruptedSaysHowToGoOn) {
+  stop_at_ = 3;
+  EXPECT_EQ(run({}), RunStatus::kInterrupted);
+  EXPECT_THAT(checkpoints(), ElementsAre("step-00000003"));
+  EXPECT_THAT(sink_.lines.back(),
+              AllOf(HasSubstr("stopped at step 3"), HasSubstr("train --resume --out_dir"), HasSubstr("--model_name run")));
+}
+
+TEST_F(TrainingRunTest, GoesOnFromTheSavedConfigAlone) {
+  EXPECT_EQ(run({"--model_name=whole"}), RunStatus::kFinished);
+  stop_at_ = 3;
+  EXPECT_EQ(run({}), RunStatus::kInterrupted);
+  stop_at_ = -1;
+  sink_ = {};
+  const std::vector<std::string> flags = {"--resume", "--out_dir=" + (directory_.path() / "runs").string(), "--model_name=run"};
+  EXPECT_EQ(run_training(parse_train_command_line(flags), files_, sink_, [] { return false; }), RunStatus::kFinished);
+  EXPECT_THAT(sink_.lines, Contains(AllOf(HasSubstr("resumed"), HasSubstr("step 3"))));
+  EXPECT_EQ(sink_.steps.front().step, 3);
+  for (const char* name : {"model.safetensors", "optimizer.safetensors"}) {
+    EXPECT_EQ(sha256_of_file(folder() / "step-00000008" / name),
+              sha256_of_file(directory_.path() / "runs" / "whole" / "step-00000008" / name));
+  }
+}
+
+TEST_F(TrainingRunTest, DropsTheFiguresOfStepsThatAreDoneAgain) {
+  EXPECT_EQ(run({"--save_interval=2"}), RunStatus::kFinished);
+  fs::remove_all(folder() / "step-00000008");
+  test_support::write_all(folder() / "metrics.jsonl",
+                          test_support::read_all(folder() / "metrics.jsonl") + "{\"step\": 8, \"lo");
+  EXPECT_EQ(run({"--resume"}), RunStatus::kFinished);
+  std::istringstream text(test_support::read_all(folder() / "metrics.jsonl"));
+  std::vector<std::string> steps;
+  for (std::string line; std::getline(text, line);) steps.push_back(line.substr(0, line.find(',')));
+  EXPECT_THAT(steps, ElementsAre("{\"step\":0", "{\"step\":1", "{\"step\":2", "{\"step\":3", "{\"step\":4", "{\"step\":5",
+                                 "{\"step\":6", "{\"step\":7", "{\"step\":8"));
+}
+
+TEST_F(TrainingRunTest, AFinishedRunIsLeftAsItIs) {
+  EXPECT_EQ(run({}), RunStatus::kFinished);
+  const auto before = tree();
+  EXPECT_EQ(run({"--resume"}), RunStatus::kFinished);
+  EXPECT_EQ(tree(), before);
+  EXPECT_THAT(sink_.lines, ElementsAre(AllOf(HasSubstr("is finished"), HasSubstr("--max_iters 16"))));
+}
+
+TEST_F(TrainingRunTest, AFinishedRunGoesFurtherWhenAsked) {
+  EXPECT_EQ(run({}), RunStatus::kFinished);
+  EXPECT_EQ(run({"--resume", "--max_iters=12", "--lr_decay_iters=12"}), RunStatus::kFinished);
+  EXPECT_EQ(sink_.steps.size(), 4U);
+  EXPECT_THAT(checkpoints(), ElementsAre("step-00000008", "step-00000012"));
+}
+
+TEST_F(TrainingRunTest, SaysThatAPresetOnlyNamesARunThatGoesOn) {
+  EXPECT_EQ(run({}), RunStatus::kFinished);
+  test_support::write_all(directory_.path() / "preset.json", "{\"n_layer\": 1}");
+  EXPECT_EQ(run({"--resume", "--config", (directory_.path() / "preset.json").string()}), RunStatus::kFinished);
+  EXPECT_THAT(sink_.lines, Contains(AllOf(HasSubstr("preset.json"), HasSubstr("run_config.json"))));
+}
+
+TEST_F(TrainingRunTest, OverwritingReplacesTheRun) {
+  EXPECT_EQ(run({}), RunStatus::kFinished);
+  EXPECT_EQ(run({"--overwrite", "--max_iters=4", "--lr_decay_iters=4"}), RunStatus::kFinished);
+  EXPECT_THAT(checkpoints(), ElementsAre("step-00000004"));
+}
+
+TEST_F(TrainingRunTest, TrainsWithoutAHeldOutTextAndWarns) {
+  EXPECT_EQ(run({"--val_fraction=0"}), RunStatus::kFinished);
+  EXPECT_THAT(sink_.evaluations, IsEmpty());
+  EXPECT_THAT(sink_.warnings, Contains(HasSubstr("no text is held out")));
+}
+
+TEST_F(TrainingRunTest, EvaluatesOnAHeldOutTextShorterThanAWindow) {
+  test_support::write_all(directory_.path() / "val.txt", "ba co");
+  EXPECT_EQ(run({"--val_input=" + (directory_.path() / "val.txt").string()}), RunStatus::kFinished);
+  EXPECT_EQ(sink_.evaluations.front().num_tokens, 4);
+}
+
+TEST_F(TrainingRunTest, ChoosesTheBatchThatFitsAndKeepsItWhenItGoesOn) {
+  EXPECT_EQ(run({"--batch_size=auto", "--total_batch_size=64", "--grad_accum_steps=1", "--max_memory=2MB"}),
+            RunStatus::kFinished);
+  EXPECT_THAT(sink_.lines, Contains(HasSubstr("8 steps of 64 tokens (4 x 16 x 1)")));
+  TrainConfig saved;
+  apply_config_file(saved, run_config_path(folder()));
+  EXPECT_EQ(saved.batch_size, 4);
+}
+
+// --- Refusals: before anything is written -----------------------------------------------------------------------------------
+
+TEST_F(TrainingRunTest, RefusesAFolderThatHoldsARun) {
+  EXPECT_EQ(run({}), RunStatus::kFinished);
+  EXPECT_THAT(refused({}), AllOf(HasSubstr(folder().string()), HasSubstr("--resume"), HasSubstr("--overwrite")));
+}
+
+TEST_F(TrainingRunTest, RefusesAFolderThatAnotherProcessTrainsIn) {
+  EXPECT_EQ(run({}), RunStatus::kFinished);
+  const DirectoryLock other(folder());
+  EXPECT_THAT(refused({"--resume", "--max_iters=12"}), AllOf(HasSubstr(folder().string()), HasSubstr("another process")));
+  EXPECT_THAT(refused({"--overwrite"}), HasSubstr("another process"));
+}
+
+TEST_F(TrainingRunTest, HoldsItsFolderWhileItTrains) {
+  std::string message;
+  const auto stop = [&] {
+    message = user_error_of([&] { const DirectoryLock other(folder()); });
+    return true;
+  };
+  EXPECT_EQ(run_training(command_line({}), files_, sink_, stop), RunStatus::kInterrupted);
+  EXPECT_THAT(message, HasSubstr("another process"));
+  EXPECT_NO_THROW(const DirectoryLock free(folder()));
+}
+
+TEST_F(TrainingRunTest, RefusesDevicesAndTypesThisBuildLacks) {
+  EXPECT_THAT(refused({"--device=cuda"}), AllOf(HasSubstr("cuda"), HasSubstr("--device cpu")));
+  EXPECT_THAT(refused({"--dtype=bfloat16"}), AllOf(HasSubstr("bfloat16"), HasSubstr("float32")));
+}
+
+TEST_F(TrainingRunTest, RefusesAPlanLargerThanTheMemoryItMayUse) {
+  const std::string message = refused({"--max_memory=1KB"});
+  EXPECT_THAT(message, AllOf(HasSubstr("max_memory is 1KB"), HasSubstr("adamw.m"), HasSubstr("activation arena")));
+  EXPECT_THAT(message, AllOf(HasSubstr("batch_size 1"), HasSubstr("grad_accum_steps")));
+}
+
+TEST_F(TrainingRunTest, RefusesTextsThatAreMissingOrTooShort) {
+  EXPECT_THAT(refused({"--input="}), HasSubstr("--input"));
+  EXPECT_THAT(refused({"--input=absent.txt"}), HasSubstr("absent.txt"));
+  EXPECT_THAT(refused({"--block_size=10000"}), AllOf(HasSubstr("block_size"), HasSubstr("10001")));
+  test_support::write_all(directory_.path() / "val.txt", "b");
+  EXPECT_THAT(refused({"--val_input=" + (directory_.path() / "val.txt").string()}), HasSubstr("has 1 token,"));
+}
+
+TEST_F(TrainingRunTest, RefusesAnEmptySamplePrompt) { EXPECT_THAT(refused({"--sample_prompt="}), HasSubstr("sample_prompt")); }
+
+TEST_F(TrainingRunTest, RefusesAVocabularySmallerThanTheTokenizers) {
+  EXPECT_THAT(refused({"--vocab_size=10"}), AllOf(HasSubstr("vocab_size is 10"), HasSubstr("char")));
+}
+
+TEST_F(TrainingRunTest, RefusesNoStepsAtAll) {
+  EXPECT_THAT(user_error_of([&] { (void)command_line({"--max_iters=0"}); }), HasSubstr("max_iters"));
+}
+
+TEST_F(TrainingRunTest, RefusesToGoOnWithAnotherModelKeyByKey) {
+  EXPECT_EQ(run({}), RunStatus::kFinished);
+  const std::map<std::string, std::string> changes = {{"n_layer", "3"},    {"n_head", "4"},      {"n_embd", "48"},
+                                                      {"block_size", "8"}, {"vocab_size", "99"}, {"d_ff", "64"}};
+  for (const auto& [key, value] : changes) {
+    EXPECT_THAT(refused({"--resume", "--max_iters=16", "--lr_decay_iters=16", "--" + key + "=" + value}),
+                AllOf(HasSubstr("step-00000008"), HasSubstr(key + " is"), HasSubstr(value), HasSubstr("set \"" + key + "\"")));
+  }
+  EXPECT_THAT(refused({"--resume", "--max_iters=16", "--lr_decay_iters=16", "--bias"}), HasSubstr("bias is false"));
+  EXPECT_THAT(refused({"--resume", "--max_iters=16", "--lr_decay_iters=16", "--no_tie_weights"}),
+              HasSubstr("tie_weights is true"));
+}
+
+TEST_F(TrainingRunTest, RefusesToGoOnWithOtherData) {
+  EXPECT_EQ(run({}), RunStatus::kFinished);
+  EXPECT_THAT(refused({"--resume", "--max_iters=16", "--lr_decay_iters=16", "--val_fraction=0.2"}),
+              AllOf(HasSubstr("other data"), HasSubstr("val_fraction")));
+  test_support::write_all(directory_.path() / "input.txt", tiny_text(6000, 2));
+  EXPECT_THAT(refused({"--resume", "--max_iters=16", "--lr_decay_iters=16"}),
+              AllOf(HasSubstr("other data"), HasSubstr("input")));
+}
+
+TEST_F(TrainingRunTest, RefusesToGoOnFromADamagedCheckpoint) {
+  EXPECT_EQ(run({}), RunStatus::kFinished);
+  test_support::write_all(folder() / "step-00000008" / "optimizer.safetensors", "damaged");
+  EXPECT_THAT(refused({"--resume", "--max_iters=16"}), AllOf(HasSubstr("optimizer.safetensors"), HasSubstr("--overwrite")));
+}
+
+TEST_F(TrainingRunTest, RefusesToGoOnWithoutARun) { EXPECT_THAT(refused({"--resume"}), HasSubstr("no run to resume")); }
+
+TEST_F(TrainingRunTest, KeepsTheOldRunWhenOverwritingIsRefused) {
+  EXPECT_EQ(run({}), RunStatus::kFinished);
+  (void)refused({"--overwrite", "--max_memory=1KB"});
+  (void)refused({"--overwrite", "--sample_prompt="});
+  (void)refused({"--overwrite", "--device=cuda"});
+}
+
+}  // namespace
+}  // namespace virgil

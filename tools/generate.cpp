@@ -1,0 +1,57 @@
+// generate: text from a trained model. docs/generation.md
+//
+// Exit codes: 0 done, 1 an internal error, 2 something its user can mend.
+#include <unistd.h>
+
+#include <iostream>
+
+#include "program.h"
+#include "virgil/train/generate_command.h"
+
+namespace {
+
+virgil::GenerateRequest parse(CLI::App& app, int argc, char** argv) {
+  virgil::GenerateRequest request;
+  virgil::SamplingOptions& sampling = request.options.sampling;
+  sampling.temperature = 0.8;
+  app.add_option("--checkpoint", request.checkpoint, "Folder of a checkpoint, or of a run: its best, else its newest")
+      ->required();
+  std::string prompt;
+  const CLI::Option* prompt_option =
+      app.add_option("--prompt", prompt, "Text to continue; without it (and --prompt_file): standard input");
+  app.add_option("--prompt_file", request.prompt_file, "File that holds the text to continue");
+  app.add_flag("--interactive", request.interactive, "Continue each line typed");
+  app.add_option("--max_new_tokens", request.options.max_new_tokens, "Tokens to add to the prompt")->capture_default_str();
+  app.add_option("--temperature", sampling.temperature, "Divides the logits; 0: always the likeliest token")
+      ->capture_default_str();
+  app.add_option("--top_k", sampling.top_k, "Draw from so many likeliest tokens; 0: from all")->capture_default_str();
+  app.add_option("--top_p", sampling.top_p, "Draw from the likeliest tokens that reach this probability together")
+      ->capture_default_str();
+  app.add_option("--repetition_penalty", sampling.repetition_penalty, "Makes tokens already seen less likely; 1: off")
+      ->capture_default_str();
+  app.add_option("--stop", request.stops, "Text that ends a sample; may be given several times")->expected(1)->take_all();
+  app.add_option("--seed", request.options.seed, "Same seed, same text")->capture_default_str();
+  app.add_option("--num_samples", request.num_samples, "Continuations of the prompt")->capture_default_str();
+  app.add_flag("--stream", request.stream, "Show text as it comes");
+  app.add_flag("--json", request.json, "Write JSON");
+  app.add_option("--threads", request.threads, "CPU threads; 0: as many as the process may use")
+      ->check(CLI::Range(0, 4096))
+      ->capture_default_str();
+  virgil::parse_arguments(app, argc, argv);
+  if (prompt_option->count() > 0) request.prompt = prompt;
+  if (request.interactive) {
+    request.stream = request.stream || (request.num_samples == 1 && !request.json);
+    if (isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1) request.interactive_marker = "> ";
+  }
+  return request;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return virgil::run_program([&] {
+    CLI::App app("Continues a text with a trained model.", "generate");
+    virgil::StderrLogger log;
+    virgil::run_generate(parse(app, argc, argv), std::cin, std::cout, log);
+  });
+}
