@@ -1,0 +1,61 @@
+#!/usr/bin/env python3
+"""bench: the fields of its JSON, and what it says to flags that make no sense."""
+
+import json
+import os
+import subprocess
+
+import harness
+
+SIZES = {"n_layer": 2, "n_head": 2, "n_embd": 32, "block_size": 24, "batch_size": 2, "tokenizer": "byte", "dropout": 0.1, "threads": 2}
+
+
+class Bench(harness.ProgramTest):
+    def run_bench(self, *extra, expect=0):
+        command = [os.path.join(os.path.dirname(self.train), "bench"), *harness.flags_of(SIZES), "--steps", "2", *extra]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=harness.TIMEOUT_S, cwd=self.folder,
+                              env=harness.ENVIRONMENT)
+        self.assertEqual(done.returncode, expect, done.stdout + done.stderr)
+        return done.stdout if expect == 0 else done.stderr
+
+    def test_json_has_the_promised_fields(self):
+        result = json.loads(self.run_bench("--json"))
+        self.assertGreater(result["gemm_peak_gflops"]["float32"], 0)
+        self.assertGreater(result["bandwidth_gb_per_s"], 0)
+        step = result["step"]
+        for key in ("ms", "tokens_per_s", "model_gflops", "mfu"):
+            self.assertGreater(step[key], 0, key)
+        self.assertGreaterEqual(set(step["by_op_ms"]), {"matmul", "attention", "layernorm", "gelu", "embedding", "optimizer"})
+        for op in result["ops"]:
+            self.assertGreater(op["ms"], 0, op)
+            self.assertGreater(op["floor_ms"], 0, op)
+        shares = [op["share"] for op in result["ops"] if op["phase"] == "step"]
+        # The median of a sum is not the sum of medians, so the shares sum to 1 only about.
+        self.assertTrue(0.2 < sum(shares) < 5, sum(shares))
+        names = {op["name"] for op in result["ops"]}
+        self.assertGreaterEqual(names, {"matmul", "attention_forward", "attention_backward", "attention_decode",
+                                        "cross_entropy_forward", "cross_entropy_forward_backward", "adamw_update"})
+
+    def test_text_names_the_machine_and_the_step(self):
+        self.assert_says(self.run_bench(), "peak", "GFLOP/s", "tokens/s", "attention_backward")
+
+    def test_comparison_without_pytorch_is_skipped_with_a_word(self):
+        script = self.folder / "torch.py"
+        script.write_text("import sys\nsys.exit(3)\n")
+        self.assert_says(self.run_bench("--compare_torch", "--torch_script", str(script)), "torch", "skipped", "--python")
+
+    def test_comparison_prints_the_ratio(self):
+        script = self.folder / "torch.py"
+        script.write_text('print(\'{"torch": "9.9", "tokens_per_s": 1.0}\')\n')
+        result = json.loads(self.run_bench("--json", "--compare_torch", "--torch_script", str(script)))
+        self.assertEqual(result["torch"]["version"], "9.9")
+        self.assertGreater(result["torch"]["ratio"], 0)
+
+    def test_bad_flags_are_named(self):
+        self.assert_says(self.run_bench("--stepz", "3", expect=2), "--stepz", "--steps")
+        self.assert_says(self.run_bench("--steps", "0", expect=2), "--steps", "at least 1")
+        self.assert_says(self.run_bench("--compare_torch", "--torch_script", "absent.py", expect=2), "absent.py", "--torch_script")
+
+
+if __name__ == "__main__":
+    harness.main()

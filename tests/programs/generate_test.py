@@ -1,0 +1,105 @@
+#!/usr/bin/env python3
+"""The programs that use a checkpoint: generate and evaluate, which lie beside train."""
+
+import json
+import pathlib
+import subprocess
+
+import harness
+
+
+class Checkpoint(harness.ProgramTest):
+    def run_program(self, name, *flags, stdin=b"", expect=0):
+        """Runs generate or evaluate and returns its two outputs, as bytes and as text."""
+        done = subprocess.run(
+            [pathlib.Path(self.train).parent / name, "--threads=1", *map(str, flags)],
+            input=stdin,
+            capture_output=True,
+            timeout=harness.TIMEOUT_S,
+            cwd=self.folder,
+        )
+        notes = done.stderr.decode("utf-8", errors="replace")
+        self.assertEqual(done.returncode, expect, f"exit status of {name} {' '.join(map(str, flags))}\n{notes}")
+        return done.stdout, notes
+
+    def generate(self, *flags, **options):
+        return self.run_program("generate", "--checkpoint", self.run_folder(), *flags, **options)
+
+    def assert_refused(self, words, name, *flags):
+        output, notes = self.run_program(name, *flags, expect=2)
+        self.assertEqual(output, b"")
+        self.assertTrue(any(line.startswith("error: ") for line in notes.splitlines()), notes)
+        self.assert_says(notes, *words)
+
+
+class Generate(Checkpoint):
+    def setUp(self):
+        super().setUp()
+        self.run_train(threads=1)
+
+    def test_gives_the_same_text_for_the_same_seed_streamed_or_not(self):
+        flags = ["--prompt", "ba", "--max-new-tokens", 40, "--seed=7"]
+        text, notes = self.generate(*flags)
+        self.assertTrue(text.startswith(b"ba"))
+        self.assert_says(notes, "best")
+        self.assertEqual(self.generate(*flags)[0], text)
+        self.assertEqual(self.generate(*flags, "--stream")[0], text)
+        self.assertNotEqual(self.generate(*flags[:-1], "--seed=8")[0], text)
+
+    def test_reads_a_file_or_standard_input(self):
+        (self.folder / "prompt.txt").write_text("ba\nco")
+        text = self.generate("--prompt_file", "prompt.txt", "--temperature", 0)[0]
+        self.assertTrue(text.startswith(b"ba\nco"))
+        self.assertEqual(self.generate("--temperature", 0, stdin=b"ba\nco")[0], text)
+
+    def test_writes_one_json_object(self):
+        output = self.generate("--prompt", "ba", "--json", "--num_samples", 3, "--max_new_tokens", 9, "--stop", "q", "--stop", "z")[0]
+        result = json.loads(output)
+        self.assertEqual([sample["num_tokens"] for sample in result["samples"]], [9, 9, 9])
+        self.assertEqual(result["prompt"], "ba")
+
+    def test_output_is_always_utf8(self):
+        for seed in range(5):
+            self.generate("--prompt", "lè", "--stream", "--temperature", 3, "--seed", seed)[0].decode("utf-8")
+
+    def test_answers_line_by_line(self):
+        output = self.generate("--interactive", "--json", stdin=b"ba\nco\n")[0]
+        self.assertEqual([json.loads(line)["prompt"] for line in output.splitlines()], ["ba", "co"])
+
+    def test_refuses_bad_input(self):
+        good = ["--checkpoint", self.run_folder(), "--prompt", "ba"]
+        self.assert_refused(["prompt is empty"], "generate", *good[:2], "--prompt", "")
+        self.assert_refused(["prompt is empty"], "generate", *good[:2])
+        self.assert_refused(["top_p is 1.5"], "generate", *good, "--top_p", 1.5)
+        self.assert_refused(["--top_k"], "generate", *good, "--top_k", "many")
+        self.assert_refused(["--temprature"], "generate", *good, "--temprature", 1)
+        self.assert_refused(["absent"], "generate", "--checkpoint", "absent", "--prompt", "ba")
+        self.assert_refused(["--checkpoint"], "generate", "--prompt", "ba")
+        weights = self.run_folder() / "best" / "model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-100])
+        self.assert_refused(["model.safetensors", "truncated"], "generate", *good)
+
+
+class Evaluate(Checkpoint):
+    def setUp(self):
+        super().setUp()
+        self.run_train(threads=1)
+        (self.folder / "short.txt").write_text(harness.make_text(num_bytes=500, seed=3), encoding="utf-8")
+
+    def test_measures_a_text(self):
+        flags = ["--checkpoint", self.run_folder(), "--input", "short.txt"]
+        result = json.loads(self.run_program("evaluate", *flags, "--json")[0])
+        self.assertEqual(result["predicted_tokens"], result["tokens"] - 1)
+        sliding = json.loads(self.run_program("evaluate", *flags, "--json", "--stride=4")[0])
+        self.assertEqual(sliding["predicted_tokens"], result["predicted_tokens"])
+        self.assert_says(self.run_program("evaluate", *flags)[0].decode(), "perplexity", "bits/byte", f"{result['loss']:.4f}")
+
+    def test_refuses_bad_input(self):
+        flags = ["--checkpoint", self.run_folder()]
+        self.assert_refused(["--input"], "evaluate", *flags)
+        self.assert_refused(["absent.txt"], "evaluate", *flags, "--input", "absent.txt")
+        self.assert_refused(["stride is 33"], "evaluate", *flags, "--input", "short.txt", "--stride", 33)
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+"""Checks that transformers loads Virgil's checkpoints and computes the same logits.
+
+    check_checkpoint.py --dump_logits BINARY CHECKPOINT...      checkpoints made by `train`
+    check_checkpoint.py --dump_logits BINARY --train BINARY     trains tiny models of every kind and checks those
+
+Each checkpoint is loaded by GPT2LMHeadModel.from_pretrained, which must neither miss nor ignore a tensor. Virgil's logits are compared
+with those of the model widened to float64; float32 logits of transformers are reported beside them.
+Exit status: 0 equal within rounding, 1 not, 77 (ctest: skipped) when torch or transformers are missing.
+"""
+
+import argparse
+import math
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+SKIPPED = 77
+BATCH_SIZE = 3
+UNIT_ROUNDOFF = 2.0**-24
+
+# What tiny models are trained as; the keys are those of `train`.
+VARIANTS = {
+    "tied, no biases": {"bias": False, "tie_weights": True},
+    "tied, biases": {"bias": True, "tie_weights": True},
+    "untied, biases": {"bias": True, "tie_weights": False},
+    "tied, no biases, own d_ff": {"bias": False, "tie_weights": True, "d_ff": 72},
+}
+
+
+def rounding_bound(config, length):
+    """Relative to the largest logit. The path of tests/support/test_model.h: every sum of a forward pass one after the other, whose
+    roundings are as good as independent (Higham, Mary 2019, theorem 2.4, lambda 6)."""
+    width = config.n_embd
+    d_ff = config.n_inner or 4 * width
+    layer = 7 * width + width // config.n_head + 2 * length + d_ff
+    path = config.n_layer * layer + 3 * width + config.vocab_size
+    return 6 * math.sqrt(path) * UNIT_ROUNDOFF
+
+
+def virgil_logits(binary, checkpoint, tokens, vocab_size):
+    with tempfile.TemporaryDirectory(prefix="virgil-logits-") as folder:
+        token_file = pathlib.Path(folder) / "tokens"
+        logits_file = pathlib.Path(folder) / "logits"
+        tokens.astype("int32").tofile(token_file)
+        batch_size, length = tokens.shape
+        subprocess.run([binary, checkpoint, str(batch_size), str(length), token_file, logits_file], check=True)
+        return np.fromfile(logits_file, dtype="float32").reshape(batch_size, length, vocab_size)
+
+
+def load(checkpoint):
+    model, report = transformers.GPT2LMHeadModel.from_pretrained(
+        checkpoint, output_loading_info=True, attn_implementation="eager", dtype=torch.float32)
+    for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        if report[kind]:
+            sys.exit(f"{checkpoint}: {kind}: {sorted(report[kind])}")
+    return model.eval()
+
+
+def check(name, binary, checkpoint):
+    """Prints one line; returns whether the logits are equal within rounding."""
+    model = load(checkpoint)
+    length = model.config.n_positions
+    tokens = np.random.default_rng(1).integers(model.config.vocab_size, size=(BATCH_SIZE, length))
+    ours = virgil_logits(binary, checkpoint, tokens, model.config.vocab_size)
+    with torch.no_grad():
+        single = model(torch.from_numpy(tokens)).logits.numpy()
+        double = model.double()(torch.from_numpy(tokens)).logits.numpy()
+    largest = np.abs(double).max()
+    bound = rounding_bound(model.config, length) * largest
+    difference = np.abs(ours - double).max()
+    ok = bool(difference <= bound)
+    print(f"{name}: largest logit {largest:.3f}, Virgil differs from float64 by {difference:.3g} at most (allowed {bound:.3g}), "
+          f"transformers in float32 by {np.abs(single - double).max():.3g}: {'ok' if ok else 'FAILED'}")
+    return ok
+
+
+def train_tiny(binary, folder, variant):
+    """Trains a model of this kind for a few steps; returns its last checkpoint."""
+    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "programs"))
+    import harness
+
+    text = folder / "input.txt"
+    text.write_text(harness.make_text(), encoding="utf-8")
+    settings = {**harness.TINY, "learning_rate": 0.01, **variant, "input": text, "out_dir": folder}
+    subprocess.run([binary, *harness.flags_of(settings)], check=True, stdout=subprocess.DEVNULL)
+    return sorted((folder / settings["model_name"]).glob("step-*"))[-1]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dump_logits", required=True, type=os.path.abspath, help="the program tests/reference/dump_logits")
+    parser.add_argument("--train", type=os.path.abspath, help="the program train")
+    parser.add_argument("checkpoints", nargs="*", type=pathlib.Path)
+    arguments = parser.parse_args()
+    if not arguments.checkpoints and not arguments.train:
+        parser.error("give checkpoints or --train")
+    ok = True
+    for checkpoint in arguments.checkpoints:
+        ok &= check(str(checkpoint), arguments.dump_logits, checkpoint)
+    if arguments.train:
+        for name, variant in VARIANTS.items():
+            with tempfile.TemporaryDirectory(prefix="virgil-checkpoint-") as folder:
+                ok &= check(name, arguments.dump_logits, train_tiny(arguments.train, pathlib.Path(folder), variant))
+    sys.exit(0 if ok else 1)
+
+
+if __name__ == "__main__":
+    try:
+        import numpy as np
+        import torch
+        import transformers
+    except ImportError as error:
+        print(f"skipped: {error}")
+        sys.exit(SKIPPED)
+    main()

@@ -1,0 +1,150 @@
+#!/usr/bin/env python3
+"""The shell scripts: syntax, bad flags, and the poem's check against a server on this machine."""
+
+import functools
+import http.server
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import threading
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SCRIPTS = [*sorted(ROOT.glob("tools/*.sh")), *sorted(ROOT.glob("data/*.sh")), ROOT / ".ci" / "run"]
+CANTOS = [("Inferno", 34), ("Purgatorio", 33), ("Paradiso", 33)]
+ENDINGS = [
+    "E quindi uscimmo a riveder le stelle.",
+    "puro e disposto a salire alle stelle.",
+    "l'amor che move il sole e l'altre stelle.",
+]
+NUM_VERSES = 14233
+
+
+def made_up_poem(mark=":"):
+    """The poem's frame (title, headings, first verse, endings, number of verses) around made-up verses."""
+    verses_left, lines = NUM_VERSES, []
+    for (part, num_cantos), ending in zip(CANTOS, ENDINGS):
+        lines += ["LA DIVINA COMMEDIA", "di Dante Alighieri", part.upper(), ""]
+        for canto in range(1, num_cantos + 1):
+            numeral = "X" * (canto // 10) + "I" * (canto % 10)  # as long as it looks like a Roman numeral
+            count = min(142, verses_left) if (part, canto) != ("Paradiso", 33) else verses_left
+            verses = ["perché l'uom non s'inganni e veggia"] * count
+            if (part, canto) == ("Inferno", 1):
+                verses[0] = "  Nel mezzo del cammin di nostra vita"
+            if canto == num_cantos:
+                verses[-1] = "  " + ending
+            lines += [f"{part}{mark} Canto {numeral}", "", *verses, ""]
+            verses_left -= count
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def as_etext(body):
+    """As Project Gutenberg wraps it: byte order mark, CRLF, licence before and after."""
+    start, end = "*** START OF THE PROJECT GUTENBERG EBOOK ***", "*** END OF THE PROJECT GUTENBERG EBOOK ***"
+    text = f"The Project Gutenberg eBook of La divina commedia di Dante\n\n{start}\n\n\n{body}\n\n- - -\nTABLE\n{end}\nLicence.\n"
+    return b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode()
+
+
+class Syntax(unittest.TestCase):
+    def test_of_every_script_is_right(self):
+        for script in SCRIPTS:
+            with self.subTest(script.name):
+                self.assertTrue(os.access(script, os.X_OK) or script.name == "common.sh", "not executable")
+                subprocess.run(["bash", "-n", script], check=True)
+
+    def test_of_flags_is_checked(self):
+        for script in ("tools/setup.sh", "tools/run_tests.sh", "data/fetch_divine_comedy.sh"):
+            with self.subTest(script):
+                done = subprocess.run([ROOT / script, "--nonsense"], capture_output=True, text=True)
+                self.assertEqual(done.returncode, 2, done.stdout + done.stderr)
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+class FetchDivineComedy(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        # A copy of the scripts, so that the project's own data/ is left alone.
+        for name in ("tools/common.sh", "data/fetch_divine_comedy.sh"):
+            (self.folder / name).parent.mkdir(exist_ok=True)
+            shutil.copy(ROOT / name, self.folder / name)
+        self.target = self.folder / "data" / "divine_comedy.txt"
+        handler = functools.partial(QuietHandler, directory=self.folder)
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        self.url = f"http://127.0.0.1:{server.server_port}"
+
+    def fetch(self, *flags, names=()):
+        urls = " ".join(f"{self.url}/{name}" for name in names)
+        environment = {**os.environ, "VIRGIL_GUTENBERG_URLS": urls, "no_proxy": "127.0.0.1"}
+        command = [self.folder / "data" / "fetch_divine_comedy.sh", *flags]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        return done.returncode, done.stdout + done.stderr
+
+    def needs_curl(self):
+        if shutil.which("curl") is None:
+            self.skipTest("curl is not installed")
+
+    def test_cuts_the_poem_out_of_an_etext(self):
+        self.needs_curl()
+        body = made_up_poem()
+        (self.folder / "etext").write_bytes(as_etext(body))
+        status, output = self.fetch(names=["missing", "etext"])
+        self.assertEqual(status, 0, output)
+        self.assertEqual(self.target.read_bytes(), body.encode())
+        self.assertIn("an edition not seen before", output)
+        (self.folder / "etext").unlink()
+        self.assertEqual(self.fetch(names=["etext"])[0], 0, "a complete copy is kept without a download")
+
+    def test_accepts_the_other_mark_in_headings(self):
+        path = self.folder / "local"
+        path.write_bytes(as_etext(made_up_poem(mark=" •")))
+        self.assertEqual(self.fetch("--from", path)[0], 0)
+
+    def test_refuses_what_is_not_the_whole_poem(self):
+        body = made_up_poem()
+        lines = body.split("\n")
+        last_of_inferno = next(i for i, line in enumerate(lines) if ENDINGS[0] in line)
+        broken = {
+            "cut": as_etext(body)[:300000],
+            "a canto missing": as_etext(body.replace("Purgatorio: Canto XX\n", "")),
+            "verses missing": as_etext("\n".join(lines[:20] + lines[200:])),
+            "an ending missing": as_etext("\n".join(lines[:last_of_inferno] + ["x"] + lines[last_of_inferno + 1 :])),
+            "latin-1": as_etext(body).decode("utf-8-sig").encode("latin-1"),
+            "an error page": b"<html>busy</html>",
+            "empty": b"",
+        }
+        for name, content in broken.items():
+            with self.subTest(name):
+                path = self.folder / "broken"
+                path.write_bytes(content)
+                status, output = self.fetch("--from", path)
+                self.assertEqual(status, 2, output)
+                self.assertIn("broken", output)
+        self.assertEqual(sorted(p.name for p in self.target.parent.iterdir()), ["fetch_divine_comedy.sh"])
+
+    def test_says_3_when_no_mirror_answers(self):
+        self.needs_curl()
+        status, output = self.fetch(names=["missing"])
+        self.assertEqual(status, 3, output)
+        self.assertIn("--from FILE", output)
+
+    def test_keeps_the_old_copy_when_the_new_one_is_refused(self):
+        self.target.write_text("mine")
+        path = self.folder / "broken"
+        path.write_text("no poem")
+        self.assertEqual(self.fetch("--from", path)[0], 2)
+        self.assertEqual(self.target.read_text(), "mine")
+
+
+if __name__ == "__main__":
+    unittest.main()

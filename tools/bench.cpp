@@ -1,0 +1,55 @@
+// bench: what the machine reaches, and what a training step and each op of it take. docs/performance.md
+//
+// Exit codes: 0 done, 1 an internal error, 2 something its user can mend.
+#include <cstdio>
+
+#include "bench/bench_report.h"
+#include "bench/machine_peak.h"
+#include "bench/step_bench.h"
+#include "bench/torch_comparison.h"
+#include "program.h"
+#include "virgil/report/tool_arguments.h"
+
+namespace {
+
+using virgil::ToolFlag;
+
+const std::vector<ToolFlag> kFlags = {
+    {"steps", ToolFlag::Takes::kValue, "N", "Training steps to time (default: 10)"},
+    {"json", ToolFlag::Takes::kNothing, "", "Write JSON"},
+    {"compare_torch", ToolFlag::Takes::kNothing, "", "Run the same steps in PyTorch, in turns"},
+    {"python", ToolFlag::Takes::kValue, "PROGRAM", "Python interpreter of --compare_torch (default: python3)"},
+    {"torch_script", ToolFlag::Takes::kValue, "FILE", "Script of --compare_torch (default: tests/reference/bench_torch.py)"},
+};
+
+void run(std::span<const std::string> words) {
+  const virgil::ToolArguments arguments(words, kFlags);
+  const virgil::CommandLine command_line = virgil::parse_config_flags(arguments, kFlags, "bench");
+  if (command_line.help) {
+    fmt::print("Usage: bench [--config FILE] [flags]\n\nTimes a training step and its ops on random tokens.\n\n{}\n{}",
+               virgil::describe_flags(kFlags), virgil::config_help());
+    return;
+  }
+  const std::int64_t num_steps = arguments.positive_integer("steps").value_or(10);
+  const virgil::Subject subject = virgil::make_subject({}, command_line, {});
+  virgil::bench::StepBench bench(subject);
+  virgil::bench::BenchResult result;
+  result.device = bench.backend().description();
+  result.peak = virgil::bench::measure_peak(bench.backend());
+  result.step = bench.time_steps_and_ops(num_steps);
+  result.inference_ops = bench.time_inference_ops();
+  result.torch_wanted = arguments.has("compare_torch");
+  if (result.torch_wanted) {
+    result.torch = virgil::bench::compare_with_torch(
+        bench, subject,
+        {arguments.value("python").value_or("python3"),
+         arguments.value("torch_script").value_or("tests/reference/bench_torch.py"), num_steps});
+  }
+  fmt::print("{}", arguments.has("json") ? json_report(result) : text_report(result));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return virgil::run_program([&] { run(std::vector<std::string>(argv + 1, argv + argc)); });
+}

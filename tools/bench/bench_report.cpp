@@ -1,0 +1,91 @@
+#include "bench/bench_report.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+namespace virgil::bench {
+
+namespace {
+
+double total_ms(const OpTiming& timing) { return timing.ms * static_cast<double>(timing.calls); }
+
+double mfu(const BenchResult& result) { return result.step.model_gflops / result.peak.gemm_gflops; }
+
+/// Time of all ops of a step when every op is timed.
+double ops_ms(const StepResult& step) {
+  double sum = 0;
+  for (const auto& [family, ms] : step.by_family_ms) sum += ms;
+  return sum;
+}
+
+std::string op_line(const OpTiming& op, const MachinePeak& peak, double step_ms) {
+  const double floor_ms = op.cost.floor_ms(peak);
+  const std::string share = step_ms > 0 ? fmt::format("{:6.1f} %", 100 * total_ms(op) / step_ms) : std::string(8, ' ');
+  const std::string rate = op.cost.flops > 0 ? fmt::format("{:8.1f} GFLOP/s", op.cost.flops / (op.ms * 1e6))
+                                             : fmt::format("{:8.1f} GB/s", op.cost.bytes / (op.ms * 1e6));
+  return fmt::format("  {:<31} {:<34} {:>5} {:>10.3f} {:>10.3f} {:>6.0f} % {} {}\n", op.name, op.shape, op.calls, op.ms,
+                     floor_ms, 100 * floor_ms / op.ms, share, rate);
+}
+
+nlohmann::json op_json(const OpTiming& op, const MachinePeak& peak, const std::string& phase, double step_ms) {
+  nlohmann::json json = {{"name", op.name},        {"shape", op.shape},     {"phase", phase},
+                         {"calls", op.calls},      {"ms", op.ms},           {"floor_ms", op.cost.floor_ms(peak)},
+                         {"flops", op.cost.flops}, {"bytes", op.cost.bytes}};
+  if (step_ms > 0) json["share"] = total_ms(op) / step_ms;
+  return json;
+}
+
+}  // namespace
+
+std::string text_report(const BenchResult& result) {
+  const StepResult& step = result.step;
+  std::string text = fmt::format("device   {}\n", result.device);
+  text += fmt::format("peak     {:.1f} GFLOP/s in float32 matrix products, {:.1f} GB/s of memory\n", result.peak.gemm_gflops,
+                      result.peak.bandwidth_gb_per_s);
+  text += fmt::format("step     {:.1f} ms, {:.0f} tokens/s, {:.1f} GFLOP/s, {:.1f} % of peak (median of {} steps)\n", step.ms,
+                      step.tokens_per_s, step.model_gflops, 100 * mfu(result), step.num_steps);
+  std::vector<std::pair<double, std::string>> families;
+  for (const auto& [family, ms] : step.by_family_ms) families.emplace_back(ms, family);
+  std::ranges::sort(families, std::ranges::greater());
+  for (const auto& [ms, family] : families) {
+    text += fmt::format("         {:<16} {:>9.2f} ms {:>6.1f} %\n", family, ms, 100 * ms / ops_ms(step));
+  }
+  text += fmt::format("\n  {:<31} {:<34} {:>5} {:>10} {:>10} {:>8} {:>8}\n", "op", "shape", "calls", "ms", "floor_ms",
+                      "of floor", "share");
+  for (const OpTiming& op : step.ops) text += op_line(op, result.peak, ops_ms(step));
+  for (const OpTiming& op : result.inference_ops) text += op_line(op, result.peak, 0);
+  if (result.torch) {
+    text += fmt::format("\ntorch    {} tokens/s {:.0f}, ours {:.0f}: {:.2f} times as fast\n", result.torch->torch_version,
+                        result.torch->torch, result.torch->ours, result.torch->ratio());
+  } else if (result.torch_wanted) {
+    text += "\ntorch    skipped: the Python interpreter has no PyTorch (--python NAME chooses another)\n";
+  }
+  return text;
+}
+
+std::string json_report(const BenchResult& result) {
+  const StepResult& step = result.step;
+  nlohmann::json json;
+  json["device"] = result.device;
+  json["gemm_peak_gflops"] = {{"float32", result.peak.gemm_gflops}};
+  json["bandwidth_gb_per_s"] = result.peak.bandwidth_gb_per_s;
+  json["step"] = {{"ms", step.ms},
+                  {"tokens_per_s", step.tokens_per_s},
+                  {"model_gflops", step.model_gflops},
+                  {"mfu", mfu(result)},
+                  {"by_op_ms", step.by_family_ms}};
+  json["ops"] = nlohmann::json::array();
+  for (const OpTiming& op : step.ops) json["ops"].push_back(op_json(op, result.peak, "step", ops_ms(step)));
+  for (const OpTiming& op : result.inference_ops) json["ops"].push_back(op_json(op, result.peak, "inference", 0));
+  if (result.torch) {
+    json["torch"] = {{"version", result.torch->torch_version},
+                     {"tokens_per_s", result.torch->torch},
+                     {"ours_tokens_per_s", result.torch->ours},
+                     {"ratio", result.torch->ratio()}};
+  }
+  return json.dump(2) + "\n";
+}
+
+}  // namespace virgil::bench

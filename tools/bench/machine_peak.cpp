@@ -1,0 +1,74 @@
+#include "bench/machine_peak.h"
+
+#include <algorithm>
+#include <thread>
+#include <vector>
+
+#include "virgil/memory/buffer.h"
+
+namespace virgil::bench {
+
+namespace {
+
+double time_matmul_gflops(Backend& backend, std::int64_t m, std::int64_t n, std::int64_t k) {
+  constexpr int kRepetitions = 15;
+  const MatmulShape shape{.m = m, .n = n, .k = k, .dtype = DType::kFloat32, .has_bias = false, .options = {}};
+  const auto buffer = [&](std::int64_t bytes) { return Buffer(backend.memory(), bytes, {MemoryCategory::kWorkspace, "peak"}); };
+  const auto tensor = [&](const Buffer& memory, std::int64_t rows, std::int64_t columns) {
+    return TensorView(memory.data(), DType::kFloat32, {rows, columns});
+  };
+  const Buffer a = buffer(4 * m * k), b = buffer(4 * k * n), out = buffer(4 * m * n);
+  const Buffer workspace = buffer(backend.traits().matmul_workspace_bytes(shape));
+  backend.set_zero(tensor(a, m, k));
+  backend.set_zero(tensor(b, k, n));
+  backend.bind_workspace({workspace.data(), static_cast<std::size_t>(workspace.size_bytes())});
+  double best_ms = 0;
+  for (int i = 0; i < kRepetitions; ++i) {
+    const Clock::time_point start = Clock::now();
+    backend.matmul(tensor(out, m, n), tensor(a, m, k), tensor(b, k, n), {}, {});
+    backend.synchronize();
+    const double ms = milliseconds_since(start);
+    best_ms = best_ms == 0 ? ms : std::min(best_ms, ms);
+  }
+  backend.bind_workspace({});
+  return 2 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) / (best_ms * 1e6);
+}
+
+double measure_bandwidth() {
+  constexpr std::size_t kElements = 1 << 25;  // 128 MiB an array
+  constexpr int kRepetitions = 7;
+  const std::size_t num_threads = std::max(1U, std::thread::hardware_concurrency());
+  std::vector<float> a(kElements), b(kElements, 1.0F), c(kElements, 2.0F);
+  const auto triad = [&](std::size_t thread) {
+    const std::size_t end = kElements * (thread + 1) / num_threads;
+    for (std::size_t i = kElements * thread / num_threads; i < end; ++i) a[i] = b[i] + 3.0F * c[i];
+  };
+  double best_ms = 0;
+  for (int i = 0; i < kRepetitions; ++i) {
+    const Clock::time_point start = Clock::now();
+    {
+      std::vector<std::jthread> threads;
+      for (std::size_t thread = 1; thread < num_threads; ++thread) threads.emplace_back(triad, thread);
+      triad(0);
+    }
+    const double ms = milliseconds_since(start);
+    best_ms = best_ms == 0 ? ms : std::min(best_ms, ms);
+  }
+  return 3.0 * kElements * sizeof(float) / (best_ms * 1e6);
+}
+
+}  // namespace
+
+MachinePeak measure_peak(Backend& backend) {
+  struct Size {
+    std::int64_t m, n, k;
+  };
+  MachinePeak peak;
+  for (const Size& s : {Size{3072, 384, 384}, Size{1536, 1152, 1152}, Size{3072, 768, 768}}) {
+    peak.gemm_gflops = std::max(peak.gemm_gflops, time_matmul_gflops(backend, s.m, s.n, s.k));
+  }
+  peak.bandwidth_gb_per_s = measure_bandwidth();
+  return peak;
+}
+
+}  // namespace virgil::bench

@@ -1,0 +1,144 @@
+#include "bench/step_bench.h"
+
+#include <algorithm>
+#include <set>
+
+#include "bench/timing_backend.h"
+#include "virgil/base/philox.h"
+#include "virgil/model/gpt.h"
+#include "virgil/model/gpt_decoder.h"
+#include "virgil/model/initializer.h"
+#include "virgil/optim/adamw.h"
+#include "virgil/train/trainer.h"
+#include "virgil/train/training_run.h"
+
+namespace virgil::bench {
+
+namespace {
+
+std::vector<std::int32_t> random_tokens(std::int64_t count, std::int64_t vocab_size, std::uint32_t step) {
+  const RandomStream stream{.seed = 1, .purpose = RandomPurpose::kBatch, .site = 0, .step = step};
+  std::vector<std::int32_t> tokens;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const auto index = static_cast<std::uint64_t>(i);
+    tokens.push_back(static_cast<std::int32_t>(random_below(stream, index, static_cast<std::uint64_t>(vocab_size))));
+  }
+  return tokens;
+}
+
+PlannedSubject make_plan(const Subject& subject) {
+  PlannedSubject planned = plan_subject(subject, std::nullopt);
+  check_plan_fits(planned.get(), planned.backend->available_bytes(), "free on this machine",
+                  "a smaller batch_size or model, or --recompute block");
+  return planned;
+}
+
+}  // namespace
+
+struct StepBench::Parts {
+  explicit Parts(const Subject& subject)
+      : config(subject.resolved),
+        planned(make_plan(subject)),
+        memory(planned.get(), planned.backend->memory()),
+        tokens(random_tokens(num_tokens(), planned.get().model().vocab_size(), 0)),
+        targets(random_tokens(num_tokens(), planned.get().model().vocab_size(), 1)) {
+    const TensorView weights =
+        memory.view(PlanSlot::kWeights, 0, DType::kFloat32, {planned.get().parameters().flat_elements()});
+    initialize_parameters(*planned.backend, planned.get().parameters(), weights, config.seed);
+    optimizer(*planned.backend).reset();
+  }
+
+  /// Of one micro-step.
+  [[nodiscard]] std::int64_t num_tokens() const {
+    return checked_multiply(planned.get().step().batch_size, planned.get().step().length);
+  }
+  [[nodiscard]] AdamW optimizer(Backend& backend) const {
+    return {backend, planned.get(), memory, {config.beta1, config.beta2, config.eps, config.weight_decay, config.grad_clip}};
+  }
+
+  /// One step on `backend`, as Trainer makes it.
+  void step(Gpt& gpt, AdamW& adamw) {
+    const double tokens_per_step = static_cast<double>(num_tokens() * planned.shape.grad_accum_steps);
+    gpt.zero_gradients();
+    for (std::int64_t micro = 0; micro < planned.shape.grad_accum_steps; ++micro) {
+      gpt.load_batch(tokens, targets);
+      static_cast<void>(gpt.accumulate_gradients(static_cast<float>(1 / tokens_per_step),
+                                                 {.seed = config.seed, .step = static_cast<std::uint32_t>(steps_done)}));
+    }
+    static_cast<void>(adamw.step(++steps_done, config.learning_rate));
+  }
+
+  TrainConfig config;
+  PlannedSubject planned;
+  PlannedMemory memory;
+  std::vector<std::int32_t> tokens, targets;
+  std::int64_t steps_done = 0;
+};
+
+StepBench::StepBench(const Subject& subject) : parts_(std::make_unique<Parts>(subject)) {}
+StepBench::~StepBench() = default;
+Backend& StepBench::backend() { return *parts_->planned.backend; }
+const MemoryPlan& StepBench::plan() const { return parts_->planned.get(); }
+
+StepResult StepBench::time_steps(std::int64_t num_steps) {
+  Gpt gpt(backend(), plan(), parts_->memory);
+  AdamW adamw = parts_->optimizer(backend());
+  parts_->step(gpt, adamw);
+  std::vector<double> times;
+  for (std::int64_t i = 0; i < num_steps; ++i) {
+    const Clock::time_point start = Clock::now();
+    parts_->step(gpt, adamw);
+    backend().synchronize();
+    times.push_back(milliseconds_since(start));
+  }
+  StepResult result;
+  result.num_steps = num_steps;
+  result.ms = median(times);
+  const auto tokens = static_cast<double>(parts_->num_tokens() * parts_->planned.shape.grad_accum_steps);
+  result.tokens_per_s = tokens / (result.ms / 1000);
+  result.model_gflops = model_flops_per_token(plan().model()) * result.tokens_per_s / 1e9;
+  return result;
+}
+
+StepResult StepBench::time_steps_and_ops(std::int64_t num_steps) {
+  StepResult result = time_steps(num_steps);
+  OpTimer timer;
+  TimingBackend timing(backend(), timer);
+  Gpt gpt(timing, plan(), parts_->memory);
+  AdamW adamw = parts_->optimizer(timing);
+  for (std::int64_t i = 0; i < num_steps; ++i) {
+    timer.begin_round();
+    parts_->step(gpt, adamw);
+  }
+  result.by_family_ms = timer.ms_by_family();
+  result.ops = timer.timings();
+  return result;
+}
+
+std::vector<OpTiming> StepBench::time_inference_ops() {
+  constexpr int kRounds = 3;
+  OpTimer timer;
+  TimingBackend timing(backend(), timer);
+  Gpt gpt(timing, plan(), parts_->memory);
+  gpt.load_batch(parts_->tokens, parts_->targets);
+  for (int i = 0; i < kRounds; ++i) {
+    timer.begin_round();
+    static_cast<void>(gpt.evaluate());
+  }
+  if (parts_->planned.shape.samples) {
+    GptDecoder decoder(timing, plan(), parts_->memory);
+    const std::span prompt = std::span(parts_->tokens).first(static_cast<std::size_t>(decoder.remaining() - 1));
+    for (int i = 0; i < kRounds; ++i) {
+      timer.begin_round();
+      decoder.reset();
+      static_cast<void>(decoder.append(prompt));
+      static_cast<void>(decoder.append(prompt.first(1)));
+    }
+  }
+  const std::set<std::string> wanted = {"cross_entropy_forward", "attention_decode"};
+  std::vector<OpTiming> timings = timer.timings();
+  std::erase_if(timings, [&](const OpTiming& t) { return !wanted.contains(t.name); });
+  return timings;
+}
+
+}  // namespace virgil::bench

@@ -1,0 +1,84 @@
+#include "bench/torch_comparison.h"
+
+#include <sys/wait.h>
+
+#include <array>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "virgil/base/error.h"
+
+namespace virgil::bench {
+
+namespace {
+
+/// What bench_torch.py exits with when there is no PyTorch.
+constexpr int kNoTorch = 3;
+
+std::string quoted(const std::string& word) {
+  std::string result = "'";
+  for (const char c : word) result += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return result + "'";
+}
+
+struct Output {
+  int status = 0;
+  std::string text;
+};
+
+Output run(const std::string& command) {
+  std::FILE* pipe = ::popen(command.c_str(), "r");
+  if (pipe == nullptr) throw user_error("cannot run: {}", command);
+  Output output;
+  std::array<char, 4096> part{};
+  for (std::size_t count = 0; (count = std::fread(part.data(), 1, part.size(), pipe)) > 0;)
+    output.text.append(part.data(), count);
+  const int status = ::pclose(pipe);
+  output.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  return output;
+}
+
+std::string torch_command(const StepBench& bench, const Subject& subject, const TorchOptions& options) {
+  const ModelConfig& model = bench.plan().model();
+  const StepShape& step = bench.plan().step();
+  std::string command = fmt::format(
+      "{} {} --n_layer {} --n_head {} --n_embd {} --d_ff {} --block_size {} --vocab_size {} --batch_size {} --grad_accum_steps "
+      "{} "
+      "--dropout {} --steps {}",
+      quoted(options.python), quoted(options.script), model.num_layers(), model.num_heads(), model.embedding_dim(),
+      model.d_ff(), step.length, model.padded_vocab_size(), step.batch_size, subject.resolved.grad_accum_steps, model.dropout(),
+      options.num_steps);
+  if (model.bias()) command += " --bias";
+  if (!model.tie_weights()) command += " --untied";
+  if (subject.resolved.threads > 0) command += fmt::format(" --threads {}", subject.resolved.threads);
+  return command;
+}
+
+}  // namespace
+
+std::optional<TorchComparison> compare_with_torch(StepBench& bench, const Subject& subject, const TorchOptions& options) {
+  constexpr int kRounds = 3;
+  if (!std::filesystem::exists(options.script)) {
+    throw user_error("{}: no such file; run bench from the top of the source tree, or give --torch_script", options.script);
+  }
+  const std::string command = torch_command(bench, subject, options);
+  std::vector<double> ours, torch;
+  TorchComparison comparison;
+  for (int round = 0; round < kRounds; ++round) {
+    ours.push_back(bench.time_steps(options.num_steps).tokens_per_s);
+    const Output output = run(command);
+    if (output.status == kNoTorch) return std::nullopt;
+    if (output.status != 0) throw user_error("{}: exit status {}; run it by hand to see why", command, output.status);
+    const auto result = nlohmann::json::parse(output.text, nullptr, false);
+    if (!result.is_object() || !result.contains("tokens_per_s")) throw user_error("{}: printed no result", command);
+    torch.push_back(result.at("tokens_per_s").get<double>());
+    comparison.torch_version = result.value("torch", "");
+  }
+  comparison.ours = median(ours);
+  comparison.torch = median(torch);
+  return comparison;
+}
+
+}  // namespace virgil::bench

@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+"""Fails on an include that runs against the layers of docs/architecture.md, and on CUDA headers in include/.
+
+    tools/check_layers.py [--root DIRECTORY]
+
+Prints one line a violation: file:line: what is wrong. Exit status 1 when there is any.
+"""
+
+import argparse
+import pathlib
+import re
+import sys
+
+# What each layer may include besides itself. A folder of include/virgil or src that is not listed here is a violation too.
+ALLOWED = {
+    "base": set(),
+    "memory": {"base"},
+    "backend": {"base", "memory"},
+    "data": {"base", "memory"},
+    "dist": {"base", "memory"},
+    "model": {"base", "memory", "backend"},
+    "optim": {"base", "memory", "backend", "model"},
+    "plan": {"base", "memory", "backend", "model"},
+    "train": {"base", "memory", "backend", "data", "dist", "model", "optim", "plan"},
+    "report": {"base", "memory", "backend", "data", "dist", "model", "optim", "plan", "train"},
+}
+# cuda/ is one more backend.
+CUDA_MAY_INCLUDE = {"base", "memory", "backend"}
+SOURCE_SUFFIXES = {".h", ".cpp", ".cu"}
+INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]')
+CUDA_HEADER = re.compile(r"^(cuda|cublas|cudnn|curand|nccl|nvml|nvtx|cooperative_groups|mma\.h|cub/|thrust/)")
+
+
+def layer_of_include(target):
+    """The layer an include path names, or None for a library's or a neighbouring header."""
+    parts = pathlib.PurePosixPath(target).parts
+    if len(parts) > 2 and parts[0] == "virgil":
+        return parts[1]
+    if len(parts) > 1 and parts[0] in ALLOWED:
+        return parts[0]
+    return None
+
+
+def includes_of(path):
+    """(line number, path) of every include in a file."""
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            match = INCLUDE.match(line)
+            if match:
+                yield number, match.group(2)
+
+
+def source_files(directory):
+    return sorted(p for p in directory.rglob("*") if p.suffix in SOURCE_SUFFIXES)
+
+
+def check_layer(name, files, allowed):
+    for path in files:
+        for number, target in includes_of(path):
+            layer = layer_of_include(target)
+            if layer is None or layer == name or layer in allowed:
+                continue
+            may = ", ".join(sorted(allowed)) or "nothing"
+            yield f"{path}:{number}: {name} includes {target} of layer {layer}; {name} may include {may}"
+
+
+def violations(root):
+    for tree in (root / "include" / "virgil", root / "src"):
+        for directory in sorted(p for p in tree.glob("*") if p.is_dir()):
+            if directory.name not in ALLOWED:
+                yield f"{directory}: not a known layer; add it to ALLOWED in tools/check_layers.py and to docs/architecture.md"
+                continue
+            yield from check_layer(directory.name, source_files(directory), ALLOWED[directory.name])
+    yield from check_layer("cuda", source_files(root / "cuda"), CUDA_MAY_INCLUDE)
+    for path in source_files(root / "include"):
+        for number, target in includes_of(path):
+            if CUDA_HEADER.match(target):
+                yield f"{path}:{number}: {target}: no CUDA header in include/; keep it in cuda/"
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Checks that no include runs against the layers.")
+    parser.add_argument("--root", type=pathlib.Path, default=pathlib.Path(__file__).resolve().parent.parent)
+    root = parser.parse_args().root
+    if not (root / "include" / "virgil").is_dir():
+        sys.exit(f"{root}: no include/virgil; name the project's folder with --root")
+    found = [v.replace(f"{root}/", "", 1) for v in violations(root)]
+    for line in found:
+        print(line)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

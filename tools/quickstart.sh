@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# From a fresh clone to a GPT that learns Dante, on the CPU, in about five minutes of training on two cores.
+#   tools/quickstart.sh [--input FILE] [train flags]
+# Installs what is missing, builds, fetches the Divine Comedy unless --input names another text, trains configs/tiny.json for a few
+# hundred steps and says how to go on. Every further flag goes to `train` (`build/train --help` lists them).
+set -euo pipefail
+caller=$PWD
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=tools/common.sh
+source tools/common.sh
+
+readonly first_steps=300 # about 5 minutes on 2 cores of a current server
+readonly all_steps=1500  # the length of configs/tiny.json; the learning rate is planned for it from the start
+
+# last_value KEY DEFAULT FLAGS...: the value that `train` will use for --KEY, given as "--key value" or "--key=value".
+last_value() {
+  local key=$1 value=$2 flag name
+  shift 2
+  while (($# > 0)); do
+    flag=$1
+    shift
+    name=${flag%%=*}
+    if [[ ${name//-/_} != "__$key" ]]; then continue; fi
+    if [[ $flag == *=* ]]; then value=${flag#*=}; elif (($# > 0)); then value=$1; fi
+  done
+  printf '%s' "$value"
+}
+
+# absolute FILE: as seen from where the script was called, since it runs in the project's folder.
+absolute() { if [[ $1 == /* ]]; then printf '%s' "$1"; else printf '%s' "$caller/$1"; fi; }
+
+fetch_text() {
+  local status=0
+  data/fetch_divine_comedy.sh >&2 || status=$?
+  if ((status == 0)); then
+    input=data/divine_comedy.txt
+    return
+  fi
+  if ((status != 3)); then exit "$status"; fi
+  say 'Project Gutenberg cannot be reached: training on The Devil'"'"'s Dictionary from the Debian package dict-devil instead'
+  data/fetch_devils_dictionary.sh
+  input=data/devils_dictionary.txt
+}
+
+# A name that no run has yet, so that quickstarts never meet.
+fresh_run_name() {
+  local name=quickstart number=1
+  while [[ -e $1/$name ]]; do
+    number=$((number + 1))
+    name=quickstart-$number
+  done
+  printf '%s' "$name"
+}
+
+if [[ ${1:-} == --help || ${1:-} == -h ]]; then
+  sed -n '2,5s/^# //p' tools/quickstart.sh
+  exit 0
+fi
+input=$(last_value input_file "$(last_value input '' "$@")" "$@")
+if [[ -n $input ]]; then
+  input=$(absolute "$input")
+  [[ -r $input ]] || die "--input $input: no such file, or it may not be read"
+fi
+
+tools/setup.sh
+say 'building (build/build.log)'
+build_preset release -DVIRGIL_BUILD_TESTS=OFF -DVIRGIL_WERROR=OFF train
+if [[ -z $input ]]; then fetch_text; fi
+
+out_dir=$(last_value out_dir runs "$@")
+run_name=$(last_value model_name "$(fresh_run_name "$out_dir")" "$@")
+command=(build/train --config configs/tiny.json --device cpu --lr_decay_iters "$all_steps" --eval_interval 100
+  --sample_interval 100 --save_interval 100 "$@" --input "$input" --out_dir "$out_dir" --model_name "$run_name")
+max_iters=$(last_value max_steps "$(last_value max_iters "$first_steps" "$@")" "$@")
+
+# Interrupted with Ctrl-C, train saves a checkpoint and exits with 130; the script then still says how to go on.
+trap : INT
+status=0
+"${command[@]}" --max_iters "$max_iters" || status=$?
+if ((status != 0 && status != 130)); then exit "$status"; fi
+
+next_iters=$((max_iters < all_steps ? all_steps : 2 * max_iters))
+if ((status == 130)); then next_iters=$max_iters; fi
+say ''
+say "The run lies in $out_dir/$run_name: metrics.jsonl, the newest checkpoints (step-*) and the best one (best)."
+say "To go on from there, to step $next_iters:"
+printf '  build/train --resume --out_dir %q --model_name %q --max_iters %d\n' "$out_dir" "$run_name" "$next_iters"
+exit "$status"

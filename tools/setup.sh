@@ -1,0 +1,120 @@
+#!/usr/bin/env bash
+# Installs what building Virgil needs and this machine lacks, through apt (Debian 12 or later, Ubuntu 24.04 or later).
+#   tools/setup.sh           what a build needs
+#   tools/setup.sh --tests   also what the tests and .ci/run need
+# VIRGIL_SKIP_SETUP=1 installs nothing: for machines where the libraries come from elsewhere.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=tools/common.sh
+source tools/common.sh
+
+# One requirement a line: the Debian package, then the command that proves it is there (none: the package itself must be).
+# OpenCL's headers are there because the CMake files of Debian's oneDNN ask for them; nothing here uses OpenCL.
+build_requirements='
+g++ g++
+cmake cmake
+ninja-build ninja
+pkg-config pkg-config
+ccache ccache
+curl curl
+ca-certificates
+libdnnl-dev
+ocl-icd-opencl-dev
+libhwy-dev
+nlohmann-json3-dev
+libcli11-dev
+libfmt-dev
+libssl-dev
+libpcre2-dev'
+test_requirements='
+libgtest-dev
+libgmock-dev
+python3 python3
+git git
+clang-format clang-format'
+libraries='oneDNN 2.6 or later, Highway 1.0 or later, nlohmann/json, CLI11 2, {fmt} 8 or later, OpenSSL 3, PCRE2'
+
+requirements=$build_requirements
+case ${1:-} in
+  '') ;;
+  --tests)
+    requirements+=$test_requirements
+    libraries+=', GoogleTest with gMock, Python 3, clang-format'
+    ;;
+  *) die "unknown option $1; the only one is --tests" ;;
+esac
+
+if [[ -n ${VIRGIL_SKIP_SETUP:-} ]]; then exit 0; fi
+
+by_hand="install a C++20 compiler with OpenMP, CMake 3.22, Ninja, pkg-config, curl and these libraries with their headers: \
+$libraries; then run the command again with VIRGIL_SKIP_SETUP=1"
+
+is_installed() { [[ $(dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
+
+missing_packages() {
+  local package probe
+  while read -r package probe; do
+    if [[ -z $package ]]; then continue; fi
+    if [[ -n $probe ]] && command -v "$probe" >/dev/null; then continue; fi
+    if is_installed "$package"; then continue; fi
+    printf '%s\n' "$package"
+  done <<<"$requirements"
+}
+
+check_distribution() {
+  local id='' version='' name='an unknown system'
+  if [[ -r /etc/os-release ]]; then
+    # shellcheck source=/dev/null
+    read -r id version name < <(. /etc/os-release && printf '%s %s %s\n' "${ID:-unknown}" "${VERSION_ID:-0}" "${PRETTY_NAME:-}")
+  fi
+  if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
+    die "set-up knows Debian and Ubuntu only, and this is $name; $by_hand"
+  fi
+  # A derivative (or Debian's testing, which has no VERSION_ID) is taken at its word: the build checks versions itself.
+  case $id in
+    debian) if ((${version%%.*} > 0 && ${version%%.*} < 12)); then too_old "$name" 'Debian 12'; fi ;;
+    ubuntu) if ((${version%%.*} < 24)); then too_old "$name" 'Ubuntu 24.04'; fi ;;
+  esac
+}
+
+too_old() { die "$1 carries libraries that are too old (the first release that fits is $2); $by_hand"; }
+
+apt_get() {
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "$@"
+}
+
+apt_install() { apt_get install --yes --no-install-recommends "$@"; }
+
+# Not a reason to fail: only the tokenizer gpt2 needs it, and `train` names the command when it is missing.
+fetch_vocabulary() {
+  if [[ -s data/gpt2.tiktoken ]]; then return; fi
+  run_logged "$log" data/fetch_gpt2_vocab.sh || say 'going on without the GPT-2 vocabulary: data/fetch_gpt2_vocab.sh tries again'
+}
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+mapfile -t packages < <(missing_packages)
+if ((${#packages[@]} == 0)); then
+  fetch_vocabulary
+  exit 0
+fi
+check_distribution
+
+as_root=()
+if ((EUID != 0)); then
+  command -v sudo >/dev/null ||
+    die "these packages are missing and there is no sudo; as root run: apt-get install ${packages[*]}"
+  as_root=(sudo)
+fi
+
+say "installing with apt: ${packages[*]}"
+# Package lists may be absent (a container) or older than the mirror: they are fetched only when the install cannot do without.
+if ! apt-get install --simulate --no-install-recommends "${packages[@]}" >/dev/null 2>&1 ||
+  ! apt_install "${packages[@]}" >"$log" 2>&1; then
+  say 'updating the package lists'
+  run_logged "$log" apt_get update || die 'apt-get update failed (see above); check the network and /etc/apt'
+  run_logged "$log" apt_install "${packages[@]}" ||
+    die "apt could not install the packages above; on Ubuntu enable 'universe' (add-apt-repository universe), or $by_hand"
+fi
+say "installed ${#packages[@]} packages"
+fetch_vocabulary
