@@ -9,7 +9,8 @@ namespace virgil {
 
 namespace {
 
-/// Time that running GELU, and both layernorms besides, once more adds to a step, measured: docs/memory.md.
+/// Share of a step that running GELU, and both layernorms besides, once more adds: estimates, for passes over activations
+/// beside matrix products. Not yet measured.
 constexpr double kGeluAgain = 0.01;
 constexpr double kNormsAgain = 0.02;
 

@@ -52,7 +52,7 @@ enum class Verdict : std::uint8_t { kYes, kTight, kNo };
 [[nodiscard]] Verdict judge(std::int64_t planned_bytes, std::int64_t limit_bytes);
 
 /// Time of a step at `recompute` over that at kNone. The matrix products and attention that kBlock runs again are counted
-/// exactly; the passes over activations that the other levels run again are measured (docs/memory.md).
+/// exactly; the passes over activations that the other levels run again are estimated.
 [[nodiscard]] double recompute_time_factor(const ModelConfig& model, Recompute recompute);
 
 /// One way to make a run smaller.
