@@ -106,7 +106,7 @@ TEST_F(Generation, SequencesOfOneCallFollowTheirOwnTexts) {
 TEST_F(Generation, ReadsTheEndOfAPromptThatIsTooLong) {
   Model model(1);
   Tokens prompt;
-  for (std::int32_t i = 0; i < 30; ++i) prompt.push_back(i % kVocabulary);
+  for (std::int32_t i = 0; i < 30; ++i) prompt.push_back(static_cast<std::int32_t>(i % kVocabulary));
   const std::span<const std::int32_t> end = std::span(prompt).last(kContext - 1);
   EXPECT_EQ(generate(model, prompt, greedy(1))[0][0], likeliest(model, end));
   // A prompt of the context's length leaves no room either.
