@@ -63,7 +63,8 @@ double worst_difference(const Case& c, const Result& a, const Result& b) {
   const ModelConfig config(c.sizes());
   const double gamma = test_support::probable_gamma(test_support::backward_path_length(config, c.batch_size, c.length));
   double worst = 0;
-  for (const ParameterSpec& spec : ParameterLayout(config).parameters()) {
+  const ParameterLayout layout(config);
+  for (const ParameterSpec& spec : layout.parameters()) {
     const double bound = 2 * gamma * test_support::largest(a.gradients, spec);
     for (std::int64_t i = spec.offset; i < spec.offset + spec.num_elements(); ++i) {
       const auto element = static_cast<std::size_t>(i);

@@ -103,10 +103,12 @@ TEST(ParseSafetensors, AcceptsWhatTheFormatAllows) {
   EXPECT_TRUE(parse(file_with("{}", "")).empty());
   EXPECT_TRUE(parse(file_with("{}   ", "")).empty());
   EXPECT_TRUE(parse(file_with(R"({"__metadata__":{}})", "")).empty());
-  const auto entries = parse(file_with(R"({"b":{"data_offsets":[4,8],"shape":[],"dtype":"F32"},)"
-                                       R"("a":{"dtype":"U8","shape":[2,2],"data_offsets":[0,4]},)"
-                                       R"("z":{"dtype":"F64","shape":[0],"data_offsets":[4,4]}})",
-                                       "abcdefgh"));
+  // The entries point into the file.
+  const std::string file = file_with(R"({"b":{"data_offsets":[4,8],"shape":[],"dtype":"F32"},)"
+                                     R"("a":{"dtype":"U8","shape":[2,2],"data_offsets":[0,4]},)"
+                                     R"("z":{"dtype":"F64","shape":[0],"data_offsets":[4,4]}})",
+                                     "abcdefgh");
+  const auto entries = parse(file);
   ASSERT_EQ(entries.size(), 3U);
   EXPECT_EQ(entries[0].name, "a");
   EXPECT_EQ(entries[1].name, "z");
