@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From a fresh clone to a GPT that learns Dante, on the CPU, in about five minutes of training on two cores.
+# From a fresh clone to a GPT that learns Dante, on the CPU, in 300 steps.
 #   tools/quickstart.sh [--input FILE] [train flags]
 # Installs what is missing, builds, fetches the Divine Comedy unless --input names another text, trains configs/tiny.json for a few
 # hundred steps and says how to go on. Every further flag goes to `train` (`build/train --help` lists them).
