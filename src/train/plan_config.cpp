@@ -6,21 +6,13 @@
 #include <charconv>
 
 #include "config_text.h"
+#include "train/shell_quote.h"
 #include "virgil/base/error.h"
 #include "virgil/train/console_metrics.h"
 
 namespace virgil {
 
 namespace {
-
-/// A word as a shell reads it back.
-std::string quote(const std::string& word) {
-  constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./+,:@%=";
-  if (!word.empty() && word.find_first_not_of(kPlain) == word.npos) return word;
-  std::string quoted = "'";
-  for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return quoted + "'";
-}
 
 /// The value as it is written on a command line.
 std::string plain_value(const TrainConfig& config, const ConfigKey& key) {
@@ -103,18 +95,18 @@ KeyValues changed_keys(const TrainingShape& from, const TrainingShape& to) {
 
 std::string flags_text(const KeyValues& keys) {
   std::string text;
-  for (const auto& [key, value] : keys) text += fmt::format("{}--{} {}", text.empty() ? "" : " ", key, quote(value));
+  for (const auto& [key, value] : keys) text += fmt::format("{}--{} {}", text.empty() ? "" : " ", key, shell_quote(value));
   return text;
 }
 
 std::string command_text(std::string_view program, const CommandLine& given, const KeyValues& changes) {
   std::string text(program);
-  if (!given.config_file.empty()) text += " --config " + quote(given.config_file);
+  if (!given.config_file.empty()) text += " --config " + shell_quote(given.config_file);
   for (const std::string& name : given.set_keys) {
     const bool changed = std::ranges::any_of(changes, [&](const auto& change) { return change.first == name; });
     if (changed) continue;
     const ConfigKey& key = *find_config_key(name);
-    text += fmt::format(" --{}={}", name, quote(plain_value(given.config, key)));
+    text += fmt::format(" --{}={}", name, shell_quote(plain_value(given.config, key)));
   }
   return changes.empty() ? text : text + " " + flags_text(changes);
 }

@@ -95,7 +95,7 @@ double time_matmul(Backend& backend, const MemoryPlan& plan, const PlannedMemory
 }
 
 double estimate_seconds(const TrainConfig& config, const ModelConfig& model, double matmul_gflops, std::int64_t num_steps) {
-  // Of a step's time about three quarters go into matrix products on the presets; docs/performance.md has the shares.
+  // A guess at the share of a step's time that matrix products take; `bench` measures it for a given model.
   constexpr double kMatmulShare = 0.75;
   const double step_gflop = 1e-9 * model_flops_per_token(model) * static_cast<double>(config.total_batch_size);
   return static_cast<double>(num_steps) * step_gflop / matmul_gflops / kMatmulShare;

@@ -5,6 +5,7 @@
 
 #include "train/run_data.h"
 #include "train/run_summary.h"
+#include "train/shell_quote.h"
 #include "virgil/base/directory_lock.h"
 #include "virgil/base/error.h"
 #include "virgil/train/console_metrics.h"
@@ -15,19 +16,10 @@ namespace virgil {
 
 namespace {
 
-std::string quote(const std::string& word) {
-  const bool plain = !word.empty() && word.find_first_not_of(
-                                          "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                                          "_-./+,:@%=") == word.npos;
-  if (plain) return word;
-  std::string quoted = "'";
-  for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return quoted + "'";
-}
-
 /// The command that goes on with a run.
 std::string resume_command(const TrainConfig& config) {
-  return fmt::format("train --resume --out_dir {} --model_name {}", quote(config.out_dir), quote(config.model_name));
+  return fmt::format("train --resume --out_dir {} --model_name {}", shell_quote(config.out_dir),
+                     shell_quote(config.model_name));
 }
 
 /// What one invocation works on. Built in an order that writes nothing until all of it has been checked.
