@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # What the scripts in tools/ and data/ share. Sourced, never run; the sourcing script sets the shell's options.
 
-# A compiler cache may serve any clone of the project.
-export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
+# A compiler cache may serve any clone of the project. What the tests precompile is cached too.
+export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
 
 say() { printf '%s\n' "$*"; }
 
