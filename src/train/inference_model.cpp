@@ -1,8 +1,9 @@
 #include "virgil/train/inference_model.h"
 
 #include "checkpoint_format.h"
+#include "train/gpt2_tensors.h"
 #include "virgil/base/error.h"
-#include "virgil/train/parameter_io.h"
+#include "virgil/train/pretrained_model.h"
 #include "virgil/train/run_folder.h"
 #include "virgil/train/training_run.h"
 
@@ -13,19 +14,14 @@ namespace {
 namespace fs = std::filesystem;
 
 bool holds_checkpoint(const fs::path& directory) {
-  return fs::exists(directory / kStateFile) || fs::exists(directory / kParametersFile);
-}
-
-void check_tokenizer(const Tokenizer& tokenizer, const ModelConfig& model, const fs::path& directory) {
-  if (tokenizer.vocab_size() <= model.vocab_size()) return;
-  throw user_error("{}: its tokenizer {} has {} tokens, but its model's vocab_size is {}; put the model's own tokenizer there",
-                   directory.string(), tokenizer.name(), tokenizer.vocab_size(), model.vocab_size());
+  const auto holds = [&](const char* name) { return fs::exists(directory / name); };
+  return holds(kStateFile) || holds(kParametersFile) || holds(kShardIndexFile) || holds(kConfigFile);
 }
 
 }  // namespace
 
 fs::path find_checkpoint(const fs::path& path, Logger& log) {
-  if (!fs::is_directory(path) || holds_checkpoint(path)) return path;  // load_checkpoint says what is wrong with it
+  if (!fs::is_directory(path) || holds_checkpoint(path)) return path;  // open_pretrained says what is wrong with it
   const fs::path best = path / "best";
   const bool has_best = fs::exists(best) || fs::exists(with_suffix(best, kOldSuffix));
   const auto steps = list_step_checkpoints(path);
@@ -41,14 +37,11 @@ fs::path find_checkpoint(const fs::path& path, Logger& log) {
 }
 
 InferenceModel::InferenceModel(const fs::path& checkpoint, const InferenceOptions& options, Logger& log) {
-  const LoadedCheckpoint loaded = load_checkpoint(find_checkpoint(checkpoint, log));
-  directory_ = loaded.directory;
-  step_ = loaded.state.step;
-  ModelSizes sizes = loaded.model;
-  sizes.dropout = 0;
-  const ModelConfig model(sizes);
-  tokenizer_ = load_tokenizer(directory_);
-  check_tokenizer(*tokenizer_, model, directory_);
+  const PretrainedModel pretrained = open_pretrained(find_checkpoint(checkpoint, log));
+  directory_ = pretrained.directory;
+  step_ = pretrained.step;
+  const ModelConfig model(pretrained.model);
+  tokenizer_ = load_tokenizer(pretrained);
   backend_ = make_cpu_backend({.num_threads = static_cast<int>(options.threads)});
 
   PlanRequest request;
@@ -63,7 +56,7 @@ InferenceModel::InferenceModel(const fs::path& checkpoint, const InferenceOption
                                             : "close other programs or use a machine with more memory");
   memory_.emplace(*plan_, backend_->memory());
   const ParameterLayout& layout = plan_->parameters();
-  load_parameters(*backend_, layout, loaded.parameters, "",
+  load_parameters(*backend_, layout, pretrained,
                   memory_->view(PlanSlot::kWeights, 0, DType::kFloat32, {layout.flat_elements()}));
 }
 

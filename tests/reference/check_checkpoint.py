@@ -10,16 +10,15 @@ Exit status: 0 equal within rounding, 1 not, 77 (ctest: skipped) when torch or t
 """
 
 import argparse
-import math
 import os
 import pathlib
 import subprocess
 import sys
 import tempfile
 
-SKIPPED = 77
+from logits import SKIPPED, rounding_bound, virgil_logits
+
 BATCH_SIZE = 3
-UNIT_ROUNDOFF = 2.0**-24
 
 # What tiny models are trained as; the keys are those of `train`.
 VARIANTS = {
@@ -28,26 +27,6 @@ VARIANTS = {
     "untied, biases": {"bias": True, "tie_weights": False},
     "tied, no biases, own d_ff": {"bias": False, "tie_weights": True, "d_ff": 72},
 }
-
-
-def rounding_bound(config, length):
-    """Relative to the largest logit. The path of tests/support/test_model.h: every sum of a forward pass one after the other, whose
-    roundings are as good as independent (Higham, Mary 2019, theorem 2.4, lambda 6)."""
-    width = config.n_embd
-    d_ff = config.n_inner or 4 * width
-    layer = 7 * width + width // config.n_head + 2 * length + d_ff
-    path = config.n_layer * layer + 3 * width + config.vocab_size
-    return 6 * math.sqrt(path) * UNIT_ROUNDOFF
-
-
-def virgil_logits(binary, checkpoint, tokens, vocab_size):
-    with tempfile.TemporaryDirectory(prefix="virgil-logits-") as folder:
-        token_file = pathlib.Path(folder) / "tokens"
-        logits_file = pathlib.Path(folder) / "logits"
-        tokens.astype("int32").tofile(token_file)
-        batch_size, length = tokens.shape
-        subprocess.run([binary, checkpoint, str(batch_size), str(length), token_file, logits_file], check=True)
-        return np.fromfile(logits_file, dtype="float32").reshape(batch_size, length, vocab_size)
 
 
 def load(checkpoint):

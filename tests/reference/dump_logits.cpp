@@ -1,4 +1,4 @@
-// Writes the logits of a checkpoint for given tokens, for tests/reference/check_checkpoint.py to compare.
+// Writes the logits of a checkpoint, or a Hugging Face GPT-2, for given tokens: the scripts in tests/reference compare them.
 //
 //   dump_logits CHECKPOINT BATCH_SIZE LENGTH TOKENS OUTPUT
 //
@@ -15,14 +15,13 @@
 #include "virgil/base/error.h"
 #include "virgil/base/file_system.h"
 #include "virgil/model/gpt.h"
-#include "virgil/train/checkpoint.h"
-#include "virgil/train/parameter_io.h"
+#include "virgil/train/pretrained_model.h"
 
 namespace {
 
 void run(const std::vector<std::string>& arguments) {
-  const virgil::LoadedCheckpoint checkpoint = virgil::load_checkpoint(arguments[0]);
-  const virgil::ModelConfig config(checkpoint.model);
+  const virgil::PretrainedModel pretrained = virgil::open_pretrained(arguments[0]);
+  const virgil::ModelConfig config(pretrained.model);
   const virgil::StepShape shape{.batch_size = std::stoll(arguments[1]), .length = std::stoll(arguments[2]), .training = false};
   const std::int64_t count = shape.batch_size * shape.length;
   const std::string bytes = virgil::read_file(arguments[3], std::int64_t{1} << 30);
@@ -36,7 +35,7 @@ void run(const std::vector<std::string>& arguments) {
   const virgil::MemoryPlan plan(config, {.step = shape}, backend->traits());
   const virgil::PlannedMemory memory(plan, backend->memory());
   virgil::Gpt gpt(*backend, plan, memory);
-  virgil::load_parameters(*backend, plan.parameters(), checkpoint.parameters, "", gpt.weights());
+  virgil::load_parameters(*backend, plan.parameters(), pretrained, gpt.weights());
   std::vector<float> logits(static_cast<std::size_t>(count * config.vocab_size()));
   gpt.load_batch(tokens, tokens);
   (void)gpt.evaluate_with_logits(logits);

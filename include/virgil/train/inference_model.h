@@ -1,4 +1,4 @@
-// A checkpoint's model in memory, to generate with or to evaluate.
+// A trained model in memory, to generate with or to evaluate.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,8 @@
 
 namespace virgil {
 
-/// The checkpoint that `path` means: a checkpoint's folder itself, or of a run's folder "best", else the newest step; says
-/// through `log` which one it took. Throws UserError when there is none.
+/// The checkpoint that `path` means: the folder of a checkpoint or of a Hugging Face model itself, or of a run's folder "best",
+/// else the newest step; says through `log` which one it took. Throws UserError when there is none.
 [[nodiscard]] std::filesystem::path find_checkpoint(const std::filesystem::path& path, Logger& log);
 
 struct InferenceOptions {
@@ -28,12 +28,12 @@ struct InferenceOptions {
 /// Weights without gradients or optimizer, and the memory of the passes asked for.
 class InferenceModel {
  public:
-  /// `checkpoint` as find_checkpoint takes it. Throws UserError: a missing or damaged checkpoint, a tokenizer of another
-  /// vocabulary than the model's, too little memory (before allocating).
+  /// `checkpoint` as find_checkpoint takes it. Throws UserError: a missing or damaged checkpoint (open_pretrained), a tokenizer
+  /// that is missing or of another vocabulary than the model's, too little memory (before allocating).
   InferenceModel(const std::filesystem::path& checkpoint, const InferenceOptions& options, Logger& log);
 
   [[nodiscard]] const std::filesystem::path& directory() const { return directory_; }
-  /// Updates the model has seen.
+  /// Updates the model has seen; 0 where the folder does not tell.
   [[nodiscard]] std::int64_t step() const { return step_; }
   [[nodiscard]] const Tokenizer& tokenizer() const { return *tokenizer_; }
   [[nodiscard]] const MemoryPlan& plan() const { return *plan_; }

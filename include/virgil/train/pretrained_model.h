@@ -1,0 +1,57 @@
+// A model to start from or to use: a checkpoint of Virgil, or a GPT-2 directory of Hugging Face transformers
+// (docs/checkpoints.md, "Weights from elsewhere").
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "virgil/backend/backend.h"
+#include "virgil/data/tokenizer.h"
+#include "virgil/model/parameter_layout.h"
+#include "virgil/train/safetensors.h"
+
+namespace virgil {
+
+/// Elements of a parameter where they lie in a mapped file: float32, float16 or bfloat16, little-endian, at any alignment.
+struct StoredTensor {
+  std::string name;
+  DType dtype = DType::kFloat32;
+  Shape shape;
+  std::span<const std::byte> bytes;
+};
+
+/// Weights without optimizer state. The tensors view `files`.
+struct PretrainedModel {
+  std::filesystem::path directory;  // where it was found
+  ModelSizes model;                 // dropout 0: how to train is not the weights' to say
+  bool is_checkpoint = false;       // Virgil's own, with its hashes verified
+  std::int64_t step = 0;            // updates, of a checkpoint
+  std::vector<SafetensorsFile> files;
+  std::vector<StoredTensor> tensors;  // one for each of ParameterLayout::parameters(), in that order
+};
+
+/// Opens a folder with training_state.json as load_checkpoint does; any other as a Hugging Face GPT-2 model: config.json and
+/// model.safetensors, or model.safetensors.index.json and its shards, names with or without "transformer.". Everything in the
+/// folder is treated as untrusted. Throws UserError naming the file and the defect.
+[[nodiscard]] PretrainedModel open_pretrained(const std::filesystem::path& directory);
+
+/// Keeps the first `block_size` positions, 1 to those the model has.
+void shorten_context(PretrainedModel& model, std::int64_t block_size);
+
+/// What make_tokenizer takes to make the model's own tokenizer: its folder, or "gpt2" for a folder without tokenizer files and
+/// GPT-2's vocabulary. None when the folder does not tell.
+[[nodiscard]] std::optional<std::string> tokenizer_spec(const PretrainedModel& model);
+/// Makes it. Throws UserError when there is none, it is damaged, or it has more ids than the model.
+[[nodiscard]] std::unique_ptr<Tokenizer> load_tokenizer(const PretrainedModel& model);
+/// What is wrong and how to mend it, where tokenizer_spec gives none.
+[[nodiscard]] std::string describe_missing_tokenizer(const PretrainedModel& model);
+
+/// Fills `flat`, float32, exactly; alignment gaps and padding rows become zero. `layout` is that of model.model.
+void load_parameters(Backend& backend, const ParameterLayout& layout, const PretrainedModel& model, TensorView flat);
+
+}  // namespace virgil

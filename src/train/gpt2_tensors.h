@@ -1,0 +1,40 @@
+// The tensors of a Hugging Face GPT-2 directory, whatever its files are and however they are named.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "virgil/train/pretrained_model.h"
+
+namespace virgil {
+
+inline constexpr const char* kShardIndexFile = "model.safetensors.index.json";
+
+/// Maps model.safetensors or, where there is none, every file of the index. Throws UserError: no weights, a missing shard, a
+/// tensor that is not in the shard the index names.
+[[nodiscard]] std::vector<SafetensorsFile> open_weight_files(const std::filesystem::path& directory);
+
+/// The tensors of `files` by their names in GPT2LMHeadModel. Views the files.
+class Gpt2Tensors {
+ public:
+  /// `directory` is named in messages. Throws UserError on a tensor that two files hold, or one file under two names.
+  Gpt2Tensors(const std::vector<SafetensorsFile>& files, std::string directory);
+
+  /// Those of ParameterLayout(model).parameters(), in that order. Throws UserError on one that is missing, of another shape or
+  /// of a type that is not float32, float16 or bfloat16, and on tensors that such a model does not have.
+  [[nodiscard]] std::vector<StoredTensor> select(const ModelConfig& model) const;
+  /// Whether one of the model's biases is there and not zero throughout.
+  [[nodiscard]] bool has_biases(const ModelConfig& model) const;
+
+ private:
+  [[nodiscard]] StoredTensor take(const std::string& name, const Shape& shape) const;
+  void refuse_others(const ModelConfig& model) const;
+  void check_tied_head() const;
+
+  std::string directory_;
+  std::map<std::string, const SafetensorsFile::Entry*> entries_;
+};
+
+}  // namespace virgil

@@ -1,0 +1,149 @@
+#include "virgil/train/pretrained_model.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "train/checkpoint_format.h"
+#include "train/gpt2_config.h"
+#include "train/gpt2_tensors.h"
+#include "virgil/base/error.h"
+#include "virgil/train/checkpoint.h"
+
+namespace virgil {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::int64_t kMaxConfigBytes = 1 << 20;
+constexpr std::int64_t kGpt2Vocabulary = 50257;
+constexpr const char* kPositions = "transformer.wpe.weight";
+
+PretrainedModel open_checkpoint(const fs::path& directory) {
+  LoadedCheckpoint checkpoint = load_checkpoint(directory);
+  PretrainedModel opened{.directory = checkpoint.directory,
+                         .model = checkpoint.model,
+                         .is_checkpoint = true,
+                         .step = checkpoint.state.step,
+                         .files = {},
+                         .tensors = {}};
+  for (const ExpectedTensor& tensor : expected_parameters(ModelConfig(checkpoint.model))) {
+    opened.tensors.push_back({tensor.name, DType::kFloat32, tensor.shape, checkpoint.parameters.find(tensor.name)->bytes});
+  }
+  opened.files.push_back(std::move(checkpoint.parameters));
+  return opened;
+}
+
+PretrainedModel open_gpt2(const fs::path& directory) {
+  const fs::path config = directory / kConfigFile;
+  if (!fs::exists(config)) {
+    throw user_error(
+        "{}: missing, and without it the weights are of no known shape; give a checkpoint of Virgil, or a folder "
+        "with {} and {}",
+        config.string(), kConfigFile, kParametersFile);
+  }
+  PretrainedModel opened;
+  opened.directory = directory;
+  opened.model = read_gpt2_config(read_file(config, kMaxConfigBytes), config.string());
+  opened.files = open_weight_files(directory);
+  const Gpt2Tensors tensors(opened.files, directory.string());
+  // Another program may have trained the biases that Virgil had saved as zeros.
+  if (!opened.model.bias) opened.model.bias = tensors.has_biases(ModelConfig(opened.model));
+  opened.tensors = tensors.select(ModelConfig(opened.model));
+  return opened;
+}
+
+template <typename Half>
+void widen(std::span<const std::byte> bytes, std::span<float> values) {
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    Half half;
+    std::memcpy(&half, bytes.data() + i * sizeof(Half), sizeof(Half));
+    values[i] = static_cast<float>(half);
+  }
+}
+
+/// Converts piece by piece, so that no second copy of a model exists.
+template <typename Half>
+void copy_widened(Backend& backend, const TensorView& destination, std::span<const std::byte> bytes) {
+  constexpr std::int64_t kPiece = std::int64_t{1} << 18;
+  std::vector<float> values;
+  for (std::int64_t first = 0; first < destination.num_elements(); first += kPiece) {
+    const std::int64_t count = std::min(kPiece, destination.num_elements() - first);
+    values.resize(static_cast<std::size_t>(count));
+    widen<Half>(bytes.subspan(static_cast<std::size_t>(first) * sizeof(Half)), values);
+    backend.copy_from_host(destination.slice(first, {count}), std::as_bytes(std::span(values)));
+  }
+}
+
+}  // namespace
+
+PretrainedModel open_pretrained(const fs::path& directory) {
+  const fs::path folder = directory.has_filename() ? directory : directory.parent_path();
+  // One of Virgil's checkpoints that has lost a file is damaged, not foreign.
+  const bool is_foreign = fs::is_directory(folder) && !fs::exists(folder / kStateFile) && !fs::exists(folder / kStateHashFile);
+  PretrainedModel opened = is_foreign ? open_gpt2(folder) : open_checkpoint(directory);
+  opened.model.dropout = 0;
+  return opened;
+}
+
+void shorten_context(PretrainedModel& model, std::int64_t block_size) {
+  VIRGIL_CHECK(block_size >= 1 && block_size <= model.model.block_size, "{} positions of {}", block_size,
+               model.model.block_size);
+  StoredTensor& positions = *std::ranges::find(model.tensors, kPositions, &StoredTensor::name);
+  model.model.block_size = block_size;
+  positions.shape = {block_size, positions.shape[1]};
+  positions.bytes = positions.bytes.first(static_cast<std::size_t>(positions.shape.num_elements() * size_of(positions.dtype)));
+}
+
+std::optional<std::string> tokenizer_spec(const PretrainedModel& model) {
+  const auto holds = [&](const char* name) { return fs::exists(model.directory / name); };
+  // An absolute path is never taken for the name of a tokenizer.
+  const bool carries_one = holds("tokenizer.virgil.json") || holds("tokenizer.json");
+  if (model.is_checkpoint || carries_one) return fs::absolute(model.directory).string();
+  // A vocab.json may be that of another language, of the same size.
+  const bool is_gpt2 = model.model.vocab_size == kGpt2Vocabulary && !holds("vocab.json") && !holds("merges.txt");
+  return is_gpt2 ? std::optional<std::string>("gpt2") : std::nullopt;
+}
+
+std::string describe_missing_tokenizer(const PretrainedModel& model) {
+  const std::string directory = model.directory.string();
+  if (fs::exists(model.directory / "vocab.json")) {
+    return fmt::format(
+        "{}: its tokenizer is in vocab.json and merges.txt, which are not read; open it with AutoTokenizer of "
+        "transformers and save it there with save_pretrained, which writes tokenizer.json",
+        directory);
+  }
+  return fmt::format("{}: holds no tokenizer, and its vocabulary of {} ids is not GPT-2's of {}; put its tokenizer.json there",
+                     directory, model.model.vocab_size, kGpt2Vocabulary);
+}
+
+std::unique_ptr<Tokenizer> load_tokenizer(const PretrainedModel& model) {
+  const auto spec = tokenizer_spec(model);
+  if (!spec) throw UserError(describe_missing_tokenizer(model));
+  std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(*spec, "");
+  if (tokenizer->vocab_size() <= model.model.vocab_size) return tokenizer;
+  throw user_error("{}: its tokenizer {} has {} tokens, but its model's vocab_size is {}; put the model's own tokenizer there",
+                   model.directory.string(), tokenizer->name(), tokenizer->vocab_size(), model.model.vocab_size);
+}
+
+void load_parameters(Backend& backend, const ParameterLayout& layout, const PretrainedModel& model, TensorView flat) {
+  const auto parameters = layout.parameters();
+  VIRGIL_CHECK(parameters.size() == model.tensors.size(), "{} parameters, {} tensors", parameters.size(), model.tensors.size());
+  backend.set_zero(flat);
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    const ParameterSpec& spec = parameters[i];
+    const StoredTensor& tensor = model.tensors[i];
+    VIRGIL_CHECK(tensor.name == spec.name && tensor.shape == spec.stored_shape, "{} {} for {} {}", tensor.name,
+                 tensor.shape.to_string(), spec.name, spec.stored_shape.to_string());
+    const TensorView destination = flat.slice(spec.offset, spec.stored_shape);
+    if (tensor.dtype == DType::kFloat16) {
+      copy_widened<Float16>(backend, destination, tensor.bytes);
+    } else if (tensor.dtype == DType::kBFloat16) {
+      copy_widened<BFloat16>(backend, destination, tensor.bytes);
+    } else {
+      backend.copy_from_host(destination, tensor.bytes);
+    }
+  }
+}
+
+}  // namespace virgil
