@@ -195,6 +195,12 @@ std::vector<ConfigKey> run_keys() {
   std::vector<ConfigKey> keys = {
       {"out_dir", {}, &TrainConfig::out_dir, s, "Folder of all runs."},
       {"model_name", {}, &TrainConfig::model_name, s, "Folder of this run inside out_dir.", 0, 0, {}, true, check_model_name},
+      {"init_from",
+       {},
+       &TrainConfig::init_from,
+       s,
+       "Folder whose weights, sizes and tokenizer a new run starts with: a checkpoint, a run, or a Hugging Face GPT-2 model; "
+       "empty: random weights."},
       {"resume", {}, &TrainConfig::resume, s, "Go on from the run's newest checkpoint.", 0, 0, {}, false},
       {"overwrite", {}, &TrainConfig::overwrite, s, "Replace a run of the same name.", 0, 0, {}, false},
       {"dry_run", {}, &TrainConfig::dry_run, s, "Do all that precedes the first step, then stop.", 0, 0, {}, false},

@@ -47,6 +47,7 @@ TrainConfig load_run_config(const CommandLine& command_line) {
   for (const ConfigKey& key : config_keys()) {
     const bool given = std::ranges::find(command_line.set_keys, key.name) != command_line.set_keys.end();
     if (!given && key.saved) continue;
+    if (key.name == "init_from") continue;  // where a run began is not for a later command to say
     std::visit([&](auto member) { config.*member = command_line.config.*member; }, key.member);
   }
   if (config.tokenizer != saved_tokenizer) {

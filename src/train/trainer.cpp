@@ -86,6 +86,15 @@ Trainer::Trainer(const TrainerParts& parts)
 
 void Trainer::initialize() {
   initialize_parameters(parts_.backend, parts_.plan.parameters(), gpt_.weights(), config_.seed);
+  begin_run();
+}
+
+void Trainer::initialize(const PretrainedModel& weights) {
+  load_parameters(parts_.backend, parts_.plan.parameters(), weights, gpt_.weights());
+  begin_run();
+}
+
+void Trainer::begin_run() {
   optimizer_.reset();
   state_.seed = config_.seed;
   state_.data_fingerprint = parts_.train_data.fingerprint;

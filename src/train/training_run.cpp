@@ -3,6 +3,7 @@
 #include <optional>
 #include <utility>
 
+#include "train/init_from.h"
 #include "train/run_data.h"
 #include "train/run_summary.h"
 #include "train/shell_quote.h"
@@ -31,6 +32,11 @@ class TrainingRun {
         config_(given_),
         files_(files),
         console_(console) {
+    if (!config_.init_from.empty() && !config_.resume) {
+      check_run_folder(config_);  // before the work of reading a model
+      start_ = open_init_from(command_line, given_, console_);
+      config_ = given_;
+    }
     resolve_config(config_);
     check_run_folder(config_);
     run_ = run_folder(config_);
@@ -39,6 +45,10 @@ class TrainingRun {
     if (config_.resume && !command_line.config_file.empty()) {
       console_.info(fmt::format("config   a run that goes on keeps its own ({}); {} only names it",
                                 run_config_path(run_).string(), command_line.config_file));
+    }
+    if (config_.resume && !command_line.config.init_from.empty() && command_line.config.init_from != config_.init_from) {
+      console_.info(
+          fmt::format("config   a run that goes on has its own weights; {} is not read", command_line.config.init_from));
     }
   }
 
@@ -98,6 +108,11 @@ class TrainingRun {
 
   /// Weights and optimizer as they are before the first step of this invocation.
   void prepare(Trainer& trainer) {
+    if (start_) {
+      trainer.initialize(*start_);
+      start_.reset();  // unmaps its files
+      return;
+    }
     if (!checkpoint_) {
       trainer.initialize();
       return;
@@ -149,7 +164,8 @@ class TrainingRun {
   MetricsSink& console_;
   std::filesystem::path run_;
   std::optional<DirectoryLock> lock_;
-  std::optional<LoadedCheckpoint> checkpoint_;  // what a resumed run starts from
+  std::optional<LoadedCheckpoint> checkpoint_;  // what a resumed run goes on from
+  std::optional<PretrainedModel> start_;        // what a new run starts from, where it does not start from random weights
 };
 
 }  // namespace

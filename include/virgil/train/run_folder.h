@@ -21,8 +21,8 @@ namespace virgil {
 [[nodiscard]] std::filesystem::path run_config_path(const std::filesystem::path& run);
 
 /// For --resume: the saved configuration of the run with the flags of this command line over it. The preset (--config) only
-/// names the run: its keys are in the saved configuration. Throws UserError when there is no run to resume, or a flag asks for
-/// another tokenizer than the run's.
+/// names the run: its keys are in the saved configuration. init_from stays as saved. Throws UserError when there is no run to
+/// resume, or a flag asks for another tokenizer than the run's.
 [[nodiscard]] TrainConfig load_run_config(const CommandLine& command_line);
 
 /// Throws UserError when the folder holds a run and neither `resume` nor `overwrite` is set. Touches nothing.

@@ -62,6 +62,7 @@ struct TrainConfig {
   // Run
   std::string out_dir = "runs";
   std::string model_name = "model";  // the run's folder is out_dir/model_name
+  std::string init_from;             // checkpoint, run or Hugging Face model to start from; empty: random weights
   bool resume = false;
   bool overwrite = false;
   bool dry_run = false;

@@ -18,6 +18,7 @@
 #include "virgil/train/checkpoint.h"
 #include "virgil/train/evaluator.h"
 #include "virgil/train/metrics.h"
+#include "virgil/train/pretrained_model.h"
 #include "virgil/train/train_config.h"
 
 namespace virgil {
@@ -58,6 +59,8 @@ class Trainer {
 
   /// A new run: weights from the seed, moments zero.
   void initialize();
+  /// A new run from given weights of the same model, moments zero.
+  void initialize(const PretrainedModel& weights);
   /// Goes on from a checkpoint of the same model; writes nothing. Throws UserError when the shapes or the data differ.
   void restore(const LoadedCheckpoint& checkpoint);
   /// Runs until max_iters, a stop request (which saves), or max_bad_steps steps in a row that were not finite (which does not:
@@ -66,6 +69,7 @@ class Trainer {
   [[nodiscard]] const TrainingState& state() const { return state_; }
 
  private:
+  void begin_run();
   void evaluate_if_due(bool final_step);
   void sample_if_due();
   void save_if_due();

@@ -1,0 +1,129 @@
+#include "train/init_from.h"
+
+#include <algorithm>
+
+#include "virgil/base/error.h"
+#include "virgil/data/tokenizer_builder.h"
+#include "virgil/train/inference_model.h"
+#include "virgil/train/run_folder.h"
+
+namespace virgil {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Rows that programs add to an embedding to make its height a round number.
+constexpr std::int64_t kMostPaddingRows = 127;
+
+/// Gives a config the sizes of a model.
+class SizeAdoption {
+ public:
+  SizeAdoption(const CommandLine& command_line, TrainConfig& config, const fs::path& directory)
+      : command_line_(command_line), config_(config), directory_(directory) {}
+
+  template <typename Value>
+  void adopt(const char* key, Value TrainConfig::*member, Value value) {
+    const Value asked = config_.*member;
+    config_.*member = value;
+    // 0 stands for "what follows from the rest", of which the model is a part.
+    if (asked == value || (std::is_same_v<Value, std::int64_t> && asked == Value{})) return;
+    if (is_set(key)) {
+      throw user_error("--{} is {}, but the model of {} has {} {}, and init_from takes its sizes; leave --{} out", key, asked,
+                       directory_.string(), key, value, key);
+    }
+    if (asked != TrainConfig{}.*member) given_up_ += fmt::format("{}{} {}", given_up_.empty() ? "" : ", ", key, asked);
+  }
+  [[nodiscard]] bool is_set(const char* key) const {
+    return std::ranges::find(command_line_.set_keys, key) != command_line_.set_keys.end();
+  }
+  /// Keys of the config file that gave way.
+  [[nodiscard]] const std::string& given_up() const { return given_up_; }
+
+ private:
+  const CommandLine& command_line_;
+  TrainConfig& config_;
+  const fs::path& directory_;
+  std::string given_up_;
+};
+
+void adopt_sizes(const CommandLine& command_line, TrainConfig& config, PretrainedModel& model, Logger& log) {
+  SizeAdoption sizes(command_line, config, model.directory);
+  if (sizes.is_set("block_size") && config.block_size < model.model.block_size) shorten_context(model, config.block_size);
+  sizes.adopt("n_layer", &TrainConfig::n_layer, model.model.num_layers);
+  sizes.adopt("n_head", &TrainConfig::n_head, model.model.num_heads);
+  sizes.adopt("n_embd", &TrainConfig::n_embd, model.model.embedding_dim);
+  sizes.adopt("block_size", &TrainConfig::block_size, model.model.block_size);
+  sizes.adopt("vocab_size", &TrainConfig::vocab_size, model.model.vocab_size);
+  sizes.adopt("d_ff", &TrainConfig::d_ff, ModelConfig(model.model).d_ff());
+  sizes.adopt("bias", &TrainConfig::bias, model.model.bias);
+  sizes.adopt("tie_weights", &TrainConfig::tie_weights, model.model.tie_weights);
+  if (sizes.given_up().empty()) return;
+  log.info(fmt::format("config   {} of {} gives way to the sizes of {}", sizes.given_up(), command_line.config_file,
+                       model.directory.string()));
+}
+
+/// For a folder that carries no tokenizer.
+void check_given_tokenizer(const TrainConfig& config, const PretrainedModel& model) {
+  if (make_tokenizer_builder(config.tokenizer)->needs_text()) {
+    throw user_error(
+        "tokenizer is {}: learned from another text, its ids would mean nothing to the model of {}; give the "
+        "tokenizer that the model was trained with",
+        config.tokenizer, model.directory.string());
+  }
+  const auto tokenizer = make_tokenizer(config.tokenizer, "");
+  const std::int64_t unknown_rows = model.model.vocab_size - tokenizer->vocab_size();
+  if (unknown_rows >= 0 && unknown_rows <= kMostPaddingRows) return;
+  throw user_error(
+      "tokenizer {} has {} tokens, but the model of {} has a vocabulary of {}; give the tokenizer that the model was "
+      "trained with",
+      config.tokenizer, tokenizer->vocab_size(), model.directory.string(), model.model.vocab_size);
+}
+
+/// For a folder that carries one, and a flag that names one as well.
+void check_same_tokenizer(const std::string& asked, const Tokenizer& own, const PretrainedModel& model) {
+  if (asked == own.name()) return;
+  const bool is_fixed = !make_tokenizer_builder(asked)->needs_text();
+  if (is_fixed && make_tokenizer(asked, "")->fingerprint() == own.fingerprint()) return;
+  throw user_error("tokenizer is {}, but the model of {} was trained with {} of {} tokens; leave --tokenizer out", asked,
+                   model.directory.string(), own.name(), own.vocab_size());
+}
+
+void adopt_tokenizer(const CommandLine& command_line, TrainConfig& config, const PretrainedModel& model) {
+  const bool is_flag = std::ranges::find(command_line.set_keys, "tokenizer") != command_line.set_keys.end();
+  const auto own_spec = tokenizer_spec(model);
+  if (!own_spec) {
+    const bool is_given = is_flag || config.tokenizer != TrainConfig{}.tokenizer;
+    if (!is_given) throw user_error("{}; or name the right one with --tokenizer", describe_missing_tokenizer(model));
+    check_given_tokenizer(config, model);
+    return;
+  }
+  const std::unique_ptr<Tokenizer> own = load_tokenizer(model);  // also checks its vocabulary
+  if (is_flag) check_same_tokenizer(config.tokenizer, *own, model);
+  config.tokenizer = *own_spec;
+}
+
+/// Whether `path` is `folder` or lies in it.
+bool lies_in(const fs::path& path, const fs::path& folder) {
+  std::error_code error;
+  const fs::path inner = fs::weakly_canonical(path, error);
+  const fs::path outer = fs::weakly_canonical(folder, error);
+  return std::ranges::mismatch(outer, inner).in1 == outer.end();
+}
+
+}  // namespace
+
+PretrainedModel open_init_from(const CommandLine& command_line, TrainConfig& config, Logger& log) {
+  const fs::path directory = find_checkpoint(config.init_from, log);
+  if (config.overwrite && lies_in(directory, run_folder(config))) {
+    throw user_error("{}: init_from lies in the run that --overwrite removes; choose another --model_name", directory.string());
+  }
+  PretrainedModel model = open_pretrained(directory);
+  adopt_sizes(command_line, config, model, log);
+  adopt_tokenizer(command_line, config, model);
+  log.info(fmt::format("start    {}", model.is_checkpoint
+                                          ? fmt::format("{}, a checkpoint of step {}", model.directory.string(), model.step)
+                                          : fmt::format("{}, a Hugging Face GPT-2", model.directory.string())));
+  return model;
+}
+
+}  // namespace virgil
