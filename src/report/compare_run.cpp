@@ -55,6 +55,7 @@ MemoryComparison read_comparison(const fs::path& path) {
     comparison.peak[category] = has_peaks ? bytes_in(memory["peak_by_category"], name, path) : comparison.allocated[category];
   }
   comparison.peak_bytes = bytes_in(memory, "peak", path);
+  if (memory.contains("process_before")) comparison.before.rss_bytes = bytes_in(memory, "process_before", path);
   if (memory.contains("process_rss")) comparison.after.rss_bytes = bytes_in(memory, "process_rss", path);
   if (memory.contains("process_peak")) comparison.after.peak_bytes = bytes_in(memory, "process_peak", path);
   return comparison;

@@ -33,12 +33,13 @@ std::string format_step(const StepMetrics& m) {
   const double percent = 100.0 * static_cast<double>(m.step + 1) / static_cast<double>(m.max_steps);
   const int width = static_cast<int>(std::to_string(m.max_steps).size());
   return fmt::format(
-      "step {:>{}}/{}  loss {:.4f}  lr {:.2e}  norm {:.3f}  {} tok/s  {:.0f} ms  mem {} (peak {})  rss {} (peak {})  {:.0f}%  "
+      "step {:>{}}/{}  loss {:.4f}  lr {:.2e}  norm {:.3f}  {} tok/s  {:.0f} ms  mem {} of {} planned (peak {})  rss {} (peak "
+      "{})  {:.0f}%  "
       "{} left{}",
       m.step, width, m.max_steps, m.loss, m.learning_rate, m.grad_norm, format_count(std::llround(m.tokens_per_s)),
-      m.elapsed_ms, format_bytes(m.memory.allocated_bytes), format_bytes(m.memory.peak_bytes),
-      format_bytes(m.memory.process_rss_bytes), format_bytes(m.memory.process_peak_bytes), percent,
-      format_duration(m.remaining_s), m.updated ? "" : "  NOT APPLIED");
+      m.elapsed_ms, format_bytes(m.memory.allocated_bytes), format_bytes(m.memory.planned_bytes),
+      format_bytes(m.memory.peak_bytes), format_bytes(m.memory.process_rss_bytes), format_bytes(m.memory.process_peak_bytes),
+      percent, format_duration(m.remaining_s), m.updated ? "" : "  NOT APPLIED");
 }
 
 void ConsoleMetrics::clear_live_line() {

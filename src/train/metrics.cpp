@@ -21,13 +21,23 @@ Json number(double value) {
   return value;
 }
 
+Json categories_json(const BytesByCategory& bytes) {
+  Json json;
+  for (const MemoryCategory category : kAllMemoryCategories) json[std::string(name_of(category))] = bytes[category];
+  return json;
+}
+
 Json memory_json(const MemoryUse& memory) {
-  Json categories;
-  for (const MemoryCategory category : kAllMemoryCategories) {
-    categories[std::string(name_of(category))] = memory.by_category[category];
-  }
-  return {{"planned", memory.planned_bytes},         {"allocated", memory.allocated_bytes},       {"peak", memory.peak_bytes},
-          {"process_rss", memory.process_rss_bytes}, {"process_peak", memory.process_peak_bytes}, {"by_category", categories}};
+  Json json = {{"planned", memory.planned_bytes},
+               {"allocated", memory.allocated_bytes},
+               {"peak", memory.peak_bytes},
+               {"process_rss", memory.process_rss_bytes},
+               {"process_peak", memory.process_peak_bytes},
+               {"by_category", categories_json(memory.by_category)},
+               {"planned_by_category", categories_json(memory.planned_by_category)},
+               {"peak_by_category", categories_json(memory.peak_by_category)}};
+  if (memory.process_before_bytes > 0) json["process_before"] = memory.process_before_bytes;
+  return json;
 }
 
 void add_evaluation(Json& line, const EvalMetrics& evaluation) {

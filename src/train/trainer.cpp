@@ -291,6 +291,9 @@ MemoryUse Trainer::memory_use() const {
           .allocated_bytes = parts_.tracker.current().total(),
           .peak_bytes = parts_.tracker.peak_bytes(),
           .by_category = parts_.tracker.current(),
+          .planned_by_category = parts_.plan.by_category(),
+          .peak_by_category = parts_.tracker.peak(),
+          .process_before_bytes = parts_.process_before_bytes,
           .process_rss_bytes = process.rss_bytes,
           .process_peak_bytes = process.peak_bytes};
 }

@@ -10,6 +10,7 @@
 #include "virgil/base/directory_lock.h"
 #include "virgil/base/error.h"
 #include "virgil/train/console_metrics.h"
+#include "virgil/train/memory_summary.h"
 #include "virgil/train/plan_config.h"
 #include "virgil/train/run_folder.h"
 
@@ -63,12 +64,13 @@ class TrainingRun {
     const std::unique_ptr<Backend> backend = make_backend(config_);
     const RunData data = load_run_data(config_, checkpoint_ ? &*checkpoint_ : nullptr, console_);
     const MemoryPlan plan = make_plan(data, *backend);
+    const ProcessMemory before = read_process_memory();
     TrackingResource tracker(backend->memory());
     const PlannedMemory memory(plan, tracker);
     const double matmul_gflops = time_matmul(*backend, plan, memory);
     JsonlMetrics jsonl;
     Trainer trainer({config_, *backend, tracker, plan, memory, *data.tokenizer, data.train, data.val ? &*data.val : nullptr,
-                     files_, run_, console_, jsonl, stop_requested, matmul_gflops});
+                     files_, run_, console_, jsonl, stop_requested, matmul_gflops, before.rss_bytes});
     prepare(trainer);
     const std::int64_t first_step = trainer.state().step;
     console_.info(
@@ -80,6 +82,7 @@ class TrainingRun {
     }
     open_run_folder(jsonl, first_step);
     const RunStatus status = trainer.run();
+    for (const std::string& line : describe_memory(compare_memory(plan, tracker, before))) console_.info(line);
     report_end(status, trainer.state());
     return status;
   }

@@ -37,7 +37,10 @@ class RunFolder(harness.ProgramTest):
             # The plan is the allocator: what was planned is what is held.
             self.assertEqual(memory["planned"], memory["allocated"])
             self.assertEqual(sum(memory["by_category"].values()), memory["allocated"])
-            self.assertGreaterEqual(memory["peak"], memory["allocated"])
+            self.assertEqual(memory["planned_by_category"], memory["by_category"])
+            self.assertEqual(memory["peak_by_category"], memory["by_category"])
+            self.assertEqual(memory["peak"], memory["allocated"])
+            self.assertGreater(memory["process_before"], 0)
             self.assertGreater(memory["process_rss"], 0)
         tokens_per_step = 4 * 32 * 2  # batch_size * block_size * grad_accum_steps
         self.assertEqual([m["tokens"] for m in steps], [tokens_per_step * (i + 1) for i in range(20)])

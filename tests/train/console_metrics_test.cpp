@@ -46,7 +46,8 @@ StepMetrics example_step() {
   metrics.elapsed_ms = 1234;
   metrics.tokens_per_s = 2489.7;
   metrics.remaining_s = 1704;
-  metrics.memory.allocated_bytes = std::int64_t{300} << 20;
+  metrics.memory.planned_bytes = std::int64_t{300} << 20;
+  metrics.memory.allocated_bytes = std::int64_t{290} << 20;
   metrics.memory.peak_bytes = std::int64_t{310} << 20;
   metrics.memory.process_rss_bytes = std::int64_t{3} << 29;
   metrics.memory.process_peak_bytes = std::int64_t{2} << 30;
@@ -83,8 +84,8 @@ TEST(FormatCount, GroupsThousands) {
 
 TEST(FormatStep, SaysEverythingAStepHasToTell) {
   EXPECT_EQ(format_step(example_step()),
-            "step  119/1500  loss 2.4313  lr 1.00e-03  norm 0.500  2,490 tok/s  1234 ms  mem 300.0 MiB (peak 310.0 MiB)  "
-            "rss 1.50 GiB (peak 2.00 GiB)  8%  28m24s left");
+            "step  119/1500  loss 2.4313  lr 1.00e-03  norm 0.500  2,490 tok/s  1234 ms  mem 290.0 MiB of 300.0 MiB planned "
+            "(peak 310.0 MiB)  rss 1.50 GiB (peak 2.00 GiB)  8%  28m24s left");
 }
 
 TEST(FormatStep, MarksAnUpdateThatWasNotApplied) {

@@ -34,6 +34,9 @@ StepMetrics example_step() {
   metrics.memory.peak_bytes = 1000;
   metrics.memory.by_category[MemoryCategory::kWeights] = 400;
   metrics.memory.by_category[MemoryCategory::kActivations] = 600;
+  metrics.memory.planned_by_category = metrics.memory.by_category;
+  metrics.memory.peak_by_category[MemoryCategory::kData] = 7;
+  metrics.memory.process_before_bytes = 4000;
   metrics.memory.process_rss_bytes = 5000;
   metrics.memory.process_peak_bytes = 6000;
   return metrics;
@@ -65,7 +68,12 @@ TEST_F(Metrics, AStepHoldsTheDocumentedFields) {
       "updated": true, "dt_ms": 12.5, "tokens_per_s": 40960, "model_gflops": 3, "mfu": 0.5,
       "mem": {"planned": 1000, "allocated": 1000, "peak": 1000, "process_rss": 5000, "process_peak": 6000,
               "by_category": {"weights": 400, "master_weights": 0, "gradients": 0, "optimizer": 0, "activations": 600,
-                              "logits": 0, "workspace": 0, "data": 0}}})");
+                              "logits": 0, "workspace": 0, "data": 0},
+              "planned_by_category": {"weights": 400, "master_weights": 0, "gradients": 0, "optimizer": 0, "activations": 600,
+                                      "logits": 0, "workspace": 0, "data": 0},
+              "peak_by_category": {"weights": 0, "master_weights": 0, "gradients": 0, "optimizer": 0, "activations": 0,
+                                   "logits": 0, "workspace": 0, "data": 7},
+              "process_before": 4000}})");
   EXPECT_EQ(lines(), std::vector{expected});
 }
 

@@ -94,6 +94,22 @@ TEST_F(TrainingRunTest, TrainsAndSaysWhatItDoes) {
   EXPECT_THAT(checkpoints(), ElementsAre("step-00000008"));
 }
 
+TEST_F(TrainingRunTest, EndsWithThePlanBesideReality) {
+  EXPECT_EQ(run({}), RunStatus::kFinished);
+  for (const char* category : {"weights", "gradients", "optimizer", "activations", "logits", "workspace", "data", "total"}) {
+    EXPECT_THAT(sink_.lines, Contains(AllOf(HasSubstr(category), testing::EndsWith("  equal"))));
+  }
+  EXPECT_THAT(sink_.lines, Contains(HasSubstr("the plan cannot know")));
+  for (const StepMetrics& step : sink_.steps) {
+    EXPECT_EQ(step.memory.planned_by_category, step.memory.by_category);
+    EXPECT_EQ(step.memory.peak_by_category, step.memory.by_category);
+    EXPECT_GT(step.memory.process_before_bytes, 0);
+  }
+  stop_at_ = 2;
+  EXPECT_EQ(run({"--overwrite"}), RunStatus::kInterrupted);
+  EXPECT_THAT(sink_.lines, Contains(HasSubstr("the plan cannot know")));
+}
+
 TEST_F(TrainingRunTest, MeasuresItsRateAgainstAMatrixProduct) {
   EXPECT_EQ(run({}), RunStatus::kFinished);
   for (const StepMetrics& step : sink_.steps) EXPECT_GT(step.mfu, 0);

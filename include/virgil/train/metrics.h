@@ -19,6 +19,9 @@ struct MemoryUse {
   std::int64_t allocated_bytes = 0;
   std::int64_t peak_bytes = 0;
   BytesByCategory by_category;  // allocated
+  BytesByCategory planned_by_category;
+  BytesByCategory peak_by_category;
+  std::int64_t process_before_bytes = 0;  // resident before the plan was allocated; 0: not known
   std::int64_t process_rss_bytes = 0;
   std::int64_t process_peak_bytes = 0;
 };

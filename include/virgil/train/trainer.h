@@ -45,7 +45,8 @@ struct TrainerParts {
   MetricsSink& console;
   JsonlMetrics& jsonl;
   std::function<bool()> stop_requested;
-  double matmul_gflops = 0;  // rate that StepMetrics::mfu is measured against; 0: unknown
+  double matmul_gflops = 0;               // rate that StepMetrics::mfu is measured against; 0: unknown
+  std::int64_t process_before_bytes = 0;  // resident before the plan was allocated, for the metrics; 0: unknown
 };
 
 /// Steps are numbered by the updates done before them. At the top of step k come, where due: evaluation, sample, checkpoint
