@@ -34,6 +34,7 @@ class CharTokenizer final : public Tokenizer {
   /// An id of half a byte without its other half reads as U+FFFD; at the very end the byte is still to come and adds nothing.
   [[nodiscard]] std::string decode(std::span<const std::int32_t> tokens) const override;
   [[nodiscard]] std::int32_t end_of_text() const override { return -1; }
+  [[nodiscard]] std::int32_t first_half_byte() const override { return first_fallback_; }
   [[nodiscard]] std::vector<File> files() const override;
   [[nodiscard]] std::string fingerprint() const override;
 

@@ -39,7 +39,7 @@ TokenData tokenize(const Tokenizer& tokenizer, std::string_view text) {
   return data;
 }
 
-Dataset load_dataset(const DataRequest& request, FileSystem& files, Logger& log) {
+ExpandedInputs expand_request(const DataRequest& request, Logger& log) {
   if (request.inputs.empty()) throw UserError("no input is given; name a text file with --input");
   InputFiles inputs{expand_inputs(request.inputs, log), expand_inputs(request.val_inputs, log)};
   const bool tokens = holds_token_files(inputs.train);
@@ -47,7 +47,13 @@ Dataset load_dataset(const DataRequest& request, FileSystem& files, Logger& log)
     throw user_error("{} and {}: the inputs and val_inputs must both be texts or both token files (.bin)",
                      inputs.train.front().string(), inputs.val.front().string());
   }
-  return tokens ? load_token_dataset(request, inputs, log) : load_text_dataset(request, std::move(inputs), files, log);
+  return {std::move(inputs), tokens};
+}
+
+Dataset load_dataset(const DataRequest& request, FileSystem& files, Logger& log) {
+  ExpandedInputs inputs = expand_request(request, log);
+  return inputs.hold_tokens ? load_token_dataset(request, inputs.files, log)
+                            : load_text_dataset(request, std::move(inputs.files), files, log);
 }
 
 }  // namespace virgil

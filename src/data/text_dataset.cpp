@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <span>
 #include <utility>
+#include <vector>
 
 #include "data/dataset_sources.h"
 #include "data/parallel_encode.h"
@@ -86,6 +88,32 @@ TokenCache::Entry encode_in_memory(const TextParts& parts, const Tokenizer& toke
   return {take(train), take(val)};
 }
 
+/// Says how much of the text a char tokenizer had to spell.
+void report_spelt_bytes(const Tokenizer& tokenizer, const TokenCache::Entry& entry, Logger& log) {
+  const std::int32_t first = tokenizer.first_half_byte();
+  if (first < 0) return;
+  std::int64_t halves = 0;
+  std::vector<std::int32_t> block(std::size_t{1} << 16);
+  for (const TokenSequence* tokens : {&entry.train.tokens, &entry.val.tokens}) {
+    for (std::size_t at = 0; at < tokens->size(); at += block.size()) {
+      const auto ids = std::span(block).first(std::min(block.size(), tokens->size() - at));
+      tokens->copy(at, ids);
+      halves += std::ranges::count_if(ids, [&](std::int32_t id) { return id >= first; });
+    }
+  }
+  if (halves == 0) return;
+  constexpr double kSmallShare = 0.001;
+  const double share = static_cast<double>(halves / 2) / static_cast<double>(entry.train.text_bytes + entry.val.text_bytes);
+  const std::string text = fmt::format(
+      "{} of the text's bytes ({:.2g} %) belong to characters that the {} tokenizer has no id for; each takes two ids",
+      halves / 2, 100 * share, tokenizer.name());
+  if (share < kSmallShare) {
+    log.info(text);
+  } else {
+    log.warn(text + "; choose a tokenizer made for this text, or \"byte\"");
+  }
+}
+
 TokenCache::Entry encode_through_cache(const TextParts& parts, const Tokenizer& tokenizer, const TokenCache& cache,
                                        Logger& log) {
   const std::string key =
@@ -109,21 +137,37 @@ TextParts open_parts(const DataRequest& request, InputFiles inputs, Logger& log)
   return parts;
 }
 
+/// Everything but the tokens.
+Dataset describe_parts(const DataRequest& request, const TextParts& parts, Logger& log) {
+  Dataset dataset;
+  dataset.num_documents = parts.train.num_documents();
+  dataset.num_val_documents = parts.val ? parts.val->num_documents() : 0;
+  dataset.tokenizer = build_tokenizer(request.tokenizer, parts);
+  if (std::max(dataset.num_documents, dataset.num_val_documents) > 1 && dataset.tokenizer->end_of_text() < 0) {
+    log.info(fmt::format("the {} tokenizer has no end of text: nothing stands between the texts", dataset.tokenizer->name()));
+  }
+  return dataset;
+}
+
 }  // namespace
+
+Dataset stream_text_dataset(const DataRequest& request, InputFiles inputs, const OpenSinks& open, Logger& log) {
+  const TextParts parts = open_parts(request, std::move(inputs), log);
+  Dataset dataset = describe_parts(request, parts, log);
+  const PartSinks sinks = open(*dataset.tokenizer);
+  encode_parts(parts, *dataset.tokenizer, sinks.train, sinks.val);
+  return dataset;
+}
 
 Dataset load_text_dataset(const DataRequest& request, InputFiles inputs, FileSystem& files, Logger& log) {
   const TextParts parts = open_parts(request, std::move(inputs), log);
-  Dataset dataset;
-  dataset.num_documents = parts.train.num_documents() + (parts.val ? parts.val->num_documents() : 0);
-  dataset.tokenizer = build_tokenizer(request.tokenizer, parts);
-  if (dataset.num_documents > 1 && dataset.tokenizer->end_of_text() < 0) {
-    log.info(fmt::format("the {} tokenizer has no end of text: nothing stands between the {} texts", dataset.tokenizer->name(),
-                         dataset.num_documents));
-  }
+  Dataset dataset = describe_parts(request, parts, log);
+  const std::int64_t num_bytes = parts.train.num_bytes() + (parts.val ? parts.val->num_bytes() : 0);
+  dataset.cached = !request.cache_directory.empty() && num_bytes >= request.cache_min_bytes;
   TokenCache::Entry entry =
-      request.cache_directory.empty()
-          ? encode_in_memory(parts, *dataset.tokenizer)
-          : encode_through_cache(parts, *dataset.tokenizer, TokenCache(files, request.cache_directory), log);
+      dataset.cached ? encode_through_cache(parts, *dataset.tokenizer, TokenCache(files, request.cache_directory), log)
+                     : encode_in_memory(parts, *dataset.tokenizer);
+  report_spelt_bytes(*dataset.tokenizer, entry, log);
   dataset.train = std::move(entry.train);
   if (!entry.val.tokens.empty()) dataset.val = std::move(entry.val);
   return dataset;

@@ -89,7 +89,8 @@ Dataset load_token_dataset(const DataRequest& request, const InputFiles& inputs,
         inputs.train.front().string(), request.tokenizer);
   }
   Dataset dataset;
-  dataset.num_documents = static_cast<std::int64_t>(inputs.train.size() + inputs.val.size());
+  dataset.num_documents = std::ssize(inputs.train);
+  dataset.num_val_documents = std::ssize(inputs.val);
   dataset.tokenizer = builder->finish();
   TokenSequence train = open_all(inputs.train, *dataset.tokenizer, log);
   TokenSequence val;

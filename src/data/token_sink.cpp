@@ -19,17 +19,13 @@ void MemorySink::add(std::vector<std::int32_t> tokens, std::int64_t text_bytes) 
 }
 
 ShardSink::ShardSink(FileSystem& files, std::filesystem::path folder, std::string prefix, const Tokenizer& tokenizer,
-                     std::size_t shard_tokens)
-    : files_(files),
-      folder_(std::move(folder)),
-      prefix_(std::move(prefix)),
-      tokenizer_(tokenizer),
-      shard_tokens_(shard_tokens) {}
+                     ShardOptions options)
+    : files_(files), folder_(std::move(folder)), prefix_(std::move(prefix)), tokenizer_(tokenizer), options_(options) {}
 
 void ShardSink::add(std::vector<std::int32_t> tokens, std::int64_t text_bytes) {
   text_bytes_ += text_bytes;
   tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
-  while (tokens_.size() >= shard_tokens_) write_shard(shard_tokens_);
+  while (tokens_.size() >= options_.tokens) write_shard(options_.tokens);
 }
 
 std::vector<std::string> ShardSink::finish() {
@@ -39,8 +35,9 @@ std::vector<std::string> ShardSink::finish() {
 
 // Bytes of text are counted by piece: a shard that ends inside a piece leaves that piece's bytes to this one.
 void ShardSink::write_shard(std::size_t num_tokens) {
+  if (names_.empty()) files_.create_directories(folder_);
   names_.push_back(fmt::format("{}-{:05}.bin", prefix_, names_.size()));
-  write_token_file(files_, folder_ / names_.back(), TokenFileFormat::kVirgil, tokenizer_,
+  write_token_file(files_, folder_ / names_.back(), options_.format, tokenizer_,
                    std::span<const std::int32_t>(tokens_).first(num_tokens), text_bytes_);
   tokens_.erase(tokens_.begin(), tokens_.begin() + static_cast<std::ptrdiff_t>(num_tokens));
   text_bytes_ = 0;

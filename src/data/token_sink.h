@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "virgil/base/file_system.h"
+#include "virgil/data/token_file.h"
 #include "virgil/data/token_sequence.h"
 #include "virgil/data/tokenizer.h"
 
@@ -31,13 +32,16 @@ class MemorySink final : public TokenSink {
   std::int64_t text_bytes_ = 0;
 };
 
-/// Writes "<prefix>-00000.bin" and so on into a folder. Holds references, which must outlive it.
+struct ShardOptions {
+  TokenFileFormat format = TokenFileFormat::kVirgil;
+  std::size_t tokens = std::size_t{1} << 25;  // ids in each but the last
+};
+
+/// Writes "<prefix>-00000.bin" and so on into a folder, which it makes. Holds references, which must outlive it.
 class ShardSink final : public TokenSink {
  public:
-  static constexpr std::size_t kDefaultShardTokens = std::size_t{1} << 25;
-
   ShardSink(FileSystem& files, std::filesystem::path folder, std::string prefix, const Tokenizer& tokenizer,
-            std::size_t shard_tokens = kDefaultShardTokens);
+            ShardOptions options = {});
   void add(std::vector<std::int32_t> tokens, std::int64_t text_bytes) override;
   /// Writes what is left and names the files; call once.
   [[nodiscard]] std::vector<std::string> finish();
@@ -49,7 +53,7 @@ class ShardSink final : public TokenSink {
   std::filesystem::path folder_;
   std::string prefix_;
   const Tokenizer& tokenizer_;
-  std::size_t shard_tokens_;
+  ShardOptions options_;
   std::vector<std::int32_t> tokens_;
   std::int64_t text_bytes_ = 0;
   std::vector<std::string> names_;

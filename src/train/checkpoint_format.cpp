@@ -56,6 +56,13 @@ void read_file_table(const Json& json, const std::string& where, FileTable& file
   }
 }
 
+bool is_flat(const Json& config) {
+  const auto is_plain = [](const Json& value) { return !value.is_structured(); };
+  return config.is_object() && std::ranges::all_of(config, [&](const Json& value) {
+           return is_plain(value) || (value.is_array() && std::ranges::all_of(value, is_plain));
+         });
+}
+
 std::vector<ExpectedTensor> tensors_of(const ModelConfig& model) {
   std::vector<ExpectedTensor> tensors;
   const ParameterLayout layout(model);
@@ -79,6 +86,7 @@ std::string write_state(const TrainingState& state, const FileTable& files) {
       {"last_val_loss", write_exact(state.last_val_loss)},
       {"last_eval_step", state.last_eval_step},
       {"data_fingerprint", state.data_fingerprint},
+      {"val_fingerprint", state.val_fingerprint},
       {"config", state.config_json.empty() ? Json::object() : Json::parse(state.config_json)},
       {"files", table},
   };
@@ -104,14 +112,15 @@ void read_state(std::string_view text, const std::string& where, TrainingState& 
     state.last_val_loss = read_exact(json.at("last_val_loss"), where);
     json.at("last_eval_step").get_to(state.last_eval_step);
     json.at("data_fingerprint").get_to(state.data_fingerprint);
+    state.val_fingerprint = json.value("val_fingerprint", std::string());
     const Json& config = json.at("config");
-    const bool is_flat =
-        config.is_object() && std::ranges::none_of(config, [](const Json& value) { return value.is_structured(); });
-    if (!is_flat) throw user_error("{}: \"config\" is not a flat JSON object", where);
+    if (!is_flat(config)) throw user_error("{}: \"config\" is not a flat JSON object", where);
     state.config_json = config.dump(2);
     read_file_table(json.at("files"), where, files);
   });
 }
+
+bool is_flat_config(std::string_view config_text) { return is_flat(Json::parse(config_text, nullptr, false)); }
 
 std::string write_state_hash(std::string_view state_text) {
   return fmt::format("{}  {}\n", sha256_hex(state_text), kStateFile);

@@ -27,6 +27,8 @@ using FileTable = std::map<std::string, WrittenFile>;
 [[nodiscard]] std::string write_state(const TrainingState& state, const FileTable& files);
 /// `where` names the file in messages. Throws UserError on anything write_state would not have written.
 void read_state(std::string_view text, const std::string& where, TrainingState& state, FileTable& files);
+/// Whether `config_text` is a JSON object of plain values and lists of them.
+[[nodiscard]] bool is_flat_config(std::string_view config_text);
 /// Content of kStateHashFile, as `sha256sum -c` reads it.
 [[nodiscard]] std::string write_state_hash(std::string_view state_text);
 

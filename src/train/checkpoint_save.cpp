@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "checkpoint_format.h"
 #include "hashing_file.h"
@@ -29,9 +28,7 @@ void check_contents(const CheckpointContents& contents, const ModelConfig& model
   check_sources(contents.parameters, expected_parameters(model));
   if (!contents.optimizer.empty()) check_sources(contents.optimizer, expected_moments(model));
   const std::string& config = contents.state.config_json;
-  const auto json = config.empty() ? nlohmann::json::object() : nlohmann::json::parse(config, nullptr, false);
-  const bool is_flat = json.is_object() && std::ranges::none_of(json, [](const auto& value) { return value.is_structured(); });
-  VIRGIL_CHECK(is_flat, "config_json is not a flat JSON object");
+  VIRGIL_CHECK(config.empty() || is_flat_config(config), "config_json is not a flat JSON object");
 }
 
 TensorSource zeros(const ExpectedTensor& tensor) {

@@ -63,6 +63,13 @@ class ArgumentReader {
     return arguments_[position_++];
   }
 
+  /// All words up to the next flag, or the one given with "=".
+  std::vector<std::string> values_of(const Flag& flag) {
+    std::vector<std::string> values{value_of(flag)};
+    while (!flag.value && !done() && !arguments_[position_].starts_with("--")) values.push_back(arguments_[position_++]);
+    return values;
+  }
+
   /// A switch stands alone or is followed by true or false.
   std::string switch_of(const Flag& flag) {
     if (flag.value) return *flag.value;
@@ -77,19 +84,20 @@ class ArgumentReader {
 
 struct Setting {
   const ConfigKey* key;
-  std::string value;
+  std::vector<std::string> values;  // one, unless the key takes several
   std::string where;
 };
 
 Setting read_setting(const Flag& flag, ArgumentReader& reader) {
   if (const ConfigKey* key = find_config_key(flag.name)) {
-    return {key, is_boolean(*key) ? reader.switch_of(flag) : reader.value_of(flag), flag.written};
+    if (is_list(*key)) return {key, reader.values_of(flag), flag.written};
+    return {key, {is_boolean(*key) ? reader.switch_of(flag) : reader.value_of(flag)}, flag.written};
   }
   if (flag.name.starts_with("no_")) {
     const ConfigKey* key = find_config_key(flag.name.substr(3));
     if (key != nullptr && is_boolean(*key)) {
       if (flag.value) throw user_error("{}: takes no value; write --{}={}", flag.written, key->name, *flag.value);
-      return {key, "false", flag.written};
+      return {key, {"false"}, flag.written};
     }
   }
   throw unknown_flag(flag);
@@ -115,7 +123,11 @@ CommandLine parse_train_command_line(std::span<const std::string> arguments) {
   }
   if (!line.config_file.empty()) apply_config_file(line.config, line.config_file);
   for (const Setting& setting : settings) {
-    set_config_value(line.config, setting.key->name, setting.value, setting.where);
+    if (is_list(*setting.key)) {
+      set_config_list(line.config, *setting.key, setting.values, setting.where);
+    } else {
+      set_config_value(line.config, setting.key->name, setting.values.front(), setting.where);
+    }
     const bool is_new = std::ranges::find(line.set_keys, setting.key->name) == line.set_keys.end();
     if (is_new) line.set_keys.push_back(setting.key->name);
   }

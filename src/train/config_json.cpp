@@ -3,6 +3,9 @@
 
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
+#include <vector>
 
 #include "config_text.h"
 #include "virgil/base/error.h"
@@ -35,9 +38,19 @@ class ConfigReader final : public nlohmann::json_sax<nlohmann::json> {
   bool end_object() override { return true; }
   bool start_array(std::size_t) override {
     if (!in_object_) throw not_an_object();
-    throw user_error("{}: \"{}\" is a list; every key takes one value", where_, key_);
+    const ConfigKey* known = find_config_key(key_);
+    if (list_) throw user_error("{}: \"{}\" is a list in a list; it takes strings", where_, key_);
+    if (known != nullptr && !is_list(*known)) throw user_error("{}: \"{}\" is a list; it takes one value", where_, key_);
+    list_.emplace();
+    return true;
   }
-  bool end_array() override { return true; }
+  bool end_array() override {
+    const std::vector<std::string> values = *std::exchange(list_, std::nullopt);
+    const ConfigKey* known = find_config_key(key_);
+    if (known == nullptr) return take("", "string");  // which reports it
+    set_config_list(config_, *known, values, where_);
+    return true;
+  }
 
   bool key(string_t& name) override {
     key_ = name;
@@ -67,6 +80,10 @@ class ConfigReader final : public nlohmann::json_sax<nlohmann::json> {
     if (!in_object_) throw not_an_object();
     const ConfigKey* known = find_config_key(key_);
     if (known != nullptr) check_type(*known, value, json_type);
+    if (list_) {
+      list_->push_back(value);
+      return true;
+    }
     set_config_value(config_, key_, value, where_);
     return true;
   }
@@ -74,18 +91,22 @@ class ConfigReader final : public nlohmann::json_sax<nlohmann::json> {
   void check_type(const ConfigKey& known, const std::string& value, const std::string& json_type) const {
     const std::string wanted = type_text(known);
     const bool is_switch = known.name == "recompute" && json_type == "true or false";
+    const bool is_item = json_type == "string" && is_list(known);
     const bool is_number = json_type == "number" && wanted == "whole number";
     const bool is_zero_word = json_type == "string" && !known.zero_word.empty() && value == known.zero_word;
-    if (json_type == wanted || is_number || is_switch || is_zero_word) return;
+    if (json_type == wanted || is_number || is_switch || is_zero_word || is_item) return;
     const std::string found = json_type == "string" ? fmt::format("the string \"{}\"", value) : value;
-    const char* remedy = json_type == "string" ? "; leave the quotes out" : wanted == "string" ? "; put it in quotes" : "";
+    const char* remedy = json_type == "string"          ? "; leave the quotes out"
+                         : wanted.starts_with("string") ? "; put it in quotes"
+                                                        : "";
     throw user_error("{}: \"{}\" is {}, but takes {}{}", where_, key_, found, allowed_text(known), remedy);
   }
 
   TrainConfig& config_;
   const std::string& where_;
   std::string key_;
-  std::map<std::string, std::string> seen_;  // canonical name -> name as written
+  std::map<std::string, std::string> seen_;       // canonical name -> name as written
+  std::optional<std::vector<std::string>> list_;  // what has been read of a list's strings
   bool in_object_ = false;
 };
 

@@ -36,8 +36,13 @@ std::string check_max_memory(std::string_view value) {
 }
 
 std::string check_model_name(std::string_view value) {
+  if (value == kTokenCacheFolder) return "is the folder of the token cache; choose another name";
   const bool is_name = !value.empty() && value != "." && value != ".." && value.find_first_of("/\\\n") == value.npos;
   return is_name ? "" : "is not a folder's name; leave slashes out and put the path into out_dir";
+}
+
+std::string check_cache_dir(std::string_view value) {
+  return value.empty() ? "is not a folder; choose auto, none or a folder's path" : "";
 }
 
 std::vector<ConfigKey> model_keys() {
@@ -76,8 +81,16 @@ std::vector<ConfigKey> model_keys() {
 std::vector<ConfigKey> data_keys() {
   const std::string s = "Data";
   return {
-      {"input", {"input_file"}, &TrainConfig::input, s, "Text file to train on."},
-      {"val_input", {}, &TrainConfig::val_input, s, "Text file to evaluate on; empty: the tail of the input is held out."},
+      {"input",
+       {"input_file"},
+       &TrainConfig::input,
+       s,
+       "What to train on: texts, or token files (.bin); each a file, a folder or a pattern such as 'texts/*.txt'."},
+      {"val_input",
+       {},
+       &TrainConfig::val_input,
+       s,
+       "What to evaluate on, given likewise; empty: the tail of the input is held out."},
       {"val_fraction",
        {},
        &TrainConfig::val_fraction,
@@ -90,6 +103,26 @@ std::vector<ConfigKey> data_keys() {
        &TrainConfig::tokenizer,
        s,
        "byte, char (characters of the input), gpt2, bpe:SIZE (trained on the input), or a tokenizer file."},
+      {"sampling",
+       {},
+       &TrainConfig::sampling,
+       s,
+       "random: each sequence from a place drawn at random; epoch: passes in which every window comes once, shuffled.",
+       0,
+       0,
+       {"random", "epoch"}},
+      {"cache_dir",
+       {},
+       &TrainConfig::cache_dir,
+       s,
+       "Folder that keeps the tokens of texts for later runs and off the memory; auto: out_dir/token_cache, for texts of "
+       "64 MiB and more; none: tokens are made anew and held in memory.",
+       0,
+       0,
+       {},
+       true,
+       check_cache_dir},
+      {"force", {}, &TrainConfig::force, s, "Take texts that hold NUL bytes, which are otherwise refused as binaries."},
   };
 }
 

@@ -64,7 +64,8 @@ std::string markdown_row(const ConfigKey& key) {
 }  // namespace
 
 std::string type_text(const ConfigKey& key) {
-  constexpr const char* kNames[] = {"whole number", "whole number", "number", "true or false", "string"};
+  constexpr const char* kNames[] = {"whole number",  "whole number", "number",
+                                    "true or false", "string",       "string or list of strings"};
   return kNames[key.member.index()];
 }
 
@@ -81,6 +82,9 @@ std::string value_text(const TrainConfig& config, const ConfigKey& key) {
       [&](auto member) {
         if constexpr (std::is_same_v<decltype(member), std::int64_t TrainConfig::*>) {
           if (!key.zero_word.empty() && config.*member == 0) return nlohmann::json(key.zero_word).dump();
+        }
+        if constexpr (std::is_same_v<decltype(member), std::vector<std::string> TrainConfig::*>) {
+          if ((config.*member).size() == 1) return nlohmann::json((config.*member).front()).dump();
         }
         return nlohmann::json(config.*member).dump();
       },
@@ -99,11 +103,12 @@ std::vector<std::string> describe_changes(const TrainConfig& config) {
 
 std::string config_help() {
   std::string text =
-      "Trains a GPT on a text file.\n\n"
+      "Trains a GPT on text.\n\n"
       "  train --config configs/tiny.json --input book.txt [flags]\n\n"
       "Settings come from the defaults, then the config file, then the flags. A flag is --key VALUE or --key=VALUE; '-' and "
       "'_'\n"
-      "are alike; a flag given twice counts the last time. Defaults stand in brackets.\n\n"
+      "are alike; --input and --val_input take several values, up to the next flag; a flag given twice counts the last time.\n"
+      "Defaults stand in brackets.\n\n"
       "  --config, --config_file FILE\n"
       "                          JSON file of the keys below.\n"
       "  --help, -h              This text.\n";
@@ -125,8 +130,10 @@ std::string config_markdown() {
       "```\ntrain --config configs/tiny.json --input book.txt --learning_rate 5e-4 --no_bias\n```\n\n"
       "- Defaults come first, then the config file (`--config FILE`, also `--config_file`), then the flags.\n"
       "- A flag is `--key VALUE` or `--key=VALUE`. In flags `-` and `_` are alike. A flag given twice counts the last time.\n"
+      "- `input` and `val_input` take several values: `--input a.txt b.txt texts/`, all words up to the next flag; in a file\n"
+      "  `\"input\": [\"a.txt\", \"b.txt\"]`, or one string.\n"
       "- Switches are `--key` and `--no_key`, or `--key=true` and `--key=false`.\n"
-      "- A config file is one JSON object without nesting. Numbers and `true`/`false` stand without quotes.\n"
+      "- A config file is one JSON object without nested objects. Numbers and `true`/`false` stand without quotes.\n"
       "- Unknown keys, wrong types and values out of range are errors; nothing is ignored.\n"
       "- The resolved configuration is saved with every checkpoint.\n";
   std::string_view section;

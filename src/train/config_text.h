@@ -7,7 +7,7 @@
 
 namespace virgil {
 
-/// "whole number", "number", "true or false" or "string".
+/// "whole number", "number", "true or false", "string" or "string or list of strings".
 [[nodiscard]] std::string type_text(const ConfigKey& key);
 /// What a value may be: "a whole number from 1 to 1024", "one of cosine, linear", "true or false".
 [[nodiscard]] std::string allowed_text(const ConfigKey& key);

@@ -40,6 +40,8 @@ std::optional<Value> parse_value(const ConfigKey& key, std::string_view text) {
   if constexpr (std::is_same_v<Value, bool>) {
     if (text != "true" && text != "false") return std::nullopt;
     return text == "true";
+  } else if constexpr (std::is_same_v<Value, std::vector<std::string>>) {
+    return text.empty() ? Value{} : Value{std::string(text)};
   } else if constexpr (std::is_same_v<Value, std::string>) {
     if (!key.choices.empty() && std::ranges::find(key.choices, text) == key.choices.end()) return std::nullopt;
     return std::string(text);
@@ -97,12 +99,29 @@ std::string unknown_key_message(std::string_view key, std::string_view where) {
   return fmt::format("{}: unknown key \"{}\"; {}train --help lists all keys", where, key, hint);
 }
 
+void check_utf8(const ConfigKey& key, std::string_view value, std::string_view where) {
+  if (!is_utf8(value)) throw user_error("{}: the value of {} is not UTF-8 text; convert or rename it", where, key.name);
+}
+
 }  // namespace
+
+bool is_list(const ConfigKey& key) { return std::holds_alternative<std::vector<std::string> TrainConfig::*>(key.member); }
+
+void set_config_list(TrainConfig& config, const ConfigKey& key, std::span<const std::string> values, std::string_view where) {
+  VIRGIL_CHECK(is_list(key), "{} takes one value", key.name);
+  if (values.size() == 1) return set_config_value(config, key.name, values.front(), where);
+  for (const std::string& value : values) {
+    check_utf8(key, value, where);
+    if (value.empty())
+      throw user_error("{}: one of the {} values of {} is empty; leave it out", where, values.size(), key.name);
+  }
+  config.*std::get<std::vector<std::string> TrainConfig::*>(key.member) = {values.begin(), values.end()};
+}
 
 void set_config_value(TrainConfig& config, std::string_view key_name, std::string_view value, std::string_view where) {
   const ConfigKey* key = find_config_key(key_name);
   if (key == nullptr) throw UserError(unknown_key_message(key_name, where));
-  if (!is_utf8(value)) throw user_error("{}: the value of {} is not UTF-8 text; convert or rename it", where, key->name);
+  check_utf8(*key, value, where);
   value = replace_switch(*key, value);
   std::visit(
       [&](auto member) {

@@ -21,14 +21,6 @@ std::string format_duration(double seconds) {
   return fmt::format("{}s", total);
 }
 
-std::string format_count(std::int64_t count) {
-  std::string digits = std::to_string(count);
-  for (auto at = static_cast<std::int64_t>(digits.size()) - 3; at > (count < 0 ? 1 : 0); at -= 3) {
-    digits.insert(static_cast<std::size_t>(at), 1, ',');
-  }
-  return digits;
-}
-
 std::string format_step(const StepMetrics& m) {
   const double percent = 100.0 * static_cast<double>(m.step + 1) / static_cast<double>(m.max_steps);
   const int width = static_cast<int>(std::to_string(m.max_steps).size());

@@ -23,6 +23,17 @@ std::string plain_value(const TrainConfig& config, const ConfigKey& key) {
   return value_text(config, key);
 }
 
+/// " --key=value", or " --key a b" for several values.
+std::string flag_text(const TrainConfig& config, const ConfigKey& key) {
+  const auto* list = std::get_if<std::vector<std::string> TrainConfig::*>(&key.member);
+  if (list == nullptr) return fmt::format(" --{}={}", key.name, shell_quote(plain_value(config, key)));
+  const std::vector<std::string>& values = config.**list;
+  if (values.size() < 2) return fmt::format(" --{}={}", key.name, shell_quote(values.empty() ? "" : values.front()));
+  std::string text = fmt::format(" --{}", key.name);
+  for (const std::string& value : values) text += fmt::format(" {}", shell_quote(value));
+  return text;
+}
+
 std::string describe_remedy(const Remedy& remedy, const KeyValues& changes) {
   const auto percent = static_cast<int>(100 * (remedy.time_factor - 1) + 0.5);
   const std::string time = percent == 0 ? "no more time" : fmt::format("{:+d} % time", percent);
@@ -105,8 +116,7 @@ std::string command_text(std::string_view program, const CommandLine& given, con
   for (const std::string& name : given.set_keys) {
     const bool changed = std::ranges::any_of(changes, [&](const auto& change) { return change.first == name; });
     if (changed) continue;
-    const ConfigKey& key = *find_config_key(name);
-    text += fmt::format(" --{}={}", name, shell_quote(plain_value(given.config, key)));
+    text += flag_text(given.config, *find_config_key(name));
   }
   return changes.empty() ? text : text + " " + flags_text(changes);
 }

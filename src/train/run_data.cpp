@@ -4,22 +4,32 @@
 
 namespace virgil {
 
-RunData load_run_data(const TrainConfig& config, const LoadedCheckpoint* checkpoint, Logger& log) {
-  if (config.input.empty()) throw user_error("no text to train on: give one with --input FILE");
-  const Text text = read_text(config.input, log);
-  TextSplit split{text.bytes, {}};
-  Text val_text;
-  if (!config.val_input.empty()) {
-    val_text = read_text(config.val_input, log);
-    split.val = val_text.bytes;
-  } else {
-    split = split_text(text.bytes, config.val_fraction);
+namespace {
+
+DataRequest data_request(const TrainConfig& config) {
+  constexpr std::int64_t kCacheFromBytes = std::int64_t{64} << 20;  // shorter texts are tokenised in a moment
+  DataRequest request;
+  request.inputs = config.input;
+  request.val_inputs = config.val_input;
+  request.val_fraction = config.val_fraction;
+  request.tokenizer = config.tokenizer;
+  request.text.allow_nul = config.force;
+  if (config.cache_dir == "auto") {
+    request.cache_directory = std::filesystem::path(config.out_dir) / kTokenCacheFolder;
+    request.cache_min_bytes = kCacheFromBytes;
+  } else if (config.cache_dir != "none") {
+    request.cache_directory = config.cache_dir;
   }
-  RunData data;
-  data.tokenizer = checkpoint != nullptr ? load_tokenizer(checkpoint->directory) : make_tokenizer(config.tokenizer, text.bytes);
-  data.train = tokenize(*data.tokenizer, split.train);
-  if (!split.val.empty()) data.val = tokenize(*data.tokenizer, split.val);
-  return data;
+  return request;
+}
+
+}  // namespace
+
+Dataset load_run_data(const TrainConfig& config, const LoadedCheckpoint* checkpoint, FileSystem& files, Logger& log) {
+  if (config.input.empty()) throw user_error("nothing to train on: give a text with --input FILE");
+  DataRequest request = data_request(config);
+  if (checkpoint != nullptr) request.tokenizer = std::filesystem::absolute(checkpoint->directory).string();
+  return load_dataset(request, files, log);
 }
 
 ModelConfig make_model_config(const TrainConfig& config, const Tokenizer& tokenizer) {

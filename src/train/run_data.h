@@ -1,9 +1,7 @@
 // What a run learns from, and the model that fits it.
 #pragma once
 
-#include <memory>
-#include <optional>
-
+#include "virgil/base/file_system.h"
 #include "virgil/base/logging.h"
 #include "virgil/data/dataset.h"
 #include "virgil/model/model_config.h"
@@ -12,14 +10,9 @@
 
 namespace virgil {
 
-struct RunData {
-  std::unique_ptr<Tokenizer> tokenizer;
-  TokenData train;
-  std::optional<TokenData> val;
-};
-
-/// Reads and tokenises the texts, with the checkpoint's tokenizer when a run goes on. Throws UserError.
-[[nodiscard]] RunData load_run_data(const TrainConfig& config, const LoadedCheckpoint* checkpoint, Logger& log);
+/// Reads and tokenises the inputs, with the checkpoint's tokenizer when a run goes on. Throws UserError.
+[[nodiscard]] Dataset load_run_data(const TrainConfig& config, const LoadedCheckpoint* checkpoint, FileSystem& files,
+                                    Logger& log);
 
 /// Throws UserError when vocab_size is smaller than the tokenizer's.
 [[nodiscard]] ModelConfig make_model_config(const TrainConfig& config, const Tokenizer& tokenizer);

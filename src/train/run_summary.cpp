@@ -16,20 +16,33 @@ namespace {
 
 std::int64_t num_tokens(const TokenData& data) { return static_cast<std::int64_t>(data.tokens.size()); }
 
-void describe_model(const ModelConfig& model, const RunData& data, std::int64_t num_parameters, Logger& log) {
+void describe_model(const ModelConfig& model, const Dataset& data, std::int64_t num_parameters, Logger& log) {
   log.info(fmt::format("model    {} layers, {} heads of {}, width {}, context {}, vocabulary {} ({}), {} parameters{}",
                        model.num_layers(), model.num_heads(), model.head_size(), model.embedding_dim(), model.block_size(),
                        model.vocab_size(), data.tokenizer->name(), format_count(num_parameters),
                        model.tie_weights() ? " (head tied)" : ""));
 }
 
-void describe_data(const TrainConfig& config, const RunData& data, std::int64_t num_parameters, Logger& log) {
+/// The first of what was given, and how many files that is.
+std::string name_inputs(const std::vector<std::string>& inputs, std::int64_t num_documents) {
+  constexpr std::size_t kNamed = 3;
+  std::string text =
+      fmt::format("{}", fmt::join(inputs.begin(), inputs.begin() + std::min<std::ptrdiff_t>(std::ssize(inputs), kNamed), ", "));
+  if (inputs.size() > kNamed) text += ", ...";
+  return num_documents > 1 ? text + fmt::format(" ({} documents)", format_count(num_documents)) : text;
+}
+
+void describe_data(const TrainConfig& config, const Dataset& data, std::int64_t num_parameters, Logger& log) {
   const std::int64_t train_tokens = num_tokens(data.train);
   const std::int64_t run_tokens = checked_multiply(config.max_iters, config.total_batch_size);
-  log.info(fmt::format("data     {}: {} bytes, {} tokens to train on, {} held out; {:.3g} tokens per parameter", config.input,
+  const std::int64_t val_tokens = data.val ? num_tokens(*data.val) : 0;
+  const std::string val = config.val_input.empty() ? fmt::format("{} held out", format_count(val_tokens))
+                                                   : fmt::format("{} to evaluate on, held out as {}", format_count(val_tokens),
+                                                                 name_inputs(config.val_input, data.num_val_documents));
+  log.info(fmt::format("data     {}: {} bytes, {} tokens to train on, {}; {:.3g} tokens per parameter",
+                       name_inputs(config.input, data.num_documents),
                        format_count(data.train.text_bytes + (data.val ? data.val->text_bytes : 0)), format_count(train_tokens),
-                       format_count(data.val ? num_tokens(*data.val) : 0),
-                       static_cast<double>(train_tokens) / static_cast<double>(num_parameters)));
+                       val, static_cast<double>(train_tokens) / static_cast<double>(num_parameters)));
   log.info(fmt::format("run      {} steps of {} tokens ({} x {} x {}) = {:.1f} epochs", format_count(config.max_iters),
                        format_count(config.total_batch_size), config.batch_size, config.block_size, config.grad_accum_steps,
                        static_cast<double>(run_tokens) / static_cast<double>(train_tokens)));
@@ -48,7 +61,7 @@ void describe_memory(const MemoryPlan& plan, std::int64_t limit_bytes, Logger& l
 
 }  // namespace
 
-void describe_run(const TrainConfig& config, const MemoryPlan& plan, const RunData& data, std::int64_t limit_bytes,
+void describe_run(const TrainConfig& config, const MemoryPlan& plan, const Dataset& data, std::int64_t limit_bytes,
                   Logger& log) {
   const std::int64_t num_parameters = plan.parameters().num_parameters();
   describe_model(plan.model(), data, num_parameters, log);

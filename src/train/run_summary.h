@@ -11,7 +11,7 @@
 namespace virgil {
 
 /// Model, data, length, memory by category, what differs from the defaults, and warnings.
-void describe_run(const TrainConfig& config, const MemoryPlan& plan, const RunData& data, std::int64_t limit_bytes,
+void describe_run(const TrainConfig& config, const MemoryPlan& plan, const Dataset& data, std::int64_t limit_bytes,
                   Logger& log);
 
 /// GFLOP/s of the model's own MLP matrix product (float32), the best of a few, timed in the memory of a run that has not begun:

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <iterator>
+#include <limits>
 #include <utility>
 
 #include "virgil/base/error.h"
@@ -47,6 +48,11 @@ std::vector<std::int32_t> encode_sample_prompt(const Tokenizer& tokenizer, const
   return tokens;
 }
 
+std::optional<EpochSampling> epoch_sampling(const TrainConfig& config) {
+  if (config.sampling != "epoch") return std::nullopt;
+  return EpochSampling{.sequences_per_step = config.total_batch_size / config.block_size};
+}
+
 bool is_due(std::int64_t step, std::int64_t interval) { return interval > 0 && step % interval == 0; }
 
 }  // namespace
@@ -68,7 +74,7 @@ Trainer::Trainer(const TrainerParts& parts)
                   .weight_decay = config_.weight_decay,
                   .max_norm = config_.grad_clip}),
       schedule_(make_schedule(config_)),
-      sampler_(parts.train_data.tokens, config_.block_size, config_.seed) {
+      sampler_(parts.train_data.tokens, config_.block_size, config_.seed, epoch_sampling(config_)) {
   const StepShape& shape = parts.plan.step();
   inputs_.resize(static_cast<std::size_t>(shape.batch_size * shape.length));
   targets_.resize(inputs_.size());
@@ -98,6 +104,7 @@ void Trainer::begin_run() {
   optimizer_.reset();
   state_.seed = config_.seed;
   state_.data_fingerprint = parts_.train_data.fingerprint;
+  state_.val_fingerprint = val_fingerprint();
   state_.config_json = config_to_json(config_);
 }
 
@@ -108,7 +115,7 @@ void Trainer::restore(const LoadedCheckpoint& checkpoint) {
   }
   if (checkpoint.state.data_fingerprint != parts_.train_data.fingerprint) {
     throw user_error("{}: was trained on other data than input {} gives; resume with the run's own text and val_fraction",
-                     checkpoint.directory.string(), config_.input);
+                     checkpoint.directory.string(), fmt::join(config_.input, ", "));
   }
   const ParameterLayout& layout = parts_.plan.parameters();
   load_parameters(parts_.backend, layout, checkpoint.parameters, "", gpt_.weights());
@@ -118,10 +125,32 @@ void Trainer::restore(const LoadedCheckpoint& checkpoint) {
   state_.seed = config_.seed;
   state_.config_json = config_to_json(config_);
   last_saved_step_ = state_.step;
+  report_changes(checkpoint.state);
   if (evaluator_ && state_.last_eval_step == state_.step) {
     pending_evaluation_ = evaluator_->describe(state_.step, state_.last_val_loss);
   }
 }
+
+/// What a run that goes on does otherwise than before, and may.
+void Trainer::report_changes(const TrainingState& saved) {
+  const bool other_steps = saved.tokens_seen != checked_multiply(saved.step, config_.total_batch_size);
+  if (config_.sampling == "epoch" && other_steps) {
+    parts_.console.warn(fmt::format(
+        "total_batch_size is {} now and was another before: passes go on from another place, so some windows of this pass come "
+        "twice and some not at all",
+        config_.total_batch_size));
+  }
+  state_.val_fingerprint = val_fingerprint();
+  if (saved.val_fingerprint.empty() || saved.val_fingerprint == state_.val_fingerprint) return;
+  parts_.console.warn(
+      "the held-out text is another than before: losses on it cannot be compared, so the search for the best starts anew");
+  state_.best_val_loss = std::numeric_limits<double>::infinity();
+  state_.best_step = -1;
+  state_.last_val_loss = std::numeric_limits<double>::quiet_NaN();
+  state_.last_eval_step = -1;
+}
+
+std::string Trainer::val_fingerprint() const { return parts_.val_data == nullptr ? "none" : parts_.val_data->fingerprint; }
 
 RunStatus Trainer::run() {
   while (state_.step < config_.max_iters) {

@@ -62,7 +62,7 @@ class TrainingRun {
       return RunStatus::kFinished;
     }
     const std::unique_ptr<Backend> backend = make_backend(config_);
-    const RunData data = load_run_data(config_, checkpoint_ ? &*checkpoint_ : nullptr, console_);
+    const Dataset data = load_run_data(config_, checkpoint_ ? &*checkpoint_ : nullptr, files_, console_);
     const MemoryPlan plan = make_plan(data, *backend);
     const ProcessMemory before = read_process_memory();
     TrackingResource tracker(backend->memory());
@@ -77,7 +77,8 @@ class TrainingRun {
         fmt::format("time     about {} (by a timed matrix product; evaluations and samples come on top)",
                     format_duration(estimate_seconds(config_, plan.model(), matmul_gflops, config_.max_iters - first_step))));
     if (config_.dry_run) {
-      console_.info("dry run: stopping before step 0; nothing was written");
+      console_.info(
+          fmt::format("dry run: stopping before step 0; nothing was written{}", data.cached ? " but the token cache" : ""));
       return RunStatus::kFinished;
     }
     open_run_folder(jsonl, first_step);
@@ -88,7 +89,7 @@ class TrainingRun {
   }
 
  private:
-  MemoryPlan make_plan(const RunData& data, Backend& backend) {
+  MemoryPlan make_plan(const Dataset& data, Backend& backend) {
     const ModelConfig model = make_model_config(config_, *data.tokenizer);
     if (checkpoint_) check_same_model(*checkpoint_, model);
     // Windows must fit before anything large is allocated.

@@ -160,6 +160,34 @@ TEST_F(LoadDataset, NamesInputsThatDoNotFitTogether) {
   EXPECT_THAT(error_of({.inputs = {nano}, .tokenizer = other}), HasSubstr("outside the tokenizer's vocabulary"));
 }
 
+TEST_F(LoadDataset, SaysHowMuchOfATextACharTokenizerHasToSpell) {
+  const std::string abc = write("c/tokenizer.virgil.json", make_tokenizer("char", "abc")->files().front().content);
+  (void)load({.inputs = {write("known.txt", "abcabc")}, .tokenizer = abc});
+  EXPECT_TRUE(log_.lines().empty());
+  const Dataset dataset = load({.inputs = {write("unknown.txt", "abc\u6F22x")}, .val_fraction = 0, .tokenizer = abc});
+  EXPECT_EQ(text_of(dataset, dataset.train), "abc\u6F22x");
+  EXPECT_THAT(log_.lines(), testing::ElementsAre(testing::AllOf(testing::HasSubstr("warning: 4 of the text's bytes (57 %)"),
+                                                                testing::HasSubstr("char"))));
+  (void)load({.inputs = {write("seldom.txt", std::string(5000, 'a') + "x")}, .val_fraction = 0, .tokenizer = abc});
+  EXPECT_THAT(log_.lines().back(), testing::StartsWith("1 of the text's bytes"));
+}
+
+TEST_F(LoadDataset, CachesTextsOfACertainLengthOnly) {
+  const std::string path = write("a.txt", "0123456789");
+  const std::filesystem::path cache = directory_.path() / "cache";
+  EXPECT_FALSE(load({.inputs = {path}, .tokenizer = "byte", .cache_directory = cache, .cache_min_bytes = 11}).cached);
+  EXPECT_FALSE(std::filesystem::exists(cache));
+  EXPECT_TRUE(load({.inputs = {path}, .tokenizer = "byte", .cache_directory = cache, .cache_min_bytes = 10}).cached);
+  EXPECT_TRUE(std::filesystem::exists(cache));
+}
+
+TEST_F(LoadDataset, TellsTrainingDocumentsFromHeldOutOnes) {
+  const Dataset dataset =
+      load({.inputs = {write("a.txt", "ab"), write("b.txt", "cd")}, .val_inputs = {write("c.txt", "ef")}, .tokenizer = "byte"});
+  EXPECT_EQ(dataset.num_documents, 2);
+  EXPECT_EQ(dataset.num_val_documents, 1);
+}
+
 TEST_F(LoadDataset, ReadsAnInputOnceThoughNamedTwice) {
   const std::string path = write("a.txt", "abc");
   const Dataset dataset = load({.inputs = {path, path}, .val_fraction = 0, .tokenizer = "byte"});

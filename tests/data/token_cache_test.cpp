@@ -139,7 +139,7 @@ TEST(ShardSink, CutsLongDataIntoShards) {
   const test_support::TemporaryDirectory directory;
   const auto files = make_posix_file_system();
   const auto tokenizer = make_tokenizer("byte", "");
-  ShardSink sink(*files, directory.path(), "train", *tokenizer, 100);
+  ShardSink sink(*files, directory.path(), "train", *tokenizer, {.tokens = 100});
   sink.add(test_support::counting(150), 150);
   sink.add(test_support::counting(120), 120);
   EXPECT_EQ(sink.finish(), (std::vector<std::string>{"train-00000.bin", "train-00001.bin", "train-00002.bin"}));

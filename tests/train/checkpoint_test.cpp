@@ -240,7 +240,7 @@ TEST_F(CheckpointTest, RefusesStatesItDidNotWrite) {
   EXPECT_THAT(error_with("best_val_loss", {{"bits", "xyz"}}), HasSubstr("16 hexadecimal digits"));
   EXPECT_THAT(error_with("files", nlohmann::ordered_json::object()), HasSubstr("does not list config.json"));
   EXPECT_THAT(error_with("files", {{"../x", {{"size_bytes", 1}, {"sha256", ""}}}}), HasSubstr("not the name of a file"));
-  EXPECT_THAT(error_with("config", {{"a", {1}}}), HasSubstr("not a flat JSON object"));
+  EXPECT_THAT(error_with("config", {{"a", {{"b", 1}}}}), HasSubstr("not a flat JSON object"));
 }
 
 TEST_F(CheckpointTest, RefusesToSaveWhatWouldNotLoad) {

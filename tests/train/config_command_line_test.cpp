@@ -48,6 +48,21 @@ TEST(CommandLine, TakesSwitches) {
   EXPECT_TRUE(line.config.dry_run);
 }
 
+TEST(CommandLine, TakesSeveralInputsUpToTheNextFlag) {
+  const CommandLine line = parse({"--input", "a.txt", "b.txt", "c d.txt", "--n_layer", "3", "--val-input=v.txt"});
+  EXPECT_THAT(line.config.input, ElementsAre("a.txt", "b.txt", "c d.txt"));
+  EXPECT_THAT(line.config.val_input, ElementsAre("v.txt"));
+  EXPECT_EQ(line.config.n_layer, 3);
+  EXPECT_THAT(line.set_keys, ElementsAre("input", "n_layer", "val_input"));
+  EXPECT_THAT(parse({"--input", "a", "b", "--input_file", "c"}).config.input, ElementsAre("c")) << "the last one counts";
+  EXPECT_THAT(parse({"--input=--odd"}).config.input, ElementsAre("--odd"));
+  EXPECT_THAT(parse({"--input", "a", "--input="}).config.input, ElementsAre());
+  EXPECT_THAT(error_of({"--input"}), HasSubstr("its value is missing"));
+  EXPECT_THAT(error_of({"--input", "a", ""}), HasSubstr("one of the 2 values of input is empty"));
+  EXPECT_THAT(error_of({"--input", "a", "b\xFF"}), HasSubstr("not UTF-8"));
+  EXPECT_THAT(error_of({"--input=a", "b"}), HasSubstr("unexpected argument \"b\""));
+}
+
 TEST(CommandLine, AppliesTheFileFirstWhereverItStands) {
   const test_support::TemporaryDirectory directory;
   const std::string path = directory.path() / "a.json";

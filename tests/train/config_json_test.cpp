@@ -31,7 +31,7 @@ TEST(ConfigJson, AppliesItsKeysOverTheConfig) {
   expected.n_layer = 3;
   expected.learning_rate = 1e-3;
   expected.bias = true;
-  expected.input = "caffè.txt";
+  expected.input = {"caffè.txt"};
   expected.recompute = "block";
   expected.min_lr = 0;
   expected.seed = 18446744073709551615U;
@@ -47,6 +47,23 @@ TEST(ConfigJson, AnAutomaticBatchIsAWordBothWays) {
   apply_config_json(read_back, config_to_json(config), "b.json");
   EXPECT_EQ(read_back, config);
   EXPECT_THAT(error_of_json(R"({"batch_size": "12"})"), HasSubstr("leave the quotes out"));
+}
+
+TEST(ConfigJson, InputsAreOneStringOrAList) {
+  TrainConfig config;
+  apply_config_json(config, R"({"input": ["a.txt", "b.txt"], "val_input": "v.txt", "n_layer": 3})", "a.json");
+  EXPECT_EQ(config.input, (std::vector<std::string>{"a.txt", "b.txt"}));
+  EXPECT_EQ(config.val_input, std::vector<std::string>{"v.txt"});
+  EXPECT_EQ(config.n_layer, 3);
+  EXPECT_THAT(config_to_json(config), HasSubstr("\"val_input\": \"v.txt\""));
+  apply_config_json(config, R"({"input": [], "val_input": ""})", "a.json");
+  EXPECT_TRUE(config.input.empty() && config.val_input.empty());
+  EXPECT_THAT(error_of_json(R"({"input": 3})"), HasSubstr("a string or list of strings"));
+  EXPECT_THAT(error_of_json(R"({"input": ["a", 3]})"), HasSubstr("a string or list of strings"));
+  EXPECT_THAT(error_of_json(R"({"input": ["a", ["b"]]})"), HasSubstr("a list in a list"));
+  EXPECT_THAT(error_of_json(R"({"input": [{"a": 1}]})"), HasSubstr("is an object"));
+  EXPECT_THAT(error_of_json(R"({"input": ["a", ""]})"), HasSubstr("is empty"));
+  EXPECT_THAT(error_of_json(R"({"inptu": ["a"]})"), HasSubstr("did you mean \"input\"?"));
 }
 
 TEST(ConfigJson, ReportsWhereItIsNotJson) {
@@ -101,6 +118,8 @@ TEST(ConfigJson, RoundTripsEveryKey) {
             config.*member = key.saved && !(config.*member);
           } else if constexpr (std::is_same_v<Value, std::string>) {
             if (!key.choices.empty()) config.*member = key.choices.back();
+          } else if constexpr (std::is_same_v<Value, std::vector<std::string>>) {
+            config.*member = {key.name + ".txt"};
           } else if constexpr (std::is_same_v<Value, double>) {
             config.*member = 0.1 + 0.01 * static_cast<double>(n++);  // not a short decimal
           } else {
@@ -109,7 +128,7 @@ TEST(ConfigJson, RoundTripsEveryKey) {
         },
         key.member);
   }
-  config.input = "a \"quoted\"\n name \\ é.txt";
+  config.input = {"a \"quoted\"\n name \\ é.txt", "b.txt"};
   config.max_memory = "3GiB";
   config.device = "cuda:1";
   config.seed = 18446744073709551615U;

@@ -49,7 +49,7 @@ TEST(ConfigValue, TakesAliasesAndHyphens) {
   EXPECT_EQ(with("num_heads", "2").n_head, 2);
   EXPECT_EQ(with("max_steps", "7").max_iters, 7);
   EXPECT_EQ(with("lr", "0.5").learning_rate, 0.5);
-  EXPECT_EQ(with("input_file", "a.txt").input, "a.txt");
+  EXPECT_EQ(with("input_file", "a.txt").input, std::vector<std::string>{"a.txt"});
   EXPECT_EQ(with("gradient_checkpointing", "norm").recompute, "norm");
   EXPECT_EQ(with("gradient_checkpointing", "true").recompute, "block");
   EXPECT_EQ(with("recompute", "false").recompute, "none");

@@ -23,15 +23,15 @@ class EvaluateCommand : public testing::Test {
  protected:
   EvaluateCommand() {
     TrainConfig config = test_support::tiny_config(directory_.path());
-    config.val_input = (directory_.path() / "val.txt").string();
-    test_support::write_all(config.val_input, test_support::tiny_text(700, 9));
+    config.val_input = {(directory_.path() / "val.txt").string()};
+    test_support::write_all(config.val_input.front(), test_support::tiny_text(700, 9));
     config.eval_iters = 0;
     test_support::TinyRun run(config);
     run.trainer.initialize();
     EXPECT_EQ(run.trainer.run(), RunStatus::kFinished);
     last_ = run.sink.evaluations.back();
     request_.checkpoint = (run.folder() / "step-00000008").string();
-    request_.input = config.val_input;
+    request_.input = config.val_input.front();
     request_.threads = 1;
   }
 

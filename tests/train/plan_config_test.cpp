@@ -95,7 +95,7 @@ TEST(PlanConfig, CommandsKeepWhatWasGiven) {
   CommandLine line;
   line.config = small_config();
   line.config_file = "my configs/a.json";
-  line.config.input = "it's.txt";
+  line.config.input = {"it's.txt"};
   line.config.bias = true;
   line.set_keys = {"input", "bias", "batch_size"};
   const TrainingShape asked = training_shape(line.config, kModel);
@@ -107,8 +107,11 @@ TEST(PlanConfig, CommandsKeepWhatWasGiven) {
             "train --config 'my configs/a.json' --input='it'\\''s.txt' --bias=true --batch_size 2 --grad_accum_steps 2 "
             "--recompute block");
   line.config.batch_size = 0;
-  EXPECT_EQ(command_text("train", line, {}),
-            "train --config 'my configs/a.json' --input='it'\\''s.txt' --bias=true --batch_size=auto");
+  line.config.val_input = {"a.txt", "b c.txt"};
+  line.set_keys.insert(line.set_keys.begin() + 1, "val_input");
+  EXPECT_EQ(
+      command_text("train", line, {}),
+      "train --config 'my configs/a.json' --input='it'\\''s.txt' --val_input a.txt 'b c.txt' --bias=true --batch_size=auto");
 }
 
 TEST(PlanConfig, AnotherModelChangesItsKeys) {

@@ -47,7 +47,7 @@ inline TrainConfig tiny_config(const std::filesystem::path& folder) {
   config.sample_interval = 2;
   config.sample_tokens = 20;
   config.threads = 1;  // tests run side by side, and a pair of threads waits for the slower one at every op
-  config.input = (folder / "input.txt").string();
+  config.input = {(folder / "input.txt").string()};
   config.out_dir = (folder / "runs").string();
   config.model_name = "run";
   return config;
@@ -74,7 +74,7 @@ class TinyRun {
   /// `config` is not resolved. Writes its input unless it is there.
   explicit TinyRun(TrainConfig given, std::string_view text = tiny_text())
       : config((resolve_config(given), given)),
-        data((write_input(config, text), load_run_data(config, nullptr, sink))),
+        data((write_input(config, text), load_run_data(config, nullptr, files, sink))),
         backend(make_cpu_backend({.num_threads = static_cast<int>(config.threads)})),
         plan(make_model_config(config, *data.tokenizer), request(config), backend->traits()),
         tracker(backend->memory()),
@@ -107,12 +107,12 @@ class TinyRun {
 
   TrainConfig config;
   RecordingSink sink;
-  RunData data;
+  UnsyncedFileSystem files;
+  Dataset data;
   std::unique_ptr<Backend> backend;
   MemoryPlan plan;
   TrackingResource tracker;
   PlannedMemory memory;
-  UnsyncedFileSystem files;
   JsonlMetrics jsonl;
   Trainer trainer;
 
@@ -124,7 +124,7 @@ class TinyRun {
     return request;
   }
   static void write_input(const TrainConfig& config, std::string_view text) {
-    if (!std::filesystem::exists(config.input)) write_all(config.input, text);
+    if (!std::filesystem::exists(config.input.front())) write_all(config.input.front(), text);
   }
 };
 

@@ -321,7 +321,7 @@ TEST_F(TrainerTest, RefusesToGoOnWithOtherData) {
   run.trainer.initialize();
   ASSERT_EQ(run.trainer.run(), RunStatus::kFinished);
   TrainConfig other = config("other");
-  other.input = (directory_.path() / "other.txt").string();
+  other.input = {(directory_.path() / "other.txt").string()};
   TinyRun second(other, tiny_text(6000, 2));
   EXPECT_THAT(user_error_of([&] { second.trainer.restore(load_checkpoint(run.folder() / "step-00000008")); }),
               AllOf(HasSubstr("step-00000008"), HasSubstr("other.txt"), HasSubstr("other data")));
@@ -351,12 +351,12 @@ TEST_F(TrainerTest, RefusesToGoOnWithoutAnOptimizer) {
 
 TEST_F(TrainerTest, WarnsWhenTheValidationLossKeepsRising) {
   TrainConfig config = this->config();
-  config.val_input = (directory_.path() / "val.txt").string();
+  config.val_input = {(directory_.path() / "val.txt").string()};
   // After each character the held-out text brings the one that never follows in the training text.
   std::string text, reversed;
   for (int i = 0; i < 500; ++i) text += "bac";
   for (int i = 0; i < 130; ++i) reversed += "bca";
-  test_support::write_all(config.val_input, reversed);
+  test_support::write_all(config.val_input.front(), reversed);
   config.dropout = 0;
   config.sample_interval = 0;
   config.eval_interval = 10;

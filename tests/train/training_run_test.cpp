@@ -9,6 +9,7 @@
 #include "train/tiny_run.h"
 #include "virgil/base/directory_lock.h"
 #include "virgil/base/sha256.h"
+#include "virgil/data/token_file.h"
 #include "virgil/train/run_folder.h"
 
 namespace virgil {
@@ -37,7 +38,11 @@ class TrainingRunTest : public testing::Test {
       std::visit(
           [&](auto member) {
             if (tiny.*member == TrainConfig{}.*member) return;
-            arguments.push_back(fmt::format("--{}={}", key.name, tiny.*member));
+            if constexpr (std::is_same_v<decltype(member), std::vector<std::string> TrainConfig::*>) {
+              arguments.push_back(fmt::format("--{}={}", key.name, (tiny.*member).front()));
+            } else {
+              arguments.push_back(fmt::format("--{}={}", key.name, tiny.*member));
+            }
           },
           key.member);
     }
@@ -215,6 +220,106 @@ TEST_F(TrainingRunTest, ChoosesTheBatchThatFitsAndKeepsItWhenItGoesOn) {
   TrainConfig saved;
   apply_config_file(saved, run_config_path(folder()));
   EXPECT_EQ(saved.batch_size, 4);
+}
+
+TEST_F(TrainingRunTest, LearnsFromSeveralTextsAndGoesOnWithThem) {
+  const std::string folder_of_texts = (directory_.path() / "texts").string();
+  fs::create_directories(folder_of_texts);
+  for (int i = 0; i < 3; ++i) {
+    test_support::write_all(fs::path(folder_of_texts) / fmt::format("{}.txt", i),
+                            tiny_text(3000, static_cast<std::uint64_t>(i)));
+  }
+  const std::string input = (directory_.path() / "input.txt").string();
+  const std::vector<std::string> inputs = {"--input", input, folder_of_texts};
+  stop_at_ = 3;
+  EXPECT_EQ(run(inputs), RunStatus::kInterrupted);
+  EXPECT_THAT(sink_.lines,
+              Contains(AllOf(HasSubstr(input + ", " + folder_of_texts + " (4 documents)"), HasSubstr("held out"))));
+  EXPECT_THAT(sink_.lines, Contains(HasSubstr("no end of text")));
+  stop_at_ = -1;
+  sink_ = {};
+  const std::vector<std::string> flags = {"--resume", "--out_dir=" + (directory_.path() / "runs").string(), "--model_name=run"};
+  EXPECT_EQ(run_training(parse_train_command_line(flags), files_, sink_, [] { return false; }), RunStatus::kFinished);
+  EXPECT_EQ(sink_.steps.front().step, 3);
+  test_support::write_all(fs::path(folder_of_texts) / "3.txt", tiny_text(300, 9));
+  EXPECT_THAT(refused({"--resume", "--max_iters=16", "--lr_decay_iters=16", "--input", input, folder_of_texts}),
+              AllOf(HasSubstr("other data"), HasSubstr(input + ", " + folder_of_texts)));
+}
+
+TEST_F(TrainingRunTest, LearnsFromTokenFiles) {
+  const auto tokenizer = make_tokenizer("char", tiny_text());
+  const fs::path tokens = directory_.path() / "tokens";
+  fs::create_directories(tokens / "train");
+  for (int i = 0; i < 2; ++i) {
+    write_token_file(files_, tokens / "train" / fmt::format("{}.bin", i), TokenFileFormat::kNanoGpt, *tokenizer,
+                     tokenizer->encode(tiny_text(3000, 1 + static_cast<std::uint64_t>(i))), 3000);
+  }
+  for (const auto& file : tokenizer->files()) test_support::write_all(tokens / file.name, file.content);
+  EXPECT_EQ(run({"--input=" + (tokens / "train").string(), "--tokenizer=" + tokens.string()}), RunStatus::kFinished);
+  EXPECT_THAT(sink_.lines, Contains(HasSubstr("do not name their tokenizer")));
+  EXPECT_EQ(load_tokenizer(folder() / "step-00000008")->fingerprint(), tokenizer->fingerprint());
+}
+
+TEST_F(TrainingRunTest, PassesGoOnBitForBit) {
+  EXPECT_EQ(run({"--sampling=epoch", "--model_name=whole"}), RunStatus::kFinished);
+  stop_at_ = 3;
+  EXPECT_EQ(run({"--sampling=epoch"}), RunStatus::kInterrupted);
+  stop_at_ = -1;
+  EXPECT_EQ(run({"--resume"}), RunStatus::kFinished);
+  EXPECT_THAT(sink_.warnings, Not(Contains(HasSubstr("passes"))));
+  const auto hash = [&](const char* name) {
+    return sha256_of_file(directory_.path() / "runs" / name / "step-00000008" / "model.safetensors");
+  };
+  EXPECT_EQ(hash("run"), hash("whole"));
+  EXPECT_EQ(run({"--model_name=random"}), RunStatus::kFinished);
+  EXPECT_NE(hash("random"), hash("whole"));
+}
+
+TEST_F(TrainingRunTest, SaysWhenPassesGoOnWithAnotherBatch) {
+  EXPECT_EQ(run({"--sampling=epoch"}), RunStatus::kFinished);
+  EXPECT_EQ(run({"--resume", "--max_iters=9", "--lr_decay_iters=9", "--batch_size=4"}), RunStatus::kFinished);
+  EXPECT_THAT(sink_.warnings, Contains(AllOf(HasSubstr("total_batch_size is 128"), HasSubstr("passes"))));
+}
+
+TEST_F(TrainingRunTest, SearchesForTheBestAnewWhenTheHeldOutTextChanged) {
+  const std::string val = (directory_.path() / "val.txt").string();
+  test_support::write_all(val, tiny_text(500, 5));
+  EXPECT_EQ(run({"--val_input=" + val}), RunStatus::kFinished);
+  EXPECT_THAT(sink_.lines, Contains(HasSubstr("to evaluate on, held out as " + val)));
+  EXPECT_EQ(run({"--resume", "--max_iters=9", "--lr_decay_iters=9"}), RunStatus::kFinished);
+  EXPECT_THAT(sink_.warnings, Not(Contains(HasSubstr("held-out text is another"))));
+  test_support::write_all(val, tiny_text(500, 6));
+  EXPECT_EQ(run({"--resume", "--max_iters=10", "--lr_decay_iters=10"}), RunStatus::kFinished);
+  EXPECT_THAT(sink_.warnings, Contains(HasSubstr("held-out text is another")));
+  ASSERT_FALSE(sink_.evaluations.empty());
+  EXPECT_TRUE(sink_.evaluations.front().is_best);
+}
+
+TEST_F(TrainingRunTest, KeepsTokensInACacheWhenAsked) {
+  const std::string cache = (directory_.path() / "cache").string();
+  EXPECT_EQ(run({"--cache_dir=" + cache, "--dry_run"}), RunStatus::kFinished);
+  EXPECT_THAT(sink_.lines.back(), HasSubstr("nothing was written but the token cache"));
+  EXPECT_THAT(sink_.lines, Contains(HasSubstr("kept in the cache " + cache)));
+  EXPECT_EQ(run({"--cache_dir=" + cache}), RunStatus::kFinished);
+  EXPECT_THAT(sink_.lines, Contains(HasSubstr("taken from the cache " + cache)));
+  const std::string cached = sha256_of_file(folder() / "step-00000008" / "model.safetensors");
+  EXPECT_EQ(run({"--overwrite", "--cache_dir=none"}), RunStatus::kFinished);
+  EXPECT_EQ(sha256_of_file(folder() / "step-00000008" / "model.safetensors"), cached);
+  EXPECT_FALSE(fs::exists(directory_.path() / "runs" / kTokenCacheFolder)) << "a short text is not worth it";
+}
+
+TEST_F(TrainingRunTest, TakesNulBytesWhenForcedAndWhenItGoesOn) {
+  std::string text = tiny_text();
+  text[100] = '\0';
+  test_support::write_all(directory_.path() / "input.txt", text);
+  EXPECT_THAT(refused({}), AllOf(HasSubstr("NUL byte at offset 100"), HasSubstr("--force")));
+  EXPECT_EQ(run({"--force"}), RunStatus::kFinished);
+  EXPECT_EQ(run({"--resume", "--max_iters=9", "--lr_decay_iters=9"}), RunStatus::kFinished);
+}
+
+TEST_F(TrainingRunTest, KeepsTheTokenCachesFolderForItself) {
+  EXPECT_THAT(user_error_of([&] { (void)command_line({"--model_name=token_cache"}); }), HasSubstr("token cache"));
+  EXPECT_THAT(user_error_of([&] { (void)command_line({"--cache_dir="}); }), HasSubstr("auto, none"));
 }
 
 // --- Refusals: before anything is written -----------------------------------------------------------------------------------

@@ -44,13 +44,16 @@ struct DataRequest {
   std::string tokenizer = "gpt2";  // as for make_tokenizer; "char" and "bpe:<size>" learn from what is trained on
   TextOptions text{};
   std::filesystem::path cache_directory{};  // where tokenised texts are kept; empty: in memory only
+  std::int64_t cache_min_bytes = 0;         // shorter texts are not kept there
 };
 
 struct Dataset {
   std::unique_ptr<Tokenizer> tokenizer;
   TokenData train;
-  std::optional<TokenData> val;    // none when nothing was held out
-  std::int64_t num_documents = 0;  // files of text, or of tokens
+  std::optional<TokenData> val;        // none when nothing was held out
+  std::int64_t num_documents = 0;      // files of text, or of tokens, among the inputs
+  std::int64_t num_val_documents = 0;  // among the val_inputs
+  bool cached = false;                 // the tokens lie in the cache
 };
 
 /// Reads and tokenises the inputs. Between texts stands the tokenizer's end of text, if it has one. Texts are read piece by

@@ -24,6 +24,8 @@ class Tokenizer {
   [[nodiscard]] virtual std::string decode(std::span<const std::int32_t> tokens) const = 0;
   /// The id that ends a document, or -1 when the vocabulary has none.
   [[nodiscard]] virtual std::int32_t end_of_text() const = 0;
+  /// Ids from this one on are halves of bytes, which spell characters that have no id of their own; -1 when there are none.
+  [[nodiscard]] virtual std::int32_t first_half_byte() const { return -1; }
   /// Files that make this tokenizer again, by file name (put into every checkpoint); load_tokenizer reads them back.
   struct File {
     std::string name;

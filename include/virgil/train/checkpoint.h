@@ -36,7 +36,8 @@ struct TrainingState {
   double last_val_loss = std::numeric_limits<double>::quiet_NaN();
   std::int64_t last_eval_step = -1;  // updates done when last_val_loss was measured
   std::string data_fingerprint;      // SHA-256 of the training tokens; resuming on other data is refused
-  std::string config_json;           // the resolved run config, a JSON object; comes back formatted as config_to_json does
+  std::string val_fingerprint;  // likewise of the held-out tokens; "none" without; empty in checkpoints of before it was kept
+  std::string config_json;      // the resolved run config, a JSON object; comes back formatted as config_to_json does
   friend bool operator==(const TrainingState&, const TrainingState&) = default;
 };
 

@@ -16,7 +16,7 @@ namespace virgil {
 
 struct ConfigKey {
   using Member = std::variant<std::int64_t TrainConfig::*, std::uint64_t TrainConfig::*, double TrainConfig::*,
-                              bool TrainConfig::*, std::string TrainConfig::*>;
+                              bool TrainConfig::*, std::string TrainConfig::*, std::vector<std::string> TrainConfig::*>;
   std::string name;
   std::vector<std::string> aliases;
   Member member;
@@ -41,6 +41,11 @@ struct ConfigKey {
 /// Throws UserError: unknown key (with the nearest known one), wrong type, out of range, not among the choices.
 void set_config_value(TrainConfig& config, std::string_view key, std::string_view value, std::string_view where);
 
+/// Whether the key takes several values.
+[[nodiscard]] bool is_list(const ConfigKey& key);
+/// Sets a key that takes several values; a single empty one stands for none. UserError as above.
+void set_config_list(TrainConfig& config, const ConfigKey& key, std::span<const std::string> values, std::string_view where);
+
 /// Applies a JSON file's keys over `config`. Comments are not allowed; duplicates (also by alias), nesting, values of the wrong
 /// JSON type and keys that are not saved are errors. UserError as above.
 void apply_config_file(TrainConfig& config, const std::filesystem::path& path);
@@ -55,8 +60,9 @@ struct CommandLine {
   std::string config_file;            // the --config file; empty: none was given
   bool help = false;
 };
-/// Parses "--key value", "--key=value", "--flag" and "--no_flag" for booleans; '-' and '_' alike; --config FILE (alias
-/// --config_file) is applied first wherever it stands; a flag given twice counts the last time, so that scripts can append.
+/// Parses "--key value", "--key=value", "--flag" and "--no_flag" for booleans; '-' and '_' alike; a key that takes several
+/// values takes all words up to the next flag; --config FILE (alias --config_file) is applied first wherever it stands; a flag
+/// given twice counts the last time, so that scripts can append.
 /// "--help" or "-h" anywhere sets help and leaves the rest unread. Throws UserError.
 [[nodiscard]] CommandLine parse_train_command_line(std::span<const std::string> arguments);
 

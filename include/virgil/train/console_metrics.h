@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <string>
 
+#include "virgil/base/format.h"
 #include "virgil/train/metrics.h"
 
 namespace virgil {
@@ -38,7 +39,5 @@ class ConsoleMetrics final : public MetricsSink {
 [[nodiscard]] std::string format_bytes(std::int64_t bytes);
 /// "2h05m", "35m12s", "41s".
 [[nodiscard]] std::string format_duration(double seconds);
-/// "10,769,280".
-[[nodiscard]] std::string format_count(std::int64_t count);
 
 }  // namespace virgil

@@ -8,6 +8,9 @@
 
 namespace virgil {
 
+/// Where cache_dir "auto" keeps tokens, inside out_dir; no run may bear that name.
+inline constexpr const char* kTokenCacheFolder = "token_cache";
+
 /// A resolved run configuration. Defaults here are the documented ones. "0: ..." in a comment tells what 0 stands for.
 struct TrainConfig {
   // Model
@@ -22,10 +25,13 @@ struct TrainConfig {
   double dropout = 0.0;
 
   // Data
-  std::string input;      // text file
-  std::string val_input;  // empty: the tail of the input is held out
+  std::vector<std::string> input;      // texts or token files: files, folders, patterns
+  std::vector<std::string> val_input;  // likewise; empty: the tail of the input is held out
   double val_fraction = 0.1;
-  std::string tokenizer = "gpt2";  // byte | char | gpt2 | bpe:<size> | <file>
+  std::string tokenizer = "gpt2";   // byte | char | gpt2 | bpe:<size> | <file>
+  std::string sampling = "random";  // random | epoch
+  std::string cache_dir = "auto";   // auto | none | <folder>
+  bool force = false;               // take texts that hold NUL bytes
 
   // Batch
   std::int64_t batch_size = 12;  // sequences per micro-step; 0: auto, as many as fit

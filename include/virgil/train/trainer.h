@@ -71,6 +71,8 @@ class Trainer {
 
  private:
   void begin_run();
+  void report_changes(const TrainingState& saved);
+  [[nodiscard]] std::string val_fingerprint() const;
   void evaluate_if_due(bool final_step);
   void sample_if_due();
   void save_if_due();
