@@ -89,7 +89,7 @@ class ProgramTest(unittest.TestCase):
         merged = {**TINY, "input": self.input, "out_dir": self.out_dir, **settings}
         return [self.train, *flags_of({k: v for k, v in merged.items() if v is not None}), *extra]
 
-    def run_train(self, *extra, expect=0, popen_options=None, **settings):
+    def run_train(self, *extra, expect=0, popen_options=None, environment=None, **settings):
         """Runs to the end, checks the exit status and returns stdout and stderr together."""
         command = self.command(*extra, **settings)
         done = subprocess.run(
@@ -98,7 +98,7 @@ class ProgramTest(unittest.TestCase):
             stderr=subprocess.STDOUT,
             timeout=TIMEOUT_S,
             cwd=self.folder,
-            env=ENVIRONMENT,
+            env={**ENVIRONMENT, **(environment or {})},
             **(popen_options or {}),
         )
         output = done.stdout.decode("utf-8", errors="replace")
