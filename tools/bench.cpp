@@ -1,4 +1,5 @@
-// bench: what the machine reaches, and what a training step and each op of it take. docs/performance.md
+// bench: what the machine reaches, and what a training step and each op of it take; or what the tokenizers take.
+// docs/performance.md
 //
 // Exit codes: 0 done, 1 an internal error, 2 something its user can mend.
 #include <cstdio>
@@ -6,6 +7,7 @@
 #include "bench/bench_report.h"
 #include "bench/machine_peak.h"
 #include "bench/step_bench.h"
+#include "bench/tokenizer_bench.h"
 #include "bench/torch_comparison.h"
 #include "program.h"
 #include "virgil/report/tool_arguments.h"
@@ -18,9 +20,21 @@ const std::vector<ToolFlag> kFlags = {
     {"steps", ToolFlag::Takes::kValue, "N", "Training steps to time (default: 10)"},
     {"json", ToolFlag::Takes::kNothing, "", "Write JSON"},
     {"compare_torch", ToolFlag::Takes::kNothing, "", "Run the same steps in PyTorch, in turns"},
-    {"python", ToolFlag::Takes::kValue, "PROGRAM", "Python interpreter of --compare_torch (default: python3)"},
+    {"python", ToolFlag::Takes::kValue, "PROGRAM", "Python interpreter of comparisons (default: python3)"},
     {"torch_script", ToolFlag::Takes::kValue, "FILE", "Script of --compare_torch (default: tests/reference/bench_torch.py)"},
+    {"tokenizers", ToolFlag::Takes::kNothing, "", "Time the tokenizers on --input instead of a step"},
+    {"compare_tiktoken", ToolFlag::Takes::kNothing, "", "With --tokenizers: encode the same text with tiktoken, in turns"},
+    {"tiktoken_script", ToolFlag::Takes::kValue, "FILE", "Its script (default: tests/reference/bench_tiktoken.py)"},
 };
+
+void run_tokenizers(const virgil::ToolArguments& arguments, const virgil::TrainConfig& config) {
+  virgil::StderrLogger log;
+  const virgil::bench::TokenizerBenchOptions options{
+      arguments.has("compare_tiktoken"), arguments.value("python").value_or("python3"),
+      arguments.value("tiktoken_script").value_or("tests/reference/bench_tiktoken.py")};
+  const virgil::bench::TokenizerBenchResult result = virgil::bench::bench_tokenizers(config, options, log);
+  fmt::print("{}", arguments.has("json") ? json_report(result) : text_report(result));
+}
 
 void run(std::span<const std::string> words) {
   const virgil::ToolArguments arguments(words, kFlags);
@@ -30,6 +44,7 @@ void run(std::span<const std::string> words) {
                virgil::describe_flags(kFlags), virgil::config_help());
     return;
   }
+  if (arguments.has("tokenizers")) return run_tokenizers(arguments, command_line.config);
   const std::int64_t num_steps = arguments.positive_integer("steps").value_or(10);
   const virgil::Subject subject = virgil::make_subject({}, command_line, {});
   virgil::bench::StepBench bench(subject);

@@ -51,6 +51,19 @@ class Bench(harness.ProgramTest):
         self.assertEqual(result["torch"]["version"], "9.9")
         self.assertGreater(result["torch"]["ratio"], 0)
 
+    def test_tokenizers_json_has_the_promised_fields(self):
+        result = json.loads(self.run_bench("--json", "--tokenizers", "--input", str(self.input)))["tokenizers"]
+        self.assertEqual(result["text_bytes"], self.input.stat().st_size)
+        self.assertEqual([e["threads"] for e in result["encode"]], [1, 2])
+        for rate in (result["encode"][0]["mb_per_s"], result["decode_mb_per_s"], result["memcpy_mb_per_s"]):
+            self.assertGreater(rate, 0)
+        self.assertNotIn("tiktoken", result)
+
+    def test_tokenizers_need_a_text(self):
+        self.assert_says(self.run_bench("--tokenizers", expect=2), "--input")
+        output = self.run_bench("--tokenizers", "--compare_tiktoken", "--input", str(self.input), expect=2)
+        self.assert_says(output, "tokenizer is byte", "gpt2")
+
     def test_bad_flags_are_named(self):
         self.assert_says(self.run_bench("--stepz", "3", expect=2), "--stepz", "--steps")
         self.assert_says(self.run_bench("--steps", "0", expect=2), "--steps", "at least 1")

@@ -1,13 +1,9 @@
 #include "bench/torch_comparison.h"
 
-#include <sys/wait.h>
-
-#include <array>
-#include <cstdio>
 #include <filesystem>
-#include <memory>
 #include <nlohmann/json.hpp>
 
+#include "bench/child_process.h"
 #include "virgil/base/error.h"
 
 namespace virgil::bench {
@@ -16,29 +12,6 @@ namespace {
 
 /// What bench_torch.py exits with when there is no PyTorch.
 constexpr int kNoTorch = 3;
-
-std::string quoted(const std::string& word) {
-  std::string result = "'";
-  for (const char c : word) result += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return result + "'";
-}
-
-struct Output {
-  int status = 0;
-  std::string text;
-};
-
-Output run(const std::string& command) {
-  std::FILE* pipe = ::popen(command.c_str(), "r");
-  if (pipe == nullptr) throw user_error("cannot run: {}", command);
-  Output output;
-  std::array<char, 4096> part{};
-  for (std::size_t count = 0; (count = std::fread(part.data(), 1, part.size(), pipe)) > 0;)
-    output.text.append(part.data(), count);
-  const int status = ::pclose(pipe);
-  output.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  return output;
-}
 
 std::string torch_command(const StepBench& bench, const Subject& subject, const TorchOptions& options) {
   const ModelConfig& model = bench.plan().model();
@@ -68,7 +41,7 @@ std::optional<TorchComparison> compare_with_torch(StepBench& bench, const Subjec
   TorchComparison comparison;
   for (int round = 0; round < kRounds; ++round) {
     ours.push_back(bench.time_steps(options.num_steps).tokens_per_s);
-    const Output output = run(command);
+    const Output output = run_command(command);
     if (output.status == kNoTorch) return std::nullopt;
     if (output.status != 0) throw user_error("{}: exit status {}; run it by hand to see why", command, output.status);
     const auto result = nlohmann::json::parse(output.text, nullptr, false);
