@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "train/checkpoint_format.h"
+#include "train/quoted_name.h"
 #include "train/shard_index.h"
 #include "virgil/base/error.h"
 
@@ -35,8 +36,8 @@ std::vector<SafetensorsFile> open_shards(const fs::path& directory) {
     const fs::path path = directory / file;
     std::error_code error;
     if (!fs::is_regular_file(path, error)) {
-      throw user_error("{}: missing, but {} says that it holds \"{}\"; download the folder again", path.string(),
-                       kShardIndexFile, tensor);
+      throw user_error("{}: missing, but {} says that it holds {}; download the folder again", path.string(), kShardIndexFile,
+                       quoted_name(tensor));
     }
     shards.emplace(file, path);
   }
@@ -46,8 +47,8 @@ std::vector<SafetensorsFile> open_shards(const fs::path& directory) {
   }
   for (const auto& [tensor, file] : index) {
     if (names[file].contains(tensor)) continue;
-    throw user_error("{}: does not hold \"{}\", though {} says so; download the folder again", (directory / file).string(),
-                     tensor, kShardIndexFile);
+    throw user_error("{}: does not hold {}, though {} says so; download the folder again", (directory / file).string(),
+                     quoted_name(tensor), kShardIndexFile);
   }
   std::vector<SafetensorsFile> files;
   for (auto& [file, shard] : shards) files.push_back(std::move(shard));
@@ -93,8 +94,8 @@ Gpt2Tensors::Gpt2Tensors(const std::vector<SafetensorsFile>& files, std::string 
     for (const SafetensorsFile::Entry& entry : file.entries()) {
       const auto [known, is_new] = entries_.emplace(full_name(entry.name), &entry);
       if (is_new) continue;
-      throw user_error("{}: holds \"{}\" and \"{}\", which are the same tensor; keep the one that is right", directory_,
-                       known->second->name, entry.name);
+      throw user_error("{}: holds {} and {}, which are the same tensor; keep the one that is right", directory_,
+                       quoted_name(known->second->name), quoted_name(entry.name));
     }
   }
 }
@@ -137,7 +138,7 @@ void Gpt2Tensors::refuse_others(const ModelConfig& model) const {
   for (const auto& [name, entry] : entries_) {
     if (known.contains(name) || is_mask(name)) continue;
     throw user_error("{}: the tensor {} belongs to no GPT-2 of {} layers, as {} tells; it is another kind of model", directory_,
-                     entry->name, model.num_layers(), kConfigFile);
+                     quoted_name(entry->name), model.num_layers(), kConfigFile);
   }
 }
 

@@ -9,6 +9,7 @@
 #include <set>
 #include <utility>
 
+#include "train/quoted_name.h"
 #include "virgil/base/error.h"
 #include "virgil/train/safetensors.h"
 
@@ -58,7 +59,7 @@ class HeaderReader final : public nlohmann::json_sax<nlohmann::json> {
   }
   bool key(string_t& key) override {
     if (depth_ == 1) {
-      if (!names_.insert(key).second) throw user_error("{}: the tensor \"{}\" is listed twice", file_, key);
+      if (!names_.insert(key).second) throw user_error("{}: the tensor {} is listed twice", file_, quoted_name(key));
       name_ = key;
     }
     field_ = key;
@@ -110,7 +111,8 @@ class HeaderReader final : public nlohmann::json_sax<nlohmann::json> {
  private:
   [[nodiscard]] bool in_metadata() const { return name_ == "__metadata__"; }
   [[nodiscard]] UserError defect(std::string_view what) const {
-    return user_error("{}: the header holds {} at \"{}\" / \"{}\": the file is damaged", file_, what, name_, field_);
+    return user_error("{}: the header holds {} at {} / {}: the file is damaged", file_, what, quoted_name(name_),
+                      quoted_name(field_));
   }
 
   std::map<std::string, std::string>& metadata_;
@@ -127,7 +129,7 @@ Shape make_shape(const RawTensor& tensor, const std::string& file) {
   const std::vector<std::uint64_t>& s = tensor.shape;
   const auto size = [&](std::size_t i) {
     if (s[i] > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
-      throw user_error("{}: dimension {} of \"{}\" is {}: the file is damaged", file, i, tensor.name, s[i]);
+      throw user_error("{}: dimension {} of {} is {}: the file is damaged", file, i, quoted_name(tensor.name), s[i]);
     }
     return static_cast<std::int64_t>(s[i]);
   };
@@ -143,17 +145,19 @@ Shape make_shape(const RawTensor& tensor, const std::string& file) {
     case 4:
       return {size(0), size(1), size(2), size(3)};
     default:
-      throw user_error("{}: \"{}\" has more than {} dimensions", file, tensor.name, Shape::kMaxRank);
+      throw user_error("{}: {} has more than {} dimensions", file, quoted_name(tensor.name), Shape::kMaxRank);
   }
 }
 
 /// Bytes the tensor's shape and dtype ask for.
 std::uint64_t expected_bytes(const RawTensor& tensor, const std::string& file) {
   std::uint64_t bytes = element_bytes(tensor.dtype);
-  if (bytes == 0) throw user_error("{}: \"{}\" has the unknown dtype \"{}\"", file, tensor.name, tensor.dtype);
+  if (bytes == 0) {
+    throw user_error("{}: {} has the unknown dtype {}", file, quoted_name(tensor.name), quoted_name(tensor.dtype));
+  }
   for (const std::uint64_t size : tensor.shape) {
     if (__builtin_mul_overflow(bytes, size, &bytes)) {
-      throw user_error("{}: the shape of \"{}\" overflows: the file is damaged", file, tensor.name);
+      throw user_error("{}: the shape of {} overflows: the file is damaged", file, quoted_name(tensor.name));
     }
   }
   return bytes;
@@ -165,12 +169,12 @@ SafetensorsFile::Entry make_entry(const RawTensor& tensor, std::span<const std::
   const std::uint64_t begin = tensor.offsets[0];
   const std::uint64_t end = tensor.offsets[1];
   if (begin != position || end < begin || end > data.size()) {
-    throw user_error("{}: \"{}\" claims bytes {} to {} of {}, where {} is the next free one: the file is damaged or truncated",
-                     file, tensor.name, begin, end, data.size(), position);
+    throw user_error("{}: {} claims bytes {} to {} of {}, where {} is the next free one: the file is damaged or truncated",
+                     file, quoted_name(tensor.name), begin, end, data.size(), position);
   }
   const std::uint64_t expected = expected_bytes(tensor, file);
   if (end - begin != expected) {
-    throw user_error("{}: \"{}\" has {} bytes, its shape and dtype ask for {}: the file is damaged", file, tensor.name,
+    throw user_error("{}: {} has {} bytes, its shape and dtype ask for {}: the file is damaged", file, quoted_name(tensor.name),
                      end - begin, expected);
   }
   return {tensor.name, tensor.dtype, make_shape(tensor, file), data.subspan(begin, end - begin)};
@@ -205,7 +209,8 @@ std::vector<SafetensorsFile::Entry> parse_safetensors(std::span<const std::byte>
   std::vector<RawTensor> tensors = reader.take_tensors();
   for (const RawTensor& tensor : tensors) {
     if (!tensor.dtype.empty() && tensor.has_shape && tensor.offsets.size() == 2) continue;
-    throw user_error("{}: \"{}\" lacks its dtype, shape or two data_offsets: the file is damaged", file_name, tensor.name);
+    throw user_error("{}: {} lacks its dtype, shape or two data_offsets: the file is damaged", file_name,
+                     quoted_name(tensor.name));
   }
   // Empty tensors share their offset with a neighbour and come before it.
   std::ranges::sort(tensors, {}, [](const RawTensor& t) { return std::pair(t.offsets[0], t.offsets[1]); });

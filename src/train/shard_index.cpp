@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "train/quoted_name.h"
 #include "virgil/base/error.h"
 
 namespace virgil {
@@ -37,7 +38,9 @@ class IndexReader final : public nlohmann::json_sax<nlohmann::json> {
   bool string(string_t& value) override {
     if (depth_ == 2 && section_ == kMapKey) {
       check_file_name(value);
-      if (!index_.emplace(tensor_, value).second) throw user_error("{}: the tensor \"{}\" is listed twice", where_, tensor_);
+      if (!index_.emplace(tensor_, value).second) {
+        throw user_error("{}: the tensor {} is listed twice", where_, quoted_name(tensor_));
+      }
       return true;
     }
     return take_other("a string");
@@ -82,8 +85,8 @@ class IndexReader final : public nlohmann::json_sax<nlohmann::json> {
     constexpr std::string_view kSeparators("/\\\0", 3);
     const bool is_plain = !name.starts_with('.') && name.find_first_of(kSeparators) == name.npos;
     if (is_plain && name.ends_with(".safetensors")) return;
-    throw user_error("{}: \"{}\" lies in \"{}\", which is not the name of a safetensors file in this folder", where_, tensor_,
-                     name);
+    throw user_error("{}: {} lies in {}, which is not the name of a safetensors file in this folder", where_,
+                     quoted_name(tensor_), quoted_name(name));
   }
 
   const std::string& where_;
