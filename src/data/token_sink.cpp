@@ -24,6 +24,9 @@ ShardSink::ShardSink(FileSystem& files, std::filesystem::path folder, std::strin
 
 void ShardSink::add(std::vector<std::int32_t> tokens, std::int64_t text_bytes) {
   text_bytes_ += text_bytes;
+  // Never far beyond a token file's size, which doubling would exceed.
+  const std::size_t wanted = tokens_.size() + tokens.size();
+  if (wanted > tokens_.capacity()) tokens_.reserve(std::max(wanted, std::min(2 * wanted, options_.tokens + tokens.size())));
   tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
   while (tokens_.size() >= options_.tokens) write_shard(options_.tokens);
 }

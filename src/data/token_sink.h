@@ -34,7 +34,7 @@ class MemorySink final : public TokenSink {
 
 struct ShardOptions {
   TokenFileFormat format = TokenFileFormat::kVirgil;
-  std::size_t tokens = std::size_t{1} << 25;  // ids in each but the last
+  std::size_t tokens = std::size_t{1} << 24;  // ids in each but the last, held in memory until it is written
 };
 
 /// Writes "<prefix>-00000.bin" and so on into a folder, which it makes. Holds references, which must outlive it.

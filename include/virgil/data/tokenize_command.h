@@ -18,7 +18,7 @@ struct TokenizeRequest {
   std::optional<std::string> text{};      // tokenised itself
   std::string output{};                   // folder of token files to be made; empty: none
   TokenFileFormat format = TokenFileFormat::kVirgil;
-  std::int64_t shard_tokens = std::int64_t{1} << 25;  // ids in each token file but the last
+  std::int64_t shard_tokens = std::int64_t{1} << 24;  // ids in each token file but the last
   std::string save_tokenizer{};                       // folder for the tokenizer's files; empty: not saved
   bool inspect = false;                               // show the first tokens
   std::int64_t inspect_tokens = 200;
