@@ -12,13 +12,6 @@ namespace {
 constexpr std::int64_t kLogitsChunkBytes = std::int64_t{64} << 20;
 constexpr std::int64_t kMinLogitsRows = 256;
 
-/// Splits `rows` into equal chunks of about kLogitsChunkBytes.
-std::int64_t choose_logits_rows(std::int64_t rows, std::int64_t padded_vocab_size) {
-  const std::int64_t row_bytes = checked_multiply(padded_vocab_size, size_of(DType::kFloat32));
-  const std::int64_t most = std::max(kMinLogitsRows, kLogitsChunkBytes / row_bytes);
-  return ceil_div(rows, ceil_div(rows, most));
-}
-
 /// The largest scratch any op of the schedule asks for.
 class WorkspaceSurvey {
  public:
@@ -88,6 +81,13 @@ class WorkspaceSurvey {
 
 }  // namespace
 
+std::int64_t choose_logits_rows(const ModelConfig& config, const StepShape& step) {
+  const std::int64_t rows = checked_multiply(step.batch_size, step.length);
+  const std::int64_t row_bytes = checked_multiply(config.padded_vocab_size(), size_of(DType::kFloat32));
+  const std::int64_t most = step.logits_chunk > 0 ? step.logits_chunk : std::max(kMinLogitsRows, kLogitsChunkBytes / row_bytes);
+  return ceil_div(rows, ceil_div(rows, most));
+}
+
 MemoryPlan::MemoryPlan(const ModelConfig& config, const PlanRequest& request, const BackendTraits& traits)
     : config_(config), parameters_(config), step_(request.step), alignment_bytes_(traits.alignment_bytes()) {
   const std::int64_t flat = parameters_.flat_elements();
@@ -99,7 +99,7 @@ MemoryPlan::MemoryPlan(const ModelConfig& config, const PlanRequest& request, co
     const std::int64_t row_bytes = checked_multiply(rows, 4);
     activations_.emplace(config_, *step_, alignment_bytes_);
     arena_bytes = activations_->arena_bytes();
-    logits_rows_ = choose_logits_rows(rows, config_.padded_vocab_size());
+    logits_rows_ = choose_logits_rows(config_, *step_);
     if (step_->training) {
       add(PlanSlot::kGradients, MemoryCategory::kGradients, "gradients", flat_bytes);
       add(PlanSlot::kAdamM, MemoryCategory::kOptimizer, "adamw.m", flat_bytes);

@@ -8,6 +8,8 @@ namespace virgil {
 
 namespace {
 
+constexpr std::int64_t kSmallLogitsChunk = 64;  // rows that still fill a tile of a matrix product
+
 /// Collects candidates and what they give.
 class RemedySearch {
  public:
@@ -16,9 +18,10 @@ class RemedySearch {
         limit_bytes_(limit_bytes),
         traits_(traits),
         asked_bytes_(plan_training(asked, traits).total_bytes()),
-        asked_factor_(recompute_time_factor(ModelConfig(asked.model), asked.recompute)) {}
+        asked_work_(step_work(asked)) {}
 
   std::vector<Remedy> run() {
+    consider(with_small_chunk(asked_), true);
     for (const Recompute recompute : kAllRecompute) {
       if (recompute < asked_.recompute) continue;
       TrainingShape shape = asked_;
@@ -26,8 +29,9 @@ class RemedySearch {
       if (recompute != asked_.recompute) consider(shape, true);
       smaller_batch(shape);
     }
-    const bool found = std::ranges::any_of(remedies_, &Remedy::fits);
-    if (!found) smaller_model();
+    const auto found = [&] { return std::ranges::any_of(remedies_, &Remedy::fits); };
+    if (!found()) consider(smallest_run(), true);
+    if (!found()) smaller_model();
     std::ranges::stable_sort(remedies_, {}, [](const Remedy& r) {
       // Of those that do not fit the one that comes nearest is first, whatever its time.
       return std::tuple(!r.fits, !r.same_training, r.fits ? r.time_factor : 0, -r.saved_bytes);
@@ -36,6 +40,22 @@ class RemedySearch {
   }
 
  private:
+  /// Chunks of so few rows that the logits count for nothing.
+  static TrainingShape with_small_chunk(TrainingShape shape) {
+    const std::int64_t rows = choose_logits_rows(ModelConfig(shape.model), *plan_request(shape).step);
+    if (rows > kSmallLogitsChunk) shape.logits_chunk = kSmallLogitsChunk;
+    return shape;
+  }
+
+  /// The least memory in which this model makes steps of as many tokens.
+  [[nodiscard]] TrainingShape smallest_run() const {
+    TrainingShape smallest = asked_;
+    smallest.recompute = Recompute::kBlock;
+    smallest.batch_size = 1;
+    smallest.grad_accum_steps = asked_.sequences_per_step();
+    return with_small_chunk(smallest);
+  }
+
   void consider(const TrainingShape& shape, bool same_training) {
     const MemoryPlan plan = plan_training(shape, traits_);
     const std::int64_t saved = asked_bytes_ - plan.total_bytes();
@@ -43,7 +63,7 @@ class RemedySearch {
     remedies_.push_back({.shape = shape,
                          .planned_bytes = plan.total_bytes(),
                          .saved_bytes = saved,
-                         .time_factor = recompute_time_factor(plan.model(), shape.recompute) / asked_factor_,
+                         .time_factor = step_work(shape) / asked_work_,
                          .fits = plan.total_bytes() <= limit_bytes_,
                          .same_training = same_training});
   }
@@ -56,19 +76,17 @@ class RemedySearch {
     smallest.batch_size = 1;
     smallest.grad_accum_steps = sequences;
     const auto largest = largest_dividing_batch(shape, sequences, limit_bytes_, traits_);
-    // Where more recomputation alone fits, a smaller batch besides has no use.
-    if (largest && largest->batch_size >= shape.batch_size) return;
+    // Where more recomputation alone fits, a smaller batch besides has no use; nor has more recomputation where it does not
+    // make the batch larger.
+    if (largest && (largest->batch_size >= shape.batch_size || largest->batch_size <= largest_batch_)) return;
+    if (largest) largest_batch_ = largest->batch_size;
     consider(largest.value_or(smallest), true);
   }
 
   /// When no step of this model fits: what would, with everything else at its smallest.
   void smaller_model() {
-    TrainingShape smallest = asked_;
-    smallest.recompute = Recompute::kBlock;
-    smallest.batch_size = 1;
-    smallest.grad_accum_steps = asked_.sequences_per_step();
     for (const SolveVariable variable : {SolveVariable::kBlockSize, SolveVariable::kNumLayers, SolveVariable::kEmbeddingDim}) {
-      if (const auto shape = solve_largest(smallest, variable, limit_bytes_, traits_)) consider(*shape, false);
+      if (const auto shape = solve_largest(smallest_run(), variable, limit_bytes_, traits_)) consider(*shape, false);
     }
   }
 
@@ -76,7 +94,8 @@ class RemedySearch {
   std::int64_t limit_bytes_;
   const BackendTraits& traits_;
   std::int64_t asked_bytes_;
-  double asked_factor_;
+  double asked_work_;
+  std::int64_t largest_batch_ = 0;  // that fits with less recomputation
   std::vector<Remedy> remedies_;
 };
 

@@ -7,21 +7,13 @@
 
 namespace virgil {
 
-namespace {
-
-/// Share of a step that running GELU, and both layernorms besides, once more adds: estimates, for passes over activations
-/// beside matrix products. Not yet measured.
-constexpr double kGeluAgain = 0.01;
-constexpr double kNormsAgain = 0.02;
-
-}  // namespace
-
 PlanRequest plan_request(const TrainingShape& shape) {
   PlanRequest request{.step = StepShape{.batch_size = shape.batch_size,
                                         .length = shape.model.block_size,
                                         .training = true,
                                         .dtype = shape.dtype,
-                                        .recompute = shape.recompute}};
+                                        .recompute = shape.recompute,
+                                        .logits_chunk = shape.logits_chunk}};
   if (shape.samples) {
     request.decode = DecodeShape{.num_sequences = 1, .max_length = shape.model.block_size, .dtype = shape.dtype};
   }
@@ -37,21 +29,6 @@ std::int64_t headroom_bytes(std::int64_t limit_bytes) { return std::min(std::int
 Verdict judge(std::int64_t planned_bytes, std::int64_t limit_bytes) {
   if (planned_bytes > limit_bytes) return Verdict::kNo;
   return limit_bytes - planned_bytes < headroom_bytes(limit_bytes) ? Verdict::kTight : Verdict::kYes;
-}
-
-double recompute_time_factor(const ModelConfig& model, Recompute recompute) {
-  if (recompute == Recompute::kNone) return 1;
-  if (recompute == Recompute::kGelu) return 1 + kGeluAgain;
-  if (recompute == Recompute::kNorm) return 1 + kNormsAgain;
-  const auto C = static_cast<double>(model.embedding_dim());
-  const auto F = static_cast<double>(model.d_ff());
-  const auto L = static_cast<double>(model.num_layers());
-  // Multiply-adds of a token: in a block's forward pass, in the part of it that runs again, and in the head. The backward pass
-  // takes twice the forward pass.
-  const double attention = C * static_cast<double>(model.block_size());
-  const double again = 4 * C * C + C * F + attention;
-  const double forward = L * (again + C * F) + static_cast<double>(model.padded_vocab_size()) * C;
-  return 1 + kNormsAgain + L * again / (3 * forward);
 }
 
 bool fits(const TrainingShape& shape, std::int64_t limit_bytes, const BackendTraits& traits) {

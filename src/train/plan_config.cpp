@@ -49,6 +49,7 @@ TrainingShape training_shape(const TrainConfig& config, const ModelSizes& model)
           .batch_size = config.batch_size,
           .grad_accum_steps = config.grad_accum_steps,
           .recompute = parse_recompute(config.recompute),
+          .logits_chunk = config.logits_chunk,
           .samples = config.sample_interval > 0};
 }
 
@@ -101,6 +102,7 @@ KeyValues changed_keys(const TrainingShape& from, const TrainingShape& to) {
   };
   add("total_batch_size", tokens(from), tokens(to));
   if (from.recompute != to.recompute) keys.emplace_back("recompute", name_of(to.recompute));
+  add("logits_chunk", from.logits_chunk, to.logits_chunk);
   return keys;
 }
 

@@ -162,6 +162,15 @@ TEST(MemoryPlan, WorkspaceServesReductionsOverAllParameters) {
   EXPECT_EQ(workspace_with({.step = kStep}, identity), layout.flat_elements());
 }
 
+TEST(MemoryPlan, ChunksOfLogitsAreAsLargeAsAsked) {
+  StepShape step = kStep;  // 4 x 64 rows
+  for (const auto& [asked, rows] : {std::pair{1, 1}, {100, 86}, {128, 128}, {256, 256}, {1000, 256}}) {
+    step.logits_chunk = asked;
+    EXPECT_EQ(MemoryPlan(small_config(), {.step = step}, FakeTraits{}).logits_rows(), rows) << asked;
+    EXPECT_EQ(choose_logits_rows(small_config(), step), rows) << asked;
+  }
+}
+
 TEST(MemoryPlan, RefusesABatchThatOverflows) {
   const StepShape step{.batch_size = std::int64_t{1} << 60, .length = 64};
   EXPECT_THROW(MemoryPlan(small_config(), {.step = step}, FakeTraits{}), UserError);

@@ -38,7 +38,8 @@ struct StepShape {
   bool training = true;         // false: forward only, no gradients
   DType dtype = DType::kFloat32;
   Recompute recompute = Recompute::kNone;
-  bool share_arena = true;  // false: every activation keeps bytes of its own, to test that sharing changes nothing
+  std::int64_t logits_chunk = 0;  // most tokens whose logits exist at one time; 0: about 64 MiB of them
+  bool share_arena = true;        // false: every activation keeps bytes of its own, to test that sharing changes nothing
 };
 
 /// Tensors of the schedule. Letters as in backend.h; those marked (l) exist once per layer.

@@ -17,6 +17,7 @@ struct TrainingShape {
   std::int64_t batch_size = 1;        // sequences of a micro-step
   std::int64_t grad_accum_steps = 1;  // micro-steps of an update
   Recompute recompute = Recompute::kNone;
+  std::int64_t logits_chunk = 0;  // as StepShape's
   DType dtype = DType::kFloat32;
   bool samples = true;  // text is generated between steps
 
@@ -29,7 +30,7 @@ struct TrainingShape {
 /// The plan of a run. Throws UserError when a size is invalid or overflows.
 [[nodiscard]] MemoryPlan plan_training(const TrainingShape& shape, const BackendTraits& traits);
 
-/// A backend whose ops need no scratch: what the plan is apart from the machine, and a lower bound on every machine.
+/// A backend whose ops need no scratch: a lower bound on every machine.
 class ScratchlessTraits final : public BackendTraits {
  public:
   [[nodiscard]] std::int64_t alignment_bytes() const override { return HostMemoryResource::kAlignment; }
@@ -51,9 +52,10 @@ enum class Verdict : std::uint8_t { kYes, kTight, kNo };
 /// kTight: the plan fits, but leaves less than headroom_bytes.
 [[nodiscard]] Verdict judge(std::int64_t planned_bytes, std::int64_t limit_bytes);
 
-/// Time of a step at `recompute` over that at kNone. The matrix products and attention that kBlock runs again are counted
-/// exactly; the passes over activations that the other levels run again are estimated.
-[[nodiscard]] double recompute_time_factor(const ModelConfig& model, Recompute recompute);
+/// What a token costs in a step, in multiply-adds: the products and the attention of the forward and the backward pass and what
+/// `recompute` runs again are counted; passes over memory (GELU and layernorms run again, the head's matrix once more for each
+/// chunk of logits) are counted in floats moved and weighed. Ratios of two shapes estimate ratios of times.
+[[nodiscard]] double step_work(const TrainingShape& shape);
 
 /// One way to make a run smaller.
 struct Remedy {
