@@ -93,6 +93,17 @@ int memory_class_gb(std::int64_t planned_bytes) {
   return 0;
 }
 
+std::string describe_dtypes(const std::vector<Preset>& presets) {
+  std::vector<std::string> names;
+  for (const Preset& preset : presets) {
+    const bool automatic = preset.subject.resolved.dtype == "auto";
+    names.push_back(fmt::format("{}{}", name_of(preset.shape.dtype), automatic ? " (what dtype auto is today)" : ""));
+  }
+  std::ranges::sort(names);
+  names.erase(std::ranges::unique(names).begin(), names.end());
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
 std::string describe_presets(const std::vector<Preset>& presets) {
   std::string text = fmt::format("{:<12}{:>14}{:>7}{:>7}{:>9}{:>7}{:>11}   planned GiB, by recompute{:>14}\n", "preset",
                                  "parameters", "layers", "width", "context", "batch", "tokens", "");
@@ -109,7 +120,11 @@ std::string describe_presets(const std::vector<Preset>& presets) {
     }
     text += fmt::format("  {}\n", class_text(preset.own_bytes()));
   }
-  return text + "* the preset's own level. class: the smallest usual memory that holds it with 1 GiB free.\n";
+  return text +
+         fmt::format(
+             "* the preset's own level. class: the smallest usual memory that holds it with 1 GiB free.\n"
+             "planned in {}, with room for the scratch of the ops; calc_params --config FILE plans for this machine exactly\n",
+             describe_dtypes(presets));
 }
 
 std::string describe_fitting_presets(const std::vector<Preset>& presets, std::int64_t limit_bytes,

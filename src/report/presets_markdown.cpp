@@ -42,16 +42,17 @@ std::string presets_markdown(const std::vector<Preset>& presets) {
     const int gb = memory_class_gb(preset.own_bytes());
     text += gb == 0 ? " above 80 GB |\n" : fmt::format(" {} GB |\n", gb);
   }
-  return text +
-         "\nThe GiB columns are the plan of training in float32, the one type that exists so far, at the preset's batch and "
-         "each\n"
-         "level of `recompute`; the preset's own level is bold. They leave out the scratch memory of the ops, which depends on "
-         "the\n"
-         "machine: `show_configs` adds it for yours, some tenths of a GiB. The class is the smallest of 4, 8, 12, 16, 20, 24, "
-         "32, 48\n"
-         "and 80 GB that holds the bold figure with 1 GiB kept free. What to do where one does not fit: `calc_params --config "
-         "FILE\n"
-         "--fits 12GB`. What takes the memory: [docs/memory.md](../docs/memory.md).\n";
+  return text + fmt::format(
+                    "\nThe GiB columns are the plan of training in {}, at the preset's batch and each level of\n"
+                    "`recompute`; the preset's own level is bold. They leave room for the scratch memory of the ops on any "
+                    "machine of a\n"
+                    "few threads; `calc_params --config FILE` plans for yours exactly. The class is the smallest of 4, 8, 12, "
+                    "16, 20, 24,\n"
+                    "32, 48 and 80 GB that holds the bold figure with 1 GiB kept free for a driver, code and libraries. What "
+                    "to do where\n"
+                    "one does not fit: `calc_params --config FILE --fits 12GB`. What takes the memory:\n"
+                    "[docs/memory.md](../docs/memory.md).\n",
+                    describe_dtypes(presets));
 }
 
 std::string gpu_table_markdown(const std::vector<Preset>& presets) {

@@ -7,10 +7,10 @@
 
 #include "virgil/base/error.h"
 #include "virgil/base/file_system.h"
+#include "virgil/plan/planning_traits.h"
 #include "virgil/report/fit_report.h"
 #include "virgil/report/presets.h"
 #include "virgil/report/tool_arguments.h"
-#include "virgil/train/training_run.h"
 
 namespace virgil {
 
@@ -35,8 +35,7 @@ std::span<const ToolFlag> tool_flags() {
 }
 
 int show(const ToolArguments& arguments, const std::filesystem::path& folder, std::ostream& out) {
-  const std::unique_ptr<Backend> backend = make_backend(TrainConfig{});
-  const std::vector<Preset> presets = load_presets(folder, backend->traits());
+  const std::vector<Preset> presets = load_presets(folder, PlanningTraits());
   if (arguments.has("diff")) {
     const std::vector<std::string>& names = arguments.values("diff");
     out << describe_preset_difference(find_preset(presets, names[0]), find_preset(presets, names[1]));
@@ -51,7 +50,7 @@ int show(const ToolArguments& arguments, const std::filesystem::path& folder, st
   } else if (limit) {
     out << describe_fitting_presets(presets, limit->bytes, limit->source);
   } else {
-    out << describe_presets(presets) << fmt::format("planned in float32 for {}\n", backend->description());
+    out << describe_presets(presets);
   }
   const auto fits = [&](const Preset& preset) { return preset.least_recompute_within(limit->bytes).has_value(); };
   return limit && std::ranges::none_of(presets, fits) ? 1 : 0;
@@ -70,11 +69,11 @@ int run_show_configs(std::span<const std::string> arguments, std::ostream& out) 
     throw user_error("{}: unknown argument (show_configs --help lists all)", parsed.others().front());
   const std::filesystem::path folder = parsed.value("configs").value_or(default_presets_folder().string());
   if (parsed.has("markdown")) {
-    out << presets_markdown(load_presets(folder, ScratchlessTraits()));
+    out << presets_markdown(load_presets(folder, PlanningTraits()));
     return 0;
   }
   if (const auto readme = parsed.value("readme")) {
-    out << renew_table(read_file(*readme, kMaxReadmeBytes), gpu_table_markdown(load_presets(folder, ScratchlessTraits())));
+    out << renew_table(read_file(*readme, kMaxReadmeBytes), gpu_table_markdown(load_presets(folder, PlanningTraits())));
     return 0;
   }
   return show(parsed, folder, out);

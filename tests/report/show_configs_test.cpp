@@ -9,6 +9,7 @@
 #include "support/temporary_directory.h"
 #include "support/user_error.h"
 #include "virgil/base/file_system.h"
+#include "virgil/plan/planning_traits.h"
 #include "virgil/report/presets.h"
 
 namespace virgil {
@@ -65,6 +66,11 @@ TEST(ShowConfigs, JsonAgreesWithThePlans) {
   }
 }
 
+TEST(ShowConfigs, SayWhichTypeTheyArePlannedIn) {
+  EXPECT_THAT(show({}).text, HasSubstr("planned in float32 (what dtype auto is today)"));
+  EXPECT_THAT(show({"--markdown"}).text, HasSubstr("training in float32 (what dtype auto is today)"));
+}
+
 TEST(ShowConfigs, DiffNamesWhatDiffers) {
   const std::string text = show({"--diff", "150M", "150M_1024.json"}).text;
   EXPECT_THAT(text, AllOf(HasSubstr("block_size"), HasSubstr("256"), HasSubstr("1024"), HasSubstr("+589,824"),
@@ -81,6 +87,50 @@ TEST(ShowConfigs, BadInputIsNamed) {
   const test_support::TemporaryDirectory empty;
   const std::vector<std::string> arguments = {"--configs", empty.path().string()};
   EXPECT_THAT(user_error_of([&] { (void)run_show_configs(arguments, out); }), HasSubstr("there are no presets"));
+}
+
+// The tables are planned without a device, so that they are the same everywhere; this machine's own plan must be near them, and
+// not above by more than a library's whims.
+TEST(ShowConfigs, TablesAreNearThisMachinesPlans) {
+  for (const Preset& preset : load_presets(kFolder, PlanningTraits())) {
+    CommandLine line = preset.subject.command_line;
+    set_config_value(line.config, "threads", "2", "test");
+    const PlannedSubject planned = plan_subject(make_subject({}, line, {}), std::nullopt);
+    const auto ratio = static_cast<double>(planned.get().total_bytes()) / static_cast<double>(preset.own_bytes());
+    EXPECT_LT(ratio, 1.01) << preset.name;
+    EXPECT_GT(ratio, 0.94) << preset.name;
+  }
+}
+
+struct PlannedClass {
+  const char* preset;
+  int gb;
+};
+// What a preset is for, in bfloat16.
+constexpr PlannedClass kPlannedClasses[] = {{"small", 4},      {"150M", 8},       {"150M_1024", 12},
+                                            {"200M", 12},      {"200M_1024", 16}, {"250M", 16},
+                                            {"250M_1024", 16}, {"350M_1024", 20}, {"500M_1024", 24}};
+
+TEST(ShowConfigs, PresetsFitTheirClassInBfloat16WithTheLeastRecomputation) {
+  constexpr std::int64_t kFree = std::int64_t{1} << 30;
+  const std::vector<Preset> presets = load_presets(kFolder, PlanningTraits());
+  for (const PlannedClass& planned_class : kPlannedClasses) {
+    const Preset& preset = find_preset(presets, planned_class.preset);
+    CommandLine line = preset.subject.command_line;
+    set_config_value(line.config, "dtype", "bfloat16", "test");
+    const PlannedSubject planned = plan_subject(make_subject({}, line, {}), std::nullopt);
+    if (!planned.plan) GTEST_SKIP() << "there are no plans in bfloat16 here: " << planned.why_not;
+    const std::int64_t limit = planned_class.gb * std::int64_t{1'000'000'000} - kFree;
+    const auto bytes_at = [&](Recompute recompute) {
+      TrainingShape shape = planned.shape;
+      shape.recompute = recompute;
+      return plan_training(shape, PlanningTraits()).total_bytes();
+    };
+    EXPECT_LE(bytes_at(preset.shape.recompute), limit) << preset.name;
+    if (preset.shape.recompute == Recompute::kNone) continue;
+    const auto less = static_cast<Recompute>(static_cast<int>(preset.shape.recompute) - 1);
+    EXPECT_GT(bytes_at(less), limit) << preset.name << " fits at " << name_of(less);
+  }
 }
 
 TEST(ShowConfigs, ClassesKeepOneGibFree) {

@@ -39,6 +39,8 @@ struct Preset {
 /// driver; 0: none does.
 [[nodiscard]] int memory_class_gb(std::int64_t planned_bytes);
 
+/// The types that the presets are planned in: "float32 (what dtype auto is today)".
+[[nodiscard]] std::string describe_dtypes(const std::vector<Preset>& presets);
 /// The table that show_configs prints.
 [[nodiscard]] std::string describe_presets(const std::vector<Preset>& presets);
 /// Which fit into `limit_bytes`, at which recomputation.
@@ -48,7 +50,7 @@ struct Preset {
 [[nodiscard]] std::string describe_preset_difference(const Preset& a, const Preset& b);
 [[nodiscard]] std::string presets_json(const std::vector<Preset>& presets, std::optional<std::int64_t> limit_bytes);
 
-/// configs/README.md. The presets must have been planned with ScratchlessTraits, so that the file is the same everywhere.
+/// configs/README.md. The presets must have been planned with PlanningTraits, so that the file is the same everywhere.
 [[nodiscard]] std::string presets_markdown(const std::vector<Preset>& presets);
 /// What stands in README.md between the two markers: GPUs and the presets that fit them.
 [[nodiscard]] std::string gpu_table_markdown(const std::vector<Preset>& presets);
