@@ -43,7 +43,9 @@ std::int64_t attention_matrix_bytes(const ArchitectureSpec& spec, std::int64_t b
 
 FlopsPerToken count_flops(const ArchitectureSpec& spec) {
   const ParameterBreakdown breakdown = count_parameters(spec);
-  const auto parameters = static_cast<double>(breakdown.total - breakdown.position_embedding);
+  // An embedding that is only looked up multiplies nothing; tied, it is the head.
+  const std::int64_t looked_up = breakdown.position_embedding + (spec.tie_weights ? 0 : breakdown.token_embedding);
+  const auto parameters = static_cast<double>(breakdown.total - looked_up);
   const double width = static_cast<double>(spec.num_layers) * static_cast<double>(spec.query_width());
   return {.parameters = 6 * parameters, .attention = 6 * width * static_cast<double>(spec.block_size)};
 }

@@ -59,7 +59,9 @@ bool is_due(std::int64_t step, std::int64_t interval) { return interval > 0 && s
 
 double model_flops_per_token(const ModelConfig& model) {
   const std::int64_t C = model.embedding_dim();
-  const auto parameters = static_cast<double>(ParameterLayout(model).num_parameters() - model.block_size() * C);
+  // An embedding that is only looked up multiplies nothing; tied, it is the head.
+  const std::int64_t looked_up = model.block_size() * C + (model.tie_weights() ? 0 : model.padded_vocab_size() * C);
+  const auto parameters = static_cast<double>(ParameterLayout(model).num_parameters() - looked_up);
   return 6 * parameters + 6 * static_cast<double>(model.num_layers() * C * model.block_size());
 }
 

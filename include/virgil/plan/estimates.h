@@ -28,7 +28,7 @@ struct InferenceEstimate {
 
 /// Floating-point operations of a token.
 struct FlopsPerToken {
-  double parameters = 0;  // 6 N in training, N without position embeddings
+  double parameters = 0;  // 6 N in training, N without what is only looked up: position embeddings, an untied token embedding
   double attention = 0;   // 6 L Q T in training, causal attention counted by half
   [[nodiscard]] double training() const { return parameters + attention; }
   [[nodiscard]] double inference() const { return training() / 3; }  // the backward pass is twice the forward pass

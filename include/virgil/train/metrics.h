@@ -47,7 +47,7 @@ struct StepMetrics {
   bool updated = true;   // false: loss or gradient was not finite
   double elapsed_ms = 0;
   double tokens_per_s = 0;
-  double model_gflops = 0;  // (6 N + 6 L C T) * tokens_per_s / 10^9, N without position embeddings
+  double model_gflops = 0;  // (6 N + 6 L C T) * tokens_per_s / 10^9, N without looked-up embeddings
   double mfu = 0;           // model_gflops over the rate of the matrix product timed before step 0; 0: none was timed
   double remaining_s = 0;
   bool is_logged = true;  // log_interval asks for a line on the console

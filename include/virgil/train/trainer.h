@@ -23,8 +23,8 @@
 
 namespace virgil {
 
-/// Floating-point operations a token costs in training: 6 N + 6 L C T, N without position embeddings (Chowdhery et al. 2022,
-/// with causal attention counted by half).
+/// Floating-point operations a token costs in training: 6 N + 6 L C T (Chowdhery et al. 2022, with causal attention counted by
+/// half), N without what is only looked up: position embeddings and a token embedding that is not tied to the head.
 [[nodiscard]] double model_flops_per_token(const ModelConfig& model);
 
 /// How a run ended.
