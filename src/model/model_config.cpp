@@ -26,8 +26,9 @@ ModelConfig::ModelConfig(const ModelSizes& sizes) : sizes_(sizes) {
   check_size("d_ff", sizes_.d_ff);
   if (sizes.embedding_dim % sizes.num_heads != 0) {
     const std::int64_t below = sizes.embedding_dim / sizes.num_heads * sizes.num_heads;
-    throw user_error("n_embd is {} and n_head is {}: n_embd must be a multiple of n_head; {} or {} would be",
-                     sizes.embedding_dim, sizes.num_heads, below > 0 ? below : sizes.num_heads, below + sizes.num_heads);
+    const std::string near = below > 0 ? fmt::format("{} or ", below) : "";
+    throw user_error("n_embd is {} and n_head is {}: n_embd must be a multiple of n_head; {}{} would be", sizes.embedding_dim,
+                     sizes.num_heads, near, below + sizes.num_heads);
   }
   if (head_size() % 8 != 0 || head_size() > kMaxHeadSize) {
     throw user_error(

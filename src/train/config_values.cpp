@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -165,7 +166,10 @@ std::int64_t parse_memory_size(std::string_view text) {
         "KiB, MiB, GiB or TiB (powers of 1024), such as 12GB",
         text);
   }
-  return checked_multiply(*number, unit->bytes);
+  if (*number > std::numeric_limits<std::int64_t>::max() / unit->bytes) {
+    throw user_error("\"{}\" is more memory than can be counted; write an amount such as 12GB", text);
+  }
+  return *number * unit->bytes;
 }
 
 std::string nearest_name(std::string_view word, std::span<const std::string> candidates) {
