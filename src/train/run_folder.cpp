@@ -5,6 +5,7 @@
 
 #include "checkpoint_format.h"
 #include "virgil/base/error.h"
+#include "virgil/base/shape.h"
 
 namespace virgil {
 
@@ -29,6 +30,21 @@ void remove_run(FileSystem& files, const fs::path& run) {
   files.remove_all(run_config_path(run));
 }
 
+bool is_given(const CommandLine& command_line, std::string_view key) {
+  return std::ranges::find(command_line.set_keys, key) != command_line.set_keys.end();
+}
+
+/// A run that goes on with an automatic batch, perhaps on another machine, keeps the tokens of its steps.
+void keep_tokens_per_step(TrainConfig& config, const TrainConfig& saved, const CommandLine& command_line) {
+  if (config.batch_size != 0 || saved.batch_size == 0) return;
+  if (is_given(command_line, "total_batch_size") || is_given(command_line, "grad_accum_steps")) return;
+  if (saved.total_batch_size == 0) {
+    const std::int64_t sequences = checked_multiply(saved.batch_size, saved.grad_accum_steps);
+    config.total_batch_size = checked_multiply(sequences, config.block_size);
+  }
+  config.grad_accum_steps = 1;  // follows
+}
+
 }  // namespace
 
 fs::path run_folder(const TrainConfig& config) { return fs::path(config.out_dir) / config.model_name; }
@@ -44,12 +60,13 @@ TrainConfig load_run_config(const CommandLine& command_line) {
   TrainConfig config;
   apply_config_file(config, run_config_path(run));
   const std::string saved_tokenizer = config.tokenizer;
+  const TrainConfig saved = config;
   for (const ConfigKey& key : config_keys()) {
-    const bool given = std::ranges::find(command_line.set_keys, key.name) != command_line.set_keys.end();
-    if (!given && key.saved) continue;
+    if (!is_given(command_line, key.name) && key.saved) continue;
     if (key.name == "init_from") continue;  // where a run began is not for a later command to say
     std::visit([&](auto member) { config.*member = command_line.config.*member; }, key.member);
   }
+  keep_tokens_per_step(config, saved, command_line);
   if (config.tokenizer != saved_tokenizer) {
     throw user_error("{}: the run's tokenizer is {}, and a run that goes on cannot change to {}; leave --tokenizer out",
                      run.string(), saved_tokenizer, config.tokenizer);

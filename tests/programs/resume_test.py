@@ -39,6 +39,15 @@ class Resume(harness.ProgramTest):
         self.run_train(model_name="other", seed=7)
         self.assertNotEqual(self.figures("one"), self.figures("other"))
 
+    def test_with_an_automatic_batch_keeps_the_tokens_of_a_step(self):
+        self.run_train()
+        tokens = 4 * 32 * 2
+        # Little memory makes small micro-steps; the sequences of a step stay the same, so the losses differ by rounding alone.
+        for max_iters, memory in ((30, "4MB"), (40, "900KB")):
+            output = self.run_train("--resume", max_iters=max_iters, batch_size="auto", grad_accum_steps=None, max_memory=memory)
+            self.assert_says(output, f"{max_iters} steps of {tokens} tokens")
+        self.assertEqual([m["tokens"] for m in self.metrics() if "loss" in m], [tokens * (i + 1) for i in range(40)])
+
     def stop_with(self, which):
         self.run_train(max_iters=400, lr_decay_iters=400, model_name="whole", save_interval=100, eval_interval=0)
         settings = {"max_iters": 400, "lr_decay_iters": 400, "model_name": "stopped", "save_interval": 100, "eval_interval": 0}

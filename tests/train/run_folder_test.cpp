@@ -137,6 +137,19 @@ TEST_F(RunFolder, ResumingWithoutARunSaysSo) {
               AllOf(HasSubstr(run_.string()), HasSubstr("no run to resume")));
 }
 
+TEST_F(RunFolder, AnAutomaticBatchKeepsTheTokensOfAStep) {
+  config_.batch_size = 6;
+  config_.grad_accum_steps = 4;
+  config_.total_batch_size = 0;
+  prepare_run_folder(*posix_, config_);
+  const TrainConfig merged = load_run_config(command_line({"--batch_size=auto"}));
+  EXPECT_EQ(merged.total_batch_size, 24 * config_.block_size);
+  EXPECT_EQ(merged.grad_accum_steps, 1);
+  const TrainConfig given = load_run_config(command_line({"--batch_size=auto", "--total_batch_size=0"}));
+  EXPECT_EQ(given.total_batch_size, 0);
+  EXPECT_EQ(load_run_config(command_line({"--batch_size=3"})).total_batch_size, 0);
+}
+
 TEST_F(RunFolder, ResumingRefusesAnotherTokenizer) {
   config_.tokenizer = "char";
   prepare_run_folder(*posix_, config_);
