@@ -53,6 +53,13 @@ const GpuModel& gpu_named(const std::string& name) {
   throw user_error("GPU \"{}\" is not in data/gpus.json; {}or give its memory: --fits 12GB", name, hint);
 }
 
+/// "24.00 GiB less 1.00 GiB for code, libraries and a driver".
+std::string describe_aim(const MemoryLimit& limit) {
+  if (limit.for_plan_alone) return format_bytes(limit.bytes);
+  return fmt::format("{} less {} for code, libraries and a driver", format_bytes(limit.bytes),
+                     format_bytes(limit.bytes - limit.aim_bytes()));
+}
+
 std::string gib(std::int64_t bytes) { return fmt::format("{:.2f}", static_cast<double>(bytes) / (1 << 30)); }
 
 }  // namespace
@@ -61,11 +68,11 @@ MemoryLimit memory_limit(const std::optional<std::string>& gpu, const std::optio
                          const TrainConfig& config) {
   if (gpu) {
     const GpuModel& model = gpu_named(*gpu);
-    return {model.memory_bytes, model.name};
+    return {model.memory_bytes, model.name, false};
   }
-  if (fits && !fits->empty()) return {parse_memory_size(*fits), *fits};
-  if (!config.max_memory.empty()) return {parse_memory_size(config.max_memory), "max_memory " + config.max_memory};
-  return {make_backend(config)->available_bytes(), "free on this machine"};
+  if (fits && !fits->empty()) return {parse_memory_size(*fits), *fits, false};
+  if (!config.max_memory.empty()) return {parse_memory_size(config.max_memory), "max_memory " + config.max_memory, true};
+  return {make_backend(config)->available_bytes(), "free on this machine", false};
 }
 
 std::string_view name_of(Verdict verdict) {
@@ -88,7 +95,7 @@ std::string describe_fit(const PlannedSubject& planned, const MemoryLimit& limit
                   format_bytes(bytes), name_of(planned.shape.dtype), planned.backend->description());
   if (verdict == Verdict::kNo) {
     text += fmt::format(", {} too much\n", format_bytes(bytes - limit.bytes));
-    return text + describe_remedies(planned.shape, limit.bytes, planned.backend->traits(), given);
+    return text + describe_remedies(planned.shape, limit.bytes, limit.aim_bytes(), planned.backend->traits(), given);
   }
   text += fmt::format(", {} are left\n", format_bytes(limit.bytes - bytes));
   if (verdict == Verdict::kTight) {
@@ -98,25 +105,33 @@ std::string describe_fit(const PlannedSubject& planned, const MemoryLimit& limit
   return text;
 }
 
-std::string describe_matrix(const PlannedSubject& planned, const MemoryLimit& limit) {
+std::vector<MatrixCell> plan_matrix(const PlannedSubject& planned, const MemoryLimit& limit) {
   static_cast<void>(planned.get());
   std::vector<std::int64_t> batches = {1, 2, 4, 8, 16, 32, 64, planned.shape.batch_size};
   std::ranges::sort(batches);
   batches.erase(std::ranges::unique(batches).begin(), batches.end());
-  std::string text = fmt::format("GiB of the plan by batch size and recompute; * fits {} ({}), ~ is tight\n",
-                                 format_bytes(limit.bytes), limit.source);
-  text += fmt::format("{:>12}", "batch_size");
-  for (const Recompute recompute : kAllRecompute) text += fmt::format("{:>12}", name_of(recompute));
+  std::vector<MatrixCell> cells;
   for (const std::int64_t batch : batches) {
-    text += fmt::format("\n{:>12}", batch);
     for (const Recompute recompute : kAllRecompute) {
       TrainingShape shape = planned.shape;
       shape.batch_size = batch;
       shape.recompute = recompute;
       const std::int64_t bytes = plan_training(shape, planned.backend->traits()).total_bytes();
-      const Verdict verdict = judge(bytes, limit.bytes);
-      text += fmt::format("{:>11}{}", gib(bytes), verdict == Verdict::kYes ? "*" : verdict == Verdict::kTight ? "~" : " ");
+      cells.push_back({batch, recompute, bytes, judge(bytes, limit.bytes)});
     }
+  }
+  return cells;
+}
+
+std::string describe_matrix(const PlannedSubject& planned, const MemoryLimit& limit) {
+  std::string text = fmt::format("GiB of the plan by batch size and recompute; * fits {} ({}), ~ is tight\n",
+                                 format_bytes(limit.bytes), limit.source);
+  text += fmt::format("{:>12}", "batch_size");
+  for (const Recompute recompute : kAllRecompute) text += fmt::format("{:>12}", name_of(recompute));
+  for (const MatrixCell& cell : plan_matrix(planned, limit)) {
+    if (cell.recompute == kAllRecompute.front()) text += fmt::format("\n{:>12}", cell.batch_size);
+    const char mark = cell.verdict == Verdict::kYes ? '*' : cell.verdict == Verdict::kTight ? '~' : ' ';
+    text += fmt::format("{:>11}{}", gib(cell.planned_bytes), mark);
   }
   return text + "\n";
 }
@@ -161,35 +176,39 @@ SolveAnswer solve_for(SolveVariable variable, const PlannedSubject& planned, con
   static_cast<void>(planned.get());
   const BackendTraits& traits = planned.backend->traits();
   SolveAnswer answer;
-  answer.shape = solve_largest(planned.shape, variable, limit.bytes, traits);
+  answer.shape = solve_largest(planned.shape, variable, limit.aim_bytes(), traits);
   if (!answer.shape) {
     TrainingShape smallest = planned.shape;
     answer.text = fmt::format("no {} fits {} ({}), all else equal (batch {}, recompute {})\n", name_of(variable),
-                              format_bytes(limit.bytes), limit.source, smallest.batch_size, name_of(smallest.recompute));
+                              describe_aim(limit), limit.source, smallest.batch_size, name_of(smallest.recompute));
     return answer;
   }
   const MemoryPlan plan = plan_training(*answer.shape, traits);
   answer.planned_bytes = plan.total_bytes();
   answer.text =
       fmt::format("{} = {}: the plan takes {} of {} ({}), {} parameters, in steps of {}\n", name_of(variable),
-                  value_of(variable, *answer.shape), format_bytes(answer.planned_bytes), format_bytes(limit.bytes),
-                  limit.source, format_count(plan.parameters().num_parameters()), solve_step(planned.shape, variable));
+                  value_of(variable, *answer.shape), format_bytes(answer.planned_bytes), describe_aim(limit), limit.source,
+                  format_count(plan.parameters().num_parameters()), solve_step(planned.shape, variable));
   answer.text += fmt::format("  {}\n", command_text("train", given, changed_keys(planned.shape, *answer.shape)));
   return answer;
 }
 
-std::string describe_models_of_size(std::int64_t num_parameters, const ModelSizes& like) {
+std::vector<ModelSizes> models_near(std::int64_t num_parameters, const ModelSizes& like) {
   constexpr std::size_t kMost = 5;
-  const std::vector<ModelSizes> models = models_of_size(num_parameters, like, kMost);
+  std::vector<ModelSizes> models = models_of_size(num_parameters, like, kMost);
   if (models.empty()) {
     throw user_error(
         "no model of {} parameters: with {} ids the embeddings of the narrowest alone are larger; give a smaller "
         "--vocab_size",
         format_count(num_parameters), like.vocab_size);
   }
+  return models;
+}
+
+std::string describe_models_of_size(std::int64_t num_parameters, const ModelSizes& like) {
   std::string text = fmt::format("models near {} parameters, vocabulary {}, context {}\n", format_count(num_parameters),
                                  like.vocab_size, like.block_size);
-  for (const ModelSizes& sizes : models) {
+  for (const ModelSizes& sizes : models_near(num_parameters, like)) {
     const std::int64_t count = count_parameters(architecture_of(ModelConfig(sizes), "")).total;
     const double off = 100 * (static_cast<double>(count) / static_cast<double>(num_parameters) - 1);
     text += fmt::format("  {:>16} ({:+.2f} %)  --n_layer {} --n_embd {} --n_head {}\n", format_count(count), off,

@@ -160,7 +160,8 @@ PlannedSubject plan_subject(const Subject& subject, std::optional<std::int64_t> 
   }
   TrainConfig config = subject.resolved;
   if (!limit_bytes && config.batch_size == 0) {
-    limit_bytes = config.max_memory.empty() ? planned.backend->available_bytes() : parse_memory_size(config.max_memory);
+    const std::int64_t free_bytes = planned.backend->available_bytes();
+    limit_bytes = config.max_memory.empty() ? free_bytes - headroom_bytes(free_bytes) : parse_memory_size(config.max_memory);
   }
   choose_batch_size(config, *subject.trainable, limit_bytes.value_or(0), planned.backend->traits());
   planned.shape = training_shape(config, *subject.trainable);

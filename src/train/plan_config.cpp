@@ -34,10 +34,12 @@ std::string flag_text(const TrainConfig& config, const ConfigKey& key) {
   return text;
 }
 
-std::string describe_remedy(const Remedy& remedy, const KeyValues& changes) {
+std::string describe_remedy(const Remedy& remedy, std::int64_t limit_bytes, const KeyValues& changes) {
+  const Verdict verdict = judge(remedy.planned_bytes, limit_bytes);
+  const char* fits = verdict == Verdict::kYes ? "fits" : verdict == Verdict::kTight ? "tight" : "no";
   const auto percent = static_cast<int>(100 * (remedy.time_factor - 1) + 0.5);
   const std::string time = percent == 0 ? "no more time" : fmt::format("{:+d} % time", percent);
-  return fmt::format("  {:<4} {:>10}  (saves {}, {}{})  {}\n", remedy.fits ? "fits" : "no", format_bytes(remedy.planned_bytes),
+  return fmt::format("  {:<5} {:>10}  (saves {}, {}{})  {}\n", fits, format_bytes(remedy.planned_bytes),
                      format_bytes(remedy.saved_bytes), time, remedy.same_training ? "" : "; another model",
                      flags_text(changes));
 }
@@ -123,12 +125,12 @@ std::string command_text(std::string_view program, const CommandLine& given, con
   return changes.empty() ? text : text + " " + flags_text(changes);
 }
 
-std::string describe_remedies(const TrainingShape& asked, std::int64_t limit_bytes, const BackendTraits& traits,
-                              const CommandLine& given) {
-  const std::vector<Remedy> remedies = find_remedies(asked, limit_bytes, traits);
+std::string describe_remedies(const TrainingShape& asked, std::int64_t limit_bytes, std::int64_t aim_bytes,
+                              const BackendTraits& traits, const CommandLine& given) {
+  const std::vector<Remedy> remedies = find_remedies(asked, aim_bytes, traits);
   if (remedies.empty()) return "nothing makes this run smaller; choose a smaller model\n";
   std::string text;
-  for (const Remedy& remedy : remedies) text += describe_remedy(remedy, changed_keys(asked, remedy.shape));
+  for (const Remedy& remedy : remedies) text += describe_remedy(remedy, limit_bytes, changed_keys(asked, remedy.shape));
   if (!remedies.front().fits) return text + "none of these fits; choose a smaller model\n";
   return text + fmt::format("  {}\n", command_text("train", given, changed_keys(asked, remedies.front().shape)));
 }

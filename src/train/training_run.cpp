@@ -96,7 +96,8 @@ class TrainingRun {
     static_cast<void>(BatchSampler(data.train.tokens, config_.block_size, config_.seed));
     const bool limited = !config_.max_memory.empty();
     const std::int64_t limit_bytes = limited ? parse_memory_size(config_.max_memory) : backend.available_bytes();
-    choose_batch_size(config_, model.sizes(), limit_bytes, backend.traits());
+    const std::int64_t aim_bytes = limited ? limit_bytes : limit_bytes - headroom_bytes(limit_bytes);
+    choose_batch_size(config_, model.sizes(), aim_bytes, backend.traits());
     given_.batch_size = config_.batch_size;  // a run that goes on elsewhere keeps the batch that was chosen here
     const TrainingShape shape = training_shape(config_, model.sizes());
     MemoryPlan plan = plan_training(shape, backend.traits());
@@ -105,7 +106,7 @@ class TrainingRun {
     if (plan.total_bytes() > limit_bytes) {
       check_plan_fits(plan, limit_bytes,
                       limited ? fmt::format("max_memory is {}", config_.max_memory) : std::string("free on this machine"),
-                      fmt::format("\n{}", describe_remedies(shape, limit_bytes, backend.traits(), command_line_)));
+                      fmt::format("\n{}", describe_remedies(shape, limit_bytes, aim_bytes, backend.traits(), command_line_)));
     }
     return plan;
   }

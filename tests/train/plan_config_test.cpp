@@ -10,6 +10,7 @@ namespace {
 
 using test_support::user_error_of;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 constexpr ModelSizes kModel{.num_layers = 2, .num_heads = 2, .embedding_dim = 64, .block_size = 64, .vocab_size = 500};
 const ScratchlessTraits kTraits;
@@ -126,16 +127,36 @@ TEST(PlanConfig, AnotherModelChangesItsKeys) {
   EXPECT_EQ(flags_text(changed_keys(asked, other)), "--block_size 32 --total_batch_size 128");
 }
 
+TEST(PlanConfig, RemediesLeaveTheRoomAskedFor) {
+  const TrainingShape asked = training_shape(small_config(), kModel);
+  TrainingShape half = asked;
+  half.batch_size = 2;
+  half.grad_accum_steps = 2;
+  const std::int64_t limit = plan_training(half, kTraits).total_bytes();
+  // All of the limit: half the batch fits, tightly; with room left it does not, and is still named.
+  EXPECT_THAT(describe_remedies(asked, limit, limit, kTraits, {}), HasSubstr("tight"));
+  const std::string text = describe_remedies(asked, limit, limit - 1, kTraits, {});
+  EXPECT_THAT(text.substr(text.rfind("train")), Not(HasSubstr("--batch_size 2 --grad_accum_steps 2\n")));
+}
+
+TEST(PlanConfig, LogitsChunkIsALever) {
+  TrainConfig config = small_config();
+  config.logits_chunk = 100;
+  const TrainingShape shape = training_shape(config, kModel);
+  EXPECT_EQ(shape.logits_chunk, 100);
+  EXPECT_EQ(flags_text(changed_keys(training_shape(small_config(), kModel), shape)), "--logits_chunk 100");
+}
+
 TEST(PlanConfig, RemediesEndInACommand) {
   CommandLine line;
   line.config = small_config();
   line.set_keys = {"batch_size"};
   const TrainingShape asked = training_shape(line.config, kModel);
   const std::int64_t bytes = plan_training(asked, kTraits).total_bytes();
-  const std::string text = describe_remedies(asked, bytes * 3 / 4, kTraits, line);
+  const std::string text = describe_remedies(asked, bytes * 3 / 4, bytes * 3 / 4, kTraits, line);
   EXPECT_THAT(text, HasSubstr("  train --batch_size"));
-  EXPECT_THAT(text, HasSubstr("fits"));
-  EXPECT_THAT(describe_remedies(asked, 1000, kTraits, line), HasSubstr("choose a smaller model"));
+  EXPECT_THAT(text, HasSubstr("tight"));
+  EXPECT_THAT(describe_remedies(asked, 1000, 1000, kTraits, line), HasSubstr("choose a smaller model"));
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "virgil/report/subject.h"
 
@@ -12,6 +13,10 @@ namespace virgil {
 struct MemoryLimit {
   std::int64_t bytes = 0;
   std::string source;
+  bool for_plan_alone = false;  // max_memory: nothing else has to fit
+
+  /// What answers are made to fit: the limit less headroom_bytes, except for max_memory.
+  [[nodiscard]] std::int64_t aim_bytes() const { return for_plan_alone ? bytes : bytes - headroom_bytes(bytes); }
 };
 /// What the flags ask about: --gpu before --fits before max_memory before the machine's own free memory. `fits` may be empty:
 /// the machine's. Throws UserError on an unknown GPU (with the nearest) and on rubbish.
@@ -24,7 +29,17 @@ struct MemoryLimit {
 /// Yes, tight or no; if no, remedies and the resulting command line.
 [[nodiscard]] std::string describe_fit(const PlannedSubject& planned, const MemoryLimit& limit, const CommandLine& given);
 
-/// GiB of every batch size and recomputation level, what fits marked.
+/// One plan of a matrix.
+struct MatrixCell {
+  std::int64_t batch_size = 0;
+  Recompute recompute = Recompute::kNone;
+  std::int64_t planned_bytes = 0;
+  Verdict verdict = Verdict::kNo;
+};
+/// Every usual batch size, and the subject's own, at every recomputation level; by batch size, then level. Throws UserError
+/// where there is no plan.
+[[nodiscard]] std::vector<MatrixCell> plan_matrix(const PlannedSubject& planned, const MemoryLimit& limit);
+/// GiB of the cells, what fits marked.
 [[nodiscard]] std::string describe_matrix(const PlannedSubject& planned, const MemoryLimit& limit);
 
 /// A variable of --solve, or target_params with its value.
@@ -46,7 +61,9 @@ struct SolveAnswer {
 };
 [[nodiscard]] SolveAnswer solve_for(SolveVariable variable, const PlannedSubject& planned, const MemoryLimit& limit,
                                     const CommandLine& given);
-/// Models near a number of parameters, as `like` in all else.
+/// models_of_size; throws UserError when there are none.
+[[nodiscard]] std::vector<ModelSizes> models_near(std::int64_t num_parameters, const ModelSizes& like);
+/// The same in words.
 [[nodiscard]] std::string describe_models_of_size(std::int64_t num_parameters, const ModelSizes& like);
 
 }  // namespace virgil

@@ -58,7 +58,7 @@ struct PlannedSubject {
   [[nodiscard]] const MemoryPlan& get() const;
 };
 /// Plans with the backend that the configuration asks for. batch_size auto is solved for `limit_bytes`, or for max_memory, or
-/// for what the machine has free.
+/// for what the machine has free less headroom_bytes, as train does.
 [[nodiscard]] PlannedSubject plan_subject(const Subject& subject, std::optional<std::int64_t> limit_bytes);
 
 }  // namespace virgil

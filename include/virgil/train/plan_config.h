@@ -33,7 +33,8 @@ using KeyValues = std::vector<std::pair<std::string, std::string>>;
 [[nodiscard]] std::string command_text(std::string_view program, const CommandLine& given, const KeyValues& changes);
 
 /// One line a remedy: what to change, GiB saved and left, time; then the command of the first. Tells when there are none.
-[[nodiscard]] std::string describe_remedies(const TrainingShape& asked, std::int64_t limit_bytes, const BackendTraits& traits,
-                                            const CommandLine& given);
+/// Remedies are made to fit `aim_bytes`, which is `limit_bytes` or, where code and libraries must fit too, less.
+[[nodiscard]] std::string describe_remedies(const TrainingShape& asked, std::int64_t limit_bytes, std::int64_t aim_bytes,
+                                            const BackendTraits& traits, const CommandLine& given);
 
 }  // namespace virgil
