@@ -10,7 +10,6 @@
 #include "virgil/report/fit_report.h"
 #include "virgil/report/tool_arguments.h"
 #include "virgil/report/verify.h"
-#include "virgil/train/plan_config.h"
 
 namespace virgil {
 
@@ -78,26 +77,6 @@ Rate read_rate(const ToolArguments& arguments) {
   return {kDefaultTflops, "set another with --tflops or --gpu"};
 }
 
-Json fit_json(const PlannedSubject& planned, const MemoryLimit& limit) {
-  const std::int64_t bytes = planned.get().total_bytes();
-  const Verdict verdict = judge(bytes, limit.bytes);
-  Json json = {
-      {"verdict", name_of(verdict)}, {"limit_bytes", limit.bytes}, {"limit_source", limit.source}, {"planned_bytes", bytes}};
-  if (verdict != Verdict::kNo) return json;
-  json["remedies"] = Json::array();
-  for (const Remedy& remedy : find_remedies(planned.shape, limit.bytes, planned.backend->traits())) {
-    Json changes = Json::object();
-    for (const auto& [key, value] : changed_keys(planned.shape, remedy.shape)) changes[key] = value;
-    json["remedies"].push_back({{"changes", changes},
-                                {"planned_bytes", remedy.planned_bytes},
-                                {"saved_bytes", remedy.saved_bytes},
-                                {"time_factor", remedy.time_factor},
-                                {"fits", remedy.fits},
-                                {"same_training", remedy.same_training}});
-  }
-  return json;
-}
-
 /// One question about one model.
 class Calculation {
  public:
@@ -105,12 +84,12 @@ class Calculation {
       : arguments_(arguments), subject_(std::move(subject)), rate_(read_rate(arguments)), out_(out) {
     if (asks_about_memory())
       limit_ = memory_limit(arguments.value("gpu"), arguments.value("fits"), subject_.command_line.config);
-    planned_ = plan_subject(subject_, limit_ ? std::optional(limit_->bytes) : std::nullopt);
+    planned_ = plan_subject(subject_, limit_ ? std::optional(limit_->aim_bytes()) : std::nullopt);
   }
 
   int run() {
     if (arguments_.has("solve")) return solve();
-    if (arguments_.has("verify")) return print(describe_verification(verify_plan(planned_)));
+    if (arguments_.has("verify")) return verify();
     if (arguments_.has("json")) return print_json();
     if (arguments_.has("matrix")) return print(describe_matrix(planned_, *limit_));
     if (arguments_.has("show_formula")) return print(describe_formulas(subject_, planned_));
@@ -134,31 +113,35 @@ class Calculation {
     return 0;
   }
 
+  int print(const Json& json) { return print(json.dump(2) + "\n"); }
+
   int print_json() {
     Json json = model_json(subject_, planned_, rate_, arguments_.has("tensors"));
+    if (arguments_.has("show_formula")) json["formulas"] = formulas_json(subject_, planned_);
+    if (arguments_.has("matrix")) json["matrix"] = matrix_json(planned_, *limit_);
     if (limit_) json["fits"] = fit_json(planned_, *limit_);
-    out_ << json.dump(2) << "\n";
-    return limit_ ? exit_code() : 0;
+    print(json);
+    return limit_ && !arguments_.has("matrix") ? exit_code() : 0;
+  }
+
+  int verify() {
+    const Verification verification = verify_plan(planned_);
+    if (!arguments_.has("json")) return print(describe_verification(verification));
+    return print(Json{{"first_loss", verification.first_loss},
+                      {"step_seconds", verification.step_seconds},
+                      {"memory", memory_json(verification.memory)}});
   }
 
   int solve() {
     const SolveQuestion question = parse_solve_question(*arguments_.value("solve"));
+    const bool json = arguments_.has("json");
     if (!question.variable) {
       if (!subject_.trainable) throw UserError(subject_.why_not);
-      return print(describe_models_of_size(question.target_params, *subject_.trainable));
+      return json ? print(models_json(question.target_params, *subject_.trainable))
+                  : print(describe_models_of_size(question.target_params, *subject_.trainable));
     }
     const SolveAnswer answer = solve_for(*question.variable, planned_, *limit_, subject_.command_line);
-    if (!arguments_.has("json")) {
-      out_ << answer.text;
-    } else {
-      Json json = {{"solve", name_of(*question.variable)}, {"limit_bytes", limit_->bytes}, {"changes", nullptr}};
-      if (answer.shape) {
-        json["changes"] = Json::object();
-        for (const auto& [key, value] : changed_keys(planned_.shape, *answer.shape)) json["changes"][key] = value;
-        json["planned_bytes"] = answer.planned_bytes;
-      }
-      out_ << json.dump(2) << "\n";
-    }
+    json ? print(solve_json(*question.variable, planned_, *limit_, answer)) : print(answer.text);
     return answer.shape ? 0 : 1;
   }
 
@@ -181,11 +164,14 @@ int run_calc_params(std::span<const std::string> arguments, std::istream& in, st
   }
   if (parsed.has("compare")) {
     const std::vector<std::string>& words = parsed.values("compare");
-    out << compare_models(subject_of_word(words[0]), subject_of_word(words[1]));
+    const Subject a = subject_of_word(words[0]);
+    const Subject b = subject_of_word(words[1]);
+    out << (parsed.has("json") ? compare_json(a, b, read_rate(parsed)).dump(2) + "\n" : compare_models(a, b));
     return 0;
   }
   if (const auto run = parsed.value("run")) {
-    out << compare_run(*run);
+    const RunComparison comparison = compare_run(*run);
+    out << (parsed.has("json") ? memory_json(comparison.memory).dump(2) + "\n" : describe_run_comparison(comparison));
     return 0;
   }
   if (parsed.has("interactive")) line = ask_for_config(std::move(line), in, out);

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "virgil/plan/estimates.h"
 #include "virgil/plan/tensor_table.h"
@@ -77,8 +78,7 @@ std::string compare_models(const Subject& a, const Subject& b) {
   columns.bytes("weights, FP32", weight_bytes(p.total, 32), weight_bytes(q.total, 32));
   columns.bytes("KV cache, FP16", estimate_inference(x, 16, x.block_size, 1).kv_cache,
                 estimate_inference(y, 16, y.block_size, 1).kv_cache);
-  columns.words("training GFLOP a token", fmt::format("{:.3f}", count_flops(x).training() / 1e9),
-                fmt::format("{:.3f}", count_flops(y).training() / 1e9));
+  columns.numbers("training FLOP a token", std::llround(count_flops(x).training()), std::llround(count_flops(y).training()));
 
   const PlannedSubject plan_a = plan_subject(a, std::nullopt);
   const PlannedSubject plan_b = plan_subject(b, std::nullopt);

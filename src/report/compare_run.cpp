@@ -75,16 +75,21 @@ Subject read_subject(const fs::path& run) {
 
 }  // namespace
 
-std::string compare_run(const fs::path& run) {
+RunComparison compare_run(const fs::path& run) {
   if (!fs::is_regular_file(metrics_path(run))) {
     throw user_error("{}: there is no metrics.jsonl; name the folder of a run, such as runs/tiny", run.string());
   }
-  MemoryComparison comparison = read_comparison(metrics_path(run));
+  RunComparison result{.run = run, .backend = {}, .memory = read_comparison(metrics_path(run))};
   const PlannedSubject planned = plan_subject(read_subject(run), std::nullopt);
-  comparison.planned = planned.get().by_category();
-  std::string text = fmt::format("{}: the last step of metrics.jsonl beside the plan made again ({})\n", run.string(),
-                                 planned.backend->description());
-  for (const std::string& line : describe_memory(comparison)) text += line + "\n";
+  result.memory.planned = planned.get().by_category();
+  result.backend = planned.backend->description();
+  return result;
+}
+
+std::string describe_run_comparison(const RunComparison& comparison) {
+  std::string text = fmt::format("{}: the last step of metrics.jsonl beside the plan made again ({})\n",
+                                 comparison.run.string(), comparison.backend);
+  for (const std::string& line : describe_memory(comparison.memory)) text += line + "\n";
   return text;
 }
 

@@ -69,6 +69,7 @@ std::string describe_weights(std::int64_t num_parameters) {
 }
 
 std::string describe_duration(double seconds) {
+  if (seconds < 1) return "less than a second";
   return seconds < 2 * kSecondsPerDay ? format_duration(seconds) : fmt::format("{:.1f} days", seconds / kSecondsPerDay);
 }
 
@@ -76,6 +77,7 @@ std::string describe_duration(double seconds) {
 
 std::string both_units(std::int64_t bytes) {
   const auto value = static_cast<double>(bytes);
+  if (value < 0.1 * (1 << 30)) return fmt::format("{:.2f} MiB {:>10.2f} MB", value / (1 << 20), value / 1e6);
   return fmt::format("{:.2f} GiB {:>10.2f} GB", value / (1 << 30), value / 1e9);
 }
 
@@ -84,6 +86,10 @@ std::string short_count(std::int64_t count) {
   if (value >= 1e9) return fmt::format("{:.2f}B", value / 1e9);
   if (value >= 1e6) return fmt::format("{:.2f}M", value / 1e6);
   return value >= 1e3 ? fmt::format("{:.1f}K", value / 1e3) : std::to_string(count);
+}
+
+std::string short_flops(double flops) {
+  return flops >= 1e8 ? fmt::format("{:.3f} GFLOP", flops / 1e9) : fmt::format("{:.3f} MFLOP", flops / 1e6);
 }
 
 std::string describe_parameters(const ArchitectureSpec& spec) {
@@ -117,6 +123,7 @@ std::string describe_inference(const ArchitectureSpec& spec, const PlannedSubjec
                         format_bytes(e.weights), format_bytes(e.kv_cache), format_bytes(e.activations), format_bytes(e.total),
                         format_bytes(e.rule_of_thumb));
   }
+  text += "  activations: of the one token a sequence is at; a prompt read in one pass takes as much for each of its tokens\n";
   if (!planned.plan) return text;
   const PlanRequest generation{
       .decode = DecodeShape{.num_sequences = 1, .max_length = spec.block_size, .dtype = planned.shape.dtype}};
@@ -137,7 +144,9 @@ std::string describe_training(const Subject& subject, const PlannedSubject& plan
   std::string text = fmt::format(
       "Training memory: the plan that train allocates (batch {} x {}, {} accumulation step{}, recompute {}, {}; {})\n",
       shape.batch_size, format_count(shape.model.block_size), shape.grad_accum_steps, shape.grad_accum_steps == 1 ? "" : "s",
-      name_of(shape.recompute), name_of(shape.dtype), planned.backend->description());
+      name_of(shape.recompute),
+      subject.resolved.dtype == "auto" ? fmt::format("dtype auto: {}", name_of(shape.dtype)) : name_of(shape.dtype),
+      planned.backend->description());
   for (const MemoryCategory category : kAllMemoryCategories) {
     const std::int64_t bytes = plan.by_category()[category];
     if (bytes == 0) continue;
@@ -160,10 +169,11 @@ std::string describe_work(const ArchitectureSpec& spec, const Rate& rate) {
   const std::int64_t parameters = count_parameters(spec).total;
   const double tokens = static_cast<double>(kOptimalTokensPerParameter) * static_cast<double>(parameters);
   std::string text = "Work\n";
-  text += line("Training, a token", fmt::format("{:.3f} GFLOP (6 N: {:.3f}, attention: {:.3f})", flops.training() / 1e9,
-                                                flops.parameters / 1e9, flops.attention / 1e9));
-  text += line("Inference, a token", fmt::format("{:.3f} GFLOP", flops.inference() / 1e9));
-  text += line("Compute-optimal tokens", fmt::format("{:.2f}B ({} a parameter)", tokens / 1e9, kOptimalTokensPerParameter));
+  text += line("Training, a token", fmt::format("{} (6 N: {}, attention: {})", short_flops(flops.training()),
+                                                short_flops(flops.parameters), short_flops(flops.attention)));
+  text += line("Inference, a token", short_flops(flops.inference()));
+  text += line("Compute-optimal tokens",
+               fmt::format("{} ({} a parameter)", short_count(std::llround(tokens)), kOptimalTokensPerParameter));
   text += line("Time for these",
                fmt::format("{} at {:.4g} TFLOP/s ({})", describe_duration(training_seconds(flops, tokens, rate.tflops)),
                            rate.tflops, rate.source));

@@ -3,8 +3,10 @@
 
 #include <nlohmann/json.hpp>
 
+#include "virgil/report/fit_report.h"
 #include "virgil/report/model_report.h"
 #include "virgil/report/subject.h"
+#include "virgil/train/memory_summary.h"
 
 namespace virgil {
 
@@ -15,5 +17,21 @@ namespace virgil {
 /// All that calc_params says of a model; `tensors` adds the list of tensors.
 [[nodiscard]] nlohmann::ordered_json model_json(const Subject& subject, const PlannedSubject& planned, const Rate& rate,
                                                 bool tensors);
+
+/// Every line of --show_formula.
+[[nodiscard]] nlohmann::ordered_json formulas_json(const Subject& subject, const PlannedSubject& planned);
+/// {verdict, limit_bytes, limit_source, planned_bytes} and, where it does not fit, remedies.
+[[nodiscard]] nlohmann::ordered_json fit_json(const PlannedSubject& planned, const MemoryLimit& limit);
+/// A list of {batch_size, recompute, planned_bytes, verdict}.
+[[nodiscard]] nlohmann::ordered_json matrix_json(const PlannedSubject& planned, const MemoryLimit& limit);
+/// {solve, limit_bytes, changes, planned_bytes}; changes is null where nothing fits.
+[[nodiscard]] nlohmann::ordered_json solve_json(SolveVariable variable, const PlannedSubject& planned, const MemoryLimit& limit,
+                                                const SolveAnswer& answer);
+/// Models near a number of parameters.
+[[nodiscard]] nlohmann::ordered_json models_json(std::int64_t num_parameters, const ModelSizes& like);
+/// {a, b, difference} of what model_json says of both.
+[[nodiscard]] nlohmann::ordered_json compare_json(const Subject& a, const Subject& b, const Rate& rate);
+/// {planned, allocated, peak} by category and in all, and the process.
+[[nodiscard]] nlohmann::ordered_json memory_json(const MemoryComparison& comparison);
 
 }  // namespace virgil

@@ -168,6 +168,56 @@ TEST(CalcParams, AnAutomaticBatchIsTheLargestThatFits) {
   EXPECT_EQ(dividing.at("plan").at("grad_accum_steps").get<int>() * dividing.at("plan").at("batch_size").get<int>(), 48);
 }
 
+TEST(CalcParams, AnAutomaticBatchLeavesRoomOnThisMachine) {
+  // Long contexts of many tokens, so that the batch is chosen by memory and not by the largest batch there is.
+  const nlohmann::json json = json_of({"--n_layer", "8", "--n_head", "16", "--n_embd", "1024", "--block_size", "1024",
+                                       "--batch_size", "auto", "--fits", "--threads", "1"});
+  if (json.at("plan").at("batch_size") == 1) GTEST_SKIP() << "this machine has no room for such a model";
+  EXPECT_EQ(json.at("fits").at("verdict"), "yes") << json.at("fits");
+}
+
+TEST(CalcParams, AnswersAreJsonToo) {
+  const nlohmann::json matrix = json_of(small_with({"--matrix", "--fits", "20MB"})).at("matrix");
+  EXPECT_EQ(matrix.size(), 7U * 4U);
+  EXPECT_EQ(matrix.at(0).at("batch_size"), 1);
+  EXPECT_EQ(matrix.at(3).at("recompute"), "block");
+  const nlohmann::json formulas = json_of({"--model", "gpt2", "--show_formula", "--batch_size", "1"}).at("formulas");
+  EXPECT_EQ(formulas.at("rows").at(0).at("formula"), "V x C");
+  EXPECT_EQ(formulas.at("approximations").at(0).at("parameters"), 12 * 12 * 768 * 768 + 2 * 50257 * 768);
+  EXPECT_EQ(formulas.at("contexts").size(), 3U);
+  const nlohmann::json models = json_of(small_with({"--solve", "target_params=2M"}));
+  EXPECT_GT(models.at("models").size(), 0U);
+  const nlohmann::json verified = json_of(small_with({"--verify"})).at("memory");
+  EXPECT_EQ(verified.at("planned"), verified.at("allocated"));
+  const nlohmann::json compared = json_of({"--compare", "gpt2", "gpt2-medium"});
+  EXPECT_EQ(compared.at("difference").at("total_parameters"), 354823168 - 124439808);
+  EXPECT_EQ(compared.at("a").at("total_parameters"), 124439808);
+}
+
+// By hand: 6 x (124,439,808 - 786,432) + 6 x 12 x 768 x 1,024 operations, 20 tokens a parameter; untied, the embedding of
+// 32,000 x 4,096 is looked up and multiplies nothing. Caches hold 2 x layers x context x width values.
+TEST(CalcParams, WorkAndInferenceAreAsCountedByHand) {
+  const nlohmann::json gpt2 = json_of({"--model", "gpt2", "--batch_size", "1", "--tflops", "10"});
+  EXPECT_DOUBLE_EQ(gpt2.at("work").at("training_flops_per_token"), 741920256.0 + 56623104.0);
+  EXPECT_DOUBLE_EQ(gpt2.at("work").at("inference_flops_per_token"), (741920256.0 + 56623104.0) / 3);
+  EXPECT_EQ(gpt2.at("work").at("compute_optimal_tokens"), 2488796160);
+  EXPECT_NEAR(gpt2.at("work").at("seconds"), 798543360.0 * 2488796160.0 / 1e13, 1e-6);
+  EXPECT_EQ(gpt2.at("inference").at("float16").at("weights_bytes"), 248879616);
+  EXPECT_EQ(gpt2.at("inference").at("float16").at("kv_cache_bytes"), 2 * 12 * 1024 * 768 * 2);
+  EXPECT_EQ(gpt2.at("inference").at("float16").at("rule_of_thumb_bytes"), 248879616 + 248879616 / 5);
+  const nlohmann::json llama = json_of({"--model", "llama2-7b"});
+  EXPECT_DOUBLE_EQ(llama.at("work").at("training_flops_per_token"),
+                   6.0 * (6738415616.0 - 131072000.0) + 6.0 * 32 * 4096 * 4096);
+  EXPECT_EQ(llama.at("work").at("compute_optimal_tokens"), 134768312320);
+  EXPECT_EQ(llama.at("inference").at("float16").at("kv_cache_bytes"), std::int64_t{2} << 30);
+  EXPECT_EQ(llama.at("inference").at("float16").at("weights_bytes"), 13476831232);
+}
+
+TEST(CalcParams, SmallModelsAreToldInSmallUnits) {
+  const std::string text = calc(kSmall).text;
+  EXPECT_THAT(text, AllOf(HasSubstr(" MiB"), HasSubstr("MFLOP"), Not(HasSubstr("0.00 GiB")), Not(HasSubstr("0.00B"))));
+}
+
 TEST(CalcParams, MatrixMarksWhatFits) {
   const std::string text = calc(small_with({"--matrix", "--fits", "20MB"})).text;
   EXPECT_THAT(text, AllOf(HasSubstr("none"), HasSubstr("gelu"), HasSubstr("norm"), HasSubstr("block"), HasSubstr("*")));

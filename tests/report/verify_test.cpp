@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <tuple>
 
 #include "support/temporary_directory.h"
 #include "support/user_error.h"
@@ -26,8 +27,16 @@ Subject subject_with(std::initializer_list<std::pair<const char*, const char*>> 
   return make_subject({}, line, {});
 }
 
+using Settings = std::vector<std::pair<const char*, const char*>>;
+
+/// The types a run can be made in: dtype, and the keys of the states that have a type of their own. Add what comes.
+const std::vector<Settings> kPrecisions = {{{"dtype", "float32"}}};
+
+/// Levers that change the plan and nothing else.
+const std::vector<Settings> kLevers = {{}, {{"logits_chunk", "100"}}, {{"sample_interval", "0"}}};
+
 /// A preset with its own proportions, heads and settings, small enough for two steps in milliseconds.
-PlannedSubject scaled_down(const Preset& preset, Recompute recompute) {
+PlannedSubject scaled_down(const Preset& preset, Recompute recompute, const Settings& precision, const Settings& lever) {
   CommandLine line;
   line.config = preset.subject.command_line.config;
   TrainConfig& config = line.config;
@@ -39,13 +48,20 @@ PlannedSubject scaled_down(const Preset& preset, Recompute recompute) {
   config.total_batch_size = 0;
   config.vocab_size = 300;
   config.recompute = name_of(recompute);
+  for (const Settings& settings : {precision, lever}) {
+    for (const auto& [key, value] : settings) set_config_value(config, key, value, "test");
+  }
   return plan_subject(make_subject({}, line, {}), std::nullopt);
 }
 
-TEST(Verify, PlannedBytesAreAllocatedBytesForEveryPresetAndLevel) {
+class PlanIsAllocation : public testing::TestWithParam<std::tuple<Settings, Settings>> {};
+
+TEST_P(PlanIsAllocation, ForEveryPresetAndLevel) {
+  const auto& [precision, lever] = GetParam();
   for (const Preset& preset : load_presets(VIRGIL_SOURCE_DIR "/configs", ScratchlessTraits())) {
     for (const Recompute recompute : kAllRecompute) {
-      const PlannedSubject planned = scaled_down(preset, recompute);
+      const PlannedSubject planned = scaled_down(preset, recompute, precision, lever);
+      ASSERT_TRUE(planned.plan) << planned.why_not;
       const Verification result = verify_plan(planned);
       EXPECT_EQ(result.memory.planned, planned.get().by_category()) << preset.name;
       EXPECT_EQ(result.memory.allocated, result.memory.planned) << preset.name << " " << name_of(recompute);
@@ -57,6 +73,9 @@ TEST(Verify, PlannedBytesAreAllocatedBytesForEveryPresetAndLevel) {
     }
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Verify, PlanIsAllocation, testing::Combine(testing::ValuesIn(kPrecisions), testing::ValuesIn(kLevers)),
+                         [](const auto& info) { return fmt::format("Case{}", info.index); });
 
 // More than 500 MiB, nearly all of it touched by two real steps. What is not the plan (threads, the library's buffers and code,
 // rounding to pages) must stay within 3 % of it.
@@ -152,7 +171,7 @@ TEST_F(CompareRun, PlansTheRunAgain) {
   categories.replace(categories.find("%W"), 2, std::to_string(planned.get().by_category()[MemoryCategory::kWeights]));
   write_run("{\"step\": 0, \"mem\": {\"peak\": 1000, \"process_rss\": 5000000, \"process_peak\": 6000000, \"by_category\": " +
             categories + "}}\n{\"step\": 1, \"val_loss\": 2.0}\nhalf a li");
-  const std::string text = compare_run(run_);
+  const std::string text = describe_run_comparison(compare_run(run_));
   const std::size_t weights = text.find("  weights");
   ASSERT_NE(weights, std::string::npos) << text;
   EXPECT_NE(text.substr(weights, text.find('\n', weights) - weights).find("equal"), std::string::npos) << text;

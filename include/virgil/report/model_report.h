@@ -33,9 +33,11 @@ struct Rate {
 /// Two models side by side with differences.
 [[nodiscard]] std::string compare_models(const Subject& a, const Subject& b);
 
-/// "0.57 GiB  0.61 GB".
+/// "0.57 GiB  0.61 GB", below a tenth of a GiB in MiB and MB.
 [[nodiscard]] std::string both_units(std::int64_t bytes);
 /// "152.69M", "6.74B".
 [[nodiscard]] std::string short_count(std::int64_t count);
+/// "0.987 GFLOP", "1.352 MFLOP".
+[[nodiscard]] std::string short_flops(double flops);
 
 }  // namespace virgil

@@ -20,8 +20,15 @@ struct Verification {
 [[nodiscard]] Verification verify_plan(const PlannedSubject& planned);
 [[nodiscard]] std::string describe_verification(const Verification& verification);
 
-/// What a finished run held, from its metrics.jsonl, beside the plan made again from its configuration and checkpoint.
-/// Throws UserError naming the file and the defect.
-[[nodiscard]] std::string compare_run(const std::filesystem::path& run);
+/// What a run held.
+struct RunComparison {
+  std::filesystem::path run;
+  std::string backend;  // that the plan was made for
+  MemoryComparison memory;
+};
+/// The last step of the run's metrics.jsonl beside the plan made again from its configuration and checkpoint. Throws UserError
+/// naming the file and the defect.
+[[nodiscard]] RunComparison compare_run(const std::filesystem::path& run);
+[[nodiscard]] std::string describe_run_comparison(const RunComparison& comparison);
 
 }  // namespace virgil

@@ -1,0 +1,102 @@
+// The answers of calc_params as JSON, beside what model_json says of the model.
+#include <nlohmann/json.hpp>
+
+#include "report/plan_json.h"
+#include "virgil/plan/tensor_table.h"
+#include "virgil/train/plan_config.h"
+
+namespace virgil {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json changes_json(const TrainingShape& from, const TrainingShape& to) {
+  Json changes = Json::object();
+  for (const auto& [key, value] : changed_keys(from, to)) changes[key] = value;
+  return changes;
+}
+
+Json categories_json(const BytesByCategory& bytes) {
+  Json json;
+  for (const MemoryCategory category : kAllMemoryCategories) json[std::string(name_of(category))] = bytes[category];
+  return json;
+}
+
+std::int64_t plan_bytes(const PlannedSubject& planned) { return planned.plan ? planned.plan->total_bytes() : 0; }
+
+}  // namespace
+
+Json fit_json(const PlannedSubject& planned, const MemoryLimit& limit) {
+  const std::int64_t bytes = planned.get().total_bytes();
+  const Verdict verdict = judge(bytes, limit.bytes);
+  Json json = {
+      {"verdict", name_of(verdict)}, {"limit_bytes", limit.bytes}, {"limit_source", limit.source}, {"planned_bytes", bytes}};
+  if (verdict != Verdict::kNo) return json;
+  json["remedies"] = Json::array();
+  for (const Remedy& remedy : find_remedies(planned.shape, limit.aim_bytes(), planned.backend->traits())) {
+    json["remedies"].push_back({{"changes", changes_json(planned.shape, remedy.shape)},
+                                {"planned_bytes", remedy.planned_bytes},
+                                {"saved_bytes", remedy.saved_bytes},
+                                {"time_factor", remedy.time_factor},
+                                {"fits", remedy.fits},
+                                {"verdict", name_of(judge(remedy.planned_bytes, limit.bytes))},
+                                {"same_training", remedy.same_training}});
+  }
+  return json;
+}
+
+Json matrix_json(const PlannedSubject& planned, const MemoryLimit& limit) {
+  Json list = Json::array();
+  for (const MatrixCell& cell : plan_matrix(planned, limit)) {
+    list.push_back({{"batch_size", cell.batch_size},
+                    {"recompute", name_of(cell.recompute)},
+                    {"planned_bytes", cell.planned_bytes},
+                    {"verdict", name_of(cell.verdict)}});
+  }
+  return list;
+}
+
+Json solve_json(SolveVariable variable, const PlannedSubject& planned, const MemoryLimit& limit, const SolveAnswer& answer) {
+  Json json = {{"solve", name_of(variable)}, {"limit_bytes", limit.bytes}, {"changes", nullptr}};
+  if (answer.shape) {
+    json["changes"] = changes_json(planned.shape, *answer.shape);
+    json["planned_bytes"] = answer.planned_bytes;
+    json["verdict"] = name_of(judge(answer.planned_bytes, limit.bytes));
+  }
+  return json;
+}
+
+Json models_json(std::int64_t num_parameters, const ModelSizes& like) {
+  Json list = Json::array();
+  for (const ModelSizes& sizes : models_near(num_parameters, like)) {
+    list.push_back({{"parameters", count_parameters(architecture_of(ModelConfig(sizes), "")).total},
+                    {"n_layer", sizes.num_layers},
+                    {"n_embd", sizes.embedding_dim},
+                    {"n_head", sizes.num_heads}});
+  }
+  return {{"solve", "target_params"}, {"target_params", num_parameters}, {"models", list}};
+}
+
+Json compare_json(const Subject& a, const Subject& b, const Rate& rate) {
+  const PlannedSubject plan_a = plan_subject(a, std::nullopt);
+  const PlannedSubject plan_b = plan_subject(b, std::nullopt);
+  Json difference = {{"total_parameters", count_parameters(b.spec).total - count_parameters(a.spec).total}};
+  difference["plan_bytes"] = plan_a.plan && plan_b.plan ? Json(plan_bytes(plan_b) - plan_bytes(plan_a)) : Json(nullptr);
+  return {{"a", model_json(a, plan_a, rate, false)}, {"b", model_json(b, plan_b, rate, false)}, {"difference", difference}};
+}
+
+Json memory_json(const MemoryComparison& c) {
+  const auto part = [](const BytesByCategory& bytes, std::int64_t total) {
+    return Json{{"total_bytes", total}, {"by_category", categories_json(bytes)}};
+  };
+  Json json = {{"planned", part(c.planned, c.planned.total())},
+               {"allocated", part(c.allocated, c.allocated.total())},
+               {"peak", part(c.peak, c.peak_bytes)}};
+  if (c.before.rss_bytes > 0) json["process_before"] = c.before.rss_bytes;
+  if (c.after.rss_bytes > 0) json["process_rss"] = c.after.rss_bytes;
+  if (c.after.peak_bytes > 0) json["process_peak"] = c.after.peak_bytes;
+  return json;
+}
+
+}  // namespace virgil
