@@ -48,6 +48,19 @@ TEST(Catalogue, NamesAreUniqueAndFound) {
   }
 }
 
+// Sources print rates with sparsity first; they are twice the dense ones. Dense rates stand in fixed ratios to float32: 2 for
+// GeForce cards, 4 for workstation and server cards of the same chips, about 15 for those of the data centre's own.
+TEST(Catalogue, TensorRatesAreDense) {
+  for (const GpuModel& gpu : known_gpus()) {
+    EXPECT_GT(gpu.bandwidth_gb_per_s, 100) << gpu.name;
+    if (gpu.bfloat16_tflops == 0) continue;
+    const double ratio = gpu.bfloat16_tflops / gpu.float32_tflops;
+    const bool geforce = gpu.name.starts_with("RTX ") && gpu.name != "RTX 6000 Ada" && gpu.name != "RTX A6000";
+    const bool data_centre = gpu.name.starts_with("A100") || gpu.name.starts_with("H");
+    EXPECT_NEAR(ratio, geforce ? 2 : data_centre ? 15.4 : 4, geforce ? 0.02 : data_centre ? 0.7 : 0.05) << gpu.name;
+  }
+}
+
 TEST(Catalogue, NamesForgiveCaseAndSeparators) {
   EXPECT_EQ(find_gpu("rtx4090"), find_gpu("RTX 4090"));
   EXPECT_NE(find_gpu("rtx-4090"), nullptr);
