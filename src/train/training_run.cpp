@@ -1,5 +1,6 @@
 #include "virgil/train/training_run.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -22,6 +23,26 @@ namespace {
 std::string resume_command(const TrainConfig& config) {
   return fmt::format("train --resume --out_dir {} --model_name {}", shell_quote(config.out_dir),
                      shell_quote(config.model_name));
+}
+
+/// What a plan may take.
+struct MemoryBound {
+  std::int64_t limit_bytes = 0;
+  std::int64_t aim_bytes = 0;  // for what is chosen freely: leaves room for code and libraries on the machine
+  std::string source;
+};
+
+/// max_memory bounds the plan, and so does what the machine has free.
+MemoryBound memory_bound(const TrainConfig& config, const Backend& backend) {
+  const std::int64_t free_bytes = backend.available_bytes();
+  MemoryBound bound{free_bytes, free_bytes - headroom_bytes(free_bytes), "free on this machine"};
+  if (config.max_memory.empty()) return bound;
+  const std::int64_t most_bytes = parse_memory_size(config.max_memory);
+  bound.aim_bytes = std::min(bound.aim_bytes, most_bytes);
+  bound.source = most_bytes <= free_bytes ? fmt::format("max_memory is {}", config.max_memory)
+                                          : fmt::format("free on this machine; max_memory is {}", config.max_memory);
+  bound.limit_bytes = std::min(free_bytes, most_bytes);
+  return bound;
 }
 
 /// What one invocation works on. Built in an order that writes nothing until all of it has been checked.
@@ -94,19 +115,17 @@ class TrainingRun {
     if (checkpoint_) check_same_model(*checkpoint_, model);
     // Windows must fit before anything large is allocated.
     static_cast<void>(BatchSampler(data.train.tokens, config_.block_size, config_.seed));
-    const bool limited = !config_.max_memory.empty();
-    const std::int64_t limit_bytes = limited ? parse_memory_size(config_.max_memory) : backend.available_bytes();
-    const std::int64_t aim_bytes = limited ? limit_bytes : limit_bytes - headroom_bytes(limit_bytes);
-    choose_batch_size(config_, model.sizes(), aim_bytes, backend.traits());
+    const MemoryBound bound = memory_bound(config_, backend);
+    choose_batch_size(config_, model.sizes(), bound.aim_bytes, backend.traits());
     given_.batch_size = config_.batch_size;  // a run that goes on elsewhere keeps the batch that was chosen here
     const TrainingShape shape = training_shape(config_, model.sizes());
     MemoryPlan plan = plan_training(shape, backend.traits());
     console_.info(fmt::format("device   {}", backend.description()));
-    describe_run(config_, plan, data, limit_bytes, console_);
-    if (plan.total_bytes() > limit_bytes) {
-      check_plan_fits(plan, limit_bytes,
-                      limited ? fmt::format("max_memory is {}", config_.max_memory) : std::string("free on this machine"),
-                      fmt::format("\n{}", describe_remedies(shape, limit_bytes, aim_bytes, backend.traits(), command_line_)));
+    describe_run(config_, plan, data, bound.limit_bytes, console_);
+    if (plan.total_bytes() > bound.limit_bytes) {
+      check_plan_fits(
+          plan, bound.limit_bytes, bound.source,
+          fmt::format("\n{}", describe_remedies(shape, bound.limit_bytes, bound.aim_bytes, backend.traits(), command_line_)));
     }
     return plan;
   }

@@ -84,8 +84,10 @@ class BadInput(harness.ProgramTest):
 
     def test_of_a_model_larger_than_the_machine_is_refused_before_allocating(self):
         # 96 layers of width 12,288 in float32: about 2.8 TB with gradients and optimizer state.
-        output = self.assert_refused(["memory"], n_layer=96, n_embd=12288, n_head=96, block_size=64)
-        self.assert_no_step(output)
+        huge = {"n_layer": 96, "n_embd": 12288, "n_head": 96, "block_size": 64}
+        self.assert_no_step(self.assert_refused(["free on this machine"], **huge))
+        # A max_memory beyond what the machine has is no permission to take what is not there.
+        self.assert_no_step(self.assert_refused(["free on this machine", "max_memory is 900TB"], max_memory="900TB", **huge))
 
     def test_of_a_device_that_is_not_there_names_the_remedy(self):
         self.assert_refused(["cuda"], device="cuda")
