@@ -8,11 +8,11 @@ import harness
 MIB = 1 << 20
 # Many tokens of a small model: the plan is large, a step is short and the checkpoint at the end is small.
 LARGE = {
-    "n_layer": 3,
-    "n_head": 4,
-    "n_embd": 256,
-    "block_size": 256,
-    "batch_size": 36,
+    "n_layer": 6,
+    "n_head": 2,
+    "n_embd": 128,
+    "block_size": 128,
+    "batch_size": 84,
     "grad_accum_steps": 1,
     "dropout": 0,
     "max_iters": 1,  # one step touches every byte
