@@ -65,6 +65,7 @@ MemoryComparison read_comparison(const fs::path& path) {
 Subject read_subject(const fs::path& run) {
   CommandLine line;
   apply_config_file(line.config, run_config_path(run));
+  line.config.init_from.clear();  // the run's sizes are its own, and where it began may be gone
   const std::vector<fs::path> checkpoints = list_step_checkpoints(run);
   if (checkpoints.empty())
     throw user_error("{}: there is no checkpoint, which would tell the model's vocabulary", run.string());

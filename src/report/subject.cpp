@@ -10,6 +10,7 @@
 #include "virgil/base/file_system.h"
 #include "virgil/plan/catalogue.h"
 #include "virgil/plan/hf_config.h"
+#include "virgil/train/inference_model.h"
 #include "virgil/train/plan_config.h"
 #include "virgil/train/training_run.h"
 
@@ -31,6 +32,12 @@ ArchitectureSpec catalogue_spec(const std::string& name) {
   std::string known;
   for (const PublishedModel& model : published_models()) known += (known.empty() ? "" : ", ") + model.spec.name;
   throw user_error("model \"{}\" is not in the catalogue; {}known: {}", name, hint, known);
+}
+
+/// The model of a config.json, or of the folder that holds one.
+ArchitectureSpec file_spec(const std::filesystem::path& path) {
+  const std::filesystem::path file = std::filesystem::is_directory(path) ? path / "config.json" : path;
+  return parse_hf_config(read_file(file, kMaxConfigBytes), file.string());
 }
 
 ArchitectureSpec config_spec(const CommandLine& line) {
@@ -98,16 +105,21 @@ void set_model_keys(CommandLine& line, const ArchitectureSpec& spec) {
 Subject make_subject(const SubjectSource& source, const CommandLine& command_line, const ArchitectureOverrides& overrides) {
   Subject subject;
   subject.command_line = command_line;
-  const bool from_config = source.model.empty() && source.hf_file.empty();
-  if (!source.model.empty() && !source.hf_file.empty())
+  const bool is_named = !source.model.empty() || !source.hf_file.empty();
+  const bool from_weights = !is_named && !command_line.config.init_from.empty();
+  const bool from_config = !is_named && !from_weights;
+  if (!source.model.empty() && !source.hf_file.empty()) {
     throw user_error("--model and --hf both name a model; give one of the two");
+  }
   if (from_config) {
     subject.spec = config_spec(command_line);
+  } else if (from_weights) {
+    NullLogger log;
+    subject.spec = file_spec(find_checkpoint(command_line.config.init_from, log));
   } else {
-    subject.spec = source.model.empty() ? parse_hf_config(read_file(source.hf_file, kMaxConfigBytes), source.hf_file)
-                                        : catalogue_spec(source.model);
-    apply_flags(subject.spec, command_line);
+    subject.spec = source.model.empty() ? file_spec(source.hf_file) : catalogue_spec(source.model);
   }
+  if (!from_config) apply_flags(subject.spec, command_line);
   apply_overrides(subject.spec, overrides);
   subject.spec = checked(std::move(subject.spec));
 
@@ -131,6 +143,9 @@ Subject make_subject(const SubjectSource& source, const CommandLine& command_lin
 
 Subject subject_of_word(const std::string& word) {
   std::error_code error;
+  if (std::filesystem::is_regular_file(std::filesystem::path(word) / "config.json", error)) {
+    return make_subject({.model = {}, .hf_file = word}, {}, {});
+  }
   const bool is_file = std::filesystem::is_regular_file(word, error);
   if (!is_file) return make_subject({.model = word, .hf_file = {}}, {}, {});
   const auto json = nlohmann::json::parse(read_file(word, kMaxConfigBytes), nullptr, false);

@@ -258,6 +258,11 @@ TEST(CalcParams, ReadsHuggingFaceConfigs) {
                                          "vocab_size": 50257})");
   EXPECT_EQ(json_of({"--hf", path, "--batch_size", "1"}).at("total_parameters"), 124439808);
   EXPECT_THAT(calc({"--compare", path, "gpt2"}).text, HasSubstr("124,439,808"));
+  const std::string folder = directory.path().string();
+  EXPECT_EQ(json_of({"--hf", folder}).at("total_parameters"), 124439808);
+  EXPECT_EQ(json_of({"--init_from", folder}).at("total_parameters"), 124439808);
+  EXPECT_EQ(json_of({"--init_from", folder, "--block_size", "512"}).at("total_parameters"), 124439808 - 512 * 768);
+  EXPECT_THAT(calc({"--compare", folder, "gpt2"}).text, HasSubstr("124,439,808"));
   write_file_atomically(*files, path, "[1");
   EXPECT_THAT(error_of({"--hf", path}), HasSubstr("not valid JSON"));
   EXPECT_THAT(error_of({"--hf", (directory.path() / "none").string()}), HasSubstr("none"));

@@ -15,10 +15,11 @@
 
 namespace virgil {
 
-/// A model of the catalogue, a Hugging Face config.json, or neither: then the configuration itself.
+/// A model of the catalogue, a Hugging Face config.json, or neither: then that of the configuration's init_from, or the
+/// configuration itself.
 struct SubjectSource {
   std::string model;    // a name of data/models.json
-  std::string hf_file;  // a path
+  std::string hf_file;  // its path, or that of its folder
 };
 
 /// Kinds that no configuration key says; nothing: as the source has them.
