@@ -10,7 +10,8 @@ namespace {
 
 virgil::EvaluateRequest parse(CLI::App& app, int argc, char** argv) {
   virgil::EvaluateRequest request;
-  app.add_option("--checkpoint", request.checkpoint, "Folder of a checkpoint, or of a run: its best, else its newest")
+  app.add_option("--checkpoint", request.checkpoint,
+                 "Folder of a checkpoint, of a run (its best, else its newest), or of a Hugging Face GPT-2")
       ->required();
   app.add_option("--input,--input_file", request.input, "Text file")->required();
   app.add_option("--stride", request.stride, "Tokens from one window to the next, fewer give more context; 0: block_size")

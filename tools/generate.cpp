@@ -12,9 +12,11 @@ namespace {
 
 virgil::GenerateRequest parse(CLI::App& app, int argc, char** argv) {
   virgil::GenerateRequest request;
+  const bool is_typed = isatty(STDIN_FILENO) == 1;
   virgil::SamplingOptions& sampling = request.options.sampling;
   sampling.temperature = 0.8;
-  app.add_option("--checkpoint", request.checkpoint, "Folder of a checkpoint, or of a run: its best, else its newest")
+  app.add_option("--checkpoint", request.checkpoint,
+                 "Folder of a checkpoint, of a run (its best, else its newest), or of a Hugging Face GPT-2")
       ->required();
   std::string prompt;
   const CLI::Option* prompt_option =
@@ -30,7 +32,8 @@ virgil::GenerateRequest parse(CLI::App& app, int argc, char** argv) {
   app.add_option("--repetition_penalty", sampling.repetition_penalty, "Makes tokens already seen less likely; 1: off")
       ->capture_default_str();
   app.add_option("--stop", request.stops, "Text that ends a sample; may be given several times")->expected(1)->take_all();
-  app.add_option("--seed", request.options.seed, "Same seed, same text")->capture_default_str();
+  // CLI11 would wrap a negative number around.
+  app.add_option("--seed", request.options.seed, "Same seed, same text")->check(CLI::NonNegativeNumber)->capture_default_str();
   app.add_option("--num_samples", request.num_samples, "Continuations of the prompt")->capture_default_str();
   app.add_flag("--stream", request.stream, "Show text as it comes");
   app.add_flag("--json", request.json, "Write JSON");
@@ -41,7 +44,10 @@ virgil::GenerateRequest parse(CLI::App& app, int argc, char** argv) {
   if (prompt_option->count() > 0) request.prompt = prompt;
   if (request.interactive) {
     request.stream = request.stream || (request.num_samples == 1 && !request.json);
-    if (isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1) request.interactive_marker = "> ";
+    if (is_typed && isatty(STDOUT_FILENO) == 1) request.interactive_marker = "> ";
+  } else if (!request.prompt && request.prompt_file.empty() && is_typed) {
+    fmt::print(stderr,
+               "type the prompt and end it with Ctrl-D (--prompt TEXT gives one, --interactive takes line after line)\n");
   }
   return request;
 }

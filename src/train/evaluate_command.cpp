@@ -54,6 +54,10 @@ void run_evaluate(const EvaluateRequest& request, std::ostream& out, Logger& log
   const InferenceModel model(request.checkpoint,
                              {.num_sequences = 0, .batch_size = request.batch_size, .threads = request.threads}, log);
   const TokenData data = tokenize(model.tokenizer(), text.bytes);
+  if (data.tokens.size() < 2) {
+    throw user_error("{}: has {} token, and none follows it to be predicted; give a longer text", request.input,
+                     data.tokens.size());
+  }
   const std::int64_t block_size = model.plan().model().block_size();
   const EvaluationOptions options{.batch_size = request.batch_size,
                                   .length = block_size,

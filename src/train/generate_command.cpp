@@ -170,9 +170,16 @@ class Session {
 };
 
 std::string read_prompt(const GenerateRequest& request, std::istream& in, Logger& log) {
-  if (request.prompt) return *request.prompt;
-  if (!request.prompt_file.empty()) return read_text(request.prompt_file, log).bytes;
-  return {std::istreambuf_iterator<char>(in), {}};
+  std::string prompt;
+  if (request.prompt) {
+    prompt = *request.prompt;
+  } else if (!request.prompt_file.empty()) {
+    prompt = read_text(request.prompt_file, log).bytes;
+  } else {
+    prompt.assign(std::istreambuf_iterator<char>(in), {});
+  }
+  if (prompt.empty()) throw user_error("the prompt is empty: give at least one character");
+  return prompt;
 }
 
 void run_interactive(Session& session, const GenerateRequest& request, std::istream& in, Logger& log) {
@@ -197,9 +204,13 @@ void run_generate(const GenerateRequest& request, std::istream& in, std::ostream
     run_interactive(session, request, in, log);
     return;
   }
-  const std::string prompt = read_prompt(request, in, log);
-  if (prompt.empty()) throw user_error("the prompt is empty: give at least one character");
-  Session(request, out, log).answer(prompt, 0);
+  const bool is_given = request.prompt || !request.prompt_file.empty();
+  std::string prompt;
+  if (is_given) prompt = read_prompt(request, in, log);
+  Session session(request, out, log);
+  // Nobody types a prompt for a model that is not there.
+  if (!is_given) prompt = read_prompt(request, in, log);
+  session.answer(prompt, 0);
 }
 
 }  // namespace virgil

@@ -95,6 +95,9 @@ class BadInput(harness.ProgramTest):
     def test_of_a_run_name_with_slashes_is_refused(self):
         self.assert_refused(["model_name", "out_dir"], model_name="../run")
 
+    def test_of_weights_that_are_not_there_names_the_folder(self):
+        self.assert_refused(["absent", "no such checkpoint"], init_from=self.folder / "absent")
+
     def test_of_an_out_dir_that_is_a_file_names_it(self):
         (self.folder / "file").write_text("x")
         self.assert_refused(["file"], out_dir=self.folder / "file")

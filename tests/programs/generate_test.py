@@ -71,6 +71,7 @@ class Generate(Checkpoint):
         self.assert_refused(["prompt is empty"], "generate", *good[:2], "--prompt", "")
         self.assert_refused(["prompt is empty"], "generate", *good[:2])
         self.assert_refused(["top_p is 1.5"], "generate", *good, "--top_p", 1.5)
+        self.assert_refused(["--seed", "-1"], "generate", *good, "--seed", -1)
         self.assert_refused(["--top_k"], "generate", *good, "--top_k", "many")
         self.assert_refused(["--temprature"], "generate", *good, "--temprature", 1)
         self.assert_refused(["absent"], "generate", "--checkpoint", "absent", "--prompt", "ba")
