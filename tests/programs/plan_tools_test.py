@@ -92,7 +92,7 @@ class BadInput(Tool):
             for flag in ("--fits", "--max_memory"):
                 self.assert_refused([memory], f"{flag}={memory}")
             self.assert_refused([memory], f"--fits={memory}", tool="show_configs")
-        self.assert_refused(["12", "gigs"], "--fits", "12", "gigs")
+        self.assert_refused(["unexpected argument", "gigs"], "--fits", "12", "gigs")
 
     def test_of_unknown_names_suggests_the_nearest(self):
         self.assert_refused(["gpt2-xxl", "did you mean gpt2-xl"], "--model", "gpt2-xxl")
