@@ -84,6 +84,13 @@ void copy(const ConstTensorView& dst, const ConstTensorView& src) {
   expect_count("copy", "dst", dst, src.num_elements(), src.dtype());
 }
 
+std::int64_t convert(const ConstTensorView& dst, const ConstTensorView& src) {
+  expect_float("convert", "src", src);
+  expect_float("convert", "dst", dst);
+  expect_count("convert", "dst", dst, src.num_elements(), dst.dtype());
+  return src.num_elements();
+}
+
 SequenceSizes embedding_forward(const ConstTensorView& out, const ConstTensorView& tokens, const ConstTensorView& wte,
                                 const ConstTensorView& wpe, std::int64_t first_position, const Dropout& dropout) {
   constexpr std::string_view kOp = "embedding_forward";
@@ -101,8 +108,8 @@ SequenceSizes embedding_backward(const ConstTensorView& dwte, const ConstTensorV
   constexpr std::string_view kOp = "embedding_backward";
   const SequenceSizes sizes = sequence(kOp, "dout", dout);
   expect(kOp, "tokens", tokens, {sizes.batch, sizes.length}, DType::kInt32);
-  expect_table(kOp, "dwte", dwte, sizes.channels, sizes.dtype, 1);
-  expect_table(kOp, "dwpe", dwpe, sizes.channels, sizes.dtype, sizes.length);
+  expect_table(kOp, "dwte", dwte, sizes.channels, DType::kFloat32, 1);
+  expect_table(kOp, "dwpe", dwpe, sizes.channels, DType::kFloat32, sizes.length);
   expect_dropout(kOp, dropout);
   return sizes;
 }
@@ -145,8 +152,8 @@ RowSizes layernorm_backward(const ConstTensorView& dinp, const ConstTensorView& 
   expect(kOp, "dinp", dinp, inp.shape(), sizes.dtype);
   expect(kOp, "dout", dout, inp.shape(), sizes.dtype);
   expect(kOp, "weight", weight, {sizes.channels}, sizes.dtype);
-  expect(kOp, "dweight", dweight, {sizes.channels}, sizes.dtype);
-  expect_optional(kOp, "dbias", dbias, {sizes.channels}, sizes.dtype);
+  expect(kOp, "dweight", dweight, {sizes.channels}, DType::kFloat32);
+  expect_optional(kOp, "dbias", dbias, {sizes.channels}, DType::kFloat32);
   expect_count(kOp, "mean", mean, sizes.rows, DType::kFloat32);
   expect_count(kOp, "rstd", rstd, sizes.rows, DType::kFloat32);
   return sizes;
@@ -171,6 +178,7 @@ MatmulShape matmul(const ConstTensorView& out, const ConstTensorView& a, const C
                     .n = options.transpose_b ? b_sizes.rows : b_sizes.channels,
                     .k = options.transpose_a ? a_sizes.rows : a_sizes.channels,
                     .dtype = a_sizes.dtype,
+                    .out_dtype = out_sizes.dtype,
                     .has_bias = bias.present(),
                     .options = options};
   const std::int64_t b_inner = options.transpose_b ? b_sizes.channels : b_sizes.rows;
@@ -187,7 +195,7 @@ MatmulShape matmul(const ConstTensorView& out, const ConstTensorView& a, const C
 
 RowSizes bias_backward(const ConstTensorView& dbias, const ConstTensorView& dout) {
   const RowSizes sizes = rows_of("bias_backward", "dout", dout);
-  expect("bias_backward", "dbias", dbias, {sizes.channels}, sizes.dtype);
+  expect("bias_backward", "dbias", dbias, {sizes.channels}, DType::kFloat32);
   return sizes;
 }
 
@@ -233,17 +241,21 @@ std::int64_t reduction(std::string_view op, const ConstTensorView& out, const Co
   return inp.num_elements();
 }
 
-std::int64_t adamw_update(const ConstTensorView& param, const ConstTensorView& m, const ConstTensorView& v,
-                          const ConstTensorView& grad, const ConstTensorView& norm, const AdamWStep& step) {
+std::int64_t adamw_update(const ConstTensorView& param, const ConstTensorView& working, const ConstTensorView& m,
+                          const ConstTensorView& v, const ConstTensorView& grad, const ConstTensorView& norm,
+                          const AdamWStep& step) {
   constexpr std::string_view kOp = "adamw_update";
-  expect_float(kOp, "param", param);
-  expect_float(kOp, "grad", grad);
+  expect_present(kOp, "param", param, DType::kFloat32);
   const std::int64_t num_elements = param.num_elements();
-  expect_count(kOp, "m", m, num_elements, DType::kFloat32);
-  expect_count(kOp, "v", v, num_elements, DType::kFloat32);
-  expect_count(kOp, "grad", grad, num_elements, grad.dtype());
+  if (working.present()) expect_count(kOp, "working", working, num_elements, DType::kBFloat16);
+  const DType moments = m.dtype() == DType::kBFloat16 ? DType::kBFloat16 : DType::kFloat32;
+  expect_count(kOp, "m", m, num_elements, moments);
+  expect_count(kOp, "v", v, num_elements, moments);
+  expect_count(kOp, "grad", grad, num_elements, DType::kFloat32);
   expect_count(kOp, "norm", norm, 1, DType::kFloat32);
   VIRGIL_CHECK(step.t >= 1, "{}: step {} is not positive", kOp, step.t);
+  VIRGIL_CHECK(step.first_index >= 0 && step.first_index % 4 == 0, "{}: first_index {} is not a multiple of 4", kOp,
+               step.first_index);
   return num_elements;
 }
 

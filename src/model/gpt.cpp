@@ -11,8 +11,19 @@ namespace {
 
 const TensorView kAbsent{};
 
-TensorView flat_view(const MemoryPlan& plan, const PlannedMemory& memory, PlanSlot slot) {
-  return memory.view(slot, 0, DType::kFloat32, {plan.parameters().flat_elements()});
+TensorView flat_view(const MemoryPlan& plan, const PlannedMemory& memory, PlanSlot slot, DType dtype) {
+  return memory.view(slot, 0, dtype, {plan.parameters().flat_elements()});
+}
+
+void read_as_floats(Backend& backend, ConstTensorView tensor, std::vector<float>& values) {
+  values.resize(static_cast<std::size_t>(tensor.num_elements()));
+  if (tensor.dtype() != DType::kBFloat16) {
+    backend.copy_to_host(std::as_writable_bytes(std::span(values)), tensor);
+    return;
+  }
+  std::vector<BFloat16> stored(values.size());
+  backend.copy_to_host(std::as_writable_bytes(std::span(stored)), tensor);
+  std::ranges::transform(stored, values.begin(), [](BFloat16 value) { return static_cast<float>(value); });
 }
 
 }  // namespace
@@ -22,8 +33,11 @@ Gpt::Gpt(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory)
       plan_(plan),
       memory_(memory),
       config_(plan.model()),
-      weights_(flat_view(plan, memory, PlanSlot::kWeights)),
-      gradients_(plan.step().training ? flat_view(plan, memory, PlanSlot::kGradients) : weights_),
+      weights_(flat_view(plan, memory, PlanSlot::kWeights, plan.dtype())),
+      master_weights_(plan.master_slot() == PlanSlot::kWeights
+                          ? weights_
+                          : flat_view(plan, memory, PlanSlot::kMasterWeights, DType::kFloat32)),
+      gradients_(plan.step().training ? flat_view(plan, memory, PlanSlot::kGradients, DType::kFloat32) : weights_),
       parameters_(config_, plan.parameters(), weights_),
       parameter_gradients_(config_, plan.parameters(), gradients_),
       inputs_(memory.view(PlanSlot::kInputs, 0, DType::kInt32, {plan.step().batch_size, plan.step().length})),
@@ -33,6 +47,10 @@ Gpt::Gpt(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory)
   VIRGIL_CHECK(plan.step().length <= config_.block_size(), "length {} of block_size {}", plan.step().length,
                config_.block_size());
   backend_.bind_workspace(memory.bytes(PlanSlot::kWorkspace));
+}
+
+void Gpt::refresh_weights() {
+  if (master_weights_.data() != weights_.data()) backend_.convert(weights_, master_weights_);
 }
 
 TensorView Gpt::gradients() const {
@@ -151,8 +169,7 @@ double Gpt::classify(float grad_scale, bool with_gradients, std::span<float> log
     }
     backend_.cross_entropy_forward(losses, logits, targets, V);
     if (logits_out.empty()) continue;
-    chunk_logits.resize(static_cast<std::size_t>(n * Vp));
-    backend_.copy_to_host(std::as_writable_bytes(std::span(chunk_logits)), logits);
+    read_as_floats(backend_, logits, chunk_logits);
     for (std::int64_t row = 0; row < n; ++row) {
       std::copy_n(chunk_logits.begin() + row * Vp, V, logits_out.begin() + (first + row) * V);
     }

@@ -12,7 +12,7 @@ GptDecoder::GptDecoder(Backend& backend, const MemoryPlan& plan, const PlannedMe
       memory_(memory),
       config_(plan.model()),
       parameters_(config_, plan.parameters(),
-                  memory.view(PlanSlot::kWeights, 0, DType::kFloat32, {plan.parameters().flat_elements()})) {
+                  memory.view(PlanSlot::kWeights, 0, plan.dtype(), {plan.parameters().flat_elements()})) {
   const std::int64_t S = plan.decoder().shape().num_sequences;
   padded_logits_.resize(static_cast<std::size_t>(S * config_.padded_vocab_size()));
   logits_.resize(static_cast<std::size_t>(S * config_.vocab_size()));
@@ -20,9 +20,9 @@ GptDecoder::GptDecoder(Backend& backend, const MemoryPlan& plan, const PlannedMe
 }
 
 TensorView GptDecoder::view(DecodeTensor tensor, const Shape& shape) const {
-  const bool statistic = tensor == DecodeTensor::kMean || tensor == DecodeTensor::kRstd;
+  const bool is_float32 = tensor == DecodeTensor::kMean || tensor == DecodeTensor::kRstd || tensor == DecodeTensor::kLogits;
   const DType dtype = tensor == DecodeTensor::kTokens ? DType::kInt32
-                      : statistic                     ? DType::kFloat32
+                      : is_float32                    ? DType::kFloat32
                                                       : plan_.decoder().shape().dtype;
   return memory_.view(PlanSlot::kActivations, plan_.decoder().offset_bytes(tensor), dtype, shape);
 }

@@ -24,7 +24,7 @@ class WorkspaceSurvey {
     linears(rows, step.dtype, step.training);
     note(traits_.attention_forward_workspace_bytes(attention));
     for (const std::int64_t chunk : {logits_rows, rows % logits_rows}) {
-      if (chunk > 0) head(chunk, step.dtype, step.training);
+      if (chunk > 0) head(chunk, step.dtype, step.dtype, step.training);
     }
     note(traits_.reduction_workspace_bytes(rows));
     if (!step.training) return;
@@ -41,7 +41,7 @@ class WorkspaceSurvey {
       for (const std::int64_t n : kPrefillRows) {
         if (n <= layout.max_rows()) linears(checked_multiply(S, n), shape.dtype, false);
       }
-      head(S, shape.dtype, false);
+      head(S, shape.dtype, DType::kFloat32, false);
       note(traits_.attention_decode_workspace_bytes(
           {S, shape.max_length, config_.num_heads(), config_.head_size(), shape.dtype}));
     }
@@ -53,10 +53,14 @@ class WorkspaceSurvey {
   void note(std::int64_t bytes) { largest_ = std::max(largest_, bytes); }
 
   void linear(std::int64_t rows, std::int64_t inputs, std::int64_t outputs, DType dtype, bool training) {
-    note(traits_.matmul_workspace_bytes({rows, outputs, inputs, dtype, config_.bias(), {}}));
+    note(traits_.matmul_workspace_bytes({rows, outputs, inputs, dtype, dtype, config_.bias(), {}}));
     if (!training) return;
-    note(traits_.matmul_workspace_bytes({rows, inputs, outputs, dtype, false, {.transpose_b = true}}));
-    note(traits_.matmul_workspace_bytes({inputs, outputs, rows, dtype, false, {.transpose_a = true, .accumulate = true}}));
+    note(traits_.matmul_workspace_bytes({rows, inputs, outputs, dtype, dtype, false, {.transpose_b = true}}));
+    weight_gradient(inputs, outputs, rows, dtype);
+  }
+  void weight_gradient(std::int64_t inputs, std::int64_t outputs, std::int64_t rows, DType dtype) {
+    const MatmulOptions options{.transpose_a = true, .accumulate = true};
+    note(traits_.matmul_workspace_bytes({inputs, outputs, rows, dtype, DType::kFloat32, false, options}));
   }
   void linears(std::int64_t rows, DType dtype, bool training) {
     const std::int64_t C = config_.embedding_dim();
@@ -65,13 +69,13 @@ class WorkspaceSurvey {
     linear(rows, C, config_.d_ff(), dtype, training);
     linear(rows, config_.d_ff(), C, dtype, training);
   }
-  void head(std::int64_t rows, DType dtype, bool training) {
+  void head(std::int64_t rows, DType dtype, DType logits_dtype, bool training) {
     const std::int64_t C = config_.embedding_dim();
     const std::int64_t V = config_.padded_vocab_size();
-    note(traits_.matmul_workspace_bytes({rows, V, C, dtype, false, {.transpose_b = true}}));
+    note(traits_.matmul_workspace_bytes({rows, V, C, dtype, logits_dtype, false, {.transpose_b = true}}));
     if (!training) return;
-    note(traits_.matmul_workspace_bytes({rows, C, V, dtype, false, {}}));
-    note(traits_.matmul_workspace_bytes({V, C, rows, dtype, false, {.transpose_a = true, .accumulate = true}}));
+    note(traits_.matmul_workspace_bytes({rows, C, V, dtype, dtype, false, {}}));
+    weight_gradient(V, C, rows, dtype);
   }
 
   const ModelConfig& config_;
@@ -91,8 +95,14 @@ std::int64_t choose_logits_rows(const ModelConfig& config, const StepShape& step
 MemoryPlan::MemoryPlan(const ModelConfig& config, const PlanRequest& request, const BackendTraits& traits)
     : config_(config), parameters_(config), step_(request.step), alignment_bytes_(traits.alignment_bytes()) {
   const std::int64_t flat = parameters_.flat_elements();
-  const std::int64_t flat_bytes = checked_multiply(flat, size_of(DType::kFloat32));
-  add(PlanSlot::kWeights, MemoryCategory::kWeights, "parameters", flat_bytes);
+  const auto add_flat = [&](PlanSlot slot, MemoryCategory category, const char* name, DType dtype) {
+    add(slot, category, name, checked_multiply(flat, size_of(dtype)));
+  };
+  VIRGIL_CHECK(step_ || request.decode, "a plan of nothing");
+  VIRGIL_CHECK(!step_ || !request.decode || step_->dtype == request.decode->dtype, "a step in {}, generation in {}",
+               name_of(step_->dtype), name_of(request.decode->dtype));
+  const DType weights_dtype = step_ ? step_->dtype : request.decode->dtype;
+  add_flat(PlanSlot::kWeights, MemoryCategory::kWeights, "parameters", weights_dtype);
   std::int64_t arena_bytes = 0;
   if (step_) {
     const std::int64_t rows = checked_multiply(step_->batch_size, step_->length);
@@ -101,9 +111,14 @@ MemoryPlan::MemoryPlan(const ModelConfig& config, const PlanRequest& request, co
     arena_bytes = activations_->arena_bytes();
     logits_rows_ = choose_logits_rows(config_, *step_);
     if (step_->training) {
-      add(PlanSlot::kGradients, MemoryCategory::kGradients, "gradients", flat_bytes);
-      add(PlanSlot::kAdamM, MemoryCategory::kOptimizer, "adamw.m", flat_bytes);
-      add(PlanSlot::kAdamV, MemoryCategory::kOptimizer, "adamw.v", flat_bytes);
+      if (weights_dtype != DType::kFloat32) {
+        add_flat(PlanSlot::kMasterWeights, MemoryCategory::kMasterWeights, "master parameters", DType::kFloat32);
+      }
+      // Gradients are float32 whatever the weights: sums over micro-steps, and of the two uses of tied weights, keep their
+      // bits.
+      add_flat(PlanSlot::kGradients, MemoryCategory::kGradients, "gradients", DType::kFloat32);
+      add_flat(PlanSlot::kAdamM, MemoryCategory::kOptimizer, "adamw.m", step_->optimizer_state_dtype);
+      add_flat(PlanSlot::kAdamV, MemoryCategory::kOptimizer, "adamw.v", step_->optimizer_state_dtype);
     }
     add(PlanSlot::kLogits, MemoryCategory::kLogits, "logits chunk",
         checked_multiply(checked_multiply(logits_rows_, config_.padded_vocab_size()), size_of(step_->dtype)));
@@ -132,6 +147,10 @@ void MemoryPlan::add(PlanSlot slot, MemoryCategory category, std::string name, s
   const std::int64_t rounded = round_up(size_bytes, alignment_bytes_);
   by_category_[category] = checked_add(by_category_[category], rounded);
   items_.push_back({slot, category, std::move(name), rounded});
+}
+
+PlanSlot MemoryPlan::master_slot() const {
+  return step_ && step_->training && step_->dtype != DType::kFloat32 ? PlanSlot::kMasterWeights : PlanSlot::kWeights;
 }
 
 const StepShape& MemoryPlan::step() const {

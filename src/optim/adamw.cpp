@@ -8,8 +8,14 @@ namespace virgil {
 
 namespace {
 
-TensorView flat(const MemoryPlan& plan, const PlannedMemory& memory, PlanSlot slot) {
-  return memory.view(slot, 0, DType::kFloat32, {plan.parameters().flat_elements()});
+TensorView flat(const MemoryPlan& plan, const PlannedMemory& memory, PlanSlot slot, DType dtype = DType::kFloat32) {
+  return memory.view(slot, 0, dtype, {plan.parameters().flat_elements()});
+}
+
+/// The weights in the plan's own dtype, where that is not the dtype of the master weights.
+TensorView working_weights(const MemoryPlan& plan, const PlannedMemory& memory) {
+  if (plan.master_slot() == PlanSlot::kWeights) return {};
+  return flat(plan, memory, PlanSlot::kWeights, plan.dtype());
 }
 
 double read_scalar(Backend& backend, const TensorView& scalar) {
@@ -34,10 +40,11 @@ AdamW::AdamW(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memo
     : backend_(backend),
       layout_(plan.parameters()),
       options_(options),
-      weights_(flat(plan, memory, PlanSlot::kWeights)),
+      weights_(flat(plan, memory, plan.master_slot())),
+      working_(working_weights(plan, memory)),
       gradients_(flat(plan, memory, PlanSlot::kGradients)),
-      m_(flat(plan, memory, PlanSlot::kAdamM)),
-      v_(flat(plan, memory, PlanSlot::kAdamV)),
+      m_(flat(plan, memory, PlanSlot::kAdamM, plan.step().optimizer_state_dtype)),
+      v_(flat(plan, memory, PlanSlot::kAdamV, plan.step().optimizer_state_dtype)),
       norm_(memory.scalar(PlanScalar::kGradientNorm)) {}
 
 void AdamW::reset() {
@@ -49,15 +56,18 @@ double AdamW::step(std::int64_t t, double learning_rate) {
   backend_.l2_norm(norm_, gradients_, 1.0F);
   for (const ParameterRange& range : layout_.ranges()) {
     const Shape shape{range.num_elements};
-    backend_.adamw_update(weights_.slice(range.offset, shape), m_.slice(range.offset, shape), v_.slice(range.offset, shape),
-                          gradients_.slice(range.offset, shape), norm_,
+    const TensorView working = working_.present() ? working_.slice(range.offset, shape) : TensorView{};
+    backend_.adamw_update(weights_.slice(range.offset, shape), working, m_.slice(range.offset, shape),
+                          v_.slice(range.offset, shape), gradients_.slice(range.offset, shape), norm_,
                           {.learning_rate = static_cast<float>(learning_rate),
                            .beta1 = static_cast<float>(options_.beta1),
                            .beta2 = static_cast<float>(options_.beta2),
                            .eps = static_cast<float>(options_.eps),
                            .weight_decay = range.decayed ? static_cast<float>(options_.weight_decay) : 0.0F,
                            .t = t,
-                           .max_norm = static_cast<float>(options_.max_norm)});
+                           .max_norm = static_cast<float>(options_.max_norm),
+                           .rounding = {options_.seed, RandomPurpose::kStochasticRounding, 0, static_cast<std::uint32_t>(t)},
+                           .first_index = range.offset});
   }
   return read_scalar(backend_, norm_);
 }
@@ -67,7 +77,7 @@ std::string find_non_finite_gradient(Backend& backend, const MemoryPlan& plan, c
 }
 
 std::string find_non_finite_weight(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory) {
-  return find_non_finite(backend, plan, memory, PlanSlot::kWeights);
+  return find_non_finite(backend, plan, memory, plan.master_slot());
 }
 
 }  // namespace virgil

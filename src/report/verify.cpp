@@ -39,7 +39,8 @@ Verification verify_plan(const PlannedSubject& planned) {
   const PlannedMemory memory(plan, tracker);
   Gpt gpt(backend, plan, memory);
   AdamW optimizer(backend, plan, memory, {});
-  initialize_parameters(backend, plan.parameters(), gpt.weights(), kSeed);
+  initialize_parameters(backend, plan.parameters(), gpt.master_weights(), kSeed);
+  gpt.refresh_weights();
   optimizer.reset();
   const std::int64_t tokens = plan.step().batch_size * plan.step().length;
   Verification result;

@@ -84,7 +84,7 @@ double time_matmul(Backend& backend, const MemoryPlan& plan, const PlannedMemory
     return memory.view(PlanSlot::kActivations, spec.offset_bytes, spec.dtype, spec.shape);
   };
   const ParameterViews parameters(model, plan.parameters(),
-                                  memory.view(PlanSlot::kWeights, 0, DType::kFloat32, {plan.parameters().flat_elements()}));
+                                  memory.view(PlanSlot::kWeights, 0, plan.dtype(), {plan.parameters().flat_elements()}));
   const BlockViews& block = parameters.blocks.front();
   backend.bind_workspace(memory.bytes(PlanSlot::kWorkspace));
   backend.set_zero(view(Activation::kNorm2));

@@ -59,13 +59,16 @@ TEST_F(OpChecks, RefusesDropoutOutsideItsRange) {
 TEST_F(OpChecks, MatmulFindsItsSizes) {
   // (2, 3) rows of 4 inputs, 5 outputs.
   const auto forward = op_checks::matmul(view({2, 3, 5}), view({2, 3, 4}), view({4, 5}), view({5}), {});
-  EXPECT_EQ(forward, (MatmulShape{6, 5, 4, DType::kFloat32, true, {}}));
+  EXPECT_EQ(forward, (MatmulShape{6, 5, 4, DType::kFloat32, DType::kFloat32, true, {}}));
   const MatmulOptions dinp_options{.transpose_b = true};
   const auto dinp = op_checks::matmul(view({2, 3, 4}), view({2, 3, 5}), view({4, 5}), {}, dinp_options);
-  EXPECT_EQ(dinp, (MatmulShape{6, 4, 5, DType::kFloat32, false, dinp_options}));
+  EXPECT_EQ(dinp, (MatmulShape{6, 4, 5, DType::kFloat32, DType::kFloat32, false, dinp_options}));
   const MatmulOptions dweight_options{.transpose_a = true, .accumulate = true};
   const auto dweight = op_checks::matmul(view({4, 5}), view({2, 3, 4}), view({2, 3, 5}), {}, dweight_options);
-  EXPECT_EQ(dweight, (MatmulShape{4, 5, 6, DType::kFloat32, false, dweight_options}));
+  EXPECT_EQ(dweight, (MatmulShape{4, 5, 6, DType::kFloat32, DType::kFloat32, false, dweight_options}));
+  const auto half = op_checks::matmul(view({4, 5}), view({2, 3, 4}, DType::kBFloat16), view({2, 3, 5}, DType::kBFloat16), {},
+                                      dweight_options);
+  EXPECT_EQ(half, (MatmulShape{4, 5, 6, DType::kBFloat16, DType::kFloat32, false, dweight_options}));
 }
 
 TEST_F(OpChecks, MatmulRefusesWhatDoesNotAgree) {
@@ -116,11 +119,29 @@ TEST_F(OpChecks, CrossEntropyRefusesAVocabularyWiderThanTheLogits) {
 
 TEST_F(OpChecks, AdamwNeedsEqualSizesAndAPositiveStep) {
   const auto check = [&](const Shape& m_shape, std::int64_t t) {
-    (void)op_checks::adamw_update(view({24}), view(m_shape), view({24}), view({3, 8}), view({1}), {.t = t});
+    (void)op_checks::adamw_update(view({24}), {}, view(m_shape), view({24}), view({3, 8}), view({1}), {.t = t});
   };
   EXPECT_NO_THROW(check({24}, 1));
   EXPECT_THROW(check({23}, 1), InternalError);
   EXPECT_THROW(check({24}, 0), InternalError);
+}
+
+TEST_F(OpChecks, AdamwNeedsMomentsOfOneTypeAndWorkingWeightsInBFloat16) {
+  const auto check = [&](DType working, DType m, DType v, std::int64_t first_index = 0) {
+    (void)op_checks::adamw_update(view({24}), view({24}, working), view({24}, m), view({24}, v), view({24}), view({1}),
+                                  {.first_index = first_index});
+  };
+  EXPECT_NO_THROW(check(DType::kBFloat16, DType::kBFloat16, DType::kBFloat16, 8));
+  EXPECT_NO_THROW(check(DType::kBFloat16, DType::kFloat32, DType::kFloat32));
+  EXPECT_THROW(check(DType::kFloat32, DType::kFloat32, DType::kFloat32), InternalError);
+  EXPECT_THROW(check(DType::kBFloat16, DType::kBFloat16, DType::kFloat32), InternalError);
+  EXPECT_THROW(check(DType::kBFloat16, DType::kBFloat16, DType::kBFloat16, 2), InternalError);
+}
+
+TEST_F(OpChecks, GradientsOfParametersAreFloat32) {
+  const auto check = [&](DType dbias) { (void)op_checks::bias_backward(view({8}, dbias), view({3, 8}, DType::kBFloat16)); };
+  EXPECT_NO_THROW(check(DType::kFloat32));
+  EXPECT_THROW(check(DType::kBFloat16), InternalError);
 }
 
 TEST(MakeCpuBackend, RefusesANegativeNumberOfThreads) { EXPECT_THROW((void)make_cpu_backend({.num_threads = -1}), UserError); }

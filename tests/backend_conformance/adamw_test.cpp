@@ -1,3 +1,5 @@
+#include <bit>
+#include <cmath>
 #include <limits>
 
 #include "backend_conformance/harness.h"
@@ -10,20 +12,24 @@ class AdamW : public Conformance {
  protected:
   struct State {
     explicit State(std::int64_t count)
-        : param(normal_values(count, 1)),
-          m(normal_values(count, 2, 0.1F)),
-          v(normal_values(count, 3, 0.01F)),
-          grad(normal_values(count, 4)) {
+        : param(conformance::normal_values(count, 1)),
+          m(representable(conformance::normal_values(count, 2, 0.1F))),
+          v(conformance::normal_values(count, 3, 0.01F)),
+          grad(conformance::normal_values(count, 4)) {
       for (float& element : v) element *= element;
+      v = representable(v);
     }
     std::vector<float> param, m, v, grad;
   };
 
-  static void update(OpRun& run, const State& state, float norm, const AdamWStep& step) {
+  /// In a bfloat16 case there are working weights; moments are of type `moments`.
+  static void update(OpRun& run, const State& state, float norm, const AdamWStep& step, DType moments = DType::kFloat32) {
+    constexpr DType kFloat = DType::kFloat32;
     const Shape shape{std::ssize(state.param)};
-    run.backend().adamw_update(run.in_out("param", shape, state.param), run.in_out("m", shape, state.m),
-                               run.in_out("v", shape, state.v), run.input(shape, state.grad),
-                               run.input({1}, std::vector<float>{norm}), step);
+    const TensorView working = dtype() == DType::kBFloat16 ? run.output("working", shape) : TensorView{};
+    run.backend().adamw_update(run.in_out("param", shape, state.param, kFloat), working,
+                               run.in_out("m", shape, state.m, moments), run.in_out("v", shape, state.v, moments),
+                               run.input(shape, state.grad, kFloat), run.input({1}, std::vector<float>{norm}, kFloat), step);
   }
 
   void check_step(std::int64_t count, float norm, const AdamWStep& step) {
@@ -53,6 +59,76 @@ TEST_P(AdamW, ClipsOnlyAboveTheLargestNorm) {
 
 TEST_P(AdamW, ScalesTheGradientFirst) {
   check_step(40, 3.0F, {.learning_rate = 1e-3F, .t = 3, .max_norm = 1.0F, .grad_scale = 0.125F});
+}
+
+TEST_P(AdamW, RoundsTheParametersToTheWorkingWeights) {
+  if (dtype() != DType::kBFloat16) GTEST_SKIP() << "there are working weights only in bfloat16";
+  const State state(5003);
+  const auto results = results_of([&](OpRun& run) { update(run, state, 1.0F, {.learning_rate = 1e-3F, .t = 2}); });
+  for (std::size_t i = 0; i < state.param.size(); ++i) {
+    ASSERT_EQ(results.at("working")[i], static_cast<float>(BFloat16(results.at("param")[i]))) << i;
+  }
+}
+
+/// bfloat16 moments: the bits of the float32 moments, rounded by the words that AdamWStep promises.
+TEST_P(AdamW, RoundsMomentsByTheWordsOfTheirElements) {
+  if (dtype() != DType::kBFloat16) GTEST_SKIP() << "rounding concerns bfloat16";
+  const RandomStream stream{.seed = 9, .purpose = RandomPurpose::kStochasticRounding, .site = 0, .step = 5};
+  for (const std::int64_t count : {1, 7, 24, 257, 5003}) {
+    const State state(count);
+    const AdamWStep step{.learning_rate = 1e-3F, .t = 5, .rounding = stream, .first_index = 8};
+    const auto exact = results_of([&](OpRun& run) { update(run, state, 1.0F, step); });
+    const auto rounded = results_of([&](OpRun& run) { update(run, state, 1.0F, step, DType::kBFloat16); });
+    expect_same_bits("param", rounded.at("param"), exact.at("param"));
+    for (std::size_t i = 0; i < state.param.size(); ++i) {
+      const std::uint32_t word = random_word(stream, 8 + i);
+      const auto round = [](float value, std::uint32_t random) {
+        return std::bit_cast<float>((std::bit_cast<std::uint32_t>(value) + random) & 0xFFFF0000U);
+      };
+      ASSERT_EQ(rounded.at("m")[i], round(exact.at("m")[i], word >> 16)) << i;
+      ASSERT_EQ(rounded.at("v")[i], round(exact.at("v")[i], word & 0xFFFFU)) << i;
+    }
+  }
+}
+
+TEST_P(AdamW, MatchesReferenceWithMomentsInBFloat16) {
+  if (dtype() != DType::kBFloat16) GTEST_SKIP() << "rounding concerns bfloat16";
+  const State state(5003);
+  const AdamWStep step{.learning_rate = 1e-3F, .weight_decay = 0.1F, .t = 10, .max_norm = 1.0F, .rounding = {.seed = 3}};
+  auto expected = reference::adamw_update(to_double(state.param), to_double(state.m), to_double(state.v), to_double(state.grad),
+                                          3.0F, step);
+  // Stochastic rounding takes one of the two neighbours: it is off by less than their distance, twice the roundoff.
+  for (auto* moments : {&expected.m, &expected.v}) {
+    for (Tracked& t : *moments) t.error += kBFloat16Roundoff * t.magnitude();  // check() adds the other half
+  }
+  check({{"param", expected.param}, {"m", expected.m}, {"v", expected.v}},
+        [&](OpRun& run) { update(run, state, 3.0F, step, DType::kBFloat16); });
+}
+
+TEST_P(AdamW, RoundingOfMomentsHasNoBias) {
+  if (dtype() != DType::kBFloat16) GTEST_SKIP() << "rounding concerns bfloat16";
+  // All elements alike: m becomes 0.1 g and v 0.05 g^2, each between two bfloat16. The mean of n rounded values differs from
+  // the exact value by sqrt(f (1 - f) / n) spacings in the standard deviation, f the share of the spacing; six of them happen
+  // once in 10^9.
+  constexpr std::int64_t kCount = 65536;
+  State state(kCount);
+  for (auto* values : {&state.param, &state.m, &state.v}) std::ranges::fill(*values, 0.0F);
+  for (const float gradient : {1.0F, 2.3F, -0.013F}) {
+    std::ranges::fill(state.grad, gradient);
+    const AdamWStep step{.learning_rate = 1e-3F, .rounding = {.seed = 17, .step = 3}};
+    const auto exact = results_of([&](OpRun& run) { update(run, state, 1.0F, step); });
+    const auto rounded = results_of([&](OpRun& run) { update(run, state, 1.0F, step, DType::kBFloat16); });
+    for (const char* name : {"m", "v"}) {
+      const double value = static_cast<double>(exact.at(name)[0]);
+      const double spacing = std::exp2(std::floor(std::log2(std::abs(value))) - 7);
+      const double share = std::abs(value) / spacing - std::floor(std::abs(value) / spacing);
+      double sum = 0;
+      for (const float element : rounded.at(name)) sum += static_cast<double>(element);
+      const double bound = 6 * spacing * std::sqrt(share * (1 - share) / kCount);
+      EXPECT_NEAR(sum / kCount, value, bound) << name << " for a gradient of " << gradient;
+      EXPECT_GT(share * (1 - share), 0.01) << name << ": nothing to round";
+    }
+  }
 }
 
 TEST_P(AdamW, FirstStepMovesEachParameterByTheLearningRate) {

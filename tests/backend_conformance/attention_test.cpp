@@ -34,22 +34,24 @@ class Attention : public Conformance {
   static Shape qkv_shape(const AttentionShape& s) { return {s.batch, s.length, 3 * s.num_heads * s.head_size}; }
   static Shape lse_shape(const AttentionShape& s) { return {s.batch, s.num_heads, s.length}; }
 
-  void check_forward(const AttentionShape& shape, const Dropout& dropout, float stddev = 1) {
+  void check_forward(AttentionShape shape, const Dropout& dropout, float stddev = 1) {
+    shape.dtype = dtype();
     const auto qkv = normal_values(qkv_shape(shape).num_elements(), 1, stddev);
     const auto expected = reference::attention_forward(to_double(qkv), shape, dropout);
     SCOPED_TRACE(fmt::format("qkv {}, {} heads", qkv_shape(shape).to_string(), shape.num_heads));
     check({{"out", expected.out}, {"lse", expected.lse}}, [&](OpRun& run) {
       run.workspace(run.backend().traits().attention_forward_workspace_bytes(shape));
-      run.backend().attention_forward(run.output("out", out_shape(shape)), run.output("lse", lse_shape(shape)),
+      run.backend().attention_forward(run.output("out", out_shape(shape)), run.output("lse", lse_shape(shape), DType::kFloat32),
                                       run.input(qkv_shape(shape), qkv), shape.num_heads, dropout);
     });
   }
 
-  void check_backward(const AttentionShape& shape, const Dropout& dropout, float stddev = 1) {
+  void check_backward(AttentionShape shape, const Dropout& dropout, float stddev = 1) {
+    shape.dtype = dtype();
     const auto qkv = normal_values(qkv_shape(shape).num_elements(), 1, stddev);
     const auto dout = normal_values(out_shape(shape).num_elements(), 2);
     const auto forward = reference::attention_forward(to_double(qkv), shape, dropout);
-    const auto out = to_float(forward.out);
+    const auto out = representable(to_float(forward.out));
     const auto lse = to_float(forward.lse);
     const auto expected =
         reference::attention_backward(to_double(dout), to_double(out), to_double(qkv), to_double(lse), shape, dropout);
@@ -58,7 +60,7 @@ class Attention : public Conformance {
       run.workspace(run.backend().traits().attention_backward_workspace_bytes(shape));
       run.backend().attention_backward(run.output("dqkv", qkv_shape(shape)), run.input(out_shape(shape), dout),
                                        run.input(out_shape(shape), out), run.input(qkv_shape(shape), qkv),
-                                       run.input(lse_shape(shape), lse), shape.num_heads, dropout);
+                                       run.input(lse_shape(shape), lse, DType::kFloat32), shape.num_heads, dropout);
     });
   }
 };
@@ -89,23 +91,23 @@ TEST_P(Attention, MatchesReferenceWhenScoresAreFarApart) {
 }
 
 TEST_P(Attention, KeepsNanFromHiding) {
-  const AttentionShape shape{.batch = 1, .length = 70, .num_heads = 1, .head_size = 8};
+  const AttentionShape shape{.batch = 1, .length = 70, .num_heads = 1, .head_size = 8, .dtype = dtype()};
   auto qkv = normal_values(qkv_shape(shape).num_elements());
   constexpr std::size_t kPosition = 66;
   qkv[kPosition * 24 + 8] = std::numeric_limits<float>::quiet_NaN();  // an element of k
   const auto results = results_of([&](OpRun& run) {
     run.workspace(run.backend().traits().attention_forward_workspace_bytes(shape));
-    run.backend().attention_forward(run.output("out", out_shape(shape)), run.output("lse", lse_shape(shape)),
+    run.backend().attention_forward(run.output("out", out_shape(shape)), run.output("lse", lse_shape(shape), DType::kFloat32),
                                     run.input(qkv_shape(shape), qkv), 1, Dropout{});
   });
   for (std::size_t t = 0; t < 70; ++t) EXPECT_EQ(std::isnan(results.at("out")[t * 8]), t >= kPosition) << t;
 }
 
 TEST_P(Attention, ThrowsWhenTheWorkspaceIsTooSmall) {
-  const AttentionShape shape{.batch = 1, .length = 4, .num_heads = 1, .head_size = 8};
-  OpRun run(backend());
+  const AttentionShape shape{.batch = 1, .length = 4, .num_heads = 1, .head_size = 8, .dtype = dtype()};
+  OpRun run(backend(), dtype());
   const auto out = run.output("out", out_shape(shape));
-  const auto lse = run.output("lse", lse_shape(shape));
+  const auto lse = run.output("lse", lse_shape(shape), DType::kFloat32);
   const auto qkv = run.input(qkv_shape(shape), normal_values(96));
   run.workspace(run.backend().traits().attention_forward_workspace_bytes(shape) - 64);
   EXPECT_THROW(run.backend().attention_forward(out, lse, qkv, 1, Dropout{}), InternalError);
@@ -147,13 +149,15 @@ class AttentionDecode : public Attention {
   }
 
   void check_decode(const DecodeCase& c) {
-    const AttentionShape& s = c.shape;
+    AttentionShape s = c.shape;
+    s.dtype = dtype();
     const std::int64_t C = s.num_heads * s.head_size;
     const std::int64_t first = s.length - c.new_rows;
     const auto qkv = normal_values(qkv_shape(s).num_elements());
     const auto forward = reference::attention_forward(to_double(qkv), s, Dropout{});
     const auto k_after = to_double(cache_of(qkv, c, 1, s.length)), v_after = to_double(cache_of(qkv, c, 2, s.length));
-    const AttentionShape cache{.batch = s.batch, .length = c.capacity, .num_heads = s.num_heads, .head_size = s.head_size};
+    const AttentionShape cache{
+        .batch = s.batch, .length = c.capacity, .num_heads = s.num_heads, .head_size = s.head_size, .dtype = dtype()};
     SCOPED_TRACE(fmt::format("qkv {}, {} new rows", qkv_shape(s).to_string(), c.new_rows));
     check({{"out", rows_of(forward.out, s, C, first, c.new_rows)},
            {"k_cache", {k_after.begin(), k_after.end()}},
@@ -188,8 +192,8 @@ TEST_P(AttentionDecode, EqualsTheForwardPassForManyRows) {
 }
 
 TEST_P(AttentionDecode, ThrowsWhenTheCacheIsFull) {
-  OpRun run(backend());
-  const AttentionShape cache{.batch = 1, .length = 4, .num_heads = 1, .head_size = 8};
+  OpRun run(backend(), dtype());
+  const AttentionShape cache{.batch = 1, .length = 4, .num_heads = 1, .head_size = 8, .dtype = dtype()};
   const auto out = run.output("out", {1, 1, 8});
   const auto k = run.output("k", {1, 1, 4, 8}), v = run.output("v", {1, 1, 4, 8});
   const auto qkv = run.input({1, 1, 24}, normal_values(24));

@@ -32,8 +32,9 @@ class Embedding : public Conformance {
     auto expected = reference::embedding_backward(to_double(dwte), to_double(dwpe), to_double(dout), tokens, shape, dropout);
     check({{"dwte", expected.dwte}, {"dwpe", expected.dwpe}}, [&](OpRun& run) {
       run.workspace(run.backend().traits().embedding_backward_workspace_bytes(B * T, C, kVocabRows));
-      run.backend().embedding_backward(run.in_out("dwte", {kVocabRows, C}, dwte), run.in_out("dwpe", {block, C}, dwpe),
-                                       run.input({B, T, C}, dout), run.input({B, T}, tokens), dropout);
+      run.backend().embedding_backward(run.in_out("dwte", {kVocabRows, C}, dwte, DType::kFloat32),
+                                       run.in_out("dwpe", {block, C}, dwpe, DType::kFloat32), run.input({B, T, C}, dout),
+                                       run.input({B, T}, tokens), dropout);
     });
   }
 };
@@ -60,13 +61,13 @@ TEST_P(Embedding, BackwardDropsWhatTheForwardDropped) {
 
 TEST_P(Embedding, RefusesTokensOutsideTheTable) {
   for (const std::int32_t token : {-1, 4}) {
-    OpRun run(backend());
+    OpRun run(backend(), dtype());
     EXPECT_THROW(backend().embedding_forward(run.output("out", {1, 1, 8}), run.input({1, 1}, std::vector<std::int32_t>{token}),
                                              run.input({4, 8}, normal_values(32)), run.input({1, 8}, normal_values(8)), 0, {}),
                  InternalError);
-    EXPECT_THROW(backend().embedding_backward(run.output("dwte", {4, 8}), run.output("dwpe", {1, 8}),
-                                              run.input({1, 1, 8}, normal_values(8)),
-                                              run.input({1, 1}, std::vector<std::int32_t>{token}), {}),
+    EXPECT_THROW(backend().embedding_backward(
+                     run.output("dwte", {4, 8}, DType::kFloat32), run.output("dwpe", {1, 8}, DType::kFloat32),
+                     run.input({1, 1, 8}, normal_values(8)), run.input({1, 1}, std::vector<std::int32_t>{token}), {}),
                  InternalError);
   }
 }

@@ -6,17 +6,18 @@
 namespace virgil::conformance {
 namespace {
 
-class Gelu : public Conformance {};
-VIRGIL_CONFORMANCE_SUITE(Gelu);
-
-/// From far below zero, where the result vanishes, to far above.
-std::vector<float> sweep(std::int64_t count) {
-  std::vector<float> values = normal_values(count, 7, 2.0F);
-  for (std::int64_t i = 0; i < count; i += 3) {
-    values[static_cast<std::size_t>(i)] = -14.0F + 28.0F * static_cast<float>(i) / static_cast<float>(count);
+class Gelu : public Conformance {
+ protected:
+  /// From far below zero, where the result vanishes, to far above.
+  static std::vector<float> sweep(std::int64_t count) {
+    std::vector<float> values = normal_values(count, 7, 2.0F);
+    for (std::int64_t i = 0; i < count; i += 3) {
+      values[static_cast<std::size_t>(i)] = -14.0F + 28.0F * static_cast<float>(i) / static_cast<float>(count);
+    }
+    return representable(values);
   }
-  return values;
-}
+};
+VIRGIL_CONFORMANCE_SUITE(Gelu);
 
 TEST_P(Gelu, ForwardMatchesReference) {
   for (const std::int64_t count : {1, 3, 8, 24, 257, 10007}) {
@@ -46,15 +47,13 @@ TEST_P(Gelu, BackwardMayOverwriteItsGradient) {
 }
 
 TEST_P(Gelu, StaysFiniteForHugeInputs) {
-  const std::vector<float> inp = {-3e38F, -1e20F, -100.0F, 100.0F, 1e20F, 3e38F};
+  const std::vector<float> inp = {-0x1.8p127F, -0x1.0p66F, -100.0F, 100.0F, 0x1.0p66F, 0x1.8p127F};
   const std::vector<float> ones(6, 1.0F);
   const auto exactly = [](std::vector<double> values) { return reference::exact(values); };
-  check({{"out", exactly({0, 0, 0, 100, static_cast<double>(1e20F), static_cast<double>(3e38F)})},
-         {"dinp", exactly({0, 0, 0, 1, 1, 1})}},
-        [&](OpRun& run) {
-          run.backend().gelu_forward(run.output("out", {6}), run.input({6}, inp));
-          run.backend().gelu_backward(run.output("dinp", {6}), run.input({6}, ones), run.input({6}, inp));
-        });
+  check({{"out", exactly({0, 0, 0, 100, 0x1.0p66, 0x1.8p127})}, {"dinp", exactly({0, 0, 0, 1, 1, 1})}}, [&](OpRun& run) {
+    run.backend().gelu_forward(run.output("out", {6}), run.input({6}, inp));
+    run.backend().gelu_backward(run.output("dinp", {6}), run.input({6}, ones), run.input({6}, inp));
+  });
 }
 
 TEST_P(Gelu, CarriesNanThrough) {

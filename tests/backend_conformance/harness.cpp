@@ -24,7 +24,25 @@ std::vector<std::byte> bytes_of(const std::vector<T>& values) {
   return bytes;
 }
 
-std::vector<float> floats_of(const std::vector<std::byte>& bytes) {
+std::vector<std::byte> bytes_of(const std::vector<float>& values, DType dtype) {
+  if (dtype == DType::kFloat32) return bytes_of(values);
+  std::vector<BFloat16> stored;
+  for (const float value : values) {
+    stored.emplace_back(value);
+    const bool exact = static_cast<float>(stored.back()) == value || std::isnan(value);
+    EXPECT_TRUE(exact) << value << " is no bfloat16: the test's operand must be rounded before its reference is computed";
+  }
+  return bytes_of(stored);
+}
+
+std::vector<float> floats_of(const std::vector<std::byte>& bytes, DType dtype) {
+  if (dtype == DType::kBFloat16) {
+    std::vector<BFloat16> stored(bytes.size() / sizeof(BFloat16));
+    if (!bytes.empty()) std::memcpy(stored.data(), bytes.data(), bytes.size());
+    std::vector<float> values;
+    for (const BFloat16 value : stored) values.push_back(static_cast<float>(value));
+    return values;
+  }
   std::vector<float> values(bytes.size() / sizeof(float));
   if (!bytes.empty()) std::memcpy(values.data(), bytes.data(), bytes.size());
   return values;
@@ -70,20 +88,20 @@ TensorView OpRun::add(const Shape& shape, DType dtype, std::vector<std::byte> co
   return operands_.back().tensor.view();
 }
 
-ConstTensorView OpRun::input(const Shape& shape, const std::vector<float>& values) {
-  return add(shape, DType::kFloat32, bytes_of(values), "", true);
+ConstTensorView OpRun::input(const Shape& shape, const std::vector<float>& values, DType dtype) {
+  return add(shape, dtype, bytes_of(values, dtype), "", true);
 }
 
 ConstTensorView OpRun::input(const Shape& shape, const std::vector<std::int32_t>& values) {
   return add(shape, DType::kInt32, bytes_of(values), "", true);
 }
 
-TensorView OpRun::output(const std::string& name, const Shape& shape) {
-  return add(shape, DType::kFloat32, nan_bytes(shape.num_elements() * size_of(DType::kFloat32)), name, false);
+TensorView OpRun::output(const std::string& name, const Shape& shape, DType dtype) {
+  return add(shape, dtype, nan_bytes(shape.num_elements() * size_of(dtype)), name, false);
 }
 
-TensorView OpRun::in_out(const std::string& name, const Shape& shape, const std::vector<float>& values) {
-  return add(shape, DType::kFloat32, bytes_of(values), name, false);
+TensorView OpRun::in_out(const std::string& name, const Shape& shape, const std::vector<float>& values, DType dtype) {
+  return add(shape, dtype, bytes_of(values, dtype), name, false);
 }
 
 void OpRun::workspace(std::int64_t size_bytes) {
@@ -102,9 +120,15 @@ std::map<std::string, std::vector<float>> OpRun::finish() {
     const std::vector<std::byte> bytes = operand.tensor.bytes();
     const bool remains = operand.must_remain.empty() || bytes == operand.must_remain;
     EXPECT_TRUE(remains) << label << ": an input was changed";
-    if (!operand.result_name.empty()) results[operand.result_name] = floats_of(bytes);
+    if (!operand.result_name.empty()) results[operand.result_name] = floats_of(bytes, operand.tensor.view().dtype());
   }
   return results;
+}
+
+bool OpRun::is_bfloat16(const std::string& name) const {
+  return std::ranges::any_of(operands_, [&](const Operand& operand) {
+    return operand.result_name == name && operand.tensor.view().dtype() == DType::kBFloat16;
+  });
 }
 
 void Conformance::SetUp() {
@@ -120,16 +144,31 @@ void Conformance::TearDown() {
 }
 
 Conformance::Results Conformance::results_of(Backend& backend, const std::function<void(OpRun&)>& op) {
-  OpRun run(backend);
+  OpRun run(backend, dtype());
   op(run);
   return run.finish();
 }
 
+std::vector<float> Conformance::representable(std::vector<float> values) {
+  if (dtype() == DType::kFloat32) return values;
+  for (float& value : values) value = static_cast<float>(BFloat16(value));
+  return values;
+}
+
+std::vector<Tracked> Conformance::rounded_to_bfloat16(std::vector<Tracked> expected) {
+  for (Tracked& t : expected) t = conformance::rounded_to_bfloat16(t);
+  return expected;
+}
+
 void Conformance::check(const std::vector<Expected>& expected, const std::function<void(OpRun&)>& op) {
-  const Results results = results_of(*backend_, op);
+  OpRun run(*backend_, dtype());
+  op(run);
+  const Results results = run.finish();
   for (const Expected& expectation : expected) {
-    ASSERT_TRUE(results.contains(expectation.name)) << expectation.name << " is no result of the op";
-    expect_within_bounds(expectation.name, results.at(expectation.name), expectation.values);
+    const std::string& name = expectation.name;
+    ASSERT_TRUE(results.contains(name)) << name << " is no result of the op";
+    const bool rounds = run.is_bfloat16(name);
+    expect_within_bounds(name, results.at(name), rounds ? rounded_to_bfloat16(expectation.values) : expectation.values);
   }
   const Results again = results_of(*backend_, op);
   for (const auto& [name, values] : results) expect_same_bits(name + ", run again", again.at(name), values);

@@ -2,7 +2,7 @@
 //
 //   class Gelu : public Conformance {};
 //   VIRGIL_CONFORMANCE_SUITE(Gelu);
-//   TEST_P(Gelu, ForwardMatchesReference) {
+//   TEST_P(Gelu, ForwardMatchesReference) {  // normal_values and run.input follow the case's dtype
 //     const auto inp = normal_values(24);
 //     check({{"out", reference::gelu_forward(to_double(inp))}}, [&](OpRun& run) {
 //       run.backend().gelu_forward(run.output("out", {3, 8}), run.input({3, 8}, inp));
@@ -13,7 +13,8 @@
 //   - a result differs from its expected value by more than its bound,
 //   - two runs, or two numbers of threads, differ in a bit,
 //   - bytes after an output (or after the workspace) are overwritten, or an input changes.
-// Outputs hold NaN before the op runs; so does the workspace.
+// Outputs hold NaN before the op runs; so does the workspace. A case in bfloat16 has operands that bfloat16 holds exactly, and
+// a bound that has one rounding to bfloat16 more.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -35,6 +36,7 @@ namespace virgil::conformance {
 struct BackendCase {
   std::string name;  // letters, digits and underscores
   std::function<std::unique_ptr<Backend>()> make;
+  DType dtype = DType::kFloat32;  // of the ops' tensors
   /// Makes a backend that promises the same bits, such as one with another number of threads; may be null.
   std::function<std::unique_ptr<Backend>()> make_twin;
   /// Called before a test and after it; may be null.
@@ -64,24 +66,34 @@ class GuardedTensor {
 /// One run of an op: makes its operands, keeps them, and collects the results.
 class OpRun {
  public:
-  explicit OpRun(Backend& backend) : backend_(backend) {}
+  /// `dtype` is that of operands without a dtype of their own.
+  OpRun(Backend& backend, DType dtype) : backend_(backend), dtype_(dtype) {}
   ~OpRun() { backend_.bind_workspace({}); }
   OpRun(const OpRun&) = delete;
   OpRun& operator=(const OpRun&) = delete;
 
   [[nodiscard]] Backend& backend() { return backend_; }
-  /// An operand that must not change.
-  [[nodiscard]] ConstTensorView input(const Shape& shape, const std::vector<float>& values);
+  /// An operand that must not change. Its values are such as the dtype holds.
+  [[nodiscard]] ConstTensorView input(const Shape& shape, const std::vector<float>& values) {
+    return input(shape, values, dtype_);
+  }
+  [[nodiscard]] ConstTensorView input(const Shape& shape, const std::vector<float>& values, DType dtype);
   [[nodiscard]] ConstTensorView input(const Shape& shape, const std::vector<std::int32_t>& values);
-  /// A float32 result, full of NaN.
-  [[nodiscard]] TensorView output(const std::string& name, const Shape& shape);
-  /// A float32 operand that the op updates.
-  [[nodiscard]] TensorView in_out(const std::string& name, const Shape& shape, const std::vector<float>& values);
+  /// A result, full of NaN.
+  [[nodiscard]] TensorView output(const std::string& name, const Shape& shape) { return output(name, shape, dtype_); }
+  [[nodiscard]] TensorView output(const std::string& name, const Shape& shape, DType dtype);
+  /// An operand that the op updates.
+  [[nodiscard]] TensorView in_out(const std::string& name, const Shape& shape, const std::vector<float>& values) {
+    return in_out(name, shape, values, dtype_);
+  }
+  [[nodiscard]] TensorView in_out(const std::string& name, const Shape& shape, const std::vector<float>& values, DType dtype);
   /// Binds a workspace of exactly so many bytes. Without a call the op has none.
   void workspace(std::int64_t size_bytes);
 
-  /// Results by name. Adds a test failure for every overwritten guard and every changed input.
+  /// Results by name, as float32. Adds a test failure for every overwritten guard and every changed input.
   [[nodiscard]] std::map<std::string, std::vector<float>> finish();
+  /// Whether a result is stored in bfloat16.
+  [[nodiscard]] bool is_bfloat16(const std::string& name) const;
 
  private:
   struct Operand {
@@ -93,6 +105,7 @@ class OpRun {
                  bool constant);
 
   Backend& backend_;
+  DType dtype_;
   std::deque<Operand> operands_;
 };
 
@@ -100,6 +113,9 @@ struct Expected {
   std::string name;
   std::vector<Tracked> values;
 };
+
+/// Seeded normal values.
+[[nodiscard]] std::vector<float> normal_values(std::int64_t count, std::uint64_t seed = 1, float stddev = 1, float mean = 0);
 
 /// Fixture of every op test.
 class Conformance : public ::testing::TestWithParam<BackendCase> {
@@ -109,10 +125,20 @@ class Conformance : public ::testing::TestWithParam<BackendCase> {
   void SetUp() override;
   void TearDown() override;
   [[nodiscard]] Backend& backend() { return *backend_; }
+  [[nodiscard]] static DType dtype() { return GetParam().dtype; }
+  /// `values` as the case's dtype holds them.
+  [[nodiscard]] static std::vector<float> representable(std::vector<float> values);
+  /// Seeded normal values that the case's dtype holds.
+  [[nodiscard]] static std::vector<float> normal_values(std::int64_t count, std::uint64_t seed = 1, float stddev = 1,
+                                                        float mean = 0) {
+    return representable(conformance::normal_values(count, seed, stddev, mean));
+  }
   /// See the head of this file. Results that `expected` does not name are compared for their bits only.
   void check(const std::vector<Expected>& expected, const std::function<void(OpRun&)>& op);
   /// The results of one run, guards checked.
   [[nodiscard]] Results results_of(const std::function<void(OpRun&)>& op) { return results_of(*backend_, op); }
+  /// The bounds of results stored in bfloat16: `expected`, rounded once more.
+  [[nodiscard]] static std::vector<Tracked> rounded_to_bfloat16(std::vector<Tracked> expected);
 
  private:
   [[nodiscard]] static Results results_of(Backend& backend, const std::function<void(OpRun&)>& op);
@@ -130,8 +156,6 @@ void expect_within_bounds(const std::string& name, const std::vector<float>& act
 /// Compares bits, so that NaN equals itself and 0 differs from -0.
 void expect_same_bits(const std::string& what, const std::vector<float>& a, const std::vector<float>& b);
 
-/// Seeded normal values.
-[[nodiscard]] std::vector<float> normal_values(std::int64_t count, std::uint64_t seed = 1, float stddev = 1, float mean = 0);
 /// Seeded integers in [0, bound).
 [[nodiscard]] std::vector<std::int32_t> random_tokens(std::int64_t count, std::int32_t bound, std::uint64_t seed = 1);
 [[nodiscard]] std::vector<double> to_double(const std::vector<float>& values);

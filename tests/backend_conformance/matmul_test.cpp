@@ -32,16 +32,24 @@ std::vector<Tracked> reference_matmul(const std::vector<double>& out, const std:
 
 class Matmul : public Conformance {
  protected:
-  void check_product(const MatmulShape& s) {
+  /// In the case's dtype; a product that accumulates does so in float32, as gradients of weights do.
+  void check_product(MatmulShape s) {
+    s.dtype = dtype();
+    s.out_dtype = s.options.accumulate ? DType::kFloat32 : dtype();
+    check_product_of(s);
+  }
+
+  void check_product_of(const MatmulShape& s) {
     const auto [ta, tb, accumulate] = s.options;
-    SCOPED_TRACE(
-        fmt::format("m={} n={} k={} ta={} tb={} accumulate={} bias={}", s.m, s.n, s.k, ta, tb, accumulate, s.has_bias));
+    SCOPED_TRACE(fmt::format("m={} n={} k={} ta={} tb={} accumulate={} bias={} to {}", s.m, s.n, s.k, ta, tb, accumulate,
+                             s.has_bias, name_of(s.out_dtype)));
     const auto a = normal_values(s.m * s.k, 1), b = normal_values(s.k * s.n, 2), bias = normal_values(s.n, 3);
     const auto out = normal_values(s.m * s.n, 4);
     const auto run_once = [&](OpRun& run) {
       run.workspace(run.backend().traits().matmul_workspace_bytes(s));
       const Shape out_shape{s.m, s.n};
-      const TensorView result = accumulate ? run.in_out("out", out_shape, out) : run.output("out", out_shape);
+      const TensorView result =
+          accumulate ? run.in_out("out", out_shape, out, s.out_dtype) : run.output("out", out_shape, s.out_dtype);
       run.backend().matmul(result, run.input(ta ? Shape{s.k, s.m} : Shape{s.m, s.k}, a),
                            run.input(tb ? Shape{s.n, s.k} : Shape{s.k, s.n}, b),
                            s.has_bias ? run.input({s.n}, bias) : ConstTensorView{}, s.options);
@@ -49,7 +57,7 @@ class Matmul : public Conformance {
     // Not check(): another number of threads may divide a library's sums otherwise.
     const auto results = results_of(run_once);
     const auto expected = reference_matmul(to_double(out), to_double(a), to_double(b), to_double(bias), s);
-    expect_within_bounds("out", results.at("out"), expected);
+    expect_within_bounds("out", results.at("out"), s.out_dtype == DType::kBFloat16 ? rounded_to_bfloat16(expected) : expected);
     expect_same_bits("out, run again", results_of(run_once).at("out"), results.at("out"));
   }
 };
@@ -80,20 +88,26 @@ TEST_P(Matmul, MatchesReferenceWhenOperandsAreReordered) {
   check_product({.m = 1030, .n = 256, .k = 5, .options = {}});
 }
 
+TEST_P(Matmul, MayHaveAFloat32Result) {
+  const MatmulShape s{.m = 37, .n = 29, .k = 53, .dtype = dtype(), .options = {.transpose_b = true}};
+  check_product_of(s);
+}
+
 TEST_P(Matmul, FlattensLeadingDimensions) {
   const auto a = normal_values(2 * 3 * 4, 1), b = normal_values(4 * 5, 2);
-  const MatmulShape s{.m = 6, .n = 5, .k = 4, .options = {}};
+  const MatmulShape s{.m = 6, .n = 5, .k = 4, .dtype = dtype(), .out_dtype = dtype(), .options = {}};
   const auto results = results_of([&](OpRun& run) {
     run.workspace(run.backend().traits().matmul_workspace_bytes(s));
     run.backend().matmul(run.output("out", {2, 3, 5}), run.input({2, 3, 4}, a), run.input({4, 5}, b), {}, {});
   });
-  expect_within_bounds("out", results.at("out"), reference_matmul({}, to_double(a), to_double(b), {}, s));
+  const auto expected = reference_matmul({}, to_double(a), to_double(b), {}, s);
+  expect_within_bounds("out", results.at("out"), dtype() == DType::kBFloat16 ? rounded_to_bfloat16(expected) : expected);
 }
 
 TEST_P(Matmul, ThrowsWhenTheWorkspaceIsTooSmall) {
-  const MatmulShape s{.m = 1030, .n = 33, .k = 17, .options = {.transpose_b = true}};
+  const MatmulShape s{.m = 1030, .n = 33, .k = 17, .dtype = dtype(), .out_dtype = dtype(), .options = {.transpose_b = true}};
   ASSERT_GT(backend().traits().matmul_workspace_bytes(s), 64);
-  OpRun run(backend());
+  OpRun run(backend(), dtype());
   const auto out = run.output("out", {s.m, s.n});
   const auto a = run.input({s.m, s.k}, normal_values(s.m * s.k)), b = run.input({s.n, s.k}, normal_values(s.n * s.k));
   run.workspace(backend().traits().matmul_workspace_bytes(s) - 64);

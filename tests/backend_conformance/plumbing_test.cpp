@@ -25,7 +25,7 @@ TEST_P(Plumbing, CopiesOnTheDeviceUnderAnotherShape) {
   const auto values = normal_values(24, 1);
   const auto results = results_of([&](OpRun& run) { run.backend().copy(run.output("x", {3, 8}), run.input({24}, values)); });
   expect_same_bits("x", results.at("x"), values);
-  OpRun run(backend());
+  OpRun run(backend(), dtype());
   EXPECT_THROW(backend().copy(run.output("y", {23}), run.input({24}, values)), InternalError);
 }
 
@@ -37,7 +37,7 @@ TEST_P(Plumbing, SetZeroClearsExactlyTheTensor) {
 }
 
 TEST_P(Plumbing, RefusesCopiesOfAnotherSize) {
-  OpRun run(backend());
+  OpRun run(backend(), dtype());
   const TensorView x = run.output("x", {3});
   std::vector<std::byte> bytes(8);
   EXPECT_THROW(backend().copy_from_host(x, bytes), InternalError);
@@ -51,7 +51,7 @@ TEST_P(Plumbing, DescribesItself) {
 }
 
 TEST_P(Plumbing, NamesTheOpAndTheOperandOfAWrongCall) {
-  OpRun run(backend());
+  OpRun run(backend(), dtype());
   const auto message = [&](const std::function<void()>& call) -> std::string {
     try {
       call();
@@ -77,13 +77,13 @@ class Harness : public ::testing::Test {
 };
 
 TEST_F(Harness, SeesAWriteAfterAnOutput) {
-  OpRun run(*backend_);
+  OpRun run(*backend_, DType::kFloat32);
   static_cast<float*>(run.output("x", {3}).data())[3] = 1.0F;
   EXPECT_NONFATAL_FAILURE((void)run.finish(), "bytes after the end");
 }
 
 TEST_F(Harness, SeesAnInputThatChanges) {
-  OpRun run(*backend_);
+  OpRun run(*backend_, DType::kFloat32);
   const ConstTensorView x = run.input({2}, std::vector<float>{1.0F, 2.0F});
   const float value = 3.0F;
   std::memcpy(const_cast<void*>(x.data()), &value, sizeof(value));

@@ -30,6 +30,11 @@ class DotProduct {
   double count_ = 0;
 };
 
+/// What a backend may round to the tensors' type before it multiplies.
+Tracked as_operand(const Tracked& value, const AttentionShape& shape) {
+  return shape.dtype == DType::kBFloat16 ? rounded_to_bfloat16(value) : value;
+}
+
 /// One head of one sequence; rows are positions.
 class Head {
  public:
@@ -114,7 +119,8 @@ AttentionResult attention_forward(const std::vector<double>& qkv, const Attentio
       for (std::int64_t d = 0; d < shape.head_size; ++d) {
         DotProduct weighted;
         for (std::int64_t j = 0; j <= i; ++j) {
-          weighted.add(weights[static_cast<std::size_t>(j)] * Tracked(head.multiplier(i, j)), head.v(j, d));
+          const Tracked dropped = weights[static_cast<std::size_t>(j)] * Tracked(head.multiplier(i, j));
+          weighted.add(as_operand(dropped, shape), head.v(j, d));
         }
         // A backend may multiply by the reciprocal: one rounding more than the quotient.
         result.out[head.at(i, d)] = weighted.result(rescalings) / rounded(total.value, total.error);
@@ -143,8 +149,8 @@ std::vector<Tracked> attention_backward(const std::vector<double>& dout, const s
         Tracked p = exp(head.score(i, j) - Tracked(l, 2 * kUnitRoundoff * std::abs(l)));
         p.error += kSmallestNormal;  // too small a probability may be flushed to zero
         const Tracked z(head.multiplier(i, j));
-        dropped[at(i, j)] = p * z;
-        dscores[at(i, j)] = p * (dp.result() * z - delta.result());
+        dropped[at(i, j)] = as_operand(p * z, shape);
+        dscores[at(i, j)] = as_operand(p * (dp.result() * z - delta.result()), shape);
       }
     }
     for (std::int64_t t = 0; t < T; ++t) {

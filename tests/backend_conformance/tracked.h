@@ -12,7 +12,8 @@
 
 namespace virgil::conformance {
 
-inline constexpr double kUnitRoundoff = 0x1.0p-24;  // u of float32
+inline constexpr double kUnitRoundoff = 0x1.0p-24;     // u of float32
+inline constexpr double kBFloat16Roundoff = 0x1.0p-8;  // u of bfloat16, which has 8 bits of precision
 /// Added to each comparison: results this small may be flushed to zero.
 inline constexpr double kSmallestNormal = 0x1.0p-126;
 
@@ -46,6 +47,11 @@ inline Tracked operator*(Tracked a, Tracked b) {
 inline Tracked operator/(Tracked a, Tracked b) {
   const double quotient = a.value / b.value;
   return rounded(quotient, (a.error + std::abs(quotient) * b.error) / (std::abs(b.value) - b.error));
+}
+
+/// `a` rounded to bfloat16, to nearest.
+inline Tracked rounded_to_bfloat16(Tracked a) {
+  return {a.value, a.error + kBFloat16Roundoff * a.magnitude() + kSmallestNormal};
 }
 
 /// |sqrt(x + e) - sqrt(x)| <= e / sqrt(x), and <= sqrt(e).

@@ -15,6 +15,7 @@ struct Variant {
   float dropout;
   bool bias;
   bool tied;
+  DType dtype = DType::kFloat32;
 };
 
 ModelSizes sizes_of(const Variant& variant) {
@@ -45,7 +46,9 @@ Result run(TestModel& model) {
 class GptArena : public testing::TestWithParam<Variant> {
  protected:
   [[nodiscard]] static Result run_with(Recompute recompute, bool share_arena) {
-    TestModel model(sizes_of(GetParam()), {.batch_size = 3, .length = 37, .recompute = recompute, .share_arena = share_arena});
+    TestModel model(
+        sizes_of(GetParam()),
+        {.batch_size = 3, .length = 37, .dtype = GetParam().dtype, .recompute = recompute, .share_arena = share_arena});
     return run(model);
   }
   ParameterLayout layout_{ModelConfig(sizes_of(GetParam()))};
@@ -84,20 +87,24 @@ TEST_P(GptArena, RunningAgainChangesNoBit) {
 INSTANTIATE_TEST_SUITE_P(Variants, GptArena,
                          testing::Values(Variant{"plain", 0.0F, false, true}, Variant{"dropout", 0.3F, false, true},
                                          Variant{"bias", 0.0F, true, true}, Variant{"untied", 0.0F, false, false},
-                                         Variant{"everything", 0.3F, true, false}),
+                                         Variant{"everything", 0.3F, true, false},
+                                         Variant{"bfloat16", 0.0F, false, true, DType::kBFloat16},
+                                         Variant{"bfloat16_everything", 0.3F, true, false, DType::kBFloat16}),
                          [](const auto& info) { return std::string(info.param.name); });
 
 class GptThreads : public testing::TestWithParam<int> {};
 
 TEST_P(GptThreads, TwoRunsGiveTheSameBits) {
   const Variant variant{"everything", 0.3F, true, false};
-  const StepShape step{.batch_size = 3, .length = 37};
-  TestModel one(sizes_of(variant), step, GetParam());
-  TestModel two(sizes_of(variant), step, GetParam());
-  const Result first = run(one);
-  const Result second = run(two);
-  EXPECT_EQ(first.loss, second.loss);
-  expect_same_bits(one.plan().parameters(), first.gradients, second.gradients);
+  for (const DType dtype : {DType::kFloat32, DType::kBFloat16}) {
+    const StepShape step{.batch_size = 3, .length = 37, .dtype = dtype};
+    TestModel one(sizes_of(variant), step, GetParam());
+    TestModel two(sizes_of(variant), step, GetParam());
+    const Result first = run(one);
+    const Result second = run(two);
+    EXPECT_EQ(first.loss, second.loss);
+    expect_same_bits(one.plan().parameters(), first.gradients, second.gradients);
+  }
 }
 
 // Virgil's own ops give the same bits for any number of threads (tests/backend_conformance); oneDNN's matrix products may split

@@ -36,7 +36,9 @@ TEST(MemoryPlan, PlannedBytesAreAllocatedBytesForRandomModels) {
     PlanRequest request;
     const std::int64_t kind = model.between(0, 3);
     if (kind != 0) request.step = model.step;
-    if (kind < 2) request.decode = DecodeShape{.num_sequences = model.between(1, 4), .max_length = model.step.length};
+    if (kind < 2)
+      request.decode =
+          DecodeShape{.num_sequences = model.between(1, 4), .max_length = model.step.length, .dtype = model.step.dtype};
     FakeTraits traits;
     traits.alignment = 64 << model.between(0, 3);
     traits.attention_forward = model.between(0, 100000);
@@ -72,6 +74,44 @@ TEST(MemoryPlan, HoldsWhatATrainingStepNeeds) {
   }
   EXPECT_EQ(plan.by_category()[MemoryCategory::kOptimizer], 2 * flat_bytes);
   EXPECT_EQ(plan.by_category()[MemoryCategory::kMasterWeights], 0);
+}
+
+TEST(MemoryPlan, BFloat16KeepsMasterWeightsAndGradientsInFloat32) {
+  StepShape step = kStep;
+  step.dtype = DType::kBFloat16;
+  const MemoryPlan plan(small_config(), {.step = step}, FakeTraits{});
+  const auto items = items_of(plan);
+  const std::int64_t flat = plan.parameters().flat_elements();
+  EXPECT_EQ(items.at(PlanSlot::kWeights).size_bytes, flat * 2);
+  for (const PlanSlot slot : {PlanSlot::kMasterWeights, PlanSlot::kGradients, PlanSlot::kAdamM, PlanSlot::kAdamV}) {
+    EXPECT_EQ(items.at(slot).size_bytes, flat * 4);
+  }
+  EXPECT_EQ(plan.by_category()[MemoryCategory::kMasterWeights], flat * 4);
+  EXPECT_EQ(items.at(PlanSlot::kLogits).size_bytes, plan.logits_rows() * 128 * 2);
+  EXPECT_EQ(plan.master_slot(), PlanSlot::kMasterWeights);
+  EXPECT_LT(plan.activations().arena_bytes(),
+            MemoryPlan(small_config(), {.step = kStep}, FakeTraits{}).activations().arena_bytes());
+
+  step.training = false;
+  const MemoryPlan evaluation(small_config(), {.step = step}, FakeTraits{});
+  EXPECT_FALSE(items_of(evaluation).contains(PlanSlot::kMasterWeights));
+  EXPECT_EQ(evaluation.master_slot(), PlanSlot::kWeights);
+}
+
+TEST(MemoryPlan, MomentsInBFloat16TakeHalf) {
+  for (const DType dtype : {DType::kFloat32, DType::kBFloat16}) {
+    StepShape step = kStep;
+    step.dtype = dtype;
+    step.optimizer_state_dtype = DType::kBFloat16;
+    const MemoryPlan plan(small_config(), {.step = step}, FakeTraits{});
+    EXPECT_EQ(plan.by_category()[MemoryCategory::kOptimizer], 2 * 2 * plan.parameters().flat_elements());
+  }
+}
+
+TEST(MemoryPlan, RefusesAStepAndGenerationInTwoTypes) {
+  DecodeShape decode = kDecode;
+  decode.dtype = DType::kBFloat16;
+  EXPECT_THROW(MemoryPlan(small_config(), {.step = kStep, .decode = decode}, FakeTraits{}), InternalError);
 }
 
 TEST(MemoryPlan, EvaluationHasNoGradientsAndNoOptimizer) {

@@ -22,6 +22,8 @@ class RandomModel {
     step.batch_size = between(1, 5);
     step.length = between(1, sizes.block_size);
     step.training = between(0, 3) != 0;
+    step.dtype = between(0, 1) == 1 ? DType::kBFloat16 : DType::kFloat32;
+    step.optimizer_state_dtype = between(0, 1) == 1 ? DType::kBFloat16 : DType::kFloat32;
     step.recompute = kAllRecompute[static_cast<std::size_t>(between(0, 3))];
   }
 

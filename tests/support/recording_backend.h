@@ -34,6 +34,7 @@ class RecordingBackend final : public Backend {
   void copy_to_host(std::span<std::byte>, ConstTensorView src) override { record({}, {src}); }
   void copy(TensorView dst, ConstTensorView src) override { record({dst}, {src}); }
   void set_zero(TensorView dst) override { record({dst}, {}); }
+  void convert(TensorView dst, ConstTensorView src) override { record({dst}, {src}); }
 
   void embedding_forward(TensorView out, ConstTensorView tokens, ConstTensorView wte, ConstTensorView wpe, std::int64_t,
                          const Dropout&) override {
@@ -86,9 +87,9 @@ class RecordingBackend final : public Backend {
   }
   void reduce_sum(TensorView out, ConstTensorView inp) override { record({out}, {inp}); }
   void l2_norm(TensorView out, ConstTensorView inp, float) override { record({out}, {inp}); }
-  void adamw_update(TensorView param, TensorView m, TensorView v, ConstTensorView grad, ConstTensorView norm,
-                    const AdamWStep&) override {
-    record({param, m, v}, {param, m, v, grad, norm});
+  void adamw_update(TensorView param, TensorView working, TensorView m, TensorView v, ConstTensorView grad,
+                    ConstTensorView norm, const AdamWStep&) override {
+    record({param, working, m, v}, {param, m, v, grad, norm});
   }
 
  private:

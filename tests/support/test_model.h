@@ -54,7 +54,8 @@ class TestModel {
         gpt_(*backend_, plan_, memory_) {
     // No op may rely on what its memory held: every byte starts as part of a NaN.
     for (const PlanItem& item : plan_.items()) std::ranges::fill(memory_.bytes(item.slot), std::byte{0xFF});
-    initialize_parameters(*backend_, plan_.parameters(), gpt_.weights(), seed);
+    initialize_parameters(*backend_, plan_.parameters(), gpt_.master_weights(), seed);
+    gpt_.refresh_weights();
   }
 
   [[nodiscard]] Backend& backend() { return *backend_; }
@@ -74,9 +75,12 @@ class TestModel {
   void write(const TensorView& tensor, std::span<const float> values) {
     backend_->copy_from_host(tensor, std::as_bytes(values));
   }
-  [[nodiscard]] std::vector<float> weights() { return read(gpt_.weights()); }
+  [[nodiscard]] std::vector<float> weights() { return read(gpt_.master_weights()); }
   [[nodiscard]] std::vector<float> gradients() { return read(gpt_.gradients()); }
-  void set_weights(std::span<const float> values) { write(gpt_.weights(), values); }
+  void set_weights(std::span<const float> values) {
+    write(gpt_.master_weights(), values);
+    gpt_.refresh_weights();
+  }
 
   /// Mean loss in nats over the batch, without dropout.
   [[nodiscard]] double evaluate(const TestBatch& batch) {

@@ -42,9 +42,9 @@ struct StepBench::Parts {
         memory(planned.get(), planned.backend->memory()),
         tokens(random_tokens(num_tokens(), planned.get().model().vocab_size(), 0)),
         targets(random_tokens(num_tokens(), planned.get().model().vocab_size(), 1)) {
-    const TensorView weights =
-        memory.view(PlanSlot::kWeights, 0, DType::kFloat32, {planned.get().parameters().flat_elements()});
-    initialize_parameters(*planned.backend, planned.get().parameters(), weights, config.seed);
+    Gpt gpt(*planned.backend, planned.get(), memory);
+    initialize_parameters(*planned.backend, planned.get().parameters(), gpt.master_weights(), config.seed);
+    gpt.refresh_weights();
     optimizer(*planned.backend).reset();
   }
 

@@ -122,7 +122,8 @@ void TimingBackend::attention_decode(TensorView out, TensorView k_cache, TensorV
   const auto rows = static_cast<double>(s[0] * s[1]);
   const auto channels = static_cast<double>(s[2] / 3);
   const auto keys = static_cast<double>(first_position) + static_cast<double>(s[1] + 1) / 2;
-  const double cache_bytes = 2 * static_cast<double>(s[0] * (first_position + s[1])) * channels * sizeof(float);
+  const auto element_bytes = static_cast<double>(size_of(qkv.dtype()));
+  const double cache_bytes = 2 * static_cast<double>(s[0] * (first_position + s[1])) * channels * element_bytes;
   time("attention_decode", fmt::format("{} {} heads", s.to_string(), num_heads), "attention",
        {4 * rows * keys * channels, cache_bytes + bytes_of({out, qkv})},
        [&] { inner_.attention_decode(out, k_cache, v_cache, qkv, num_heads, first_position); });
@@ -149,10 +150,10 @@ void TimingBackend::l2_norm(TensorView out, ConstTensorView inp, float scale) {
   time("l2_norm", inp.shape().to_string(), "optimizer", {0, bytes_of({inp})}, [&] { inner_.l2_norm(out, inp, scale); });
 }
 
-void TimingBackend::adamw_update(TensorView param, TensorView m, TensorView v, ConstTensorView grad, ConstTensorView norm,
-                                 const AdamWStep& step) {
-  time("adamw_update", param.shape().to_string(), "optimizer", {0, bytes_of({param, param, m, m, v, v, grad})},
-       [&] { inner_.adamw_update(param, m, v, grad, norm, step); });
+void TimingBackend::adamw_update(TensorView param, TensorView working, TensorView m, TensorView v, ConstTensorView grad,
+                                 ConstTensorView norm, const AdamWStep& step) {
+  time("adamw_update", param.shape().to_string(), "optimizer", {0, bytes_of({param, param, working, m, m, v, v, grad})},
+       [&] { inner_.adamw_update(param, working, m, v, grad, norm, step); });
 }
 
 }  // namespace virgil::bench

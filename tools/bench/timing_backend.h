@@ -22,6 +22,7 @@ class TimingBackend final : public Backend {
   void copy_to_host(std::span<std::byte> dst, ConstTensorView src) override { inner_.copy_to_host(dst, src); }
   void copy(TensorView dst, ConstTensorView src) override { inner_.copy(dst, src); }
   void set_zero(TensorView dst) override;
+  void convert(TensorView dst, ConstTensorView src) override { inner_.convert(dst, src); }
   void synchronize() override { inner_.synchronize(); }
 
   void embedding_forward(TensorView out, ConstTensorView tokens, ConstTensorView wte, ConstTensorView wpe,
@@ -53,8 +54,8 @@ class TimingBackend final : public Backend {
                                       float grad_scale) override;
   void reduce_sum(TensorView out, ConstTensorView inp) override;
   void l2_norm(TensorView out, ConstTensorView inp, float scale) override;
-  void adamw_update(TensorView param, TensorView m, TensorView v, ConstTensorView grad, ConstTensorView norm,
-                    const AdamWStep& step) override;
+  void adamw_update(TensorView param, TensorView working, TensorView m, TensorView v, ConstTensorView grad,
+                    ConstTensorView norm, const AdamWStep& step) override;
 
  private:
   template <typename Op>

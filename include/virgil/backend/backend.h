@@ -9,8 +9,9 @@
 //   - Ops never allocate. Scratch comes from the workspace bound with bind_workspace(), whose size traits() tells.
 //   - Work is ordered as if each op finished before the next began; the caller synchronizes only to read results.
 //   - Reductions have a fixed order: the same inputs give the same bits, for any number of threads.
-//   - dtypes: unless said otherwise all float tensors of a call share one dtype; statistics (mean, rstd, lse), losses and
-//     norms are float32; tokens and targets are int32.
+//   - dtypes: unless said otherwise all float tensors of a call share one dtype; gradients of parameters (dwte, dwpe, dweight,
+//     dbias), statistics (mean, rstd, lse), losses and norms are float32; tokens and targets are int32. Arithmetic is float32;
+//     a 16-bit result is rounded once, to nearest, ties to even, when it is stored.
 #pragma once
 
 #include <cstddef>
@@ -20,6 +21,7 @@
 #include <string>
 
 #include "virgil/backend/dropout.h"
+#include "virgil/base/philox.h"
 #include "virgil/memory/memory_resource.h"
 #include "virgil/memory/tensor_view.h"
 
@@ -37,9 +39,10 @@ struct MatmulShape {
   std::int64_t m = 0;
   std::int64_t n = 0;
   std::int64_t k = 0;
-  DType dtype = DType::kFloat32;
+  DType dtype = DType::kFloat32;      // of a, b and bias
+  DType out_dtype = DType::kFloat32;  // the same, or float32
   bool has_bias = false;
-  MatmulOptions options;
+  MatmulOptions options = {};
   friend bool operator==(const MatmulShape&, const MatmulShape&) = default;
 };
 
@@ -62,6 +65,10 @@ struct AdamWStep {
   std::int64_t t = 1;    // 1 at the first update: bias corrections are 1 - beta^t, computed in double
   float max_norm = 0;    // gradients are scaled by min(1, max_norm / norm); 0 switches clipping off
   float grad_scale = 1;  // gradients are multiplied by this before anything else (the norm includes it already)
+  // For 16-bit moments, which are rounded stochastically: up with the probability that makes the expected result exact. Element
+  // i takes word first_index + i of the stream, its upper half for m and its lower half for v.
+  RandomStream rounding = {};
+  std::int64_t first_index = 0;  // a multiple of 4
 };
 
 /// What planning must know of a backend, without needing the device: how allocations are aligned and what scratch ops need.
@@ -105,6 +112,8 @@ class Backend {
   /// dst = src, both on the device, of one dtype and as many elements.
   virtual void copy(TensorView dst, ConstTensorView src) = 0;
   virtual void set_zero(TensorView dst) = 0;
+  /// dst = src, both of any float type and as many elements, rounded to nearest, ties to even.
+  virtual void convert(TensorView dst, ConstTensorView src) = 0;
   /// Waits until all work is done.
   virtual void synchronize() = 0;
 
@@ -182,18 +191,27 @@ class Backend {
   virtual void reduce_sum(TensorView out, ConstTensorView inp) = 0;
   /// out (1) float32 = sqrt(sum of squares of inp) * scale, summed in float64; not finite when any element is not.
   virtual void l2_norm(TensorView out, ConstTensorView inp, float scale) = 0;
-  /// One AdamW update in place: param, m, v, grad of equal size; m, v float32. norm (1) is the global norm from l2_norm: it
-  /// scales the gradient when above max_norm, and when it is not finite nothing is changed.
-  virtual void adamw_update(TensorView param, TensorView m, TensorView v, ConstTensorView grad, ConstTensorView norm,
-                            const AdamWStep& step) = 0;
+  /// One AdamW update in place: param, m, v, grad of equal size; param and grad float32, m and v float32, or both bfloat16 and
+  /// then rounded stochastically (the update itself uses the moments before rounding). working becomes param rounded to
+  /// nearest: bfloat16, or absent. norm (1) is the global norm from l2_norm: it scales the gradient when above max_norm, and
+  /// when it is not finite nothing is changed.
+  virtual void adamw_update(TensorView param, TensorView working, TensorView m, TensorView v, ConstTensorView grad,
+                            ConstTensorView norm, const AdamWStep& step) = 0;
 };
 
 struct CpuOptions {
   int num_threads = 0;  // 0: as many as the process may use
+  /// false: bfloat16 products are computed in float32 even where the processor has instructions for them, as on a processor
+  /// without.
+  bool native_bfloat16 = true;
 };
 
-/// The CPU backend: float32; oneDNN matrix products, Highway vectors, OpenMP threads.
+/// The CPU backend: float32 and bfloat16; oneDNN matrix products, Highway vectors, OpenMP threads.
 /// Throws UserError when num_threads is negative.
 [[nodiscard]] std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options);
+
+/// Whether the processor has instructions for bfloat16 products (AVX512-BF16; every processor with AMX-BF16 has it too).
+/// Without them bfloat16 is slower than float32.
+[[nodiscard]] bool cpu_multiplies_bfloat16();
 
 }  // namespace virgil

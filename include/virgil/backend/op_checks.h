@@ -41,6 +41,8 @@ void expect_dropout(std::string_view op, const Dropout& dropout);
 
 /// One dtype and as many elements.
 void copy(const ConstTensorView& dst, const ConstTensorView& src);
+/// Two float tensors of as many elements. Returns their number.
+[[nodiscard]] std::int64_t convert(const ConstTensorView& dst, const ConstTensorView& src);
 
 [[nodiscard]] SequenceSizes embedding_forward(const ConstTensorView& out, const ConstTensorView& tokens,
                                               const ConstTensorView& wte, const ConstTensorView& wpe,
@@ -83,7 +85,8 @@ void copy(const ConstTensorView& dst, const ConstTensorView& src);
 /// out (1) from any float tensor. Returns the number of elements of inp.
 [[nodiscard]] std::int64_t reduction(std::string_view op, const ConstTensorView& out, const ConstTensorView& inp);
 /// Returns the number of parameters.
-[[nodiscard]] std::int64_t adamw_update(const ConstTensorView& param, const ConstTensorView& m, const ConstTensorView& v,
-                                        const ConstTensorView& grad, const ConstTensorView& norm, const AdamWStep& step);
+[[nodiscard]] std::int64_t adamw_update(const ConstTensorView& param, const ConstTensorView& working, const ConstTensorView& m,
+                                        const ConstTensorView& v, const ConstTensorView& grad, const ConstTensorView& norm,
+                                        const AdamWStep& step);
 
 }  // namespace virgil::op_checks

@@ -33,10 +33,11 @@ inline constexpr std::array<Recompute, 4> kAllRecompute = {Recompute::kNone, Rec
 
 /// Batch shape and policy of a training step.
 struct StepShape {
-  std::int64_t batch_size = 0;  // B
-  std::int64_t length = 0;      // T
-  bool training = true;         // false: forward only, no gradients
-  DType dtype = DType::kFloat32;
+  std::int64_t batch_size = 0;                    // B
+  std::int64_t length = 0;                        // T
+  bool training = true;                           // false: forward only, no gradients
+  DType dtype = DType::kFloat32;                  // of weights and activations; float32 master weights stand beside 16-bit ones
+  DType optimizer_state_dtype = DType::kFloat32;  // of AdamW's moments: float32 or bfloat16
   Recompute recompute = Recompute::kNone;
   std::int64_t logits_chunk = 0;  // most tokens whose logits exist at one time; 0: about 64 MiB of them
   bool share_arena = true;        // false: every activation keeps bytes of its own, to test that sharing changes nothing

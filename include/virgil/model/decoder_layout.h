@@ -32,7 +32,7 @@ enum class DecodeTensor : std::uint8_t {
   kBranch,       // (S, n, C)
   kMlpHidden,    // (S, n, d_ff)
   kLastRows,     // (S, C), the final layernorm of each sequence's last row
-  kLogits,       // (S, Vp)
+  kLogits,       // (S, Vp) float32
   kTokens,       // (S, n) int32
 };
 inline constexpr int kNumDecodeTensors = 12;

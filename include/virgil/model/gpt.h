@@ -26,8 +26,13 @@ class Gpt {
   /// Binds the plan's workspace to the backend.
   Gpt(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory);
 
-  /// All parameters (flat_elements()), and all gradients (training plans only).
+  /// All parameters as the passes read them (flat_elements()), in the plan's dtype.
   [[nodiscard]] TensorView weights() const { return weights_; }
+  /// All parameters as the optimizer updates them: float32 in a training plan; the same as weights() where that is float32.
+  [[nodiscard]] TensorView master_weights() const { return master_weights_; }
+  /// Rounds master_weights() to weights(): for when something other than the optimizer has written them.
+  void refresh_weights();
+  /// All gradients, float32 (training plans only).
   [[nodiscard]] TensorView gradients() const;
 
   /// Copies a batch to the device: inputs and targets, each B * T ids; a negative target is ignored by the loss.
@@ -35,7 +40,7 @@ class Gpt {
 
   /// Forward pass without dropout over the loaded batch; returns the sum of losses in nats over all targets not ignored.
   [[nodiscard]] double evaluate();
-  /// As evaluate(), and copies all logits, (B * T, V) float32 without padding columns, to `logits`.
+  /// As evaluate(), and copies all logits, (B * T, V) as float32 without padding columns, to `logits`.
   double evaluate_with_logits(std::span<float> logits);
 
   void zero_gradients();
@@ -60,6 +65,7 @@ class Gpt {
   const PlannedMemory& memory_;
   const ModelConfig& config_;
   TensorView weights_;
+  TensorView master_weights_;
   TensorView gradients_;
   ParameterViews parameters_;
   ParameterViews parameter_gradients_;

@@ -17,17 +17,18 @@ namespace virgil {
 
 /// The allocations of a run. Each is one call to MemoryResource::allocate.
 enum class PlanSlot : std::uint8_t {
-  kWeights,      // flat parameters
-  kGradients,    // flat, same offsets
-  kAdamM,        // flat, same offsets
-  kAdamV,        // flat, same offsets
-  kActivations,  // arena: of a training step and, when no step runs, of generation
-  kLogits,       // (logits_rows, Vp): one chunk of the classifier
-  kLosses,       // (B * T) float32
-  kWorkspace,    // scratch of the ops
-  kScalars,      // results of reductions
-  kInputs,       // (B, T) int32
-  kTargets,      // (B, T) int32
+  kWeights,        // flat parameters in the plan's dtype: what the passes read
+  kMasterWeights,  // flat float32, same offsets: what the optimizer updates; only in training with 16-bit weights
+  kGradients,      // flat float32, same offsets
+  kAdamM,          // flat in the optimizer state's dtype, same offsets
+  kAdamV,          // flat, likewise
+  kActivations,    // arena: of a training step and, when no step runs, of generation
+  kLogits,         // (logits_rows, Vp): one chunk of the classifier
+  kLosses,         // (B * T) float32
+  kWorkspace,      // scratch of the ops
+  kScalars,        // results of reductions
+  kInputs,         // (B, T) int32
+  kTargets,        // (B, T) int32
 };
 
 /// Results of reductions, one float32 each, in PlanSlot::kScalars.
@@ -53,12 +54,17 @@ struct PlanRequest {
 /// Pure function of model, request and backend traits.
 class MemoryPlan {
  public:
-  /// Throws UserError when a size overflows.
+  /// Throws UserError when a size overflows, InternalError without a step and a decode, or when their dtypes differ.
   MemoryPlan(const ModelConfig& config, const PlanRequest& request, const BackendTraits& traits);
 
   [[nodiscard]] std::span<const PlanItem> items() const { return items_; }
   [[nodiscard]] const BytesByCategory& by_category() const { return by_category_; }
   [[nodiscard]] std::int64_t total_bytes() const { return by_category_.total(); }
+
+  /// Of weights and activations.
+  [[nodiscard]] DType dtype() const { return step_ ? step_->dtype : decoder_->shape().dtype; }
+  /// Where the float32 parameters are: kMasterWeights where there are any, else kWeights.
+  [[nodiscard]] PlanSlot master_slot() const;
 
   [[nodiscard]] const ModelConfig& model() const { return config_; }
   [[nodiscard]] const ParameterLayout& parameters() const { return parameters_; }

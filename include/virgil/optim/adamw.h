@@ -15,9 +15,11 @@ struct AdamWOptions {
   double eps = 1e-8;
   double weight_decay = 0.1;  // matrices and embeddings only, as the ParameterLayout says
   double max_norm = 1.0;      // clip by global norm; 0: off
+  std::uint64_t seed = 0;     // of the stochastic rounding of bfloat16 moments
 };
 
-/// Updates a plan's weights from its gradients. Owns nothing; moments live in the plan's memory.
+/// Updates a plan's weights from its gradients: the float32 master weights, and in the same pass the 16-bit weights that the
+/// passes read, where there are any. Owns nothing; moments live in the plan's memory.
 class AdamW {
  public:
   AdamW(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory, const AdamWOptions& options);
@@ -27,7 +29,7 @@ class AdamW {
   /// Applies update number `t` (1 is the first) and returns the global gradient norm before clipping. When the norm is not
   /// finite nothing is changed.
   double step(std::int64_t t, double learning_rate);
-  /// First and second moments, flat_elements() float32 each.
+  /// First and second moments, flat_elements() each, in the plan's optimizer_state_dtype.
   [[nodiscard]] TensorView first_moments() const { return m_; }
   [[nodiscard]] TensorView second_moments() const { return v_; }
 
@@ -35,8 +37,8 @@ class AdamW {
   Backend& backend_;
   const ParameterLayout& layout_;
   AdamWOptions options_;
-  TensorView weights_, gradients_, m_, v_;
-  TensorView norm_;  // (1) float32
+  TensorView weights_, working_, gradients_, m_, v_;  // working_ is absent where weights_ are what the passes read
+  TensorView norm_;                                   // (1) float32
 };
 
 /// Name of a parameter whose gradient holds a NaN or an infinity, or an empty string. Reads the gradients once, tensor by

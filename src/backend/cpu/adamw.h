@@ -8,8 +8,19 @@
 
 namespace virgil::cpu {
 
-/// One update in place, in one pass: param, m, v, grad (num_elements). Changes nothing when norm is not finite.
-void adamw_update(float* param, float* m, float* v, const float* grad, std::int64_t num_elements, float norm,
-                  const AdamWStep& step, const CpuContext& context);
+/// (num_elements) each. Moment: float, or BFloat16 with stochastic rounding.
+template <typename Moment>
+struct AdamWTensors {
+  float* param;
+  BFloat16* working;  // param rounded to nearest; null: not wanted
+  Moment* m;
+  Moment* v;
+  const float* grad;
+};
+
+/// One update in place, in one pass. Changes nothing when norm is not finite.
+template <typename Moment>
+void adamw_update(const AdamWTensors<Moment>& tensors, std::int64_t num_elements, float norm, const AdamWStep& step,
+                  const CpuContext& context);
 
 }  // namespace virgil::cpu

@@ -3,22 +3,25 @@
 
 #include <cstdint>
 
+#include "backend/cpu/attention_pair_scratch.h"
 #include "backend/cpu/attention_prefetch.h"
 #include "backend/cpu/attention_sizes.h"
 
 namespace virgil::cpu {
 
-/// Query rows of one head, and what they attend to.
+/// Query rows of one head, and what they attend to. T: float or BFloat16.
+template <typename T>
 struct AttendTask {
-  HeadRows<float> out;
+  HeadRows<T> out;
   float* lse;  // of query row 0; null: not wanted
-  HeadRows<const float> queries, keys, values;
+  HeadRows<const T> queries, keys, values;
   std::int64_t first_position;      // position of query row 0; it sees the keys 0..first_position
   std::int64_t begin_row, end_row;  // query rows to compute; begin_row is a multiple of kAttentionBlock
   std::int64_t head_size;
   const Dropout* dropout;        // null: none
   std::uint64_t dropout_base;    // number of (query row 0, key 0)
   std::uint64_t dropout_stride;  // from one query to the next
+  bool native_bfloat16;          // T is BFloat16, and the processor's products of it may be used
 };
 
 /// Scratch of one thread that computes an AttendTask, carved from a flat array of count(...) floats.
@@ -51,8 +54,15 @@ struct AttendScratch {
   float* multipliers;  // (64) of dropout
 };
 
+/// Floats of scratch that attend() needs for tensors of `dtype`, the same on all processors.
+[[nodiscard]] inline std::int64_t attend_scratch_floats(std::int64_t num_keys, std::int64_t head_size, DType dtype) {
+  const std::int64_t floats = AttendScratch::count(num_keys, head_size);
+  return dtype == DType::kBFloat16 ? std::max(floats, PairAttendScratch::count(num_keys, head_size)) : floats;
+}
+
 /// Computes the task's rows with the best instructions of the processor, and fetches those of `next` meanwhile. `scratch` has
-/// AttendScratch::count(first_position + end_row, head_size) floats, 64-byte aligned.
-void attend(const AttendTask& task, const RowPrefetcher& next, float* scratch);
+/// attend_scratch_floats(first_position + end_row, ...) floats, 64-byte aligned.
+template <typename T>
+void attend(const AttendTask<T>& task, const RowPrefetcher<T>& next, float* scratch);
 
 }  // namespace virgil::cpu

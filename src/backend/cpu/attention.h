@@ -1,4 +1,5 @@
-// Causal self-attention on the CPU, in float32: FlashAttention-2 (Dao 2023) on register-tiled vector kernels.
+// Causal self-attention on the CPU, of float32 or bfloat16 tensors: FlashAttention-2 (Dao 2023) on register-tiled vector
+// kernels.
 //
 // The T x T matrix never exists: a thread holds one tile of scores. Results have the same bits for any number of threads,
 // because each output element is computed by one thread, in an order that depends on the shape alone.

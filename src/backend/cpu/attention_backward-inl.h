@@ -28,11 +28,12 @@ namespace virgil::cpu {
 namespace HWY_NAMESPACE {
 
 /// delta[t] = sum of dout * out over the head, for t in [begin, end).
-HWY_INLINE void compute_delta(const AttentionBackwardTask& task, float* delta, std::int64_t begin, std::int64_t end) {
+template <typename T>
+HWY_INLINE void compute_delta(const AttentionBackwardTask<T>& task, float* delta, std::int64_t begin, std::int64_t end) {
   for (std::int64_t t = begin; t < end; ++t) {
     FourSums sums;
-    const float* dout = task.dout.row(t);
-    const float* out = task.out.row(t);
+    const T* dout = task.dout.row(t);
+    const T* out = task.out.row(t);
     for_each_vector_by_four(static_cast<std::size_t>(task.head_size), [&](std::size_t i, auto part, int k) HWY_ATTR {
       sums.v[k] = hn::MulAdd(part.load(dout + i), part.load(out + i), sums.v[k]);
     });
@@ -88,8 +89,9 @@ HWY_INLINE void multiply_by_queries(float* out, const float* tile, const float* 
 }
 
 /// Makes P * Z and dS of a tile.
-HWY_INLINE void recompute_tile(const AttentionBackwardTask& task, const DropoutMask& mask,
-                               const AttentionBackwardScratch& scratch, const TilePlace& place, RowPrefetcher& next) {
+template <typename T>
+HWY_INLINE void recompute_tile(const AttentionBackwardTask<T>& task, const DropoutMask& mask,
+                               const AttentionBackwardScratch& scratch, const TilePlace& place, RowPrefetcher<T>& next) {
   const std::int64_t stride = padded_head_size(task.head_size);
   multiply_visible(scratch.probabilities, scratch.queries + place.first_query * stride,
                    scratch.key_panels + place.first_key * stride, place, task.head_size);
@@ -114,20 +116,30 @@ HWY_INLINE void recompute_tile(const AttentionBackwardTask& task, const DropoutM
 }
 
 /// rows [begin, end) of `to` = factor * `from` (end - begin, padded head size).
-HWY_INLINE void write_gradient(const HeadRows<float>& to, const float* from, std::int64_t begin, std::int64_t end,
+template <typename T>
+HWY_INLINE void write_gradient(const HeadRows<T>& to, const float* from, std::int64_t begin, std::int64_t end,
                                std::int64_t head_size, float factor) {
   const FloatTag d;
   const auto factors = hn::Set(d, factor);
   for (std::int64_t row = begin; row < end; ++row, from += padded_head_size(head_size)) {
-    float* out = to.row(row);
+    T* out = to.row(row);
     for_each_vector(static_cast<std::size_t>(head_size),
                     [&](std::size_t i, auto part) HWY_ATTR { part.store(hn::Mul(hn::Load(d, from + i), factors), out + i); });
   }
 }
 
+/// What differentiating the softmax takes of queries [begin, end).
+template <typename T, typename Scratch>
+HWY_INLINE void pack_statistics(const AttentionBackwardTask<T>& task, const Scratch& scratch, std::int64_t begin,
+                                std::int64_t end) {
+  compute_delta(task, scratch.delta, begin, end);
+  for (std::int64_t t = begin; t < end; ++t) scratch.lse[t] = task.lse[t] * std::numbers::log2e_v<float>;
+}
+
 /// Packs what the task's tiles read: queries (and what belongs to them) [first_query, end_query), keys [0, end_key).
-HWY_INLINE void pack_head(const AttentionBackwardTask& task, const AttentionBackwardScratch& scratch, std::int64_t first_query,
-                          std::int64_t end_query, std::int64_t end_key) {
+template <typename T>
+HWY_INLINE void pack_head(const AttentionBackwardTask<T>& task, const AttentionBackwardScratch& scratch,
+                          std::int64_t first_query, std::int64_t end_query, std::int64_t end_key) {
   const std::int64_t HS = task.head_size;
   const std::int64_t offset = first_query * padded_head_size(HS);
   pack_panels(scratch.key_panels, task.keys, end_key, HS);
@@ -135,70 +147,28 @@ HWY_INLINE void pack_head(const AttentionBackwardTask& task, const AttentionBack
   pack_rows(scratch.keys, task.keys, 0, end_key, HS, 1.0F);
   pack_rows(scratch.queries + offset, task.queries, first_query, end_query, HS, query_scale(HS));
   pack_rows(scratch.douts + offset, task.dout, first_query, end_query, HS, 1.0F);
-  compute_delta(task, scratch.delta, first_query, end_query);
-  for (std::int64_t t = first_query; t < end_query; ++t) scratch.lse[t] = task.lse[t] * std::numbers::log2e_v<float>;
+  pack_statistics(task, scratch, first_query, end_query);
 }
 
-/// The tile of one query block and one key block: adds its share to the gradients asked for.
-HWY_INLINE void differentiate_tile(const AttentionBackwardTask& task, const DropoutMask& mask,
-                                   const AttentionBackwardScratch& scratch, std::int64_t query_block, std::int64_t key_block,
-                                   RowPrefetcher& next) {
-  const std::int64_t HS = task.head_size;
-  const std::int64_t stride = padded_head_size(HS);
-  const std::int64_t query = query_block * kAttentionBlock;
-  const std::int64_t key = key_block * kAttentionBlock;
-  const TilePlace place{query, key, std::min(kAttentionBlock, task.length - query),
-                        std::min(kAttentionBlock, task.length - key)};
-  recompute_tile(task, mask, scratch, place, next);
-  if (task.gradients != AttentionGradients::kQueries) {
-    const bool accumulate = query_block > key_block;
-    multiply_by_queries(scratch.dvalues, scratch.probabilities, scratch.douts + query * stride, place, HS, accumulate);
-    multiply_by_queries(scratch.dkeys, scratch.dscores, scratch.queries + query * stride, place, HS, accumulate);
-  }
-  if (task.gradients != AttentionGradients::kKeysAndValues) {
-    multiply_by_keys(scratch.dqueries + query * stride, scratch.dscores, scratch.keys + key * stride, place, HS, key_block > 0);
-  }
+template <typename T>
+HWY_INLINE void add_key_gradients(const AttentionBackwardTask<T>& task, const AttentionBackwardScratch& scratch,
+                                  const TilePlace& place, bool accumulate) {
+  const std::int64_t offset = place.first_query * padded_head_size(task.head_size);
+  multiply_by_queries(scratch.dvalues, scratch.probabilities, scratch.douts + offset, place, task.head_size, accumulate);
+  multiply_by_queries(scratch.dkeys, scratch.dscores, scratch.queries + offset, place, task.head_size, accumulate);
 }
 
-/// Writes the task's gradients, and fetches the rows of `next` meanwhile. `scratch` has AttentionBackwardScratch::count(length,
-/// head_size) floats, 64-byte aligned.
-HWY_ATTR void attention_backward_blocks(const AttentionBackwardTask& task, RowPrefetcher next, float* scratch_data) {
-  const std::int64_t HS = task.head_size;
-  const std::int64_t T = task.length;
-  const std::int64_t blocks = num_attention_blocks(T);
-  const AttentionBackwardScratch scratch(scratch_data, T, HS);
-  const DropoutMask mask(task.dropout != nullptr ? *task.dropout : Dropout{});
-  const auto write_dqueries = [&](std::int64_t block) HWY_ATTR {
-    // Queries were scaled by log2(e) / sqrt(HS).
-    const float factor = query_scale(HS) * std::numbers::ln2_v<float>;
-    const std::int64_t query = block * kAttentionBlock;
-    write_gradient(task.dqueries, scratch.dqueries + query * padded_head_size(HS), query, std::min(T, query + kAttentionBlock),
-                   HS, factor);
-  };
-  const std::int64_t begin = task.begin_block * kAttentionBlock;
-  const std::int64_t end = std::min(T, task.end_block * kAttentionBlock);
-  if (task.gradients == AttentionGradients::kQueries) {
-    pack_head(task, scratch, begin, end, end);
-    for (std::int64_t query_block = task.begin_block; query_block < task.end_block; ++query_block) {
-      for (std::int64_t key_block = 0; key_block <= query_block; ++key_block) {
-        differentiate_tile(task, mask, scratch, query_block, key_block, next);
-      }
-      write_dqueries(query_block);
-    }
-    return;
-  }
-  pack_head(task, scratch, begin, T, end);
-  for (std::int64_t key_block = task.begin_block; key_block < task.end_block; ++key_block) {
-    for (std::int64_t query_block = key_block; query_block < blocks; ++query_block) {
-      differentiate_tile(task, mask, scratch, query_block, key_block, next);
-    }
-    const std::int64_t key = key_block * kAttentionBlock;
-    const std::int64_t end_key = std::min(T, key + kAttentionBlock);
-    write_gradient(task.dkeys, scratch.dkeys, key, end_key, HS, std::numbers::ln2_v<float>);
-    write_gradient(task.dvalues, scratch.dvalues, key, end_key, HS, 1.0F);
-    // The block's queries see no later keys.
-    if (task.gradients == AttentionGradients::kAll) write_dqueries(key_block);
-  }
+template <typename T>
+HWY_INLINE void add_query_gradients(const AttentionBackwardTask<T>& task, const AttentionBackwardScratch& scratch,
+                                    const TilePlace& place, bool accumulate) {
+  const std::int64_t stride = padded_head_size(task.head_size);
+  multiply_by_keys(scratch.dqueries + place.first_query * stride, scratch.dscores, scratch.keys + place.first_key * stride,
+                   place, task.head_size, accumulate);
+}
+
+/// What is left of the keys' scale: queries were scaled by log2(e) / sqrt(HS).
+HWY_INLINE float key_gradient_factor(const AttentionBackwardScratch& /*scratch*/, std::int64_t /*head_size*/) {
+  return std::numbers::ln2_v<float>;
 }
 
 }  // namespace HWY_NAMESPACE

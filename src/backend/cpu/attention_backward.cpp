@@ -2,9 +2,12 @@
 
 #include "backend/cpu/attention.h"
 #include "backend/cpu/attention_backward_sizes.h"
+#include "backend/cpu/attention_pair_scratch.h"
 #include "backend/cpu/attention_prefetch.h"
+#include "backend/cpu/float_type.h"
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/simd_targets.h"
+#include "backend/cpu/type_dispatch.h"
 #include "virgil/backend/op_checks.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -12,12 +15,32 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-#include "backend/cpu/attention_backward-inl.h"
+#include "backend/cpu/attention_backward_blocks-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace virgil::cpu {
+namespace HWY_NAMESPACE {
+
+HWY_ATTR void attention_backward_blocks_float32(const AttentionBackwardTask<float>& task, const RowPrefetcher<float>& next,
+                                                float* scratch) {
+  attention_backward_blocks<AttentionBackwardScratch>(task, next, scratch);
+}
+HWY_ATTR void attention_backward_blocks_bfloat16(const AttentionBackwardTask<BFloat16>& task,
+                                                 const RowPrefetcher<BFloat16>& next, float* scratch) {
+#if HWY_TARGET == HWY_AVX3
+  if (task.native_bfloat16) return attention_backward_blocks<PairBackwardScratch>(task, next, scratch);
+#endif
+  attention_backward_blocks<AttentionBackwardScratch>(task, next, scratch);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace virgil::cpu
+HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace virgil::cpu {
 
-HWY_EXPORT(attention_backward_blocks);
+VIRGIL_EXPORT_PAIR(attention_backward_blocks);
 
 namespace {
 
@@ -29,17 +52,26 @@ bool divides_heads(std::int64_t heads, std::int64_t blocks, std::int64_t threads
   return blocks > 1 && divided < whole_heads;
 }
 
-/// Operands of the op; all float32.
+/// Floats of scratch of one thread, the same on all processors.
+std::int64_t backward_scratch_floats(const AttentionShape& shape) {
+  const std::int64_t floats = AttentionBackwardScratch::count(shape.length, shape.head_size);
+  if (shape.dtype != DType::kBFloat16) return floats;
+  return std::max(floats, PairBackwardScratch::count(shape.length, shape.head_size));
+}
+
+/// Operands of the op.
+template <typename Element>
 struct AttentionBackward {
-  float* dqkv;
-  const float* dout;
-  const float* out;
-  const float* qkv;
+  Element* dqkv;
+  const Element* dout;
+  const Element* out;
+  const Element* qkv;
   const float* lse;
   AttentionShape shape;
   const Dropout& dropout;
+  bool native_bfloat16;
 
-  [[nodiscard]] AttentionBackwardTask task_of(std::int64_t head) const {
+  [[nodiscard]] AttentionBackwardTask<Element> task_of(std::int64_t head) const {
     const auto [B, T, NH, HS, dtype] = shape;
     const std::int64_t C = NH * HS;
     const std::int64_t b = head / NH;
@@ -64,20 +96,21 @@ struct AttentionBackward {
             .end_block = num_attention_blocks(T),
             .dropout = dropout.enabled() ? &dropout : nullptr,
             .dropout_base = dropout_head * static_cast<std::uint64_t>(T) * dropout_stride,
-            .dropout_stride = dropout_stride};
+            .dropout_stride = dropout_stride,
+            .native_bfloat16 = native_bfloat16};
   }
 
   /// Fetches what a whole head reads and writes.
-  [[nodiscard]] RowPrefetcher prefetcher_of(const AttentionBackwardTask& task) const {
-    RowPrefetcher prefetcher(shape.length, shape.head_size, causal_rows(shape.length), 8);
+  [[nodiscard]] RowPrefetcher<Element> prefetcher_of(const AttentionBackwardTask<Element>& task) const {
+    RowPrefetcher<Element> prefetcher(shape.length, shape.head_size, causal_rows(shape.length), 8);
     for (const auto& rows : {task.queries, task.keys, task.values, task.out, task.dout}) prefetcher.add_read(rows);
     for (const auto& rows : {task.dqueries, task.dkeys, task.dvalues}) prefetcher.add_write(rows);
     return prefetcher;
   }
 
   /// Task `item` of parts * 2 tasks for each head: first the keys' and values' gradients, then the queries'.
-  [[nodiscard]] AttentionBackwardTask divided_task(std::int64_t item, std::int64_t parts) const {
-    AttentionBackwardTask task = task_of(item / (2 * parts));
+  [[nodiscard]] AttentionBackwardTask<Element> divided_task(std::int64_t item, std::int64_t parts) const {
+    AttentionBackwardTask<Element> task = task_of(item / (2 * parts));
     const std::int64_t blocks = task.end_block;
     const std::int64_t part = item % parts;
     const std::int64_t begin = causal_boundary(blocks, part, parts);
@@ -99,38 +132,49 @@ struct AttentionBackward {
 }  // namespace
 
 std::int64_t attention_backward_workspace_bytes(const AttentionShape& shape, int num_threads) {
-  const std::int64_t floats = AttentionBackwardScratch::count(shape.length, shape.head_size);
+  const std::int64_t floats = backward_scratch_floats(shape);
   return checked_multiply(num_threads, checked_multiply(floats, static_cast<std::int64_t>(sizeof(float))));
 }
+
+namespace {
+
+template <typename Element>
+void run_backward(const AttentionBackward<Element>& op, const CpuContext& context) {
+  const auto [B, T, NH, HS, dtype] = op.shape;
+  const std::int64_t scratch_floats = backward_scratch_floats(op.shape);
+  const auto scratch =
+      workspace_as<float>(context, "attention_backward", static_cast<std::size_t>(scratch_floats * context.num_threads));
+  const std::int64_t blocks = num_attention_blocks(T);
+  const bool divided = divides_heads(B * NH, blocks, context.num_threads);
+  const std::int64_t parts = divided ? parts_per_head(B * NH, blocks, context.num_threads) : 1;
+  const std::int64_t num_items = divided ? B * NH * parts * 2 : B * NH;
+  parallel_items(num_items, context.num_threads, [&](std::int64_t item) {
+    const AttentionBackwardTask<Element> task = divided ? op.divided_task(item, parts) : op.task_of(item);
+    if (task.begin_block >= task.end_block) return;
+    // Threads take items in turn.
+    const std::int64_t next_item = item + context.num_threads;
+    RowPrefetcher<Element> next;
+    if (!divided && next_item < num_items) next = op.prefetcher_of(op.task_of(next_item));
+    VIRGIL_DISPATCH_PAIR(Element, attention_backward_blocks)
+    (task, next, scratch.data() + omp_get_thread_num() * scratch_floats);
+  });
+}
+
+}  // namespace
 
 void attention_backward(TensorView dqkv, ConstTensorView dout, ConstTensorView out, ConstTensorView qkv, ConstTensorView lse,
                         std::int64_t num_heads, const Dropout& dropout, const CpuContext& context) {
   const AttentionShape shape = op_checks::attention("attention_backward", qkv, num_heads, dropout);
   const auto [B, T, NH, HS, dtype] = shape;
   const std::int64_t C = NH * HS;
-  op_checks::expect("attention_backward", "dqkv", dqkv, {B, T, 3 * C}, DType::kFloat32);
-  op_checks::expect("attention_backward", "dout", dout, {B, T, C}, DType::kFloat32);
-  op_checks::expect("attention_backward", "out", out, {B, T, C}, DType::kFloat32);
-  op_checks::expect("attention_backward", "qkv", qkv, {B, T, 3 * C}, DType::kFloat32);
+  op_checks::expect("attention_backward", "dqkv", dqkv, {B, T, 3 * C}, dtype);
+  op_checks::expect("attention_backward", "dout", dout, {B, T, C}, dtype);
+  op_checks::expect("attention_backward", "out", out, {B, T, C}, dtype);
   op_checks::expect("attention_backward", "lse", lse, {B, NH, T}, DType::kFloat32);
-  const std::int64_t scratch_floats = AttentionBackwardScratch::count(T, HS);
-  const auto scratch =
-      workspace_as<float>(context, "attention_backward", static_cast<std::size_t>(scratch_floats * context.num_threads));
-
-  const AttentionBackward op{dqkv.as<float>(), dout.as<float>(), out.as<float>(), qkv.as<float>(), lse.as<float>(), shape,
-                             dropout};
-  const std::int64_t blocks = num_attention_blocks(T);
-  const bool divided = divides_heads(B * NH, blocks, context.num_threads);
-  const std::int64_t parts = divided ? parts_per_head(B * NH, blocks, context.num_threads) : 1;
-  const std::int64_t num_items = divided ? B * NH * parts * 2 : B * NH;
-  parallel_items(num_items, context.num_threads, [&](std::int64_t item) {
-    const AttentionBackwardTask task = divided ? op.divided_task(item, parts) : op.task_of(item);
-    if (task.begin_block >= task.end_block) return;
-    // Threads take items in turn.
-    const std::int64_t next_item = item + context.num_threads;
-    RowPrefetcher next;
-    if (!divided && next_item < num_items) next = op.prefetcher_of(op.task_of(next_item));
-    HWY_DYNAMIC_DISPATCH(attention_backward_blocks)(task, next, scratch.data() + omp_get_thread_num() * scratch_floats);
+  with_float_type("attention_backward", dtype, [&]<typename Element>(Element) {
+    run_backward(AttentionBackward<Element>{dqkv.as<Element>(), dout.as<Element>(), out.as<Element>(), qkv.as<Element>(),
+                                            lse.as<float>(), shape, dropout, context.native_bfloat16},
+                 context);
   });
 }
 

@@ -11,10 +11,11 @@ namespace virgil::cpu {
 /// can be divided among threads. The sums have the same order and the same bits either way.
 enum class AttentionGradients : std::uint8_t { kAll, kKeysAndValues, kQueries };
 
-/// One head of one sequence, and the blocks of it to compute.
+/// One head of one sequence, and the blocks of it to compute. T: float or BFloat16.
+template <typename T>
 struct AttentionBackwardTask {
-  HeadRows<const float> queries, keys, values, out, dout;
-  HeadRows<float> dqueries, dkeys, dvalues;
+  HeadRows<const T> queries, keys, values, out, dout;
+  HeadRows<T> dqueries, dkeys, dvalues;
   const float* lse;  // (T)
   std::int64_t length;
   std::int64_t head_size;
@@ -23,6 +24,7 @@ struct AttentionBackwardTask {
   const Dropout* dropout;               // null: none
   std::uint64_t dropout_base;           // number of (query 0, key 0)
   std::uint64_t dropout_stride;         // from one query to the next
+  bool native_bfloat16;                 // T is BFloat16, and the processor's products of it may be used
 };
 
 /// Scratch of one thread, carved from a flat array of count(...) floats. "Rows" are (T, padded head size); panels are blocks of

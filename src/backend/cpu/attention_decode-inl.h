@@ -17,7 +17,8 @@ HWY_BEFORE_NAMESPACE();
 namespace virgil::cpu {
 namespace HWY_NAMESPACE {
 
-HWY_INLINE float dot(const float* a, const float* b, std::int64_t count) {
+template <typename T>
+HWY_INLINE float dot(const T* a, const T* b, std::int64_t count) {
   FourSums sums;
   for_each_vector_by_four(static_cast<std::size_t>(count), [&](std::size_t i, auto part, int k) HWY_ATTR {
     sums.v[k] = hn::MulAdd(part.load(a + i), part.load(b + i), sums.v[k]);
@@ -26,8 +27,8 @@ HWY_INLINE float dot(const float* a, const float* b, std::int64_t count) {
 }
 
 /// out (head size) = sum over num_rows rows of weights[j] * rows[j].
-HWY_INLINE void weighted_sum(float* out, const float* weights, const float* rows, std::int64_t num_rows,
-                             std::int64_t head_size) {
+template <typename T>
+HWY_INLINE void weighted_sum(float* out, const float* weights, const T* rows, std::int64_t num_rows, std::int64_t head_size) {
   const FloatTag d;
   for_each_vector(static_cast<std::size_t>(head_size), [&](std::size_t i, auto part) HWY_ATTR {
     FourSums sums;
@@ -47,7 +48,8 @@ HWY_INLINE void weighted_sum(float* out, const float* weights, const float* rows
 }
 
 /// One split: the softmax and the weighted sum over its keys alone.
-HWY_ATTR void decode_split(const DecodeSplit& split, float* partial_data) {
+template <typename T>
+HWY_INLINE void decode_split(const DecodeSplit<T>& split, float* partial_data) {
   const DecodePartial partial(partial_data, split.head_size);
   HWY_ALIGN float scores[kDecodeSplit];
   const float scale = query_scale(split.head_size);
@@ -68,7 +70,8 @@ HWY_ATTR void decode_split(const DecodeSplit& split, float* partial_data) {
 }
 
 /// out (head size) from the partial results of all splits of a row, in their order.
-HWY_ATTR void combine_splits(float* out, const float* partials, std::int64_t num_splits, std::int64_t head_size) {
+template <typename T>
+HWY_INLINE void combine_splits(T* out, const float* partials, std::int64_t num_splits, std::int64_t head_size) {
   const FloatTag d;
   const std::int64_t stride = DecodePartial::count(head_size);
   float max = -std::numeric_limits<float>::infinity();
@@ -86,6 +89,15 @@ HWY_ATTR void combine_splits(float* out, const float* partials, std::int64_t num
   const auto inverse = hn::Set(d, 1.0F / sum);
   for_each_vector(static_cast<std::size_t>(head_size),
                   [&](std::size_t i, auto part) HWY_ATTR { part.store(hn::Mul(hn::Load(d, sums + i), inverse), out + i); });
+}
+
+HWY_ATTR void decode_split_float32(const DecodeSplit<float>& split, float* partial) { decode_split(split, partial); }
+HWY_ATTR void decode_split_bfloat16(const DecodeSplit<BFloat16>& split, float* partial) { decode_split(split, partial); }
+HWY_ATTR void combine_splits_float32(float* out, const float* partials, std::int64_t num_splits, std::int64_t head_size) {
+  combine_splits(out, partials, num_splits, head_size);
+}
+HWY_ATTR void combine_splits_bfloat16(BFloat16* out, const float* partials, std::int64_t num_splits, std::int64_t head_size) {
+  combine_splits(out, partials, num_splits, head_size);
 }
 
 }  // namespace HWY_NAMESPACE

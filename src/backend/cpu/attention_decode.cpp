@@ -5,8 +5,10 @@
 #include "backend/cpu/attend.h"
 #include "backend/cpu/attention.h"
 #include "backend/cpu/attention_decode_sizes.h"
+#include "backend/cpu/float_type.h"
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/simd_targets.h"
+#include "backend/cpu/type_dispatch.h"
 #include "virgil/backend/op_checks.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -19,25 +21,26 @@
 #if HWY_ONCE
 namespace virgil::cpu {
 
-HWY_EXPORT(decode_split);
-HWY_EXPORT(combine_splits);
+VIRGIL_EXPORT_PAIR(decode_split);
+VIRGIL_EXPORT_PAIR(combine_splits);
 
 namespace {
 
-/// Operands of the op; all float32. A head is a pair of sequence and head, 0 <= head < S * NH.
+/// Operands of the op. A head is a pair of sequence and head, 0 <= head < S * NH.
+template <typename T>
 struct AttentionDecode {
-  float* out;
-  float* k_cache;
-  float* v_cache;
-  const float* qkv;
+  T* out;
+  T* k_cache;
+  T* v_cache;
+  const T* qkv;
   std::int64_t S, n, NH, HS, L;
   std::int64_t first_position;
 
   [[nodiscard]] std::int64_t num_heads() const { return S * NH; }
-  [[nodiscard]] const float* query(std::int64_t head, std::int64_t row) const {
+  [[nodiscard]] const T* query(std::int64_t head, std::int64_t row) const {
     return qkv + (head / NH * n + row) * 3 * NH * HS + head % NH * HS;
   }
-  [[nodiscard]] float* out_row(std::int64_t head, std::int64_t row) const {
+  [[nodiscard]] T* out_row(std::int64_t head, std::int64_t row) const {
     return out + (head / NH * n + row) * NH * HS + head % NH * HS;
   }
 
@@ -45,9 +48,9 @@ struct AttentionDecode {
     constexpr std::int64_t kGrain = 64;  // rows; copying fewer is not worth a second thread
     parallel_ranges(num_heads() * n, kGrain, context.num_threads, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
-        const float* q = query(i / n, i % n);
+        const T* q = query(i / n, i % n);
         const std::int64_t to = (i / n * L + first_position + i % n) * HS;
-        const auto bytes = static_cast<std::size_t>(HS) * sizeof(float);
+        const auto bytes = static_cast<std::size_t>(HS) * sizeof(T);
         std::memcpy(k_cache + to, q + NH * HS, bytes);
         std::memcpy(v_cache + to, q + 2 * NH * HS, bytes);
       }
@@ -55,7 +58,7 @@ struct AttentionDecode {
   }
 
   void attend_by_tile(const CpuContext& context) const {
-    const std::int64_t scratch_floats = AttendScratch::count(L, HS);
+    const std::int64_t scratch_floats = attend_scratch_floats(L, HS, DTypeOf<T>::value);
     const auto scratch =
         workspace_as<float>(context, "attention_decode", static_cast<std::size_t>(scratch_floats * context.num_threads));
     const std::int64_t blocks = num_attention_blocks(n);
@@ -63,19 +66,20 @@ struct AttentionDecode {
     parallel_items(num_heads() * parts, context.num_threads, [&](std::int64_t item) {
       const std::int64_t head = item / parts;
       const std::int64_t part = item % parts;
-      const AttendTask task{.out = {out_row(head, 0), NH * HS},
-                            .lse = nullptr,
-                            .queries = {query(head, 0), 3 * NH * HS},
-                            .keys = {k_cache + head * L * HS, HS},
-                            .values = {v_cache + head * L * HS, HS},
-                            .first_position = first_position,
-                            .begin_row = blocks * part / parts * kAttentionBlock,
-                            .end_row = std::min(n, blocks * (part + 1) / parts * kAttentionBlock),
-                            .head_size = HS,
-                            .dropout = nullptr,
-                            .dropout_base = 0,
-                            .dropout_stride = 0};
-      attend(task, RowPrefetcher(), scratch.data() + omp_get_thread_num() * scratch_floats);
+      const AttendTask<T> task{.out = {out_row(head, 0), NH * HS},
+                               .lse = nullptr,
+                               .queries = {query(head, 0), 3 * NH * HS},
+                               .keys = {k_cache + head * L * HS, HS},
+                               .values = {v_cache + head * L * HS, HS},
+                               .first_position = first_position,
+                               .begin_row = blocks * part / parts * kAttentionBlock,
+                               .end_row = std::min(n, blocks * (part + 1) / parts * kAttentionBlock),
+                               .head_size = HS,
+                               .dropout = nullptr,
+                               .dropout_base = 0,
+                               .dropout_stride = 0,
+                               .native_bfloat16 = context.native_bfloat16};
+      attend(task, RowPrefetcher<T>(), scratch.data() + omp_get_thread_num() * scratch_floats);
     });
   }
 
@@ -91,14 +95,14 @@ struct AttentionDecode {
       const std::int64_t num_keys = std::min(kDecodeSplit, first_position + row + 1 - begin);
       if (num_keys <= 0) return;
       const std::int64_t at = (head * L + begin) * HS;
-      const DecodeSplit split{query(head, row), k_cache + at, v_cache + at, num_keys, HS};
-      HWY_DYNAMIC_DISPATCH(decode_split)(split, partials.data() + item * DecodePartial::count(HS));
+      const DecodeSplit<T> split{query(head, row), k_cache + at, v_cache + at, num_keys, HS};
+      VIRGIL_DISPATCH_PAIR(T, decode_split)(split, partials.data() + item * DecodePartial::count(HS));
     });
     constexpr std::int64_t kGrain = 16;
     parallel_ranges(num_heads() * n, kGrain, context.num_threads, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
         const std::int64_t num_splits = ceil_div(first_position + i % n + 1, kDecodeSplit);
-        HWY_DYNAMIC_DISPATCH(combine_splits)(out_row(i / n, i % n), partials.data() + i * row_floats, num_splits, HS);
+        VIRGIL_DISPATCH_PAIR(T, combine_splits)(out_row(i / n, i % n), partials.data() + i * row_floats, num_splits, HS);
       }
     });
   }
@@ -107,7 +111,7 @@ struct AttentionDecode {
 }  // namespace
 
 std::int64_t attention_decode_workspace_bytes(const AttentionShape& shape, int num_threads) {
-  const std::int64_t by_tile = checked_multiply(num_threads, AttendScratch::count(shape.length, shape.head_size));
+  const std::int64_t by_tile = checked_multiply(num_threads, attend_scratch_floats(shape.length, shape.head_size, shape.dtype));
   const std::int64_t rows = checked_multiply(checked_multiply(shape.batch, shape.num_heads), kDecodeTiledRows - 1);
   const std::int64_t row_floats = ceil_div(shape.length, kDecodeSplit) * DecodePartial::count(shape.head_size);
   return checked_multiply(std::max(by_tile, checked_multiply(rows, row_floats)), static_cast<std::int64_t>(sizeof(float)));
@@ -119,21 +123,20 @@ void attention_decode(TensorView out, TensorView k_cache, TensorView v_cache, Co
   const auto [S, n, NH, HS, dtype] = shape;
   VIRGIL_CHECK(k_cache.shape().rank() == 4, "attention_decode: k_cache {} is not (S, NH, L, HS)", k_cache.shape().to_string());
   const std::int64_t L = k_cache.shape()[2];
-  op_checks::expect("attention_decode", "qkv", qkv, {S, n, 3 * NH * HS}, DType::kFloat32);
-  op_checks::expect("attention_decode", "out", out, {S, n, NH * HS}, DType::kFloat32);
-  op_checks::expect("attention_decode", "k_cache", k_cache, {S, NH, L, HS}, DType::kFloat32);
-  op_checks::expect("attention_decode", "v_cache", v_cache, {S, NH, L, HS}, DType::kFloat32);
+  op_checks::expect("attention_decode", "out", out, {S, n, NH * HS}, dtype);
+  op_checks::expect("attention_decode", "k_cache", k_cache, {S, NH, L, HS}, dtype);
+  op_checks::expect("attention_decode", "v_cache", v_cache, {S, NH, L, HS}, dtype);
   VIRGIL_CHECK(first_position >= 0 && first_position + n <= L, "attention_decode: positions {} to {} leave the cache of {}",
                first_position, first_position + n - 1, L);
-
-  const AttentionDecode op{out.as<float>(), k_cache.as<float>(), v_cache.as<float>(), qkv.as<float>(), S, n, NH, HS, L,
-                           first_position};
-  op.append(context);
-  if (n >= kDecodeTiledRows) {
-    op.attend_by_tile(context);
-  } else {
-    op.attend_by_row(context);
-  }
+  with_float_type("attention_decode", dtype, [&, S = S, n = n, NH = NH, HS = HS]<typename T>(T) {
+    const AttentionDecode<T> op{out.as<T>(), k_cache.as<T>(), v_cache.as<T>(), qkv.as<T>(), S, n, NH, HS, L, first_position};
+    op.append(context);
+    if (n >= kDecodeTiledRows) {
+      op.attend_by_tile(context);
+    } else {
+      op.attend_by_row(context);
+    }
+  });
 }
 
 }  // namespace virgil::cpu

@@ -13,11 +13,12 @@ inline constexpr std::int64_t kDecodeSplit = 256;
 /// From so many new rows on, tiles (as in attention_forward) are faster than row by row.
 inline constexpr std::int64_t kDecodeTiledRows = 8;
 
-/// One new row of one head, and a run of keys and values that it attends to.
+/// One new row of one head, and a run of keys and values that it attends to. T: float or BFloat16.
+template <typename T>
 struct DecodeSplit {
-  const float* query;   // (head size)
-  const float* keys;    // (num_keys, head size)
-  const float* values;  // (num_keys, head size)
+  const T* query;   // (head size)
+  const T* keys;    // (num_keys, head size)
+  const T* values;  // (num_keys, head size)
   std::int64_t num_keys;
   std::int64_t head_size;
 };

@@ -3,8 +3,10 @@
 #include "backend/cpu/attend.h"
 #include "backend/cpu/attention.h"
 #include "backend/cpu/attention_sizes.h"
+#include "backend/cpu/float_type.h"
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/simd_targets.h"
+#include "backend/cpu/type_dispatch.h"
 #include "virgil/backend/op_checks.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -12,35 +14,59 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-#include "backend/cpu/attention_forward-inl.h"
+#include "backend/cpu/attention_forward_rows-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace virgil::cpu {
+namespace HWY_NAMESPACE {
+
+HWY_ATTR void attend_rows_float32(const AttendTask<float>& task, const RowPrefetcher<float>& next, float* scratch) {
+  attend_rows<AttendScratch>(task, next, scratch);
+}
+HWY_ATTR void attend_rows_bfloat16(const AttendTask<BFloat16>& task, const RowPrefetcher<BFloat16>& next, float* scratch) {
+#if HWY_TARGET == HWY_AVX3
+  if (task.native_bfloat16) return attend_rows<PairAttendScratch>(task, next, scratch);
+#endif
+  attend_rows<AttendScratch>(task, next, scratch);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace virgil::cpu
+HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace virgil::cpu {
 
-HWY_EXPORT(attend_rows);
+VIRGIL_EXPORT_PAIR(attend_rows);
 
-void attend(const AttendTask& task, const RowPrefetcher& next, float* scratch) {
-  HWY_DYNAMIC_DISPATCH(attend_rows)(task, next, scratch);
+template <typename T>
+void attend(const AttendTask<T>& task, const RowPrefetcher<T>& next, float* scratch) {
+  VIRGIL_DISPATCH_PAIR(T, attend_rows)(task, next, scratch);
 }
+
+template void attend(const AttendTask<float>&, const RowPrefetcher<float>&, float*);
+template void attend(const AttendTask<BFloat16>&, const RowPrefetcher<BFloat16>&, float*);
 
 namespace {
 
-/// Operands of the op; all float32.
+/// Operands of the op.
+template <typename Element>
 struct AttentionForward {
-  float* out;
+  Element* out;
   float* lse;
-  const float* qkv;
+  const Element* qkv;
   AttentionShape shape;
   const Dropout& dropout;
+  bool native_bfloat16;
 
   /// Part `part` of `parts` of a head; 0 <= head < B * NH.
-  [[nodiscard]] AttendTask task_of(std::int64_t head, std::int64_t part, std::int64_t parts) const {
+  [[nodiscard]] AttendTask<Element> task_of(std::int64_t head, std::int64_t part, std::int64_t parts) const {
     const auto [B, T, NH, HS, dtype] = shape;
     const std::int64_t C = NH * HS;
     const std::int64_t b = head / NH;
     const std::int64_t h = head % NH;
     const std::int64_t blocks = num_attention_blocks(T);
-    const float* q = qkv + b * T * 3 * C + h * HS;
+    const Element* q = qkv + b * T * 3 * C + h * HS;
     const auto dropout_stride = static_cast<std::uint64_t>(round_up(T, 4));
     const auto dropout_head = static_cast<std::uint64_t>((dropout.first_sequence + b) * NH + h);
     return {.out = {out + b * T * C + h * HS, C},
@@ -54,12 +80,13 @@ struct AttentionForward {
             .head_size = HS,
             .dropout = dropout.enabled() ? &dropout : nullptr,
             .dropout_base = dropout_head * static_cast<std::uint64_t>(T) * dropout_stride,
-            .dropout_stride = dropout_stride};
+            .dropout_stride = dropout_stride,
+            .native_bfloat16 = native_bfloat16};
   }
 
   /// Fetches what a whole head reads and writes.
-  [[nodiscard]] RowPrefetcher prefetcher_of(const AttendTask& task) const {
-    RowPrefetcher prefetcher(shape.length, shape.head_size, causal_rows(shape.length), 4);
+  [[nodiscard]] RowPrefetcher<Element> prefetcher_of(const AttendTask<Element>& task) const {
+    RowPrefetcher<Element> prefetcher(shape.length, shape.head_size, causal_rows(shape.length), 4);
     for (const auto& rows : {task.queries, task.keys, task.values}) prefetcher.add_read(rows);
     prefetcher.add_write(task.out);
     return prefetcher;
@@ -69,33 +96,44 @@ struct AttentionForward {
 }  // namespace
 
 std::int64_t attention_forward_workspace_bytes(const AttentionShape& shape, int num_threads) {
-  const std::int64_t floats = AttendScratch::count(shape.length, shape.head_size);
+  const std::int64_t floats = attend_scratch_floats(shape.length, shape.head_size, shape.dtype);
   return checked_multiply(num_threads, checked_multiply(floats, static_cast<std::int64_t>(sizeof(float))));
 }
+
+namespace {
+
+template <typename Element>
+void run_forward(const AttentionForward<Element>& op, const CpuContext& context) {
+  const auto [B, T, NH, HS, dtype] = op.shape;
+  const std::int64_t scratch_floats = attend_scratch_floats(T, HS, dtype);
+  const auto scratch =
+      workspace_as<float>(context, "attention_forward", static_cast<std::size_t>(scratch_floats * context.num_threads));
+  const std::int64_t parts = parts_per_head(B * NH, num_attention_blocks(T), context.num_threads);
+  const std::int64_t num_items = B * NH * parts;
+  parallel_items(num_items, context.num_threads, [&](std::int64_t item) {
+    const AttendTask<Element> task = op.task_of(item / parts, item % parts, parts);
+    if (task.begin_row >= task.end_row) return;
+    // Threads take items in turn.
+    const std::int64_t next_item = item + context.num_threads;
+    RowPrefetcher<Element> next;
+    if (parts == 1 && next_item < num_items) next = op.prefetcher_of(op.task_of(next_item, 0, 1));
+    attend(task, next, scratch.data() + omp_get_thread_num() * scratch_floats);
+  });
+}
+
+}  // namespace
 
 void attention_forward(TensorView out, TensorView lse, ConstTensorView qkv, std::int64_t num_heads, const Dropout& dropout,
                        const CpuContext& context) {
   const AttentionShape shape = op_checks::attention("attention_forward", qkv, num_heads, dropout);
   const auto [B, T, NH, HS, dtype] = shape;
   const std::int64_t C = NH * HS;
-  op_checks::expect("attention_forward", "qkv", qkv, {B, T, 3 * C}, DType::kFloat32);
-  op_checks::expect("attention_forward", "out", out, {B, T, C}, DType::kFloat32);
+  op_checks::expect("attention_forward", "out", out, {B, T, C}, dtype);
   op_checks::expect("attention_forward", "lse", lse, {B, NH, T}, DType::kFloat32);
-  const std::int64_t scratch_floats = AttendScratch::count(T, HS);
-  const auto scratch =
-      workspace_as<float>(context, "attention_forward", static_cast<std::size_t>(scratch_floats * context.num_threads));
-
-  const AttentionForward op{out.as<float>(), lse.as<float>(), qkv.as<float>(), shape, dropout};
-  const std::int64_t parts = parts_per_head(B * NH, num_attention_blocks(T), context.num_threads);
-  const std::int64_t num_items = B * NH * parts;
-  parallel_items(num_items, context.num_threads, [&](std::int64_t item) {
-    const AttendTask task = op.task_of(item / parts, item % parts, parts);
-    if (task.begin_row >= task.end_row) return;
-    // Threads take items in turn.
-    const std::int64_t next_item = item + context.num_threads;
-    RowPrefetcher next;
-    if (parts == 1 && next_item < num_items) next = op.prefetcher_of(op.task_of(next_item, 0, 1));
-    attend(task, next, scratch.data() + omp_get_thread_num() * scratch_floats);
+  with_float_type("attention_forward", dtype, [&]<typename Element>(Element) {
+    run_forward(AttentionForward<Element>{out.as<Element>(), lse.as<float>(), qkv.as<Element>(), shape, dropout,
+                                          context.native_bfloat16},
+                context);
   });
 }
 

@@ -11,7 +11,9 @@
 
 namespace virgil::cpu {
 
-/// Rows [0, num_rows) of up to eight tensors, each row `head_size` floats. Only a hint: the rows must exist, no more.
+/// Rows [0, num_rows) of up to eight tensors, each row `head_size` elements of type T. Only a hint: the rows must exist, no
+/// more.
+template <typename T>
 class RowPrefetcher {
  public:
   /// What a second-level cache has room for besides the present head.
@@ -22,31 +24,31 @@ class RowPrefetcher {
   /// Spreads the rows of `num_tensors` tensors over `num_steps` calls of step(). Fetches nothing when they are too many bytes.
   RowPrefetcher(std::int64_t num_rows, std::int64_t head_size, std::int64_t num_steps, std::int64_t num_tensors)
       : head_size_(head_size), steps_per_row_(std::max(std::int64_t{1}, num_steps / num_rows)) {
-    const auto bytes = num_tensors * num_rows * head_size * static_cast<std::int64_t>(sizeof(float));
+    const auto bytes = num_tensors * num_rows * head_size * static_cast<std::int64_t>(sizeof(T));
     if (bytes <= kMaxBytes) num_rows_ = num_rows;
   }
 
-  void add_read(const HeadRows<const float>& rows) { reads_[static_cast<std::size_t>(num_reads_++)] = rows; }
-  void add_write(const HeadRows<float>& rows) { writes_[static_cast<std::size_t>(num_writes_++)] = rows; }
+  void add_read(const HeadRows<const T>& rows) { reads_[static_cast<std::size_t>(num_reads_++)] = rows; }
+  void add_write(const HeadRows<T>& rows) { writes_[static_cast<std::size_t>(num_writes_++)] = rows; }
 
   void step() {
     if (row_ >= num_rows_ || ++step_ < steps_per_row_) return;
     step_ = 0;
-    constexpr std::int64_t kLine = 16;  // floats
+    constexpr auto kLine = static_cast<std::int64_t>(64 / sizeof(T));  // elements
     for (int i = 0; i < num_reads_; ++i) {
-      const float* row = reads_[static_cast<std::size_t>(i)].row(row_);
+      const T* row = reads_[static_cast<std::size_t>(i)].row(row_);
       for (std::int64_t c = 0; c < head_size_; c += kLine) __builtin_prefetch(row + c, 0, 2);
     }
     for (int i = 0; i < num_writes_; ++i) {
-      const float* row = writes_[static_cast<std::size_t>(i)].row(row_);
+      const T* row = writes_[static_cast<std::size_t>(i)].row(row_);
       for (std::int64_t c = 0; c < head_size_; c += kLine) __builtin_prefetch(row + c, 1, 2);
     }
     ++row_;
   }
 
  private:
-  std::array<HeadRows<const float>, 5> reads_{};
-  std::array<HeadRows<float>, 3> writes_{};
+  std::array<HeadRows<const T>, 5> reads_{};
+  std::array<HeadRows<T>, 3> writes_{};
   int num_reads_ = 0;
   int num_writes_ = 0;
   std::int64_t num_rows_ = 0;

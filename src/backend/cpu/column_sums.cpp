@@ -5,6 +5,7 @@
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/row_pieces.h"
 #include "backend/cpu/simd_targets.h"
+#include "backend/cpu/type_dispatch.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "backend/cpu/column_sums.cpp"
@@ -17,12 +18,13 @@ HWY_BEFORE_NAMESPACE();
 namespace virgil::cpu {
 namespace HWY_NAMESPACE {
 
-/// out (n) += the sum of `count` rows of n floats, `stride` apart. Four rows at a time spare three of four passes over out.
-HWY_ATTR void add_rows(float* HWY_RESTRICT out, const float* HWY_RESTRICT rows, std::int64_t stride, std::int64_t count,
-                       std::int64_t n) {
+/// out (n) += the sum of `count` rows of n elements, `stride` apart. Four rows at a time spare three of four passes over out.
+template <typename T>
+HWY_INLINE void add_rows(float* HWY_RESTRICT out, const T* HWY_RESTRICT rows, std::int64_t stride, std::int64_t count,
+                         std::int64_t n) {
   std::int64_t row = 0;
   for (; row + 4 <= count; row += 4) {
-    const float* r = rows + row * stride;
+    const T* r = rows + row * stride;
     for_each_vector(static_cast<std::size_t>(n), [&](std::size_t i, auto part) HWY_ATTR {
       const FloatVector first = hn::Add(part.load(r + i), part.load(r + stride + i));
       const FloatVector second = hn::Add(part.load(r + 2 * stride + i), part.load(r + 3 * stride + i));
@@ -30,11 +32,18 @@ HWY_ATTR void add_rows(float* HWY_RESTRICT out, const float* HWY_RESTRICT rows, 
     });
   }
   for (; row < count; ++row) {
-    const float* r = rows + row * stride;
+    const T* r = rows + row * stride;
     for_each_vector(static_cast<std::size_t>(n), [&](std::size_t i, auto part) HWY_ATTR {
       part.store(hn::Add(part.load(out + i), part.load(r + i)), out + i);
     });
   }
+}
+
+HWY_ATTR void add_rows_float32(float* out, const float* rows, std::int64_t stride, std::int64_t count, std::int64_t n) {
+  add_rows(out, rows, stride, count, n);
+}
+HWY_ATTR void add_rows_bfloat16(float* out, const BFloat16* rows, std::int64_t stride, std::int64_t count, std::int64_t n) {
+  add_rows(out, rows, stride, count, n);
 }
 
 }  // namespace HWY_NAMESPACE
@@ -44,20 +53,21 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace virgil::cpu {
 
-HWY_EXPORT(add_rows);
+VIRGIL_EXPORT_PAIR(add_rows);
 
 std::int64_t bias_backward_workspace_bytes(std::int64_t rows, std::int64_t channels) {
   return checked_multiply(checked_multiply(RowPieces(rows).count(), channels), static_cast<std::int64_t>(sizeof(float)));
 }
 
-void bias_backward(float* dbias, const float* dout, std::int64_t rows, std::int64_t channels, const CpuContext& context) {
+template <typename T>
+void bias_backward(float* dbias, const T* dout, std::int64_t rows, std::int64_t channels, const CpuContext& context) {
   const RowPieces pieces(rows);
   const auto partials = workspace_as<float>(context, "bias_backward", static_cast<std::size_t>(pieces.count() * channels));
   parallel_ranges(pieces.count(), 1, context.num_threads, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t piece = begin; piece < end; ++piece) {
       float* partial = partials.data() + piece * channels;
       std::fill_n(partial, channels, 0.0F);
-      HWY_DYNAMIC_DISPATCH(add_rows)
+      VIRGIL_DISPATCH_PAIR(T, add_rows)
       (partial, dout + pieces.begin(piece) * channels, channels, pieces.end(piece) - pieces.begin(piece), channels);
     }
   });
@@ -68,9 +78,12 @@ void add_partial_rows(float* out, const float* partials, std::int64_t stride, st
                       const CpuContext& context) {
   constexpr std::int64_t kGrain = 64;
   parallel_ranges(channels, kGrain, context.num_threads, [&](std::int64_t begin, std::int64_t end) {
-    HWY_DYNAMIC_DISPATCH(add_rows)(out + begin, partials + begin, stride, count, end - begin);
+    HWY_DYNAMIC_DISPATCH(add_rows_float32)(out + begin, partials + begin, stride, count, end - begin);
   });
 }
+
+template void bias_backward(float*, const float*, std::int64_t, std::int64_t, const CpuContext&);
+template void bias_backward(float*, const BFloat16*, std::int64_t, std::int64_t, const CpuContext&);
 
 }  // namespace virgil::cpu
 #endif

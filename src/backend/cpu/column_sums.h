@@ -8,8 +8,9 @@
 namespace virgil::cpu {
 
 [[nodiscard]] std::int64_t bias_backward_workspace_bytes(std::int64_t rows, std::int64_t channels);
-/// dbias (C) += column sums of dout (rows, C).
-void bias_backward(float* dbias, const float* dout, std::int64_t rows, std::int64_t channels, const CpuContext& context);
+/// dbias (C) += column sums of dout (rows, C). T: float or BFloat16.
+template <typename T>
+void bias_backward(float* dbias, const T* dout, std::int64_t rows, std::int64_t channels, const CpuContext& context);
 
 /// out (C) += the sum, in order, of `count` rows of C floats that lie `stride` floats apart.
 void add_partial_rows(float* out, const float* partials, std::int64_t stride, std::int64_t count, std::int64_t channels,

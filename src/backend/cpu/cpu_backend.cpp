@@ -2,13 +2,16 @@
 
 #include <cmath>
 #include <cstring>
+#include <type_traits>
 
 #include "backend/cpu/adamw.h"
 #include "backend/cpu/attention.h"
 #include "backend/cpu/column_sums.h"
+#include "backend/cpu/convert.h"
 #include "backend/cpu/cross_entropy.h"
 #include "backend/cpu/dropout_backward.h"
 #include "backend/cpu/embedding.h"
+#include "backend/cpu/float_type.h"
 #include "backend/cpu/gelu.h"
 #include "backend/cpu/layernorm.h"
 #include "backend/cpu/parallel.h"
@@ -23,11 +26,15 @@ namespace cpu {
 
 namespace {
 
-void expect_float32(std::string_view op, DType dtype) { op_checks::expect_supported(op, dtype, {DType::kFloat32}); }
-
 /// Null for an absent operand.
-const float* optional_floats(const ConstTensorView& view) { return view.present() ? view.as<float>() : nullptr; }
-float* optional_floats(const TensorView& view) { return view.present() ? view.as<float>() : nullptr; }
+template <typename T>
+const T* optional(const ConstTensorView& view) {
+  return view.present() ? view.as<T>() : nullptr;
+}
+template <typename T>
+T* optional(const TensorView& view) {
+  return view.present() ? view.as<T>() : nullptr;
+}
 
 /// Grain of copies and fills, in bytes: whole pages.
 constexpr std::int64_t kByteGrain = std::int64_t{1} << 16;
@@ -41,7 +48,11 @@ void copy_bytes(void* dst, const void* src, std::int64_t size_bytes, int num_thr
 
 }  // namespace
 
-CpuBackend::CpuBackend(int num_threads) : num_threads_(num_threads), matmul_(num_threads), traits_(num_threads, matmul_) {}
+CpuBackend::CpuBackend(int num_threads, bool native_bfloat16)
+    : num_threads_(num_threads),
+      native_bfloat16_(native_bfloat16 && cpu_multiplies_bfloat16()),
+      matmul_(num_threads, native_bfloat16),
+      traits_(num_threads, matmul_) {}
 
 std::string CpuBackend::description() const {
   return fmt::format("cpu: {} thread{}, {}, oneDNN {}", num_threads_, num_threads_ == 1 ? "" : "s", vector_target_name(),
@@ -78,28 +89,41 @@ void CpuBackend::set_zero(TensorView dst) {
   });
 }
 
+void CpuBackend::convert(TensorView dst, ConstTensorView src) {
+  const std::int64_t num_elements = op_checks::convert(dst, src);
+  if (dst.dtype() == src.dtype()) return copy_bytes(dst.data(), src.data(), dst.size_bytes(), num_threads_);
+  with_float_type("convert", src.dtype(), [&]<typename From>(From) {
+    using To = std::conditional_t<std::is_same_v<From, float>, BFloat16, float>;
+    op_checks::expect_supported("convert", dst.dtype(), {DTypeOf<To>::value});
+    cpu::convert(dst.as<To>(), src.as<From>(), num_elements, context());
+  });
+}
+
 void CpuBackend::embedding_forward(TensorView out, ConstTensorView tokens, ConstTensorView wte, ConstTensorView wpe,
                                    std::int64_t first_position, const Dropout& dropout) {
   const auto sizes = op_checks::embedding_forward(out, tokens, wte, wpe, first_position, dropout);
-  expect_float32("embedding_forward", sizes.dtype);
-  cpu::embedding_forward(out.as<float>(), tokens.as<std::int32_t>(), wte.as<float>(), wpe.as<float>(),
-                         {sizes.batch, sizes.length, sizes.channels, wte.shape()[0], first_position}, dropout, context());
+  with_float_type("embedding_forward", sizes.dtype, [&]<typename T>(T) {
+    cpu::embedding_forward(out.as<T>(), tokens.as<std::int32_t>(), wte.as<T>(), wpe.as<T>(),
+                           {sizes.batch, sizes.length, sizes.channels, wte.shape()[0], first_position}, dropout, context());
+  });
 }
 
 void CpuBackend::embedding_backward(TensorView dwte, TensorView dwpe, ConstTensorView dout, ConstTensorView tokens,
                                     const Dropout& dropout) {
   const auto sizes = op_checks::embedding_backward(dwte, dwpe, dout, tokens, dropout);
-  expect_float32("embedding_backward", sizes.dtype);
-  cpu::embedding_backward(dwte.as<float>(), dwpe.as<float>(), dout.as<float>(), tokens.as<std::int32_t>(),
-                          {sizes.batch, sizes.length, sizes.channels, dwte.shape()[0], 0}, dropout, context());
+  with_float_type("embedding_backward", sizes.dtype, [&]<typename T>(T) {
+    cpu::embedding_backward(dwte.as<float>(), dwpe.as<float>(), dout.as<T>(), tokens.as<std::int32_t>(),
+                            {sizes.batch, sizes.length, sizes.channels, dwte.shape()[0], 0}, dropout, context());
+  });
 }
 
 void CpuBackend::layernorm_forward(TensorView out, TensorView mean, TensorView rstd, ConstTensorView inp,
                                    ConstTensorView weight, ConstTensorView bias) {
   const auto sizes = op_checks::layernorm_forward(out, mean, rstd, inp, weight, bias);
-  expect_float32("layernorm_forward", sizes.dtype);
-  cpu::layernorm_forward(out.as<float>(), mean.as<float>(), rstd.as<float>(), inp.as<float>(), weight.as<float>(),
-                         optional_floats(bias), sizes.rows, sizes.channels, context());
+  with_float_type("layernorm_forward", sizes.dtype, [&]<typename T>(T) {
+    cpu::layernorm_forward(out.as<T>(), mean.as<float>(), rstd.as<float>(), inp.as<T>(), weight.as<T>(), optional<T>(bias),
+                           sizes.rows, sizes.channels, context());
+  });
 }
 
 void CpuBackend::residual_layernorm_forward(TensorView residual_out, TensorView out, TensorView mean, TensorView rstd,
@@ -107,69 +131,73 @@ void CpuBackend::residual_layernorm_forward(TensorView residual_out, TensorView 
                                             ConstTensorView bias, const Dropout& dropout) {
   const auto sizes =
       op_checks::residual_layernorm_forward(residual_out, out, mean, rstd, residual, branch, weight, bias, dropout);
-  expect_float32("residual_layernorm_forward", sizes.dtype);
-  cpu::residual_layernorm_forward({.residual_out = residual_out.as<float>(),
-                                   .out = out.as<float>(),
-                                   .mean = mean.as<float>(),
-                                   .rstd = rstd.as<float>(),
-                                   .residual = residual.as<float>(),
-                                   .branch = branch.as<float>(),
-                                   .weight = weight.as<float>(),
-                                   .bias = optional_floats(bias),
-                                   .batch = sizes.batch,
-                                   .length = sizes.length,
-                                   .channels = sizes.channels,
-                                   .dropout = dropout},
-                                  context());
+  with_float_type("residual_layernorm_forward", sizes.dtype, [&]<typename T>(T) {
+    cpu::residual_layernorm_forward(ResidualLayernormForward<T>{.residual_out = residual_out.as<T>(),
+                                                                .out = out.as<T>(),
+                                                                .mean = mean.as<float>(),
+                                                                .rstd = rstd.as<float>(),
+                                                                .residual = residual.as<T>(),
+                                                                .branch = branch.as<T>(),
+                                                                .weight = weight.as<T>(),
+                                                                .bias = optional<T>(bias),
+                                                                .batch = sizes.batch,
+                                                                .length = sizes.length,
+                                                                .channels = sizes.channels,
+                                                                .dropout = dropout},
+                                    context());
+  });
 }
 
 void CpuBackend::layernorm_backward(TensorView dinp, TensorView dweight, TensorView dbias, ConstTensorView dout,
                                     ConstTensorView inp, ConstTensorView weight, ConstTensorView mean, ConstTensorView rstd) {
   const auto sizes = op_checks::layernorm_backward(dinp, dweight, dbias, dout, inp, weight, mean, rstd);
-  expect_float32("layernorm_backward", sizes.dtype);
-  cpu::layernorm_backward({.dinp = dinp.as<float>(),
-                           .dweight = dweight.as<float>(),
-                           .dbias = optional_floats(dbias),
-                           .dout = dout.as<float>(),
-                           .inp = inp.as<float>(),
-                           .weight = weight.as<float>(),
-                           .mean = mean.as<float>(),
-                           .rstd = rstd.as<float>(),
-                           .rows = sizes.rows,
-                           .channels = sizes.channels},
-                          context());
+  with_float_type("layernorm_backward", sizes.dtype, [&]<typename T>(T) {
+    cpu::layernorm_backward(LayernormBackward<T>{.dinp = dinp.as<T>(),
+                                                 .dweight = dweight.as<float>(),
+                                                 .dbias = optional<float>(dbias),
+                                                 .dout = dout.as<T>(),
+                                                 .inp = inp.as<T>(),
+                                                 .weight = weight.as<T>(),
+                                                 .mean = mean.as<float>(),
+                                                 .rstd = rstd.as<float>(),
+                                                 .rows = sizes.rows,
+                                                 .channels = sizes.channels},
+                            context());
+  });
 }
 
 void CpuBackend::dropout_backward(TensorView dinp, ConstTensorView dout, const Dropout& dropout) {
   const auto sizes = op_checks::dropout_backward(dinp, dout, dropout);
-  expect_float32("dropout_backward", sizes.dtype);
-  cpu::dropout_backward(dinp.as<float>(), dout.as<float>(), sizes.batch * sizes.length, sizes.length, sizes.channels, dropout,
-                        context());
+  with_float_type("dropout_backward", sizes.dtype, [&]<typename T>(T) {
+    cpu::dropout_backward(dinp.as<T>(), dout.as<T>(), sizes.batch * sizes.length, sizes.length, sizes.channels, dropout,
+                          context());
+  });
 }
 
 void CpuBackend::matmul(TensorView out, ConstTensorView a, ConstTensorView b, ConstTensorView bias,
                         const MatmulOptions& options) {
   const MatmulShape shape = op_checks::matmul(out, a, b, bias, options);
-  expect_float32("matmul", shape.dtype);
-  matmul_.run(out.as<float>(), a.as<float>(), b.as<float>(), optional_floats(bias), shape, workspace_);
+  op_checks::expect_supported("matmul", shape.dtype, {DType::kFloat32, DType::kBFloat16});
+  matmul_.run(out.data(), a.data(), b.data(), bias.data(), shape, workspace_);
 }
 
 void CpuBackend::bias_backward(TensorView dbias, ConstTensorView dout) {
   const auto sizes = op_checks::bias_backward(dbias, dout);
-  expect_float32("bias_backward", sizes.dtype);
-  cpu::bias_backward(dbias.as<float>(), dout.as<float>(), sizes.rows, sizes.channels, context());
+  with_float_type("bias_backward", sizes.dtype, [&]<typename T>(T) {
+    cpu::bias_backward(dbias.as<float>(), dout.as<T>(), sizes.rows, sizes.channels, context());
+  });
 }
 
 void CpuBackend::gelu_forward(TensorView out, ConstTensorView inp) {
   const std::int64_t num_elements = op_checks::gelu_forward(out, inp);
-  expect_float32("gelu_forward", inp.dtype());
-  cpu::gelu_forward(out.as<float>(), inp.as<float>(), num_elements, context());
+  with_float_type("gelu_forward", inp.dtype(),
+                  [&]<typename T>(T) { cpu::gelu_forward(out.as<T>(), inp.as<T>(), num_elements, context()); });
 }
 
 void CpuBackend::gelu_backward(TensorView dinp, ConstTensorView dout, ConstTensorView inp) {
   const std::int64_t num_elements = op_checks::gelu_backward(dinp, dout, inp);
-  expect_float32("gelu_backward", inp.dtype());
-  cpu::gelu_backward(dinp.as<float>(), dout.as<float>(), inp.as<float>(), num_elements, context());
+  with_float_type("gelu_backward", inp.dtype(),
+                  [&]<typename T>(T) { cpu::gelu_backward(dinp.as<T>(), dout.as<T>(), inp.as<T>(), num_elements, context()); });
 }
 
 void CpuBackend::attention_forward(TensorView out, TensorView lse, ConstTensorView qkv, std::int64_t num_heads,
@@ -190,39 +218,46 @@ void CpuBackend::attention_decode(TensorView out, TensorView k_cache, TensorView
 void CpuBackend::cross_entropy_forward(TensorView losses, ConstTensorView logits, ConstTensorView targets,
                                        std::int64_t vocab_size) {
   const auto sizes = op_checks::cross_entropy("cross_entropy_forward", losses, logits, targets, vocab_size);
-  expect_float32("cross_entropy_forward", sizes.dtype);
-  cpu::cross_entropy_forward(losses.as<float>(), logits.as<float>(), targets.as<std::int32_t>(),
-                             {sizes.rows, sizes.channels, vocab_size}, context());
+  with_float_type("cross_entropy_forward", sizes.dtype, [&]<typename T>(T) {
+    cpu::cross_entropy_forward(losses.as<float>(), logits.as<T>(), targets.as<std::int32_t>(),
+                               {sizes.rows, sizes.channels, vocab_size}, context());
+  });
 }
 
 void CpuBackend::cross_entropy_forward_backward(TensorView losses, TensorView logits, ConstTensorView targets,
                                                 std::int64_t vocab_size, float grad_scale) {
   const auto sizes = op_checks::cross_entropy("cross_entropy_forward_backward", losses, logits, targets, vocab_size);
-  expect_float32("cross_entropy_forward_backward", sizes.dtype);
-  cpu::cross_entropy_forward_backward(losses.as<float>(), logits.as<float>(), targets.as<std::int32_t>(),
-                                      {sizes.rows, sizes.channels, vocab_size}, grad_scale, context());
+  with_float_type("cross_entropy_forward_backward", sizes.dtype, [&]<typename T>(T) {
+    cpu::cross_entropy_forward_backward(losses.as<float>(), logits.as<T>(), targets.as<std::int32_t>(),
+                                        {sizes.rows, sizes.channels, vocab_size}, grad_scale, context());
+  });
 }
 
 void CpuBackend::reduce_sum(TensorView out, ConstTensorView inp) {
   const std::int64_t num_elements = op_checks::reduction("reduce_sum", out, inp);
-  expect_float32("reduce_sum", inp.dtype());
-  *out.as<float>() = static_cast<float>(sum(inp.as<float>(), num_elements, context()));
+  with_float_type("reduce_sum", inp.dtype(),
+                  [&]<typename T>(T) { *out.as<float>() = static_cast<float>(sum(inp.as<T>(), num_elements, context())); });
 }
 
 void CpuBackend::l2_norm(TensorView out, ConstTensorView inp, float scale) {
   const std::int64_t num_elements = op_checks::reduction("l2_norm", out, inp);
-  expect_float32("l2_norm", inp.dtype());
-  const double norm = std::sqrt(sum_of_squares(inp.as<float>(), num_elements, context()));
-  *out.as<float>() = static_cast<float>(norm * static_cast<double>(scale));
+  with_float_type("l2_norm", inp.dtype(), [&]<typename T>(T) {
+    const double norm = std::sqrt(sum_of_squares(inp.as<T>(), num_elements, context()));
+    *out.as<float>() = static_cast<float>(norm * static_cast<double>(scale));
+  });
 }
 
-void CpuBackend::adamw_update(TensorView param, TensorView m, TensorView v, ConstTensorView grad, ConstTensorView norm,
-                              const AdamWStep& step) {
-  const std::int64_t num_elements = op_checks::adamw_update(param, m, v, grad, norm, step);
-  expect_float32("adamw_update", param.dtype());
-  expect_float32("adamw_update", grad.dtype());
-  cpu::adamw_update(param.as<float>(), m.as<float>(), v.as<float>(), grad.as<float>(), num_elements, *norm.as<float>(), step,
-                    context());
+void CpuBackend::adamw_update(TensorView param, TensorView working, TensorView m, TensorView v, ConstTensorView grad,
+                              ConstTensorView norm, const AdamWStep& step) {
+  const std::int64_t num_elements = op_checks::adamw_update(param, working, m, v, grad, norm, step);
+  with_float_type("adamw_update", m.dtype(), [&]<typename Moment>(Moment) {
+    const AdamWTensors<Moment> tensors{.param = param.as<float>(),
+                                       .working = optional<BFloat16>(working),
+                                       .m = m.as<Moment>(),
+                                       .v = v.as<Moment>(),
+                                       .grad = grad.as<float>()};
+    cpu::adamw_update(tensors, num_elements, *norm.as<float>(), step, context());
+  });
 }
 
 }  // namespace cpu
@@ -231,7 +266,8 @@ std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options) {
   if (options.num_threads < 0) {
     throw user_error("threads is {}: give a positive number, or 0 for as many as the process may use", options.num_threads);
   }
-  return std::make_unique<cpu::CpuBackend>(options.num_threads > 0 ? options.num_threads : cpu::available_threads());
+  return std::make_unique<cpu::CpuBackend>(options.num_threads > 0 ? options.num_threads : cpu::available_threads(),
+                                           options.native_bfloat16);
 }
 
 }  // namespace virgil

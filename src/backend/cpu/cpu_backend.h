@@ -32,7 +32,8 @@ class CpuTraits final : public BackendTraits {
 
 class CpuBackend final : public Backend {
  public:
-  explicit CpuBackend(int num_threads);
+  /// native_bfloat16: see CpuOptions.
+  CpuBackend(int num_threads, bool native_bfloat16);
   CpuBackend(const CpuBackend&) = delete;
   CpuBackend& operator=(const CpuBackend&) = delete;
 
@@ -46,6 +47,7 @@ class CpuBackend final : public Backend {
   void copy_to_host(std::span<std::byte> dst, ConstTensorView src) override;
   void copy(TensorView dst, ConstTensorView src) override;
   void set_zero(TensorView dst) override;
+  void convert(TensorView dst, ConstTensorView src) override;
   void synchronize() override {}
 
   void embedding_forward(TensorView out, ConstTensorView tokens, ConstTensorView wte, ConstTensorView wpe,
@@ -77,13 +79,14 @@ class CpuBackend final : public Backend {
                                       float grad_scale) override;
   void reduce_sum(TensorView out, ConstTensorView inp) override;
   void l2_norm(TensorView out, ConstTensorView inp, float scale) override;
-  void adamw_update(TensorView param, TensorView m, TensorView v, ConstTensorView grad, ConstTensorView norm,
-                    const AdamWStep& step) override;
+  void adamw_update(TensorView param, TensorView working, TensorView m, TensorView v, ConstTensorView grad,
+                    ConstTensorView norm, const AdamWStep& step) override;
 
  private:
-  [[nodiscard]] CpuContext context() const { return {num_threads_, workspace_}; }
+  [[nodiscard]] CpuContext context() const { return {num_threads_, workspace_, native_bfloat16_}; }
 
   int num_threads_;
+  bool native_bfloat16_;
   HostMemoryResource memory_;
   OneDnnMatmul matmul_;
   CpuTraits traits_;

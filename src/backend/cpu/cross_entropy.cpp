@@ -6,6 +6,7 @@
 
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/simd_targets.h"
+#include "backend/cpu/type_dispatch.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "backend/cpu/cross_entropy.cpp"
@@ -18,7 +19,8 @@ HWY_BEFORE_NAMESPACE();
 namespace virgil::cpu {
 namespace HWY_NAMESPACE {
 
-HWY_ATTR float row_max(const float* logits, std::size_t n) {
+template <typename T>
+HWY_INLINE float row_max(const T* logits, std::size_t n) {
   const FloatTag d;
   const FloatVector lowest = hn::Set(d, -std::numeric_limits<float>::infinity());
   FloatVector max[4] = {lowest, lowest, lowest, lowest};
@@ -29,7 +31,8 @@ HWY_ATTR float row_max(const float* logits, std::size_t n) {
 
 /// Sum of e^(logit - max), in float within blocks and in double across them, so that the error does not grow with the
 /// vocabulary. Stores the terms in `exps` (which may be logits) unless that is null.
-HWY_ATTR double row_exp_sum(float* exps, const float* logits, std::size_t n, float max) {
+template <typename T>
+HWY_INLINE double row_exp_sum(float* exps, const T* logits, std::size_t n, float max) {
   constexpr std::size_t kBlock = 1024;
   const FloatTag d;
   const FloatVector max_v = hn::Set(d, max);
@@ -46,28 +49,57 @@ HWY_ATTR double row_exp_sum(float* exps, const float* logits, std::size_t n, flo
   return sum;
 }
 
-HWY_ATTR void scale_row(float* row, std::size_t n, float factor) {
+/// row = factor * row, and `target`'s element less grad_scale.
+HWY_INLINE void finish_gradient(float* exps, const float* /*logits*/, std::size_t n, float /*max*/, float factor,
+                                std::int32_t target, float grad_scale) {
   const FloatVector factor_v = hn::Set(FloatTag(), factor);
-  for_each_vector(n, [&](std::size_t i, auto part) HWY_ATTR { part.store(hn::Mul(part.load(row + i), factor_v), row + i); });
+  for_each_vector(n, [&](std::size_t i, auto part) HWY_ATTR { part.store(hn::Mul(part.load(exps + i), factor_v), exps + i); });
+  exps[target] -= grad_scale;
 }
 
+/// The same from the logits, which it overwrites: exponentials are computed again, so that each element is rounded once.
+HWY_INLINE void finish_gradient(BFloat16* gradient, const BFloat16* logits, std::size_t n, float max, float factor,
+                                std::int32_t target, float grad_scale) {
+  const FloatTag d;
+  const FloatVector factor_v = hn::Set(d, factor);
+  const FloatVector max_v = hn::Set(d, max);
+  const float target_exp = hn::GetLane(exp_up_to_88(hn::Set(d, static_cast<float>(logits[target]) - max)));
+  for_each_vector(n, [&](std::size_t i, auto part) HWY_ATTR {
+    part.store(hn::Mul(exp_up_to_88(hn::Sub(part.load(logits + i), max_v)), factor_v), gradient + i);
+  });
+  gradient[target] = BFloat16(target_exp * factor - grad_scale);
+}
+
+HWY_INLINE float* where_exps_go(float* gradient) { return gradient; }
+HWY_INLINE float* where_exps_go(BFloat16* /*gradient*/) { return nullptr; }
+
 /// Loss of one row. `gradient` is the row of logits, to be overwritten, or null.
-HWY_ATTR float cross_entropy_row(const float* logits, float* gradient, std::int32_t target, const CrossEntropySizes& sizes,
-                                 float grad_scale) {
+template <typename T>
+HWY_INLINE float cross_entropy_row(const T* logits, T* gradient, std::int32_t target, const CrossEntropySizes& sizes,
+                                   float grad_scale) {
   if (target < 0) {
-    if (gradient != nullptr) std::fill_n(gradient, sizes.columns, 0.0F);
+    if (gradient != nullptr) std::fill_n(gradient, sizes.columns, T(0.0F));
     return 0.0F;
   }
   const auto V = static_cast<std::size_t>(sizes.vocab_size);
-  const float target_logit = logits[target];
+  const auto target_logit = static_cast<float>(logits[target]);
   const float max = row_max(logits, V);
-  const double sum = row_exp_sum(gradient, logits, V, max);
+  const double sum = row_exp_sum(where_exps_go(gradient), logits, V, max);
   if (gradient != nullptr) {
-    scale_row(gradient, V, static_cast<float>(static_cast<double>(grad_scale) / sum));
-    gradient[target] -= grad_scale;
-    std::fill_n(gradient + V, sizes.columns - sizes.vocab_size, 0.0F);
+    const auto factor = static_cast<float>(static_cast<double>(grad_scale) / sum);
+    finish_gradient(gradient, logits, V, max, factor, target, grad_scale);
+    std::fill_n(gradient + V, sizes.columns - sizes.vocab_size, T(0.0F));
   }
   return static_cast<float>(std::log(sum) + (static_cast<double>(max) - static_cast<double>(target_logit)));
+}
+
+HWY_ATTR float cross_entropy_row_float32(const float* logits, float* gradient, std::int32_t target,
+                                         const CrossEntropySizes& sizes, float grad_scale) {
+  return cross_entropy_row(logits, gradient, target, sizes, grad_scale);
+}
+HWY_ATTR float cross_entropy_row_bfloat16(const BFloat16* logits, BFloat16* gradient, std::int32_t target,
+                                          const CrossEntropySizes& sizes, float grad_scale) {
+  return cross_entropy_row(logits, gradient, target, sizes, grad_scale);
 }
 
 }  // namespace HWY_NAMESPACE
@@ -77,11 +109,12 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace virgil::cpu {
 
-HWY_EXPORT(cross_entropy_row);
+VIRGIL_EXPORT_PAIR(cross_entropy_row);
 
 namespace {
 
-void run_rows(float* losses, const float* logits, float* gradient, const std::int32_t* targets, const CrossEntropySizes& sizes,
+template <typename T>
+void run_rows(float* losses, const T* logits, T* gradient, const std::int32_t* targets, const CrossEntropySizes& sizes,
               float grad_scale, const CpuContext& context) {
   for (std::int64_t row = 0; row < sizes.rows; ++row) {
     VIRGIL_CHECK(targets[row] < sizes.vocab_size, "cross_entropy: target {} of row {} is outside the vocabulary of {}",
@@ -89,24 +122,33 @@ void run_rows(float* losses, const float* logits, float* gradient, const std::in
   }
   parallel_ranges(sizes.rows, 1, context.num_threads, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t row = begin; row < end; ++row) {
-      float* gradient_row = gradient == nullptr ? nullptr : gradient + row * sizes.columns;
-      losses[row] =
-          HWY_DYNAMIC_DISPATCH(cross_entropy_row)(logits + row * sizes.columns, gradient_row, targets[row], sizes, grad_scale);
+      T* gradient_row = gradient == nullptr ? nullptr : gradient + row * sizes.columns;
+      losses[row] = VIRGIL_DISPATCH_PAIR(T, cross_entropy_row)(logits + row * sizes.columns, gradient_row, targets[row], sizes,
+                                                               grad_scale);
     }
   });
 }
 
 }  // namespace
 
-void cross_entropy_forward(float* losses, const float* logits, const std::int32_t* targets, const CrossEntropySizes& sizes,
+template <typename T>
+void cross_entropy_forward(float* losses, const T* logits, const std::int32_t* targets, const CrossEntropySizes& sizes,
                            const CpuContext& context) {
-  run_rows(losses, logits, nullptr, targets, sizes, 0.0F, context);
+  run_rows<T>(losses, logits, nullptr, targets, sizes, 0.0F, context);
 }
 
-void cross_entropy_forward_backward(float* losses, float* logits, const std::int32_t* targets, const CrossEntropySizes& sizes,
+template <typename T>
+void cross_entropy_forward_backward(float* losses, T* logits, const std::int32_t* targets, const CrossEntropySizes& sizes,
                                     float grad_scale, const CpuContext& context) {
-  run_rows(losses, logits, logits, targets, sizes, grad_scale, context);
+  run_rows<T>(losses, logits, logits, targets, sizes, grad_scale, context);
 }
+
+template void cross_entropy_forward(float*, const float*, const std::int32_t*, const CrossEntropySizes&, const CpuContext&);
+template void cross_entropy_forward_backward(float*, float*, const std::int32_t*, const CrossEntropySizes&, float,
+                                             const CpuContext&);
+template void cross_entropy_forward(float*, const BFloat16*, const std::int32_t*, const CrossEntropySizes&, const CpuContext&);
+template void cross_entropy_forward_backward(float*, BFloat16*, const std::int32_t*, const CrossEntropySizes&, float,
+                                             const CpuContext&);
 
 }  // namespace virgil::cpu
 #endif

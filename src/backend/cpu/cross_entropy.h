@@ -14,10 +14,13 @@ struct CrossEntropySizes {
 };
 
 /// losses (N); logits (N, Vp); targets (N), negative: ignored. Throws InternalError on a target of vocab_size or more.
-void cross_entropy_forward(float* losses, const float* logits, const std::int32_t* targets, const CrossEntropySizes& sizes,
+/// T: float or BFloat16, here and below.
+template <typename T>
+void cross_entropy_forward(float* losses, const T* logits, const std::int32_t* targets, const CrossEntropySizes& sizes,
                            const CpuContext& context);
 /// The same losses; logits becomes (softmax - onehot) * grad_scale, 0 in padded columns and ignored rows.
-void cross_entropy_forward_backward(float* losses, float* logits, const std::int32_t* targets, const CrossEntropySizes& sizes,
+template <typename T>
+void cross_entropy_forward_backward(float* losses, T* logits, const std::int32_t* targets, const CrossEntropySizes& sizes,
                                     float grad_scale, const CpuContext& context);
 
 }  // namespace virgil::cpu

@@ -5,6 +5,7 @@
 #include "backend/cpu/dropout_rows.h"
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/simd_targets.h"
+#include "backend/cpu/type_dispatch.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "backend/cpu/dropout_backward.cpp"
@@ -19,8 +20,9 @@ namespace virgil::cpu {
 namespace HWY_NAMESPACE {
 
 /// out = inp * multiplier for rows first_row to last_row - 1 of (rows, C).
-HWY_ATTR void multiply_by_mask(float* out, const float* inp, std::int64_t first_row, std::int64_t last_row, std::int64_t C,
-                               const Dropout& dropout, const DropoutRows& dropout_rows) {
+template <typename T>
+HWY_INLINE void multiply_by_mask(T* out, const T* inp, std::int64_t first_row, std::int64_t last_row, std::int64_t C,
+                                 const Dropout& dropout, const DropoutRows& dropout_rows) {
   constexpr std::int64_t kChunk = 1024;
   HWY_ALIGN float multiplier[kChunk];
   const DropoutMask mask(dropout);
@@ -36,6 +38,15 @@ HWY_ATTR void multiply_by_mask(float* out, const float* inp, std::int64_t first_
   }
 }
 
+HWY_ATTR void multiply_by_mask_float32(float* out, const float* inp, std::int64_t first_row, std::int64_t last_row,
+                                       std::int64_t C, const Dropout& dropout, const DropoutRows& dropout_rows) {
+  multiply_by_mask(out, inp, first_row, last_row, C, dropout, dropout_rows);
+}
+HWY_ATTR void multiply_by_mask_bfloat16(BFloat16* out, const BFloat16* inp, std::int64_t first_row, std::int64_t last_row,
+                                        std::int64_t C, const Dropout& dropout, const DropoutRows& dropout_rows) {
+  multiply_by_mask(out, inp, first_row, last_row, C, dropout, dropout_rows);
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace virgil::cpu
 HWY_AFTER_NAMESPACE();
@@ -43,15 +54,21 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace virgil::cpu {
 
-HWY_EXPORT(multiply_by_mask);
+VIRGIL_EXPORT_PAIR(multiply_by_mask);
 
-void dropout_backward(float* dinp, const float* dout, std::int64_t rows, std::int64_t length, std::int64_t channels,
+template <typename T>
+void dropout_backward(T* dinp, const T* dout, std::int64_t rows, std::int64_t length, std::int64_t channels,
                       const Dropout& dropout, const CpuContext& context) {
   const DropoutRows dropout_rows(dropout, length, channels);
   parallel_ranges(rows, 1, context.num_threads, [&](std::int64_t begin, std::int64_t end) {
-    HWY_DYNAMIC_DISPATCH(multiply_by_mask)(dinp, dout, begin, end, channels, dropout, dropout_rows);
+    VIRGIL_DISPATCH_PAIR(T, multiply_by_mask)(dinp, dout, begin, end, channels, dropout, dropout_rows);
   });
 }
+
+template void dropout_backward(float*, const float*, std::int64_t, std::int64_t, std::int64_t, const Dropout&,
+                               const CpuContext&);
+template void dropout_backward(BFloat16*, const BFloat16*, std::int64_t, std::int64_t, std::int64_t, const Dropout&,
+                               const CpuContext&);
 
 }  // namespace virgil::cpu
 #endif

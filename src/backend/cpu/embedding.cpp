@@ -5,6 +5,7 @@
 #include "backend/cpu/dropout_rows.h"
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/simd_targets.h"
+#include "backend/cpu/type_dispatch.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "backend/cpu/embedding.cpp"
@@ -18,19 +19,21 @@
 #define VIRGIL_CPU_EMBEDDING_ONCE
 namespace virgil::cpu {
 
+template <typename T>
 struct EmbeddingForward {
-  float* out;
+  T* out;
   const std::int32_t* tokens;
-  const float* wte;
-  const float* wpe;
+  const T* wte;
+  const T* wpe;
   EmbeddingSizes sizes;
   Dropout dropout;
 };
 
+template <typename T>
 struct EmbeddingBackward {
   float* dwte;
   float* dwpe;
-  const float* dout;
+  const T* dout;
   const std::int32_t* tokens;
   EmbeddingSizes sizes;
   Dropout dropout;
@@ -46,16 +49,17 @@ HWY_BEFORE_NAMESPACE();
 namespace virgil::cpu {
 namespace HWY_NAMESPACE {
 
-HWY_ATTR void embedding_forward_rows(const EmbeddingForward& op, std::int64_t first_row, std::int64_t last_row) {
+template <typename Element>
+HWY_INLINE void embedding_forward_rows(const EmbeddingForward<Element>& op, std::int64_t first_row, std::int64_t last_row) {
   const auto& [B, T, C, Vp, first_position] = op.sizes;
   const DropoutMask mask(op.dropout);
   const DropoutRows dropout_rows(op.dropout, T, C);
   const bool dropping = op.dropout.enabled();
   HWY_ALIGN float multiplier[kEmbeddingChunk];
   for (std::int64_t row = first_row; row < last_row; ++row) {
-    const float* token_row = op.wte + op.tokens[row] * C;
-    const float* position_row = op.wpe + (first_position + row % T) * C;
-    float* out_row = op.out + row * C;
+    const Element* token_row = op.wte + op.tokens[row] * C;
+    const Element* position_row = op.wpe + (first_position + row % T) * C;
+    Element* out_row = op.out + row * C;
     for (std::int64_t c = 0; c < C; c += kEmbeddingChunk) {
       const auto n = static_cast<std::size_t>(std::min(kEmbeddingChunk, C - c));
       if (dropping) mask.fill(dropout_rows.base(row) + static_cast<std::uint64_t>(c), n, multiplier);
@@ -69,14 +73,16 @@ HWY_ATTR void embedding_forward_rows(const EmbeddingForward& op, std::int64_t fi
 }
 
 /// All rows, in order, but only channels [first_channel, last_channel): threads never add to the same element.
-HWY_ATTR void embedding_backward_channels(const EmbeddingBackward& op, std::int64_t first_channel, std::int64_t last_channel) {
+template <typename Element>
+HWY_INLINE void embedding_backward_channels(const EmbeddingBackward<Element>& op, std::int64_t first_channel,
+                                            std::int64_t last_channel) {
   const auto& [B, T, C, Vp, first_position] = op.sizes;
   const DropoutMask mask(op.dropout);
   const DropoutRows dropout_rows(op.dropout, T, C);
   const bool dropping = op.dropout.enabled();
   HWY_ALIGN float multiplier[kEmbeddingChunk];
   for (std::int64_t row = 0; row < B * T; ++row) {
-    const float* dout_row = op.dout + row * C;
+    const Element* dout_row = op.dout + row * C;
     float* dtoken_row = op.dwte + op.tokens[row] * C;
     float* dposition_row = op.dwpe + row % T * C;
     for (std::int64_t c = first_channel; c < last_channel; c += kEmbeddingChunk) {
@@ -92,6 +98,22 @@ HWY_ATTR void embedding_backward_channels(const EmbeddingBackward& op, std::int6
   }
 }
 
+HWY_ATTR void embedding_forward_rows_float32(const EmbeddingForward<float>& op, std::int64_t first_row, std::int64_t last_row) {
+  embedding_forward_rows(op, first_row, last_row);
+}
+HWY_ATTR void embedding_forward_rows_bfloat16(const EmbeddingForward<BFloat16>& op, std::int64_t first_row,
+                                              std::int64_t last_row) {
+  embedding_forward_rows(op, first_row, last_row);
+}
+HWY_ATTR void embedding_backward_channels_float32(const EmbeddingBackward<float>& op, std::int64_t first_channel,
+                                                  std::int64_t last_channel) {
+  embedding_backward_channels(op, first_channel, last_channel);
+}
+HWY_ATTR void embedding_backward_channels_bfloat16(const EmbeddingBackward<BFloat16>& op, std::int64_t first_channel,
+                                                   std::int64_t last_channel) {
+  embedding_backward_channels(op, first_channel, last_channel);
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace virgil::cpu
 HWY_AFTER_NAMESPACE();
@@ -99,8 +121,8 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace virgil::cpu {
 
-HWY_EXPORT(embedding_forward_rows);
-HWY_EXPORT(embedding_backward_channels);
+VIRGIL_EXPORT_PAIR(embedding_forward_rows);
+VIRGIL_EXPORT_PAIR(embedding_backward_channels);
 
 namespace {
 
@@ -117,23 +139,34 @@ void check_tokens(const char* op, const std::int32_t* tokens, const EmbeddingSiz
 
 }  // namespace
 
-void embedding_forward(float* out, const std::int32_t* tokens, const float* wte, const float* wpe, const EmbeddingSizes& sizes,
+template <typename T>
+void embedding_forward(T* out, const std::int32_t* tokens, const T* wte, const T* wpe, const EmbeddingSizes& sizes,
                        const Dropout& dropout, const CpuContext& context) {
   check_tokens("embedding_forward", tokens, sizes);
-  const EmbeddingForward op{out, tokens, wte, wpe, sizes, dropout};
+  const EmbeddingForward<T> op{out, tokens, wte, wpe, sizes, dropout};
   parallel_ranges(sizes.batch * sizes.length, 1, context.num_threads, [&](std::int64_t begin, std::int64_t end) {
-    HWY_DYNAMIC_DISPATCH(embedding_forward_rows)(op, begin, end);
+    VIRGIL_DISPATCH_PAIR(T, embedding_forward_rows)(op, begin, end);
   });
 }
 
-void embedding_backward(float* dwte, float* dwpe, const float* dout, const std::int32_t* tokens, const EmbeddingSizes& sizes,
+template <typename T>
+void embedding_backward(float* dwte, float* dwpe, const T* dout, const std::int32_t* tokens, const EmbeddingSizes& sizes,
                         const Dropout& dropout, const CpuContext& context) {
   check_tokens("embedding_backward", tokens, sizes);
-  const EmbeddingBackward op{dwte, dwpe, dout, tokens, sizes, dropout};
+  const EmbeddingBackward<T> op{dwte, dwpe, dout, tokens, sizes, dropout};
   parallel_ranges(sizes.channels, kChannelGrain, context.num_threads, [&](std::int64_t begin, std::int64_t end) {
-    HWY_DYNAMIC_DISPATCH(embedding_backward_channels)(op, begin, end);
+    VIRGIL_DISPATCH_PAIR(T, embedding_backward_channels)(op, begin, end);
   });
 }
+
+template void embedding_forward(float*, const std::int32_t*, const float*, const float*, const EmbeddingSizes&, const Dropout&,
+                                const CpuContext&);
+template void embedding_backward(float*, float*, const float*, const std::int32_t*, const EmbeddingSizes&, const Dropout&,
+                                 const CpuContext&);
+template void embedding_forward(BFloat16*, const std::int32_t*, const BFloat16*, const BFloat16*, const EmbeddingSizes&,
+                                const Dropout&, const CpuContext&);
+template void embedding_backward(float*, float*, const BFloat16*, const std::int32_t*, const EmbeddingSizes&, const Dropout&,
+                                 const CpuContext&);
 
 }  // namespace virgil::cpu
 #endif

@@ -17,11 +17,14 @@ struct EmbeddingSizes {
 };
 
 /// out (B, T, C) = dropout(wte[tokens] + wpe[first_position + t]). Throws InternalError on a token outside [0, vocab_rows).
-void embedding_forward(float* out, const std::int32_t* tokens, const float* wte, const float* wpe, const EmbeddingSizes& sizes,
-                       const Dropout& dropout, const CpuContext& context);
+/// Element: float or BFloat16, here and below.
+template <typename Element>
+void embedding_forward(Element* out, const std::int32_t* tokens, const Element* wte, const Element* wpe,
+                       const EmbeddingSizes& sizes, const Dropout& dropout, const CpuContext& context);
 
 /// dwte (Vp, C) +=, dwpe (block, C) += from dout (B, T, C). Throws as embedding_forward.
-void embedding_backward(float* dwte, float* dwpe, const float* dout, const std::int32_t* tokens, const EmbeddingSizes& sizes,
+template <typename Element>
+void embedding_backward(float* dwte, float* dwpe, const Element* dout, const std::int32_t* tokens, const EmbeddingSizes& sizes,
                         const Dropout& dropout, const CpuContext& context);
 
 }  // namespace virgil::cpu

@@ -2,6 +2,7 @@
 
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/simd_targets.h"
+#include "backend/cpu/type_dispatch.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "backend/cpu/gelu.cpp"
@@ -34,14 +35,16 @@ HWY_INLINE Sigmoid gelu_sigmoid(FloatVector x, FloatVector x_squared) {
   return {hn::IfThenZeroElse(hn::Gt(exponent, limit), s), e};
 }
 
-HWY_ATTR void gelu_forward_range(float* out, const float* inp, std::int64_t begin, std::int64_t end) {
+template <typename T>
+HWY_INLINE void gelu_forward_range(T* out, const T* inp, std::int64_t begin, std::int64_t end) {
   for_each_vector(static_cast<std::size_t>(end - begin), [&](std::size_t i, auto part) HWY_ATTR {
     const FloatVector x = part.load(inp + begin + i);
     part.store(hn::Mul(x, gelu_sigmoid(x, hn::Mul(x, x)).s), out + begin + i);
   });
 }
 
-HWY_ATTR void gelu_backward_range(float* dinp, const float* dout, const float* inp, std::int64_t begin, std::int64_t end) {
+template <typename T>
+HWY_INLINE void gelu_backward_range(T* dinp, const T* dout, const T* inp, std::int64_t begin, std::int64_t end) {
   const FloatTag d;
   for_each_vector(static_cast<std::size_t>(end - begin), [&](std::size_t i, auto part) HWY_ATTR {
     const FloatVector x = part.load(inp + begin + i);
@@ -54,6 +57,21 @@ HWY_ATTR void gelu_backward_range(float* dinp, const float* dout, const float* i
   });
 }
 
+HWY_ATTR void gelu_forward_range_float32(float* out, const float* inp, std::int64_t begin, std::int64_t end) {
+  gelu_forward_range(out, inp, begin, end);
+}
+HWY_ATTR void gelu_forward_range_bfloat16(BFloat16* out, const BFloat16* inp, std::int64_t begin, std::int64_t end) {
+  gelu_forward_range(out, inp, begin, end);
+}
+HWY_ATTR void gelu_backward_range_float32(float* dinp, const float* dout, const float* inp, std::int64_t begin,
+                                          std::int64_t end) {
+  gelu_backward_range(dinp, dout, inp, begin, end);
+}
+HWY_ATTR void gelu_backward_range_bfloat16(BFloat16* dinp, const BFloat16* dout, const BFloat16* inp, std::int64_t begin,
+                                           std::int64_t end) {
+  gelu_backward_range(dinp, dout, inp, begin, end);
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace virgil::cpu
 HWY_AFTER_NAMESPACE();
@@ -61,20 +79,27 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace virgil::cpu {
 
-HWY_EXPORT(gelu_forward_range);
-HWY_EXPORT(gelu_backward_range);
+VIRGIL_EXPORT_PAIR(gelu_forward_range);
+VIRGIL_EXPORT_PAIR(gelu_backward_range);
 
-void gelu_forward(float* out, const float* inp, std::int64_t num_elements, const CpuContext& context) {
+template <typename T>
+void gelu_forward(T* out, const T* inp, std::int64_t num_elements, const CpuContext& context) {
   parallel_ranges(num_elements, kElementGrain, context.num_threads, [&](std::int64_t begin, std::int64_t end) {
-    HWY_DYNAMIC_DISPATCH(gelu_forward_range)(out, inp, begin, end);
+    VIRGIL_DISPATCH_PAIR(T, gelu_forward_range)(out, inp, begin, end);
   });
 }
 
-void gelu_backward(float* dinp, const float* dout, const float* inp, std::int64_t num_elements, const CpuContext& context) {
+template <typename T>
+void gelu_backward(T* dinp, const T* dout, const T* inp, std::int64_t num_elements, const CpuContext& context) {
   parallel_ranges(num_elements, kElementGrain, context.num_threads, [&](std::int64_t begin, std::int64_t end) {
-    HWY_DYNAMIC_DISPATCH(gelu_backward_range)(dinp, dout, inp, begin, end);
+    VIRGIL_DISPATCH_PAIR(T, gelu_backward_range)(dinp, dout, inp, begin, end);
   });
 }
+
+template void gelu_forward(float*, const float*, std::int64_t, const CpuContext&);
+template void gelu_forward(BFloat16*, const BFloat16*, std::int64_t, const CpuContext&);
+template void gelu_backward(float*, const float*, const float*, std::int64_t, const CpuContext&);
+template void gelu_backward(BFloat16*, const BFloat16*, const BFloat16*, std::int64_t, const CpuContext&);
 
 }  // namespace virgil::cpu
 #endif

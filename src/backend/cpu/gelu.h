@@ -7,8 +7,11 @@
 
 namespace virgil::cpu {
 
-void gelu_forward(float* out, const float* inp, std::int64_t num_elements, const CpuContext& context);
+/// T: float or BFloat16, here and below.
+template <typename T>
+void gelu_forward(T* out, const T* inp, std::int64_t num_elements, const CpuContext& context);
 /// dinp = dout * gelu'(inp). dinp may be dout.
-void gelu_backward(float* dinp, const float* dout, const float* inp, std::int64_t num_elements, const CpuContext& context);
+template <typename T>
+void gelu_backward(T* dinp, const T* dout, const T* inp, std::int64_t num_elements, const CpuContext& context);
 
 }  // namespace virgil::cpu

@@ -10,19 +10,21 @@ namespace virgil::cpu {
 
 inline constexpr float kLayernormEps = 1e-5F;
 
-/// out, inp (rows, C); mean, rstd (rows); weight (C); bias (C) or null.
-void layernorm_forward(float* out, float* mean, float* rstd, const float* inp, const float* weight, const float* bias,
-                       std::int64_t rows, std::int64_t channels, const CpuContext& context);
+/// out, inp (rows, C); mean, rstd (rows); weight (C); bias (C) or null. T: float or BFloat16, here and below.
+template <typename T>
+void layernorm_forward(T* out, float* mean, float* rstd, const T* inp, const T* weight, const T* bias, std::int64_t rows,
+                       std::int64_t channels, const CpuContext& context);
 
+template <typename Element>
 struct ResidualLayernormForward {
-  float* residual_out;  // (B, T, C); may be residual
-  float* out;           // (B, T, C)
-  float* mean;          // (B * T)
-  float* rstd;          // (B * T)
-  const float* residual;
-  const float* branch;
-  const float* weight;  // (C)
-  const float* bias;    // (C) or null
+  Element* residual_out;  // (B, T, C); may be residual
+  Element* out;           // (B, T, C)
+  float* mean;            // (B * T)
+  float* rstd;            // (B * T)
+  const Element* residual;
+  const Element* branch;
+  const Element* weight;  // (C)
+  const Element* bias;    // (C) or null
   std::int64_t batch;
   std::int64_t length;
   std::int64_t channels;
@@ -30,15 +32,17 @@ struct ResidualLayernormForward {
 };
 
 /// residual_out = residual + dropout(branch), then layernorm of it.
-void residual_layernorm_forward(const ResidualLayernormForward& op, const CpuContext& context);
+template <typename Element>
+void residual_layernorm_forward(const ResidualLayernormForward<Element>& op, const CpuContext& context);
 
+template <typename Element>
 struct LayernormBackward {
-  float* dinp;     // (rows, C) +=
+  Element* dinp;   // (rows, C) +=
   float* dweight;  // (C) +=
   float* dbias;    // (C) +=, or null
-  const float* dout;
-  const float* inp;
-  const float* weight;
+  const Element* dout;
+  const Element* inp;
+  const Element* weight;
   const float* mean;
   const float* rstd;
   std::int64_t rows;
@@ -46,6 +50,7 @@ struct LayernormBackward {
 };
 
 [[nodiscard]] std::int64_t layernorm_backward_workspace_bytes(std::int64_t rows, std::int64_t channels);
-void layernorm_backward(const LayernormBackward& op, const CpuContext& context);
+template <typename Element>
+void layernorm_backward(const LayernormBackward<Element>& op, const CpuContext& context);
 
 }  // namespace virgil::cpu

@@ -5,6 +5,7 @@
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/row_pieces.h"
 #include "backend/cpu/simd_targets.h"
+#include "backend/cpu/type_dispatch.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "backend/cpu/layernorm_backward.cpp"
@@ -18,13 +19,14 @@ namespace virgil::cpu {
 namespace HWY_NAMESPACE {
 
 /// dinp of one row; adds the row's share to dweight (C) and dbias (C).
-HWY_ATTR void layernorm_backward_row(const LayernormBackward& op, std::int64_t row, float* HWY_RESTRICT dweight,
-                                     float* HWY_RESTRICT dbias) {
+template <typename Element>
+HWY_INLINE void layernorm_backward_row(const LayernormBackward<Element>& op, std::int64_t row, float* HWY_RESTRICT dweight,
+                                       float* HWY_RESTRICT dbias) {
   const FloatTag d;
   const auto C = static_cast<std::size_t>(op.channels);
-  const float* HWY_RESTRICT dout = op.dout + row * op.channels;
-  const float* HWY_RESTRICT inp = op.inp + row * op.channels;
-  float* HWY_RESTRICT dinp = op.dinp + row * op.channels;
+  const Element* HWY_RESTRICT dout = op.dout + row * op.channels;
+  const Element* HWY_RESTRICT inp = op.inp + row * op.channels;
+  Element* HWY_RESTRICT dinp = op.dinp + row * op.channels;
   const FloatVector mean = hn::Set(d, op.mean[row]);
   const FloatVector rstd = hn::Set(d, op.rstd[row]);
 
@@ -49,12 +51,22 @@ HWY_ATTR void layernorm_backward_row(const LayernormBackward& op, std::int64_t r
   });
 }
 
-HWY_ATTR void layernorm_backward_rows(const LayernormBackward& op, std::int64_t first_row, std::int64_t last_row,
-                                      float* partial) {
+template <typename Element>
+HWY_INLINE void layernorm_backward_rows(const LayernormBackward<Element>& op, std::int64_t first_row, std::int64_t last_row,
+                                        float* partial) {
   std::fill_n(partial, 2 * op.channels, 0.0F);
   for (std::int64_t row = first_row; row < last_row; ++row) {
     layernorm_backward_row(op, row, partial, partial + op.channels);
   }
+}
+
+HWY_ATTR void layernorm_backward_rows_float32(const LayernormBackward<float>& op, std::int64_t first_row, std::int64_t last_row,
+                                              float* partial) {
+  layernorm_backward_rows(op, first_row, last_row, partial);
+}
+HWY_ATTR void layernorm_backward_rows_bfloat16(const LayernormBackward<BFloat16>& op, std::int64_t first_row,
+                                               std::int64_t last_row, float* partial) {
+  layernorm_backward_rows(op, first_row, last_row, partial);
 }
 
 }  // namespace HWY_NAMESPACE
@@ -64,27 +76,31 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace virgil::cpu {
 
-HWY_EXPORT(layernorm_backward_rows);
+VIRGIL_EXPORT_PAIR(layernorm_backward_rows);
 
 std::int64_t layernorm_backward_workspace_bytes(std::int64_t rows, std::int64_t channels) {
   const std::int64_t floats = checked_multiply(RowPieces(rows).count(), checked_multiply(2, channels));
   return checked_multiply(floats, static_cast<std::int64_t>(sizeof(float)));
 }
 
-void layernorm_backward(const LayernormBackward& op, const CpuContext& context) {
+template <typename T>
+void layernorm_backward(const LayernormBackward<T>& op, const CpuContext& context) {
   const std::int64_t C = op.channels;
   const RowPieces pieces(op.rows);
   // Per piece: dweight (C), then dbias (C).
   const auto partials = workspace_as<float>(context, "layernorm_backward", static_cast<std::size_t>(pieces.count() * 2 * C));
   parallel_ranges(pieces.count(), 1, context.num_threads, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t piece = begin; piece < end; ++piece) {
-      HWY_DYNAMIC_DISPATCH(layernorm_backward_rows)
+      VIRGIL_DISPATCH_PAIR(T, layernorm_backward_rows)
       (op, pieces.begin(piece), pieces.end(piece), partials.data() + piece * 2 * C);
     }
   });
   add_partial_rows(op.dweight, partials.data(), 2 * C, pieces.count(), C, context);
   if (op.dbias != nullptr) add_partial_rows(op.dbias, partials.data() + C, 2 * C, pieces.count(), C, context);
 }
+
+template void layernorm_backward(const LayernormBackward<float>&, const CpuContext&);
+template void layernorm_backward(const LayernormBackward<BFloat16>&, const CpuContext&);
 
 }  // namespace virgil::cpu
 #endif

@@ -5,6 +5,7 @@
 #include "backend/cpu/layernorm.h"
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/simd_targets.h"
+#include "backend/cpu/type_dispatch.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "backend/cpu/layernorm_forward.cpp"
@@ -21,13 +22,14 @@ namespace virgil::cpu {
 /// Channels handled at a time, so that the dropout multipliers fit a small array.
 inline constexpr std::int64_t kResidualChunk = 1024;
 
+template <typename Element>
 struct LayernormForward {
-  float* out;
+  Element* out;
   float* mean;
   float* rstd;
-  const float* inp;
-  const float* weight;
-  const float* bias;
+  const Element* inp;
+  const Element* weight;
+  const Element* bias;
   std::int64_t channels;
 };
 
@@ -39,7 +41,8 @@ namespace virgil::cpu {
 namespace HWY_NAMESPACE {
 
 /// Two passes over a row that lies in the cache: the variance of centred values does not cancel.
-HWY_ATTR void normalize_row(const LayernormForward& op, const float* HWY_RESTRICT x, std::int64_t row) {
+template <typename Element>
+HWY_INLINE void normalize_row(const LayernormForward<Element>& op, const Element* HWY_RESTRICT x, std::int64_t row) {
   const FloatTag d;
   const auto C = static_cast<std::size_t>(op.channels);
   FourSums sum;
@@ -53,7 +56,7 @@ HWY_ATTR void normalize_row(const LayernormForward& op, const float* HWY_RESTRIC
   });
   const float rstd = 1.0F / std::sqrt(squares.total() / static_cast<float>(C) + kLayernormEps);
   const FloatVector rstd_v = hn::Set(d, rstd);
-  float* HWY_RESTRICT out = op.out + row * op.channels;
+  Element* HWY_RESTRICT out = op.out + row * op.channels;
   for_each_vector(C, [&](std::size_t c, auto part) HWY_ATTR {
     const FloatVector normalized = hn::Mul(hn::Sub(part.load(x + c), mean_v), rstd_v);
     const FloatVector bias = op.bias == nullptr ? hn::Zero(d) : part.load(op.bias + c);
@@ -63,14 +66,16 @@ HWY_ATTR void normalize_row(const LayernormForward& op, const float* HWY_RESTRIC
   op.rstd[row] = rstd;
 }
 
-HWY_ATTR void layernorm_forward_rows(const LayernormForward& op, std::int64_t first_row, std::int64_t last_row) {
+template <typename Element>
+HWY_INLINE void layernorm_forward_rows(const LayernormForward<Element>& op, std::int64_t first_row, std::int64_t last_row) {
   for (std::int64_t row = first_row; row < last_row; ++row) normalize_row(op, op.inp + row * op.channels, row);
 }
 
-HWY_ATTR void residual_layernorm_forward_rows(const ResidualLayernormForward& op, std::int64_t first_row,
-                                              std::int64_t last_row) {
+template <typename Element>
+HWY_INLINE void residual_layernorm_forward_rows(const ResidualLayernormForward<Element>& op, std::int64_t first_row,
+                                                std::int64_t last_row) {
   const std::int64_t C = op.channels;
-  const LayernormForward norm{op.out, op.mean, op.rstd, op.residual_out, op.weight, op.bias, C};
+  const LayernormForward<Element> norm{op.out, op.mean, op.rstd, op.residual_out, op.weight, op.bias, C};
   const DropoutMask mask(op.dropout);
   const DropoutRows dropout_rows(op.dropout, op.length, C);
   const bool dropping = op.dropout.enabled();
@@ -90,6 +95,22 @@ HWY_ATTR void residual_layernorm_forward_rows(const ResidualLayernormForward& op
   }
 }
 
+HWY_ATTR void layernorm_forward_rows_float32(const LayernormForward<float>& op, std::int64_t first_row, std::int64_t last_row) {
+  layernorm_forward_rows(op, first_row, last_row);
+}
+HWY_ATTR void layernorm_forward_rows_bfloat16(const LayernormForward<BFloat16>& op, std::int64_t first_row,
+                                              std::int64_t last_row) {
+  layernorm_forward_rows(op, first_row, last_row);
+}
+HWY_ATTR void residual_layernorm_forward_rows_float32(const ResidualLayernormForward<float>& op, std::int64_t first_row,
+                                                      std::int64_t last_row) {
+  residual_layernorm_forward_rows(op, first_row, last_row);
+}
+HWY_ATTR void residual_layernorm_forward_rows_bfloat16(const ResidualLayernormForward<BFloat16>& op, std::int64_t first_row,
+                                                       std::int64_t last_row) {
+  residual_layernorm_forward_rows(op, first_row, last_row);
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace virgil::cpu
 HWY_AFTER_NAMESPACE();
@@ -97,22 +118,31 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace virgil::cpu {
 
-HWY_EXPORT(layernorm_forward_rows);
-HWY_EXPORT(residual_layernorm_forward_rows);
+VIRGIL_EXPORT_PAIR(layernorm_forward_rows);
+VIRGIL_EXPORT_PAIR(residual_layernorm_forward_rows);
 
-void layernorm_forward(float* out, float* mean, float* rstd, const float* inp, const float* weight, const float* bias,
-                       std::int64_t rows, std::int64_t channels, const CpuContext& context) {
-  const LayernormForward op{out, mean, rstd, inp, weight, bias, channels};
+template <typename T>
+void layernorm_forward(T* out, float* mean, float* rstd, const T* inp, const T* weight, const T* bias, std::int64_t rows,
+                       std::int64_t channels, const CpuContext& context) {
+  const LayernormForward<T> op{out, mean, rstd, inp, weight, bias, channels};
   parallel_ranges(rows, 1, context.num_threads, [&](std::int64_t begin, std::int64_t end) {
-    HWY_DYNAMIC_DISPATCH(layernorm_forward_rows)(op, begin, end);
+    VIRGIL_DISPATCH_PAIR(T, layernorm_forward_rows)(op, begin, end);
   });
 }
 
-void residual_layernorm_forward(const ResidualLayernormForward& op, const CpuContext& context) {
+template <typename T>
+void residual_layernorm_forward(const ResidualLayernormForward<T>& op, const CpuContext& context) {
   parallel_ranges(op.batch * op.length, 1, context.num_threads, [&](std::int64_t begin, std::int64_t end) {
-    HWY_DYNAMIC_DISPATCH(residual_layernorm_forward_rows)(op, begin, end);
+    VIRGIL_DISPATCH_PAIR(T, residual_layernorm_forward_rows)(op, begin, end);
   });
 }
+
+template void layernorm_forward(float*, float*, float*, const float*, const float*, const float*, std::int64_t, std::int64_t,
+                                const CpuContext&);
+template void residual_layernorm_forward(const ResidualLayernormForward<float>&, const CpuContext&);
+template void layernorm_forward(BFloat16*, float*, float*, const BFloat16*, const BFloat16*, const BFloat16*, std::int64_t,
+                                std::int64_t, const CpuContext&);
+template void residual_layernorm_forward(const ResidualLayernormForward<BFloat16>&, const CpuContext&);
 
 }  // namespace virgil::cpu
 #endif

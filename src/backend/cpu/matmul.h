@@ -1,4 +1,4 @@
-// Matrix products on the CPU, in float32, through oneDNN.
+// Matrix products on the CPU, in float32 or bfloat16, through oneDNN.
 #pragma once
 
 #include <cstddef>
@@ -17,26 +17,32 @@ namespace virgil::cpu {
 /// differently, and so round differently.
 class OneDnnMatmul {
  public:
-  /// Every product runs on exactly `num_threads` OpenMP threads.
-  explicit OneDnnMatmul(int num_threads);
+  /// Every product runs on exactly `num_threads` OpenMP threads. Where oneDNN has no bfloat16 products, or native_bfloat16 is
+  /// false, they are computed in float32.
+  OneDnnMatmul(int num_threads, bool native_bfloat16);
   OneDnnMatmul(OneDnnMatmul&&) noexcept;
   OneDnnMatmul& operator=(OneDnnMatmul&&) noexcept;
   ~OneDnnMatmul();
 
   /// Scratch that run() takes for this shape, in bytes. Makes the primitive when the shape is new.
-  /// Throws InternalError with the shape when oneDNN refuses it or the dtype is not float32.
+  /// Throws InternalError with the shape when oneDNN refuses it.
   [[nodiscard]] std::int64_t workspace_bytes(const MatmulShape& shape) const;
 
-  /// out (m, n) = op(a) (m, k) * op(b) (k, n) + bias (n, or null) [+ out]; see MatmulOptions. All row-major and dense.
+  /// out (m, n) = op(a) (m, k) * op(b) (k, n) + bias (n, or null) [+ out]; see MatmulOptions. All row-major and dense, of the
+  /// shape's dtypes, float32 or bfloat16.
   /// Throws InternalError when the workspace is too small (it must be 64-byte aligned) or oneDNN fails.
-  void run(float* out, const float* a, const float* b, const float* bias, const MatmulShape& shape,
+  void run(void* out, const void* a, const void* b, const void* bias, const MatmulShape& shape,
            std::span<std::byte> workspace) const;
 
+  /// Whether bfloat16 products are oneDNN's own.
+  [[nodiscard]] bool native_bfloat16() const;
   /// The library's version, "2.6.3".
   [[nodiscard]] static std::string library_version();
 
  private:
   class Impl;
+  [[nodiscard]] bool widens(const MatmulShape& shape) const;
+
   std::unique_ptr<Impl> impl_;
 };
 

@@ -4,6 +4,7 @@
 
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/simd_targets.h"
+#include "backend/cpu/type_dispatch.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "backend/cpu/reductions.cpp"
@@ -16,35 +17,54 @@ HWY_BEFORE_NAMESPACE();
 namespace virgil::cpu {
 namespace HWY_NAMESPACE {
 
-/// Sum over n floats of term(x) in float64, x a vector of float64.
-template <class Term>
-HWY_INLINE double sum_terms(const float* inp, std::size_t n, const Term& term) {
+/// As many elements as df has lanes.
+template <class DF>
+HWY_INLINE hn::Vec<DF> load_floats(DF df, const float* from) {
+  return hn::LoadU(df, from);
+}
+template <class DF>
+HWY_INLINE hn::Vec<DF> load_floats(DF df, const BFloat16* from) {
+  const hn::RebindToUnsigned<DF> du;
+  const hn::Rebind<std::uint16_t, DF> dh;
+  return hn::BitCast(df, hn::ShiftLeft<16>(hn::PromoteTo(du, hn::LoadU(dh, &from->bits))));
+}
+
+/// Sum over n elements of term(x) in float64, x a vector of float64.
+template <typename T, class Term>
+HWY_INLINE double sum_terms(const T* inp, std::size_t n, const Term& term) {
   const hn::ScalableTag<double> d;
   const hn::Rebind<float, decltype(d)> df;
   const std::size_t lanes = hn::Lanes(d);
   auto sum0 = hn::Zero(d), sum1 = hn::Zero(d), sum2 = hn::Zero(d), sum3 = hn::Zero(d);
   std::size_t i = 0;
   for (; i + 4 * lanes <= n; i += 4 * lanes) {
-    sum0 = term(hn::PromoteTo(d, hn::LoadU(df, inp + i)), sum0);
-    sum1 = term(hn::PromoteTo(d, hn::LoadU(df, inp + i + lanes)), sum1);
-    sum2 = term(hn::PromoteTo(d, hn::LoadU(df, inp + i + 2 * lanes)), sum2);
-    sum3 = term(hn::PromoteTo(d, hn::LoadU(df, inp + i + 3 * lanes)), sum3);
+    sum0 = term(hn::PromoteTo(d, load_floats(df, inp + i)), sum0);
+    sum1 = term(hn::PromoteTo(d, load_floats(df, inp + i + lanes)), sum1);
+    sum2 = term(hn::PromoteTo(d, load_floats(df, inp + i + 2 * lanes)), sum2);
+    sum3 = term(hn::PromoteTo(d, load_floats(df, inp + i + 3 * lanes)), sum3);
   }
   const hn::CappedTag<double, 1> d1;
   const hn::Rebind<float, decltype(d1)> df1;
   auto tail = hn::Zero(d1);
-  for (; i < n; ++i) tail = term(hn::PromoteTo(d1, hn::LoadU(df1, inp + i)), tail);
+  for (; i < n; ++i) tail = term(hn::PromoteTo(d1, load_floats(df1, inp + i)), tail);
   const auto total = hn::Add(hn::Add(sum0, sum1), hn::Add(sum2, sum3));
   return hn::GetLane(hn::SumOfLanes(d, total)) + hn::GetLane(tail);
 }
 
-HWY_ATTR double sum_range(const float* inp, std::int64_t n) {
+template <typename T>
+HWY_INLINE double sum_range(const T* inp, std::int64_t n) {
   return sum_terms(inp, static_cast<std::size_t>(n), [](auto x, auto sum) HWY_ATTR { return hn::Add(sum, x); });
 }
 
-HWY_ATTR double sum_of_squares_range(const float* inp, std::int64_t n) {
+template <typename T>
+HWY_INLINE double sum_of_squares_range(const T* inp, std::int64_t n) {
   return sum_terms(inp, static_cast<std::size_t>(n), [](auto x, auto sum) HWY_ATTR { return hn::MulAdd(x, x, sum); });
 }
+
+HWY_ATTR double sum_range_float32(const float* inp, std::int64_t n) { return sum_range(inp, n); }
+HWY_ATTR double sum_range_bfloat16(const BFloat16* inp, std::int64_t n) { return sum_range(inp, n); }
+HWY_ATTR double sum_of_squares_range_float32(const float* inp, std::int64_t n) { return sum_of_squares_range(inp, n); }
+HWY_ATTR double sum_of_squares_range_bfloat16(const BFloat16* inp, std::int64_t n) { return sum_of_squares_range(inp, n); }
 
 }  // namespace HWY_NAMESPACE
 }  // namespace virgil::cpu
@@ -53,16 +73,16 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace virgil::cpu {
 
-HWY_EXPORT(sum_range);
-HWY_EXPORT(sum_of_squares_range);
+VIRGIL_EXPORT_PAIR(sum_range);
+VIRGIL_EXPORT_PAIR(sum_of_squares_range);
 
 namespace {
 
 /// Elements per partial sum: fixed, so that the bits do not depend on the threads.
 constexpr std::int64_t kPiece = 16384;
 
-template <typename SumRange>
-double sum_pieces(const char* op, const float* inp, std::int64_t num_elements, const CpuContext& context,
+template <typename T, typename SumRange>
+double sum_pieces(const char* op, const T* inp, std::int64_t num_elements, const CpuContext& context,
                   const SumRange& sum_range) {
   const std::int64_t num_pieces = ceil_div(num_elements, kPiece);
   const auto partials = workspace_as<double>(context, op, static_cast<std::size_t>(num_pieces));
@@ -83,15 +103,22 @@ std::int64_t reduction_workspace_bytes(std::int64_t num_elements) {
   return checked_multiply(ceil_div(num_elements, kPiece), static_cast<std::int64_t>(sizeof(double)));
 }
 
-double sum(const float* inp, std::int64_t num_elements, const CpuContext& context) {
+template <typename T>
+double sum(const T* inp, std::int64_t num_elements, const CpuContext& context) {
   return sum_pieces("reduce_sum", inp, num_elements, context,
-                    [](const float* piece, std::int64_t n) { return HWY_DYNAMIC_DISPATCH(sum_range)(piece, n); });
+                    [](const T* piece, std::int64_t n) { return VIRGIL_DISPATCH_PAIR(T, sum_range)(piece, n); });
 }
 
-double sum_of_squares(const float* inp, std::int64_t num_elements, const CpuContext& context) {
+template <typename T>
+double sum_of_squares(const T* inp, std::int64_t num_elements, const CpuContext& context) {
   return sum_pieces("l2_norm", inp, num_elements, context,
-                    [](const float* piece, std::int64_t n) { return HWY_DYNAMIC_DISPATCH(sum_of_squares_range)(piece, n); });
+                    [](const T* piece, std::int64_t n) { return VIRGIL_DISPATCH_PAIR(T, sum_of_squares_range)(piece, n); });
 }
+
+template double sum(const float*, std::int64_t, const CpuContext&);
+template double sum_of_squares(const float*, std::int64_t, const CpuContext&);
+template double sum(const BFloat16*, std::int64_t, const CpuContext&);
+template double sum_of_squares(const BFloat16*, std::int64_t, const CpuContext&);
 
 }  // namespace virgil::cpu
 #endif

@@ -8,9 +8,11 @@
 namespace virgil::cpu {
 
 [[nodiscard]] std::int64_t reduction_workspace_bytes(std::int64_t num_elements);
-/// The sum of inp.
-[[nodiscard]] double sum(const float* inp, std::int64_t num_elements, const CpuContext& context);
+/// The sum of inp. T: float or BFloat16, here and below.
+template <typename T>
+[[nodiscard]] double sum(const T* inp, std::int64_t num_elements, const CpuContext& context);
 /// The sum of squares of inp: each square is exact in float64.
-[[nodiscard]] double sum_of_squares(const float* inp, std::int64_t num_elements, const CpuContext& context);
+template <typename T>
+[[nodiscard]] double sum_of_squares(const T* inp, std::int64_t num_elements, const CpuContext& context);
 
 }  // namespace virgil::cpu

@@ -1,4 +1,6 @@
-// Loops over arrays of float with vectors: whole vectors first, then one partial vector that touches nothing past the end.
+// Loops over arrays of float or bfloat16 with vectors: whole vectors first, then one partial vector that touches nothing past
+// the end. bfloat16 is widened to float when loaded and rounded to nearest, ties to even, when stored; all arithmetic is
+// float's.
 //
 // A Highway header, compiled once per target: include it after hwy/highway.h inside a foreach_target source.
 #if defined(VIRGIL_SIMD_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -13,6 +15,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "virgil/base/bfloat16.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace virgil::cpu {
 namespace HWY_NAMESPACE {
@@ -21,11 +25,37 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 using FloatTag = hn::ScalableTag<float>;
 using FloatVector = hn::Vec<FloatTag>;
+/// The bits of as many bfloat16 as a FloatVector has floats.
+using HalfTag = hn::Rebind<std::uint16_t, FloatTag>;
+using HalfVector = hn::Vec<HalfTag>;
+/// A full vector of bfloat16 bits: two for each float.
+using HalfPairTag = hn::Repartition<std::uint16_t, FloatTag>;
+
+HWY_INLINE FloatVector widen(HalfVector bits) {
+  const hn::RebindToUnsigned<FloatTag> du;
+  return hn::BitCast(FloatTag(), hn::ShiftLeft<16>(hn::PromoteTo(du, bits)));
+}
+
+/// The bits of BFloat16(float).
+HWY_INLINE HalfVector round_to_bfloat16(FloatVector v) {
+  const hn::RebindToUnsigned<FloatTag> du;
+  const hn::RebindToSigned<FloatTag> di;
+  const auto word = hn::BitCast(du, v);
+  const auto is_odd = hn::And(hn::ShiftRight<16>(word), hn::Set(du, 1));
+  const auto rounded = hn::Add(word, hn::Add(is_odd, hn::Set(du, 0x7FFF)));
+  // Rounding a NaN's mantissa could carry it into infinity: keep it a quiet NaN.
+  const auto quiet = hn::Or(word, hn::Set(du, 0x00400000));
+  const auto result = hn::IfThenElse(hn::RebindMask(du, hn::IsNaN(v)), quiet, rounded);
+  return hn::DemoteTo(HalfTag(), hn::BitCast(di, hn::ShiftRight<16>(result)));
+}
 
 /// How much of a vector lies inside the array. The two have the same members, so that one generic body serves both.
 struct WholeVector {
   HWY_INLINE FloatVector load(const float* from) const { return hn::LoadU(FloatTag(), from); }
+  HWY_INLINE FloatVector load(const BFloat16* from) const { return widen(hn::LoadU(HalfTag(), &from->bits)); }
   HWY_INLINE void store(FloatVector v, float* to) const { hn::StoreU(v, FloatTag(), to); }
+  HWY_INLINE void store(FloatVector v, BFloat16* to) const { store_bits(round_to_bfloat16(v), to); }
+  HWY_INLINE void store_bits(HalfVector bits, BFloat16* to) const { hn::StoreU(bits, HalfTag(), &to->bits); }
   /// v where the array has elements, `otherwise` elsewhere.
   HWY_INLINE FloatVector select(FloatVector v, FloatVector /*otherwise*/) const { return v; }
 };
@@ -44,6 +74,16 @@ struct PartialVector {
     return hn::Load(d, lanes);
 #endif
   }
+  HWY_INLINE FloatVector load(const BFloat16* from) const {
+    const HalfTag d;
+#if HWY_TARGET == HWY_AVX3
+    return widen(hn::MaskedLoad(hn::FirstN(d, count), d, &from->bits));
+#else
+    HWY_ALIGN std::uint16_t lanes[hn::MaxLanes(d)] = {};
+    for (std::size_t i = 0; i < count; ++i) lanes[i] = from[i].bits;
+    return widen(hn::Load(d, lanes));
+#endif
+  }
   HWY_INLINE void store(FloatVector v, float* to) const {
     const FloatTag d;
 #if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
@@ -52,6 +92,17 @@ struct PartialVector {
     HWY_ALIGN float lanes[hn::MaxLanes(d)];
     hn::Store(v, d, lanes);
     for (std::size_t i = 0; i < count; ++i) to[i] = lanes[i];
+#endif
+  }
+  HWY_INLINE void store(FloatVector v, BFloat16* to) const { store_bits(round_to_bfloat16(v), to); }
+  HWY_INLINE void store_bits(HalfVector bits, BFloat16* to) const {
+    const HalfTag d;
+#if HWY_TARGET == HWY_AVX3
+    hn::BlendedStore(bits, hn::FirstN(d, count), d, &to->bits);
+#else
+    HWY_ALIGN std::uint16_t lanes[hn::MaxLanes(d)];
+    hn::Store(bits, d, lanes);
+    for (std::size_t i = 0; i < count; ++i) to[i].bits = lanes[i];
 #endif
   }
   HWY_INLINE FloatVector select(FloatVector v, FloatVector otherwise) const {
