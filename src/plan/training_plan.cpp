@@ -12,6 +12,7 @@ PlanRequest plan_request(const TrainingShape& shape) {
                                         .length = shape.model.block_size,
                                         .training = true,
                                         .dtype = shape.dtype,
+                                        .optimizer_state_dtype = shape.optimizer_state_dtype,
                                         .recompute = shape.recompute,
                                         .logits_chunk = shape.logits_chunk}};
   if (shape.samples) {

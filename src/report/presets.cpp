@@ -26,6 +26,7 @@ Preset load_preset(const fs::path& path, const BackendTraits& traits) {
   if (!preset.subject.trainable) throw user_error("{}: {}", path.string(), preset.subject.why_not);
   preset.subject.spec.name = preset.name;
   TrainConfig config = preset.subject.resolved;
+  if (config.dtype == "auto") config.dtype = "float32";  // a table says the same on every processor
   if (config.batch_size == 0) throw user_error("{}: a preset names its batch_size", path.string());
   preset.shape = training_shape(config, *preset.subject.trainable);
   preset.num_parameters = count_parameters(preset.subject.spec).total;

@@ -36,7 +36,7 @@ void read_state(std::string_view text, const std::string& where, TrainingState& 
 [[nodiscard]] std::string write_model_config(const ModelConfig& model, std::int32_t end_of_text);
 [[nodiscard]] ModelSizes read_model_config(std::string_view text, const std::string& where);
 
-/// A tensor a checkpoint must hold, as float32.
+/// A tensor a checkpoint must hold: parameters as float32, moments as float32 or bfloat16.
 struct ExpectedTensor {
   std::string name;
   Shape shape;

@@ -60,15 +60,23 @@ void verify_file(const std::filesystem::path& path, const WrittenFile& recorded)
   }
 }
 
-void verify_tensors(const SafetensorsFile& file, const std::vector<ExpectedTensor>& expected, const std::string& path) {
+/// All tensors are of one type: `dtype_name`.
+void verify_tensors(const SafetensorsFile& file, const std::vector<ExpectedTensor>& expected, const std::string& path,
+                    std::string_view dtype_name) {
   for (const ExpectedTensor& tensor : expected) {
     const SafetensorsFile::Entry* entry = file.find(tensor.name);
     if (entry == nullptr) throw user_error("{}: the tensor {} is missing; {}", path, tensor.name, kRemedy);
-    if (entry->shape != tensor.shape || entry->dtype_name != "F32") {
-      throw user_error("{}: {} is {} {}, but {} asks for F32 {}; {}", path, tensor.name, entry->dtype_name,
-                       entry->shape.to_string(), kConfigFile, tensor.shape.to_string(), kRemedy);
+    if (entry->shape != tensor.shape || entry->dtype_name != dtype_name) {
+      throw user_error("{}: {} is {} {}, but {} asks for {} {}; {}", path, tensor.name, entry->dtype_name,
+                       entry->shape.to_string(), kConfigFile, dtype_name, tensor.shape.to_string(), kRemedy);
     }
   }
+}
+
+/// Moments are F32, or all of them BF16.
+std::string_view moments_dtype_name(const SafetensorsFile& file) {
+  const bool half = !file.entries().empty() && file.entries().front().dtype_name == safetensors_name(DType::kBFloat16);
+  return safetensors_name(half ? DType::kBFloat16 : DType::kFloat32);
 }
 
 }  // namespace
@@ -84,11 +92,11 @@ LoadedCheckpoint load_checkpoint(const std::filesystem::path& directory) {
   const ModelConfig model(sizes);
   const std::filesystem::path parameters_path = found / kParametersFile;
   LoadedCheckpoint loaded{found, sizes, std::move(state), SafetensorsFile(parameters_path), nullptr};
-  verify_tensors(loaded.parameters, expected_parameters(model), parameters_path.string());
+  verify_tensors(loaded.parameters, expected_parameters(model), parameters_path.string(), safetensors_name(DType::kFloat32));
   if (files.contains(kOptimizerFile)) {
     const std::filesystem::path optimizer_path = found / kOptimizerFile;
     loaded.optimizer = std::make_unique<SafetensorsFile>(optimizer_path);
-    verify_tensors(*loaded.optimizer, expected_moments(model), optimizer_path.string());
+    verify_tensors(*loaded.optimizer, expected_moments(model), optimizer_path.string(), moments_dtype_name(*loaded.optimizer));
   }
   return loaded;
 }

@@ -13,20 +13,23 @@
 namespace virgil {
 namespace {
 
-void check_sources(std::span<const TensorSource> sources, const std::vector<ExpectedTensor>& expected) {
+void check_sources(std::span<const TensorSource> sources, const std::vector<ExpectedTensor>& expected, DType dtype) {
   VIRGIL_CHECK(sources.size() == expected.size(), "{} tensors given, the layout has {}", sources.size(), expected.size());
   for (const ExpectedTensor& tensor : expected) {
     const auto found = std::ranges::find(sources, tensor.name, &TensorSource::name);
     VIRGIL_CHECK(found != sources.end(), "the tensor {} is missing", tensor.name);
-    VIRGIL_CHECK(found->shape == tensor.shape && found->dtype == DType::kFloat32, "{} is {} {}, the layout has float32 {}",
-                 tensor.name, name_of(found->dtype), found->shape.to_string(), tensor.shape.to_string());
+    VIRGIL_CHECK(found->shape == tensor.shape && found->dtype == dtype, "{} is {} {}, the layout has {} {}", tensor.name,
+                 name_of(found->dtype), found->shape.to_string(), name_of(dtype), tensor.shape.to_string());
   }
 }
 
 /// config_json and everything written must be what the loader reads back: found out before the disk is touched.
 void check_contents(const CheckpointContents& contents, const ModelConfig& model) {
-  check_sources(contents.parameters, expected_parameters(model));
-  if (!contents.optimizer.empty()) check_sources(contents.optimizer, expected_moments(model));
+  check_sources(contents.parameters, expected_parameters(model), DType::kFloat32);
+  if (!contents.optimizer.empty()) {
+    const bool half = contents.optimizer.front().dtype == DType::kBFloat16;
+    check_sources(contents.optimizer, expected_moments(model), half ? DType::kBFloat16 : DType::kFloat32);
+  }
   const std::string& config = contents.state.config_json;
   VIRGIL_CHECK(config.empty() || is_flat_config(config), "config_json is not a flat JSON object");
 }

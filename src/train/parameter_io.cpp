@@ -21,12 +21,13 @@ std::vector<TensorSource> parameter_sources(Backend& backend, const ParameterLay
 
 void load_parameters(Backend& backend, const ParameterLayout& layout, const SafetensorsFile& file, const std::string& prefix,
                      TensorView flat) {
+  const std::string dtype_name(safetensors_name(flat.dtype()));
   backend.set_zero(flat);
   for (const ParameterSpec& spec : layout.parameters()) {
     const SafetensorsFile::Entry* entry = file.find(prefix + spec.name);
-    if (entry == nullptr || entry->dtype_name != "F32" || entry->shape != spec.stored_shape) {
-      throw user_error("the checkpoint's {}{} is {}, the model needs F32 {}; give a checkpoint of the model's own sizes",
-                       prefix, spec.name, entry == nullptr ? "missing" : entry->dtype_name + " " + entry->shape.to_string(),
+    if (entry == nullptr || entry->dtype_name != dtype_name || entry->shape != spec.stored_shape) {
+      throw user_error("the checkpoint's {}{} is {}, the model needs {} {}; give a checkpoint of the model's own sizes", prefix,
+                       spec.name, entry == nullptr ? "missing" : entry->dtype_name + " " + entry->shape.to_string(), dtype_name,
                        spec.stored_shape.to_string());
     }
     backend.copy_from_host(flat.slice(spec.offset, spec.stored_shape), entry->bytes);

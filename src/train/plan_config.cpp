@@ -46,13 +46,24 @@ std::string describe_remedy(const Remedy& remedy, std::int64_t limit_bytes, cons
 
 }  // namespace
 
+DType training_dtype(const TrainConfig& config) {
+  if (config.dtype == name_of(DType::kFloat32)) return DType::kFloat32;
+  if (config.dtype == name_of(DType::kBFloat16)) return DType::kBFloat16;
+  if (config.dtype == "auto") return cpu_multiplies_bfloat16() ? DType::kBFloat16 : DType::kFloat32;
+  throw user_error("dtype is \"{}\": the CPU backend computes in float32 and bfloat16; use one of these, or auto",
+                   config.dtype);
+}
+
 TrainingShape training_shape(const TrainConfig& config, const ModelSizes& model) {
-  return {.model = model,
-          .batch_size = config.batch_size,
-          .grad_accum_steps = config.grad_accum_steps,
-          .recompute = parse_recompute(config.recompute),
-          .logits_chunk = config.logits_chunk,
-          .samples = config.sample_interval > 0};
+  return {
+      .model = model,
+      .batch_size = config.batch_size,
+      .grad_accum_steps = config.grad_accum_steps,
+      .recompute = parse_recompute(config.recompute),
+      .logits_chunk = config.logits_chunk,
+      .dtype = training_dtype(config),
+      .optimizer_state_dtype = config.optimizer_state_dtype == name_of(DType::kBFloat16) ? DType::kBFloat16 : DType::kFloat32,
+      .samples = config.sample_interval > 0};
 }
 
 std::int64_t expected_vocab_size(const TrainConfig& config) {

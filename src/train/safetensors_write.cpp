@@ -15,7 +15,9 @@ namespace {
 constexpr std::int64_t kPieceBytes = std::int64_t{1} << 22;
 constexpr std::size_t kAlignment = 8;  // of the data, as the reference implementation pads
 
-const char* safetensors_name(DType dtype) {
+}  // namespace
+
+std::string_view safetensors_name(DType dtype) {
   switch (dtype) {
     case DType::kFloat32:
       return "F32";
@@ -28,6 +30,8 @@ const char* safetensors_name(DType dtype) {
   }
   throw InternalError("no such dtype");
 }
+
+namespace {
 
 std::int64_t tensor_bytes(const TensorSource& tensor) {
   return checked_multiply(tensor.shape.num_elements(), size_of(tensor.dtype));

@@ -74,7 +74,8 @@ Trainer::Trainer(const TrainerParts& parts)
                   .beta2 = config_.beta2,
                   .eps = config_.eps,
                   .weight_decay = config_.weight_decay,
-                  .max_norm = config_.grad_clip}),
+                  .max_norm = config_.grad_clip,
+                  .seed = config_.seed}),
       schedule_(make_schedule(config_)),
       sampler_(parts.train_data.tokens, config_.block_size, config_.seed, epoch_sampling(config_)) {
   const StepShape& shape = parts.plan.step();
@@ -93,16 +94,17 @@ Trainer::Trainer(const TrainerParts& parts)
 }
 
 void Trainer::initialize() {
-  initialize_parameters(parts_.backend, parts_.plan.parameters(), gpt_.weights(), config_.seed);
+  initialize_parameters(parts_.backend, parts_.plan.parameters(), gpt_.master_weights(), config_.seed);
   begin_run();
 }
 
 void Trainer::initialize(const PretrainedModel& weights) {
-  load_parameters(parts_.backend, parts_.plan.parameters(), weights, gpt_.weights());
+  load_parameters(parts_.backend, parts_.plan.parameters(), weights, gpt_.master_weights());
   begin_run();
 }
 
 void Trainer::begin_run() {
+  gpt_.refresh_weights();
   optimizer_.reset();
   state_.seed = config_.seed;
   state_.data_fingerprint = parts_.train_data.fingerprint;
@@ -119,8 +121,16 @@ void Trainer::restore(const LoadedCheckpoint& checkpoint) {
     throw user_error("{}: was trained on other data than input {} gives; resume with the run's own text and val_fraction",
                      checkpoint.directory.string(), fmt::join(config_.input, ", "));
   }
+  const DType moments = parts_.plan.step().optimizer_state_dtype;
+  const bool saved_in_bfloat16 = checkpoint.optimizer->entries().front().dtype_name == safetensors_name(DType::kBFloat16);
+  const DType saved = saved_in_bfloat16 ? DType::kBFloat16 : DType::kFloat32;
+  if (saved != moments) {
+    throw user_error("{}: its optimizer state is {}, optimizer_state_dtype is {}: resume with --optimizer_state_dtype {}",
+                     checkpoint.directory.string(), name_of(saved), name_of(moments), name_of(saved));
+  }
   const ParameterLayout& layout = parts_.plan.parameters();
-  load_parameters(parts_.backend, layout, checkpoint.parameters, "", gpt_.weights());
+  load_parameters(parts_.backend, layout, checkpoint.parameters, "", gpt_.master_weights());
+  gpt_.refresh_weights();
   load_parameters(parts_.backend, layout, *checkpoint.optimizer, "m.", optimizer_.first_moments());
   load_parameters(parts_.backend, layout, *checkpoint.optimizer, "v.", optimizer_.second_moments());
   state_ = checkpoint.state;
@@ -237,7 +247,7 @@ void Trainer::save(const std::string& name) {
   CheckpointContents contents;
   contents.model = parts_.plan.model().sizes();
   contents.tokenizer = &parts_.tokenizer;
-  contents.parameters = parameter_sources(parts_.backend, layout, "", gpt_.weights());
+  contents.parameters = parameter_sources(parts_.backend, layout, "", gpt_.master_weights());
   contents.optimizer = parameter_sources(parts_.backend, layout, "m.", optimizer_.first_moments());
   std::ranges::move(parameter_sources(parts_.backend, layout, "v.", optimizer_.second_moments()),
                     std::back_inserter(contents.optimizer));

@@ -117,10 +117,18 @@ class TrainingRun {
     static_cast<void>(BatchSampler(data.train.tokens, config_.block_size, config_.seed));
     const MemoryBound bound = memory_bound(config_, backend);
     choose_batch_size(config_, model.sizes(), bound.aim_bytes, backend.traits());
-    given_.batch_size = config_.batch_size;  // a run that goes on elsewhere keeps the batch that was chosen here
+    // A run that goes on elsewhere keeps what was chosen here.
+    config_.dtype = name_of(training_dtype(config_));
+    given_.dtype = config_.dtype;
+    given_.batch_size = config_.batch_size;
     const TrainingShape shape = training_shape(config_, model.sizes());
     MemoryPlan plan = plan_training(shape, backend.traits());
     console_.info(fmt::format("device   {}", backend.description()));
+    if (shape.dtype == DType::kBFloat16 && !cpu_multiplies_bfloat16()) {
+      console_.warn(
+          "this processor has no instructions for bfloat16 products: they are computed in float32, and a step takes "
+          "longer than with --dtype float32");
+    }
     describe_run(config_, plan, data, bound.limit_bytes, console_);
     if (plan.total_bytes() > bound.limit_bytes) {
       check_plan_fits(
@@ -198,9 +206,7 @@ std::unique_ptr<Backend> make_backend(const TrainConfig& config) {
   if (config.device.starts_with("cuda")) {
     throw user_error("device is \"{}\": this build has no CUDA backend; use --device cpu", config.device);
   }
-  if (config.dtype != "auto" && config.dtype != "float32") {
-    throw user_error("dtype is \"{}\": the CPU backend computes in float32; use --dtype float32 or auto", config.dtype);
-  }
+  static_cast<void>(training_dtype(config));
   return make_cpu_backend({.num_threads = static_cast<int>(config.threads)});
 }
 

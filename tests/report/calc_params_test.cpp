@@ -101,11 +101,25 @@ TEST(CalcParams, FlagsMakeOtherArchitectures) {
 }
 
 TEST(CalcParams, PrecisionsThatDoNotExistAreSaidToBe) {
-  const nlohmann::json json = json_of(small_with({"--dtype", "bfloat16"}));
+  const nlohmann::json json = json_of(small_with({"--dtype", "float16"}));
   EXPECT_TRUE(json.at("plan").is_null());
-  EXPECT_THAT(json.at("no_plan").get<std::string>(), HasSubstr("bfloat16"));
-  EXPECT_THAT(error_of(small_with({"--dtype", "bfloat16", "--fits", "1GB"})), HasSubstr("bfloat16"));
+  EXPECT_THAT(json.at("no_plan").get<std::string>(), HasSubstr("float16"));
+  EXPECT_THAT(error_of(small_with({"--dtype", "float16", "--fits", "1GB"})), HasSubstr("float16"));
   EXPECT_THAT(error_of(small_with({"--device", "cuda", "--fits", "1GB"})), HasSubstr("CUDA"));
+}
+
+TEST(CalcParams, PlansMasterWeightsAndMomentsByTheirTypes) {
+  const auto bytes_of = [](const std::vector<std::string>& flags) {
+    return json_of(small_with(flags)).at("plan").at("by_category");
+  };
+  const nlohmann::json exact = bytes_of({"--dtype", "float32"});
+  const nlohmann::json half = bytes_of({"--dtype", "bfloat16", "--optimizer_state_dtype", "bfloat16"});
+  const std::int64_t weights = exact.at("weights");
+  EXPECT_EQ(half.at("weights"), weights / 2);
+  EXPECT_EQ(half.at("master_weights"), weights);
+  EXPECT_EQ(half.at("gradients"), weights);
+  EXPECT_EQ(half.at("optimizer"), weights);
+  EXPECT_EQ(exact.at("optimizer"), 2 * weights);
 }
 
 TEST(CalcParams, FitsAnswersWithItsExitCode) {

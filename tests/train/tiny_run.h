@@ -11,6 +11,7 @@
 #include "train/run_data.h"
 #include "virgil/base/philox.h"
 #include "virgil/train/config_schema.h"
+#include "virgil/train/plan_config.h"
 #include "virgil/train/trainer.h"
 
 namespace virgil::test_support {
@@ -46,7 +47,8 @@ inline TrainConfig tiny_config(const std::filesystem::path& folder) {
   config.save_interval = 0;
   config.sample_interval = 2;
   config.sample_tokens = 20;
-  config.threads = 1;  // tests run side by side, and a pair of threads waits for the slower one at every op
+  config.dtype = "float32";  // the same on every processor
+  config.threads = 1;        // tests run side by side, and a pair of threads waits for the slower one at every op
   config.input = {(folder / "input.txt").string()};
   config.out_dir = (folder / "runs").string();
   config.model_name = "run";
@@ -86,6 +88,7 @@ class TinyRun {
   }
 
   [[nodiscard]] std::filesystem::path folder() const { return std::filesystem::path(config.out_dir) / config.model_name; }
+  /// A slot of float32.
   [[nodiscard]] std::vector<float> read(PlanSlot slot) const {
     const auto* begin = reinterpret_cast<const float*>(memory.bytes(slot).data());
     return {begin, begin + plan.parameters().flat_elements()};
@@ -119,8 +122,14 @@ class TinyRun {
  private:
   static PlanRequest request(const TrainConfig& config) {
     PlanRequest request;
-    request.step = StepShape{.batch_size = config.batch_size, .length = config.block_size};
-    if (config.sample_interval > 0) request.decode = DecodeShape{.num_sequences = 1, .max_length = config.block_size};
+    const TrainingShape shape = training_shape(config, {});
+    request.step = StepShape{.batch_size = config.batch_size,
+                             .length = config.block_size,
+                             .dtype = shape.dtype,
+                             .optimizer_state_dtype = shape.optimizer_state_dtype};
+    if (config.sample_interval > 0) {
+      request.decode = DecodeShape{.num_sequences = 1, .max_length = config.block_size, .dtype = shape.dtype};
+    }
     return request;
   }
   static void write_input(const TrainConfig& config, std::string_view text) {

@@ -349,7 +349,7 @@ TEST_F(TrainingRunTest, HoldsItsFolderWhileItTrains) {
 
 TEST_F(TrainingRunTest, RefusesDevicesAndTypesThisBuildLacks) {
   EXPECT_THAT(refused({"--device=cuda"}), AllOf(HasSubstr("cuda"), HasSubstr("--device cpu")));
-  EXPECT_THAT(refused({"--dtype=bfloat16"}), AllOf(HasSubstr("bfloat16"), HasSubstr("float32")));
+  EXPECT_THAT(refused({"--dtype=float16"}), AllOf(HasSubstr("float16"), HasSubstr("float32 and bfloat16")));
 }
 
 TEST_F(TrainingRunTest, RefusesAPlanLargerThanTheMemoryItMayUse) {

@@ -19,6 +19,7 @@ struct TrainingShape {
   Recompute recompute = Recompute::kNone;
   std::int64_t logits_chunk = 0;  // as StepShape's
   DType dtype = DType::kFloat32;
+  DType optimizer_state_dtype = DType::kFloat32;
   bool samples = true;  // text is generated between steps
 
   /// Throws UserError on overflow.

@@ -46,7 +46,7 @@ struct CheckpointContents {
   ModelSizes model;
   const Tokenizer* tokenizer = nullptr;
   std::vector<TensorSource> parameters;  // float32, every ParameterSpec by its name and stored_shape
-  std::vector<TensorSource> optimizer;   // "m.<name>" and "v.<name>", likewise; empty: weights only
+  std::vector<TensorSource> optimizer;   // "m.<name>" and "v.<name>", likewise, or all bfloat16; empty: weights only
   TrainingState state;
 };
 

@@ -16,7 +16,7 @@ namespace virgil {
                                                           const std::string& prefix, TensorView flat);
 
 /// Fills `flat` from a file's tensors named prefix + the parameter's name; alignment gaps and padding rows become zero.
-/// Throws UserError when one is missing, not float32 or of another shape.
+/// Throws UserError when one is missing, not of the type of `flat` or of another shape.
 void load_parameters(Backend& backend, const ParameterLayout& layout, const SafetensorsFile& file, const std::string& prefix,
                      TensorView flat);
 

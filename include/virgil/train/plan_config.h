@@ -12,6 +12,9 @@
 
 namespace virgil {
 
+/// The type of weights and activations that a config means on this processor. Throws UserError for one that no backend has.
+[[nodiscard]] DType training_dtype(const TrainConfig& config);
+
 /// What a resolved config trains: `model` with the config's batch, recomputation and samples.
 [[nodiscard]] TrainingShape training_shape(const TrainConfig& config, const ModelSizes& model);
 

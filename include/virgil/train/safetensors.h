@@ -11,6 +11,7 @@
 #include <map>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "virgil/base/dtype.h"
@@ -26,6 +27,9 @@ struct TensorSource {
   Shape shape;
   std::function<void(std::span<std::byte> dst, std::int64_t offset_bytes)> read;
 };
+
+/// "F32", "BF16", "F16" or "I32".
+[[nodiscard]] std::string_view safetensors_name(DType dtype);
 
 /// What was written, as a checkpoint records it.
 struct WrittenFile {

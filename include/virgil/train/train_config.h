@@ -72,11 +72,12 @@ struct TrainConfig {
   bool resume = false;
   bool overwrite = false;
   bool dry_run = false;
-  std::string device = "auto";     // auto | cpu | cuda | cuda:N
-  std::string dtype = "auto";      // auto | float32 | bfloat16 | float16
-  std::string recompute = "none";  // none | gelu | norm | block
-  std::int64_t logits_chunk = 0;   // most tokens whose logits exist at one time; 0: about 64 MiB of them
-  std::int64_t threads = 0;        // 0: as many as the process may use
+  std::string device = "auto";                    // auto | cpu | cuda | cuda:N
+  std::string dtype = "auto";                     // auto | float32 | bfloat16 | float16
+  std::string optimizer_state_dtype = "float32";  // float32 | bfloat16
+  std::string recompute = "none";                 // none | gelu | norm | block
+  std::int64_t logits_chunk = 0;                  // most tokens whose logits exist at one time; 0: about 64 MiB of them
+  std::int64_t threads = 0;                       // 0: as many as the process may use
   std::uint64_t seed = 1337;
   std::string max_memory;  // such as 12GB; empty: what the machine has free
 
