@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest-spi.h>
 
+#include <bit>
 #include <cstring>
 #include <limits>
 
@@ -27,6 +28,28 @@ TEST_P(Plumbing, CopiesOnTheDeviceUnderAnotherShape) {
   expect_same_bits("x", results.at("x"), values);
   OpRun run(backend(), dtype());
   EXPECT_THROW(backend().copy(run.output("y", {23}), run.input({24}, values)), InternalError);
+}
+
+TEST_P(Plumbing, ConvertsToBFloat16AsTheHostDoes) {
+  // Ties either way, infinities, NaNs whose mantissa would carry, subnormals, and random bits.
+  std::vector<std::uint32_t> words = {0x3F808000U, 0x3F818000U, 0x3F807FFFU, 0x3F808001U, 0x7F7FFFFFU, 0x7F800000U, 0xFF800000U,
+                                      0x7FFFFFFFU, 0xFF800001U, 0x00000001U, 0x80008000U, 0x00000000U, 0x80000000U};
+  const RandomStream stream{.seed = 4, .purpose = RandomPurpose::kShuffle};
+  while (words.size() < 5003) words.push_back(random_word(stream, words.size()));
+  std::vector<float> values;
+  for (const std::uint32_t word : words) values.push_back(std::bit_cast<float>(word));
+  const Shape shape{std::ssize(values)};
+  OpRun run(backend(), DType::kFloat32);
+  const TensorView half = run.output("half", shape, DType::kBFloat16);
+  run.backend().convert(half, run.input(shape, values));
+  run.backend().convert(run.output("wide", shape), half);
+  const auto results = run.finish();
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const auto expected = std::bit_cast<std::uint32_t>(static_cast<float>(BFloat16(values[i])));
+    ASSERT_EQ(std::bit_cast<std::uint32_t>(results.at("half")[i]), expected) << fmt::format("{:08x}", words[i]);
+    ASSERT_EQ(std::bit_cast<std::uint32_t>(results.at("wide")[i]), expected) << fmt::format("{:08x}", words[i]);
+  }
+  EXPECT_THROW(run.backend().convert(half, run.input({3}, std::vector<float>(3))), InternalError);
 }
 
 TEST_P(Plumbing, SetZeroClearsExactlyTheTensor) {

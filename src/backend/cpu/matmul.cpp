@@ -5,6 +5,7 @@
 #include <oneapi/dnnl/dnnl_version.h>
 #include <map>
 #include <oneapi/dnnl/dnnl.hpp>
+#include <optional>
 #include <tuple>
 #include <unordered_map>
 
@@ -160,12 +161,15 @@ dnnl::memory wrap(const dnnl::memory::desc& desc, const dnnl::engine& engine, co
 class OneDnnMatmul::Impl {
  public:
   Impl(int num_threads, bool native_bfloat16)
-      : num_threads_(num_threads), engine_(dnnl::engine::kind::cpu, 0), stream_(engine_), native_bfloat16_(native_bfloat16) {
-    if (native_bfloat16_) native_bfloat16_ = has_bfloat16();
+      : num_threads_(num_threads), engine_(dnnl::engine::kind::cpu, 0), stream_(engine_) {
+    if (!native_bfloat16) native_bfloat16_ = false;
   }
 
   /// Whether oneDNN multiplies bfloat16 itself; else it is done in float32.
-  [[nodiscard]] bool native_bfloat16() const { return native_bfloat16_; }
+  [[nodiscard]] bool native_bfloat16() {
+    if (!native_bfloat16_) native_bfloat16_ = has_bfloat16();
+    return *native_bfloat16_;
+  }
   [[nodiscard]] int num_threads() const { return num_threads_; }
 
   const Plan& plan_for(const MatmulShape& shape) {
@@ -210,15 +214,14 @@ class OneDnnMatmul::Impl {
       static_cast<void>(make_plan({16, 16, 16, DType::kBFloat16, DType::kBFloat16, false, {}}, engine_));
       return true;
     } catch (const dnnl::error& error) {
-      if (error.status == dnnl_unimplemented) return false;
-      throw;
+      return error.status != dnnl_unimplemented;  // any other error is for the product that meets it
     }
   }
 
   int num_threads_;
   dnnl::engine engine_;
   dnnl::stream stream_;
-  bool native_bfloat16_;
+  std::optional<bool> native_bfloat16_;  // not asked yet
   std::map<Key, Plan> plans_;
 };
 
@@ -227,8 +230,6 @@ OneDnnMatmul::OneDnnMatmul(int num_threads, bool native_bfloat16)
 OneDnnMatmul::OneDnnMatmul(OneDnnMatmul&&) noexcept = default;
 OneDnnMatmul& OneDnnMatmul::operator=(OneDnnMatmul&&) noexcept = default;
 OneDnnMatmul::~OneDnnMatmul() = default;
-
-bool OneDnnMatmul::native_bfloat16() const { return impl_->native_bfloat16(); }
 
 std::int64_t OneDnnMatmul::workspace_bytes(const MatmulShape& shape) const {
   if (widens(shape)) return WidenedMatmul(shape).workspace_bytes(*this);

@@ -34,8 +34,6 @@ class OneDnnMatmul {
   void run(void* out, const void* a, const void* b, const void* bias, const MatmulShape& shape,
            std::span<std::byte> workspace) const;
 
-  /// Whether bfloat16 products are oneDNN's own.
-  [[nodiscard]] bool native_bfloat16() const;
   /// The library's version, "2.6.3".
   [[nodiscard]] static std::string library_version();
 
