@@ -38,11 +38,13 @@ double work_again(const ModelConfig& model, Recompute recompute) {
   return products + kMultiplyAddsPerFloatMoved * floats;
 }
 
-/// Each chunk of logits reads the head's matrix twice and its gradient once, and writes that.
-double chunk_work(const TrainingShape& shape, const ModelConfig& model) {
-  const std::int64_t rows = choose_logits_rows(model, *plan_request(shape).step);
-  const double matrix = static_cast<double>(model.padded_vocab_size()) * static_cast<double>(model.embedding_dim());
-  return kMultiplyAddsPerFloatMoved * 4 * matrix / static_cast<double>(rows);
+/// Products over few rows read their weights twice and their gradients once, and write these, for few tokens: blocks once a
+/// micro-step, the head once a chunk of logits.
+double weight_passes(const TrainingShape& shape, const ModelConfig& model, double block_weights, double head_weights) {
+  const StepShape step = *plan_request(shape).step;
+  const auto rows = static_cast<double>(checked_multiply(step.batch_size, step.length));
+  const auto chunk_rows = static_cast<double>(choose_logits_rows(model, step));
+  return kMultiplyAddsPerFloatMoved * 4 * (block_weights / rows + head_weights / chunk_rows);
 }
 
 }  // namespace
@@ -54,7 +56,7 @@ double step_work(const TrainingShape& shape) {
   const double head = static_cast<double>(model.padded_vocab_size()) * static_cast<double>(model.embedding_dim());
   // The backward pass has two products for each of the forward pass; attention has five for two, as it makes the scores again.
   const double products = 3 * (L * block.linear + head) + 3.5 * L * block.attention;
-  return products + L * work_again(model, shape.recompute) + chunk_work(shape, model);
+  return products + L * work_again(model, shape.recompute) + weight_passes(shape, model, L * block.linear, head);
 }
 
 }  // namespace virgil

@@ -64,6 +64,15 @@ TEST(TrainingPlan, StepWorkCountsProducts) {
   EXPECT_LT(step_work(shape) - none, 1.1 * again);  // GELU and layernorms
 }
 
+TEST(TrainingPlan, SmallerBatchesTakeMoreTime) {
+  TrainingShape shape = small_shape();
+  const double whole = step_work(shape);
+  shape.batch_size = 1;
+  shape.grad_accum_steps = 48;
+  EXPECT_GT(step_work(shape), whole);
+  EXPECT_LT(step_work(shape), 1.2 * whole);
+}
+
 TEST(TrainingPlan, SmallerChunksOfLogitsTakeLessMemoryAndMoreTime) {
   TrainingShape shape = small_shape();
   shape.model.vocab_size = 30000;

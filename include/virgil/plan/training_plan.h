@@ -54,8 +54,8 @@ enum class Verdict : std::uint8_t { kYes, kTight, kNo };
 [[nodiscard]] Verdict judge(std::int64_t planned_bytes, std::int64_t limit_bytes);
 
 /// What a token costs in a step, in multiply-adds: the products and the attention of the forward and the backward pass and what
-/// `recompute` runs again are counted; passes over memory (GELU and layernorms run again, the head's matrix once more for each
-/// chunk of logits) are counted in floats moved and weighed. Ratios of two shapes estimate ratios of times.
+/// `recompute` runs again are counted; passes over memory (GELU and layernorms run again, weights once more for each micro-step
+/// and of the head for each chunk of logits) are counted in floats moved and weighed. Ratios estimate ratios of times.
 [[nodiscard]] double step_work(const TrainingShape& shape);
 
 /// One way to make a run smaller.
