@@ -81,8 +81,8 @@ INSTANTIATE_TEST_SUITE_P(Verify, PlanIsAllocation, testing::Combine(testing::Val
 // rounding to pages) must stay within 3 % of it.
 TEST(Verify, TheProcessGrowsByWhatWasPlanned) {
   if (kHasSanitizer) GTEST_SKIP() << "a sanitizer's own memory counts as resident";
-  const auto settings = {std::pair{"n_layer", "4"}, {"n_head", "8"},     {"n_embd", "512"},    {"block_size", "256"},
-                         {"vocab_size", "8192"},    {"batch_size", "8"}, {"tokenizer", "byte"}};
+  const auto settings = {std::pair{"n_layer", "4"}, {"n_head", "8"},     {"n_embd", "512"},     {"block_size", "256"},
+                         {"vocab_size", "8192"},    {"batch_size", "8"}, {"tokenizer", "byte"}, {"dtype", "float32"}};
   {
     // Threads and the library's kernels exist from the first run on; a plan does not know them.
     static_cast<void>(verify_plan(plan_subject(subject_with({{"n_layer", "1"},
@@ -90,7 +90,8 @@ TEST(Verify, TheProcessGrowsByWhatWasPlanned) {
                                                              {"n_embd", "512"},
                                                              {"block_size", "256"},
                                                              {"vocab_size", "8192"},
-                                                             {"batch_size", "4"}}),
+                                                             {"batch_size", "4"},
+                                                             {"dtype", "float32"}}),
                                                std::nullopt)));
   }
   const PlannedSubject planned = plan_subject(subject_with(settings), std::nullopt);
@@ -109,7 +110,8 @@ TEST(Verify, TouchedPlanIsResident) {
                                                             {"n_embd", "512"},
                                                             {"block_size", "512"},
                                                             {"vocab_size", "8192"},
-                                                            {"batch_size", "4"}}),
+                                                            {"batch_size", "4"},
+                                                            {"dtype", "float32"}}),
                                               std::nullopt);
   ASSERT_GE(planned.get().total_bytes(), std::int64_t{500} << 20);
   const ProcessMemory before = read_process_memory();
