@@ -50,7 +50,8 @@ void run(std::span<const std::string> words) {
   virgil::bench::StepBench bench(subject);
   virgil::bench::BenchResult result;
   result.device = bench.backend().description();
-  result.peak = virgil::bench::measure_peak(bench.backend());
+  result.dtype = bench.plan().dtype();
+  result.peak = virgil::bench::measure_peak(bench.backend(), result.dtype);
   result.step = bench.time_steps_and_ops(num_steps);
   result.inference_ops = bench.time_inference_ops();
   result.torch_wanted = arguments.has("compare_torch");

@@ -36,6 +36,12 @@ class Bench(harness.ProgramTest):
         self.assertGreaterEqual(names, {"matmul", "attention_forward", "attention_backward", "attention_decode",
                                         "cross_entropy_forward", "cross_entropy_forward_backward", "adamw_update"})
 
+    def test_steps_in_bfloat16_are_held_against_its_peak(self):
+        result = json.loads(self.run_bench("--dtype", "bfloat16", "--json"))
+        self.assertEqual(result["step"]["dtype"], "bfloat16")
+        peak = result["gemm_peak_gflops"]["bfloat16"]
+        self.assertAlmostEqual(result["step"]["mfu"], result["step"]["model_gflops"] / peak, delta=1e-9)
+
     def test_text_names_the_machine_and_the_step(self):
         self.assert_says(self.run_bench(), "peak", "GFLOP/s", "tokens/s", "attention_backward")
 

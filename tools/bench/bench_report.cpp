@@ -42,10 +42,13 @@ nlohmann::json op_json(const OpTiming& op, const MachinePeak& peak, const std::s
 std::string text_report(const BenchResult& result) {
   const StepResult& step = result.step;
   std::string text = fmt::format("device   {}\n", result.device);
-  text += fmt::format("peak     {:.1f} GFLOP/s in float32 matrix products, {:.1f} GB/s of memory\n", result.peak.gemm_gflops,
-                      result.peak.bandwidth_gb_per_s);
-  text += fmt::format("step     {:.1f} ms, {:.0f} tokens/s, {:.1f} GFLOP/s, {:.1f} % of peak (median of {} steps)\n", step.ms,
-                      step.tokens_per_s, step.model_gflops, 100 * mfu(result), step.num_steps);
+  std::string peaks;
+  for (const auto& [dtype, gflops] : result.peak.gemm_gflops_by_dtype) {
+    peaks += fmt::format("{}{:.1f} GFLOP/s in {} matrix products", peaks.empty() ? "" : ", ", gflops, dtype);
+  }
+  text += fmt::format("peak     {}, {:.1f} GB/s of memory\n", peaks, result.peak.bandwidth_gb_per_s);
+  text += fmt::format("step     {:.1f} ms, {:.0f} tokens/s, {:.1f} GFLOP/s in {}, {:.1f} % of peak (median of {} steps)\n",
+                      step.ms, step.tokens_per_s, step.model_gflops, name_of(result.dtype), 100 * mfu(result), step.num_steps);
   std::vector<std::pair<double, std::string>> families;
   for (const auto& [family, ms] : step.by_family_ms) families.emplace_back(ms, family);
   std::ranges::sort(families, std::ranges::greater());
@@ -69,13 +72,10 @@ std::string json_report(const BenchResult& result) {
   const StepResult& step = result.step;
   nlohmann::json json;
   json["device"] = result.device;
-  json["gemm_peak_gflops"] = {{"float32", result.peak.gemm_gflops}};
+  json["gemm_peak_gflops"] = result.peak.gemm_gflops_by_dtype;
   json["bandwidth_gb_per_s"] = result.peak.bandwidth_gb_per_s;
-  json["step"] = {{"ms", step.ms},
-                  {"tokens_per_s", step.tokens_per_s},
-                  {"model_gflops", step.model_gflops},
-                  {"mfu", mfu(result)},
-                  {"by_op_ms", step.by_family_ms}};
+  json["step"] = {{"dtype", name_of(result.dtype)},    {"ms", step.ms},      {"tokens_per_s", step.tokens_per_s},
+                  {"model_gflops", step.model_gflops}, {"mfu", mfu(result)}, {"by_op_ms", step.by_family_ms}};
   json["ops"] = nlohmann::json::array();
   for (const OpTiming& op : step.ops) json["ops"].push_back(op_json(op, result.peak, "step", ops_ms(step)));
   for (const OpTiming& op : result.inference_ops) json["ops"].push_back(op_json(op, result.peak, "inference", 0));

@@ -8,11 +8,13 @@
 #include "bench/op_timer.h"
 #include "bench/step_bench.h"
 #include "bench/torch_comparison.h"
+#include "virgil/base/dtype.h"
 
 namespace virgil::bench {
 
 struct BenchResult {
   std::string device;
+  DType dtype = DType::kFloat32;  // of the step
   MachinePeak peak;
   StepResult step;
   std::vector<OpTiming> inference_ops;

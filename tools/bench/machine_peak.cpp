@@ -10,14 +10,15 @@ namespace virgil::bench {
 
 namespace {
 
-double time_matmul_gflops(Backend& backend, std::int64_t m, std::int64_t n, std::int64_t k) {
+double time_matmul_gflops(Backend& backend, DType dtype, std::int64_t m, std::int64_t n, std::int64_t k) {
   constexpr int kRepetitions = 15;
-  const MatmulShape shape{.m = m, .n = n, .k = k, .dtype = DType::kFloat32, .has_bias = false, .options = {}};
+  const MatmulShape shape{.m = m, .n = n, .k = k, .dtype = dtype, .out_dtype = dtype, .has_bias = false, .options = {}};
   const auto buffer = [&](std::int64_t bytes) { return Buffer(backend.memory(), bytes, {MemoryCategory::kWorkspace, "peak"}); };
   const auto tensor = [&](const Buffer& memory, std::int64_t rows, std::int64_t columns) {
-    return TensorView(memory.data(), DType::kFloat32, {rows, columns});
+    return TensorView(memory.data(), dtype, {rows, columns});
   };
-  const Buffer a = buffer(4 * m * k), b = buffer(4 * k * n), out = buffer(4 * m * n);
+  const std::int64_t size = size_of(dtype);
+  const Buffer a = buffer(size * m * k), b = buffer(size * k * n), out = buffer(size * m * n);
   const Buffer workspace = buffer(backend.traits().matmul_workspace_bytes(shape));
   backend.set_zero(tensor(a, m, k));
   backend.set_zero(tensor(b, k, n));
@@ -57,16 +58,26 @@ double measure_bandwidth() {
   return 3.0 * kElements * sizeof(float) / (best_ms * 1e6);
 }
 
-}  // namespace
-
-MachinePeak measure_peak(Backend& backend) {
+double best_matmul_gflops(Backend& backend, DType dtype) {
   struct Size {
     std::int64_t m, n, k;
   };
-  MachinePeak peak;
+  double best = 0;
   for (const Size& s : {Size{3072, 384, 384}, Size{1536, 1152, 1152}, Size{3072, 768, 768}}) {
-    peak.gemm_gflops = std::max(peak.gemm_gflops, time_matmul_gflops(backend, s.m, s.n, s.k));
+    best = std::max(best, time_matmul_gflops(backend, dtype, s.m, s.n, s.k));
   }
+  return best;
+}
+
+}  // namespace
+
+MachinePeak measure_peak(Backend& backend, DType dtype) {
+  MachinePeak peak;
+  for (const DType candidate : {DType::kFloat32, DType::kBFloat16}) {
+    const bool wanted = candidate == dtype || candidate == DType::kFloat32 || cpu_multiplies_bfloat16();
+    if (wanted) peak.gemm_gflops_by_dtype[std::string(name_of(candidate))] = best_matmul_gflops(backend, candidate);
+  }
+  peak.gemm_gflops = peak.gemm_gflops_by_dtype.at(std::string(name_of(dtype)));
   peak.bandwidth_gb_per_s = measure_bandwidth();
   return peak;
 }

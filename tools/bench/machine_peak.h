@@ -8,8 +8,9 @@
 
 namespace virgil::bench {
 
-/// The best of repeated float32 matrix products of a few sizes through the backend, and of repeated triads (a = b + s c) over
-/// arrays larger than most caches, on as many threads as the machine offers.
-[[nodiscard]] MachinePeak measure_peak(Backend& backend);
+/// The best of repeated matrix products of a few sizes through the backend, in float32, in bfloat16 where the processor
+/// multiplies it, and in `dtype`, that of the step; and of repeated triads (a = b + s c) over arrays larger than most caches,
+/// on as many threads as the machine offers.
+[[nodiscard]] MachinePeak measure_peak(Backend& backend, DType dtype);
 
 }  // namespace virgil::bench

@@ -19,8 +19,9 @@ using Clock = std::chrono::steady_clock;
 
 /// The best rates measured on this machine.
 struct MachinePeak {
-  double gemm_gflops = 0;
-  double bandwidth_gb_per_s = 0;  // bytes read and written, 10^9
+  std::map<std::string, double> gemm_gflops_by_dtype;  // "float32", and "bfloat16" where the processor multiplies it
+  double gemm_gflops = 0;                              // of the dtype in which the step is computed
+  double bandwidth_gb_per_s = 0;                       // bytes read and written, 10^9
 };
 
 /// What one call must do: operations of matrix products, and operands read or written once.

@@ -23,6 +23,7 @@ std::string torch_command(const StepBench& bench, const Subject& subject, const 
       quoted(options.python), quoted(options.script), model.num_layers(), model.num_heads(), model.embedding_dim(),
       model.d_ff(), step.length, model.padded_vocab_size(), step.batch_size, subject.resolved.grad_accum_steps, model.dropout(),
       options.num_steps);
+  command += fmt::format(" --dtype {}", name_of(step.dtype));
   if (model.bias()) command += " --bias";
   if (!model.tie_weights()) command += " --untied";
   if (subject.resolved.threads > 0) command += fmt::format(" --threads {}", subject.resolved.threads);
