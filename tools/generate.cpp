@@ -33,7 +33,10 @@ virgil::GenerateRequest parse(CLI::App& app, int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--stop", request.stops, "Text that ends a sample; may be given several times")->expected(1)->take_all();
   // CLI11 would wrap a negative number around.
-  app.add_option("--seed", request.options.seed, "Same seed, same text")->check(CLI::NonNegativeNumber)->capture_default_str();
+  const auto refuse_negative = [](const std::string& text) {
+    return std::string(text.starts_with('-') ? "is " + text + ": choose 0 or more" : "");
+  };
+  app.add_option("--seed", request.options.seed, "Same seed, same text")->check(refuse_negative)->capture_default_str();
   app.add_option("--num_samples", request.num_samples, "Continuations of the prompt")->capture_default_str();
   app.add_flag("--stream", request.stream, "Show text as it comes");
   app.add_flag("--json", request.json, "Write JSON");
