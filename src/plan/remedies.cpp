@@ -22,6 +22,7 @@ class RemedySearch {
 
   std::vector<Remedy> run() {
     consider(with_small_chunk(asked_), true);
+    consider(with_small_moments(asked_), true);
     for (const Recompute recompute : kAllRecompute) {
       if (recompute < asked_.recompute) continue;
       TrainingShape shape = asked_;
@@ -47,13 +48,18 @@ class RemedySearch {
     return shape;
   }
 
+  static TrainingShape with_small_moments(TrainingShape shape) {
+    shape.optimizer_state_dtype = DType::kBFloat16;
+    return shape;
+  }
+
   /// The least memory in which this model makes steps of as many tokens.
   [[nodiscard]] TrainingShape smallest_run() const {
     TrainingShape smallest = asked_;
     smallest.recompute = Recompute::kBlock;
     smallest.batch_size = 1;
     smallest.grad_accum_steps = asked_.sequences_per_step();
-    return with_small_chunk(smallest);
+    return with_small_chunk(with_small_moments(smallest));
   }
 
   void consider(const TrainingShape& shape, bool same_training) {

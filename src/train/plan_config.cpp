@@ -116,6 +116,8 @@ KeyValues changed_keys(const TrainingShape& from, const TrainingShape& to) {
   add("total_batch_size", tokens(from), tokens(to));
   if (from.recompute != to.recompute) keys.emplace_back("recompute", name_of(to.recompute));
   add("logits_chunk", from.logits_chunk, to.logits_chunk);
+  if (from.optimizer_state_dtype != to.optimizer_state_dtype)
+    keys.emplace_back("optimizer_state_dtype", name_of(to.optimizer_state_dtype));
   return keys;
 }
 

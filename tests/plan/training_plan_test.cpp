@@ -176,6 +176,7 @@ TEST(Remedies, NameEveryLever) {
   EXPECT_TRUE(changes(&TrainingShape::recompute));
   EXPECT_TRUE(changes(&TrainingShape::batch_size));
   EXPECT_TRUE(changes(&TrainingShape::logits_chunk));
+  EXPECT_TRUE(changes(&TrainingShape::optimizer_state_dtype));
 }
 
 TEST(Remedies, RecomputeMoreOnlyForALargerBatch) {
@@ -199,6 +200,7 @@ TEST(Remedies, ShrinkTheModelOnlyWhenNothingElseFits) {
   least.grad_accum_steps = 48;
   least.recompute = Recompute::kBlock;
   least.logits_chunk = 64;
+  least.optimizer_state_dtype = DType::kBFloat16;
   const std::vector<Remedy> remedies = find_remedies(shape, bytes_of(least) - kMiB, kTraits);
   ASSERT_FALSE(remedies.empty());
   EXPECT_TRUE(remedies.front().fits);
@@ -209,6 +211,7 @@ TEST(Remedies, ShrinkTheModelOnlyWhenNothingElseFits) {
 TEST(Remedies, AreEmptyWhereNothingCanBeSaved) {
   TrainingShape shape{.model = {.num_layers = 1, .num_heads = 1, .embedding_dim = 8, .block_size = 1, .vocab_size = 1}};
   shape.recompute = Recompute::kBlock;
+  shape.optimizer_state_dtype = DType::kBFloat16;
   EXPECT_TRUE(find_remedies(shape, 1, kTraits).empty());
 }
 

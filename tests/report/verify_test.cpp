@@ -30,7 +30,10 @@ Subject subject_with(std::initializer_list<std::pair<const char*, const char*>> 
 using Settings = std::vector<std::pair<const char*, const char*>>;
 
 /// The types a run can be made in: dtype, and the keys of the states that have a type of their own. Add what comes.
-const std::vector<Settings> kPrecisions = {{{"dtype", "float32"}}};
+const std::vector<Settings> kPrecisions = {{{"dtype", "float32"}},
+                                           {{"dtype", "bfloat16"}},
+                                           {{"dtype", "float32"}, {"optimizer_state_dtype", "bfloat16"}},
+                                           {{"dtype", "bfloat16"}, {"optimizer_state_dtype", "bfloat16"}}};
 
 /// Levers that change the plan and nothing else.
 const std::vector<Settings> kLevers = {{}, {{"logits_chunk", "100"}}, {{"sample_interval", "0"}}};
