@@ -26,7 +26,8 @@ Preset load_preset(const fs::path& path, const BackendTraits& traits) {
   if (!preset.subject.trainable) throw user_error("{}: {}", path.string(), preset.subject.why_not);
   preset.subject.spec.name = preset.name;
   TrainConfig config = preset.subject.resolved;
-  if (config.dtype == "auto") config.dtype = "float32";  // a table says the same on every processor
+  // A table says the same on every processor; where auto is not bfloat16, calc_params and train plan in float32.
+  if (config.dtype == "auto") config.dtype = name_of(DType::kBFloat16);
   if (config.batch_size == 0) throw user_error("{}: a preset names its batch_size", path.string());
   preset.shape = training_shape(config, *preset.subject.trainable);
   preset.num_parameters = count_parameters(preset.subject.spec).total;
@@ -98,7 +99,8 @@ std::string describe_dtypes(const std::vector<Preset>& presets) {
   std::vector<std::string> names;
   for (const Preset& preset : presets) {
     const bool automatic = preset.subject.resolved.dtype == "auto";
-    names.push_back(fmt::format("{}{}", name_of(preset.shape.dtype), automatic ? " (what dtype auto is today)" : ""));
+    names.push_back(
+        fmt::format("{}{}", name_of(preset.shape.dtype), automatic ? " (dtype auto where the processor multiplies it)" : ""));
   }
   std::ranges::sort(names);
   names.erase(std::ranges::unique(names).begin(), names.end());

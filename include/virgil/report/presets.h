@@ -39,7 +39,7 @@ struct Preset {
 /// driver; 0: none does.
 [[nodiscard]] int memory_class_gb(std::int64_t planned_bytes);
 
-/// The types that the presets are planned in: "float32 (what dtype auto is today)".
+/// The types that the presets are planned in: "bfloat16 (dtype auto where the processor multiplies it)".
 [[nodiscard]] std::string describe_dtypes(const std::vector<Preset>& presets);
 /// The table that show_configs prints.
 [[nodiscard]] std::string describe_presets(const std::vector<Preset>& presets);
