@@ -207,7 +207,7 @@ std::unique_ptr<Backend> make_backend(const TrainConfig& config) {
     throw user_error("device is \"{}\": this build has no CUDA backend; use --device cpu", config.device);
   }
   static_cast<void>(training_dtype(config));
-  return make_cpu_backend({.num_threads = static_cast<int>(config.threads)});
+  return make_cpu_backend({.num_threads = static_cast<int>(config.threads), .thread_invariant = config.thread_invariant});
 }
 
 void check_plan_fits(const MemoryPlan& plan, std::int64_t limit_bytes, std::string_view limit_source, std::string_view remedy) {

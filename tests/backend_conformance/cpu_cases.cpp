@@ -47,6 +47,18 @@ std::vector<BackendCase> backend_cases() {
     add("cpu_4_threads", dtype, 4);
     for (const std::int64_t target : hwy::SupportedAndGeneratedTargets()) cases.push_back(case_of_target(target, dtype));
   }
+  for (const DType dtype : {DType::kFloat32, DType::kBFloat16}) {
+    const auto maker = [](int num_threads) {
+      return [=] { return make_cpu_backend({.num_threads = num_threads, .thread_invariant = true}); };
+    };
+    cases.push_back({.name = fmt::format("cpu_3_threads_invariant_{}", name_of(dtype)),
+                     .make = maker(3),
+                     .dtype = dtype,
+                     .make_twin = maker(1),
+                     .enter = nullptr,
+                     .leave = nullptr,
+                     .same_products = true});
+  }
   // As on a processor that has no bfloat16 products.
   add("cpu_2_threads_emulated", DType::kBFloat16, 2, false);
   return cases;

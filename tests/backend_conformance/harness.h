@@ -42,6 +42,7 @@ struct BackendCase {
   /// Called before a test and after it; may be null.
   std::function<void()> enter;
   std::function<void()> leave;
+  bool same_products = false;  // the twin promises the same bits of matrix products too
 };
 std::ostream& operator<<(std::ostream& out, const BackendCase& backend_case);
 
@@ -137,6 +138,8 @@ class Conformance : public ::testing::TestWithParam<BackendCase> {
   void check(const std::vector<Expected>& expected, const std::function<void(OpRun&)>& op);
   /// The results of one run, guards checked.
   [[nodiscard]] Results results_of(const std::function<void(OpRun&)>& op) { return results_of(*backend_, op); }
+  /// The same of the twin, which must exist.
+  [[nodiscard]] Results results_of_twin(const std::function<void(OpRun&)>& op) { return results_of(*twin_, op); }
   /// The bounds of results stored in bfloat16: `expected`, rounded once more.
   [[nodiscard]] static std::vector<Tracked> rounded_to_bfloat16(std::vector<Tracked> expected);
 

@@ -54,11 +54,12 @@ class Matmul : public Conformance {
                            run.input(tb ? Shape{s.n, s.k} : Shape{s.k, s.n}, b),
                            s.has_bias ? run.input({s.n}, bias) : ConstTensorView{}, s.options);
     };
-    // Not check(): another number of threads may divide a library's sums otherwise.
+    // Not check(): another number of threads may divide a library's sums otherwise, unless it is told not to.
     const auto results = results_of(run_once);
     const auto expected = reference_matmul(to_double(out), to_double(a), to_double(b), to_double(bias), s);
     expect_within_bounds("out", results.at("out"), s.out_dtype == DType::kBFloat16 ? rounded_to_bfloat16(expected) : expected);
     expect_same_bits("out, run again", results_of(run_once).at("out"), results.at("out"));
+    if (GetParam().same_products) expect_same_bits("out of the twin", results_of_twin(run_once).at("out"), results.at("out"));
   }
 };
 VIRGIL_CONFORMANCE_SUITE(Matmul);
@@ -86,6 +87,13 @@ TEST_P(Matmul, MatchesReferenceWhenOperandsAreReordered) {
   check_product({.m = 260, .n = 1024, .k = 9, .options = {.transpose_a = true, .accumulate = true}});
   check_product({.m = 1030, .n = 33, .k = 17, .options = {.transpose_b = true}});
   check_product({.m = 1030, .n = 256, .k = 5, .options = {}});
+}
+
+// Rows in several blocks, the last one smaller, for products that one thread computes in blocks.
+TEST_P(Matmul, MatchesReferenceInBlocksOfRows) {
+  check_product({.m = 200, .n = 48, .k = 300, .has_bias = true, .options = {}});
+  check_product({.m = 192, .n = 33, .k = 130, .options = {.transpose_b = true}});
+  check_product({.m = 130, .n = 64, .k = 257, .options = {.transpose_a = true, .accumulate = true}});
 }
 
 TEST_P(Matmul, MayHaveAFloat32Result) {

@@ -204,6 +204,8 @@ struct CpuOptions {
   /// false: bfloat16 products are computed in float32 even where the processor has instructions for them, as on a processor
   /// without.
   bool native_bfloat16 = true;
+  /// Matrix products too give the same bits for any number of threads, as all other ops do anyway. Costs time and scratch.
+  bool thread_invariant = false;
 };
 
 /// The CPU backend: float32 and bfloat16; oneDNN matrix products, Highway vectors, OpenMP threads.

@@ -78,6 +78,7 @@ struct TrainConfig {
   std::string recompute = "none";                 // none | gelu | norm | block
   std::int64_t logits_chunk = 0;                  // most tokens whose logits exist at one time; 0: about 64 MiB of them
   std::int64_t threads = 0;                       // 0: as many as the process may use
+  bool thread_invariant = false;                  // the same bits for any number of threads
   std::uint64_t seed = 1337;
   std::string max_memory;  // such as 12GB; empty: what the machine has free
 

@@ -48,11 +48,13 @@ void copy_bytes(void* dst, const void* src, std::int64_t size_bytes, int num_thr
 
 }  // namespace
 
-CpuBackend::CpuBackend(int num_threads, bool native_bfloat16)
-    : num_threads_(num_threads),
-      native_bfloat16_(native_bfloat16 && cpu_multiplies_bfloat16()),
-      matmul_(num_threads, native_bfloat16),
-      traits_(num_threads, matmul_) {}
+CpuBackend::CpuBackend(const CpuOptions& options)
+    : num_threads_(options.num_threads),
+      native_bfloat16_(options.native_bfloat16 && cpu_multiplies_bfloat16()),
+      matmul_({.num_threads = options.num_threads,
+               .native_bfloat16 = options.native_bfloat16,
+               .thread_invariant = options.thread_invariant}),
+      traits_(options.num_threads, matmul_) {}
 
 std::string CpuBackend::description() const {
   return fmt::format("cpu: {} thread{}, {}, oneDNN {}", num_threads_, num_threads_ == 1 ? "" : "s", vector_target_name(),
@@ -266,8 +268,9 @@ std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options) {
   if (options.num_threads < 0) {
     throw user_error("threads is {}: give a positive number, or 0 for as many as the process may use", options.num_threads);
   }
-  return std::make_unique<cpu::CpuBackend>(options.num_threads > 0 ? options.num_threads : cpu::available_threads(),
-                                           options.native_bfloat16);
+  CpuOptions resolved = options;
+  if (resolved.num_threads == 0) resolved.num_threads = cpu::available_threads();
+  return std::make_unique<cpu::CpuBackend>(resolved);
 }
 
 }  // namespace virgil

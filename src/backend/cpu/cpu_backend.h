@@ -32,8 +32,8 @@ class CpuTraits final : public BackendTraits {
 
 class CpuBackend final : public Backend {
  public:
-  /// native_bfloat16: see CpuOptions.
-  CpuBackend(int num_threads, bool native_bfloat16);
+  /// options.num_threads is at least 1.
+  explicit CpuBackend(const CpuOptions& options);
   CpuBackend(const CpuBackend&) = delete;
   CpuBackend& operator=(const CpuBackend&) = delete;
 

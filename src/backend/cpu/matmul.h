@@ -11,15 +11,27 @@
 
 namespace virgil::cpu {
 
+struct MatmulOperands {
+  void* out;
+  const void* a;
+  const void* b;
+  const void* bias;  // null: none
+};
+
+struct MatmulSettings {
+  int num_threads = 1;            // OpenMP threads of every product
+  bool native_bfloat16 = true;    // false: as where oneDNN has no bfloat16 products, they are computed in float32
+  bool thread_invariant = false;  // the same bits for any num_threads
+};
+
 /// oneDNN's primitives for the shapes met so far: each is made once and kept. Not thread-safe.
 ///
-/// Two runs with the same number of threads give the same bits; another number of threads may split the sums of a product
-/// differently, and so round differently.
+/// Two runs with the same number of threads give the same bits. Another number of threads may split the sums of a product
+/// differently, and so round differently, unless thread_invariant is set: then products run in blocks of rows, which costs
+/// copies of their second operand and, with few rows, idle threads.
 class OneDnnMatmul {
  public:
-  /// Every product runs on exactly `num_threads` OpenMP threads. Where oneDNN has no bfloat16 products, or native_bfloat16 is
-  /// false, they are computed in float32.
-  OneDnnMatmul(int num_threads, bool native_bfloat16);
+  explicit OneDnnMatmul(const MatmulSettings& settings);
   OneDnnMatmul(OneDnnMatmul&&) noexcept;
   OneDnnMatmul& operator=(OneDnnMatmul&&) noexcept;
   ~OneDnnMatmul();

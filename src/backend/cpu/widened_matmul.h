@@ -9,13 +9,6 @@
 
 namespace virgil::cpu {
 
-struct MatmulOperands {
-  void* out;
-  const void* a;
-  const void* b;
-  const void* bias;  // null: none
-};
-
 class WidenedMatmul {
  public:
   /// `shape` has bfloat16 operands.
