@@ -18,6 +18,7 @@ using virgil::ToolFlag;
 
 const std::vector<ToolFlag> kFlags = {
     {"steps", ToolFlag::Takes::kValue, "N", "Training steps to time (default: 10)"},
+    {"ops", ToolFlag::Takes::kNothing, "", "Show every op of the step: its time, its floor, its share"},
     {"json", ToolFlag::Takes::kNothing, "", "Write JSON"},
     {"compare_torch", ToolFlag::Takes::kNothing, "", "Run the same steps in PyTorch, in turns"},
     {"python", ToolFlag::Takes::kValue, "PROGRAM", "Python interpreter of comparisons (default: python3)"},
@@ -53,7 +54,10 @@ void run(std::span<const std::string> words) {
   result.dtype = bench.plan().dtype();
   result.peak = virgil::bench::measure_peak(bench.backend(), result.dtype);
   result.step = bench.time_steps_and_ops(num_steps);
+  result.planned_bytes = bench.plan().total_bytes();
+  result.resident_growth_bytes = bench.resident_growth_bytes();
   result.inference_ops = bench.time_inference_ops();
+  result.generation = bench.time_generation();
   result.torch_wanted = arguments.has("compare_torch");
   if (result.torch_wanted) {
     result.torch = virgil::bench::compare_with_torch(
@@ -61,7 +65,7 @@ void run(std::span<const std::string> words) {
         {arguments.value("python").value_or("python3"),
          arguments.value("torch_script").value_or("tests/reference/bench_torch.py"), num_steps});
   }
-  fmt::print("{}", arguments.has("json") ? json_report(result) : text_report(result));
+  fmt::print("{}", arguments.has("json") ? json_report(result) : text_report(result, arguments.has("ops")));
 }
 
 }  // namespace

@@ -26,6 +26,8 @@ class Bench(harness.ProgramTest):
         for key in ("ms", "tokens_per_s", "model_gflops", "mfu"):
             self.assertGreater(step[key], 0, key)
         self.assertGreaterEqual(set(step["by_op_ms"]), {"matmul", "attention", "layernorm", "gelu", "embedding", "optimizer"})
+        self.assertGreater(result["memory"]["planned"], 0)
+        self.assertGreater(result["generation"]["tokens_per_s"], 0)
         for op in result["ops"]:
             self.assertGreater(op["ms"], 0, op)
             self.assertGreater(op["floor_ms"], 0, op)
@@ -43,7 +45,10 @@ class Bench(harness.ProgramTest):
         self.assertAlmostEqual(result["step"]["mfu"], result["step"]["model_gflops"] / peak, delta=1e-9)
 
     def test_text_names_the_machine_and_the_step(self):
-        self.assert_says(self.run_bench(), "peak", "GFLOP/s", "tokens/s", "attention_backward")
+        text = self.run_bench()
+        self.assert_says(text, "peak", "GFLOP/s", "tokens/s", "planned and allocated", "generate")
+        self.assertNotIn("attention_backward", text)
+        self.assert_says(self.run_bench("--ops"), "attention_backward", "floor_ms")
 
     def test_comparison_without_pytorch_is_skipped_with_a_word(self):
         script = self.folder / "torch.py"

@@ -2,7 +2,8 @@
 """Times training steps of a GPT-2 in PyTorch: what `bench --compare_torch` holds Virgil against.
 
 The same sizes, the same batch, random tokens. As one would write it for speed: fused attention
-(scaled_dot_product_attention), fused AdamW, one product for q, k and v, GELU in its tanh form.
+(scaled_dot_product_attention), fused AdamW, one product for q, k and v, GELU in its tanh form; eager and with torch.compile,
+where that works, and the faster of the two counts.
 
 Prints one JSON object. Exit codes: 0 done, 3 PyTorch is missing.
 Usage: bench_torch.py --n_layer 6 --n_head 6 --n_embd 384 --block_size 256 --vocab_size 128 --batch_size 12 [...]
@@ -77,14 +78,17 @@ def make_optimizer(model):
         return torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.95), foreach=True)
 
 
-def time_steps(o):
+def time_steps(o, compiled):
     torch.manual_seed(1)
     model = Gpt(o).train()
     optimizer = make_optimizer(model)
+    if compiled:
+        model = torch.compile(model)
     tokens = torch.randint(o.vocab_size, (o.batch_size, o.block_size))
     targets = torch.randint(o.vocab_size, (o.batch_size, o.block_size))
     times = []
-    for _ in range(o.steps + 1):
+    warm_up = 2  # compilation, and what is allocated once
+    for _ in range(o.steps + warm_up):
         start = time.perf_counter()
         for _ in range(o.grad_accum_steps):
             with torch.autocast("cpu", torch.bfloat16, enabled=o.dtype == "bfloat16"):
@@ -94,7 +98,18 @@ def time_steps(o):
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         times.append(time.perf_counter() - start)
-    return statistics.median(times[1:])  # the first one warms up
+    return statistics.median(times[warm_up:])
+
+
+def time_compiled_steps(o):
+    """None where this PyTorch, or this machine's compiler, cannot compile the model."""
+    if o.no_compile or not hasattr(torch, "compile"):
+        return None
+    try:
+        return time_steps(o, compiled=True)
+    except Exception as error:  # whatever its backend raises
+        print(f"torch.compile does not work here: {type(error).__name__}", file=sys.stderr)
+        return None
 
 
 def main():
@@ -108,14 +123,20 @@ def main():
     parser.add_argument("--untied", action="store_true")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--threads", type=int, default=0, help="0: PyTorch's choice")
+    parser.add_argument("--no_compile", action="store_true", help="do not try torch.compile")
     parser.add_argument("--steps", type=int, default=5)
     o = parser.parse_args()
     o.d_ff = o.d_ff or 4 * o.n_embd
     if o.threads > 0:
         torch.set_num_threads(o.threads)
-    step_s = time_steps(o)
+    step_s = time_steps(o, compiled=False)
+    compiled_s = time_compiled_steps(o)
+    is_compiled = compiled_s is not None and compiled_s < step_s
+    if is_compiled:
+        step_s = compiled_s
     tokens = o.batch_size * o.block_size * o.grad_accum_steps
-    print(json.dumps({"torch": torch.__version__, "threads": torch.get_num_threads(), "step_ms": step_s * 1000,
+    version = torch.__version__ + (", compiled" if is_compiled else ", eager")
+    print(json.dumps({"torch": version, "threads": torch.get_num_threads(), "step_ms": step_s * 1000,
                       "tokens_per_s": tokens / step_s}))
 
 

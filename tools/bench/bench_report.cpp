@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "virgil/train/console_metrics.h"
+
 namespace virgil::bench {
 
 namespace {
@@ -37,9 +39,17 @@ nlohmann::json op_json(const OpTiming& op, const MachinePeak& peak, const std::s
   return json;
 }
 
+std::string op_table(const BenchResult& result) {
+  std::string text = fmt::format("\n  {:<31} {:<34} {:>5} {:>10} {:>10} {:>8} {:>8}\n", "op", "shape", "calls", "ms",
+                                 "floor_ms", "of floor", "share");
+  for (const OpTiming& op : result.step.ops) text += op_line(op, result.peak, ops_ms(result.step));
+  for (const OpTiming& op : result.inference_ops) text += op_line(op, result.peak, 0);
+  return text;
+}
+
 }  // namespace
 
-std::string text_report(const BenchResult& result) {
+std::string text_report(const BenchResult& result, bool ops) {
   const StepResult& step = result.step;
   std::string text = fmt::format("device   {}\n", result.device);
   std::string peaks;
@@ -55,15 +65,22 @@ std::string text_report(const BenchResult& result) {
   for (const auto& [ms, family] : families) {
     text += fmt::format("         {:<16} {:>9.2f} ms {:>6.1f} %\n", family, ms, 100 * ms / ops_ms(step));
   }
-  text += fmt::format("\n  {:<31} {:<34} {:>5} {:>10} {:>10} {:>8} {:>8}\n", "op", "shape", "calls", "ms", "floor_ms",
-                      "of floor", "share");
-  for (const OpTiming& op : step.ops) text += op_line(op, result.peak, ops_ms(step));
-  for (const OpTiming& op : result.inference_ops) text += op_line(op, result.peak, 0);
+  text +=
+      fmt::format("memory   {} planned and allocated; the process grew by {}, {:+.2f} %\n", format_bytes(result.planned_bytes),
+                  format_bytes(result.resident_growth_bytes),
+                  100 * (static_cast<double>(result.resident_growth_bytes) / static_cast<double>(result.planned_bytes) - 1));
+  if (result.generation) {
+    const GenerationResult& generation = *result.generation;
+    text += fmt::format("generate {:.0f} tokens/s, batch 1: {:.0f} % of the rate of reading {} of weights for each\n",
+                        generation.tokens_per_s(), 100 * generation.share_of_floor(result.peak),
+                        format_bytes(static_cast<std::int64_t>(generation.weight_bytes)));
+  }
+  if (ops) text += op_table(result);
   if (result.torch) {
-    text += fmt::format("\ntorch    {} tokens/s {:.0f}, ours {:.0f}: {:.2f} times as fast\n", result.torch->torch_version,
+    text += fmt::format("torch    {} tokens/s {:.0f}, ours {:.0f}: {:.2f} times as fast\n", result.torch->torch_version,
                         result.torch->torch, result.torch->ours, result.torch->ratio());
   } else if (result.torch_wanted) {
-    text += "\ntorch    skipped: the Python interpreter has no PyTorch (--python NAME chooses another)\n";
+    text += "torch    skipped: the Python interpreter has no PyTorch (--python NAME chooses another)\n";
   }
   return text;
 }
@@ -76,6 +93,12 @@ std::string json_report(const BenchResult& result) {
   json["bandwidth_gb_per_s"] = result.peak.bandwidth_gb_per_s;
   json["step"] = {{"dtype", name_of(result.dtype)},    {"ms", step.ms},      {"tokens_per_s", step.tokens_per_s},
                   {"model_gflops", step.model_gflops}, {"mfu", mfu(result)}, {"by_op_ms", step.by_family_ms}};
+  json["memory"] = {{"planned", result.planned_bytes}, {"resident_growth", result.resident_growth_bytes}};
+  if (result.generation) {
+    json["generation"] = {{"tokens_per_s", result.generation->tokens_per_s()},
+                          {"weight_bytes", result.generation->weight_bytes},
+                          {"share_of_floor", result.generation->share_of_floor(result.peak)}};
+  }
   json["ops"] = nlohmann::json::array();
   for (const OpTiming& op : step.ops) json["ops"].push_back(op_json(op, result.peak, "step", ops_ms(step)));
   for (const OpTiming& op : result.inference_ops) json["ops"].push_back(op_json(op, result.peak, "inference", 0));

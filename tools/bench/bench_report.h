@@ -18,12 +18,15 @@ struct BenchResult {
   MachinePeak peak;
   StepResult step;
   std::vector<OpTiming> inference_ops;
+  std::optional<GenerationResult> generation;
+  std::int64_t planned_bytes = 0;
+  std::int64_t resident_growth_bytes = 0;  // of the process, since the plan was allocated
   bool torch_wanted = false;
   std::optional<TorchComparison> torch;
 };
 
-/// For people: the machine, the step, time by family, and a line an op.
-[[nodiscard]] std::string text_report(const BenchResult& result);
+/// For people: the machine, the step, time by family, memory, generation; with `ops` a line an op.
+[[nodiscard]] std::string text_report(const BenchResult& result, bool ops);
 /// One JSON object; see docs/performance.md for its fields.
 [[nodiscard]] std::string json_report(const BenchResult& result);
 

@@ -9,6 +9,7 @@
 #include "virgil/model/gpt_decoder.h"
 #include "virgil/model/initializer.h"
 #include "virgil/optim/adamw.h"
+#include "virgil/train/metrics.h"
 #include "virgil/train/trainer.h"
 #include "virgil/train/training_run.h"
 
@@ -39,6 +40,7 @@ struct StepBench::Parts {
   explicit Parts(const Subject& subject)
       : config(subject.resolved),
         planned(make_plan(subject)),
+        before(read_process_memory()),
         memory(planned.get(), planned.backend->memory()),
         tokens(random_tokens(num_tokens(), planned.get().model().vocab_size(), 0)),
         targets(random_tokens(num_tokens(), planned.get().model().vocab_size(), 1)) {
@@ -70,6 +72,7 @@ struct StepBench::Parts {
 
   TrainConfig config;
   PlannedSubject planned;
+  ProcessMemory before;  // the plan was allocated
   PlannedMemory memory;
   std::vector<std::int32_t> tokens, targets;
   std::int64_t steps_done = 0;
@@ -140,5 +143,31 @@ std::vector<OpTiming> StepBench::time_inference_ops() {
   std::erase_if(timings, [&](const OpTiming& t) { return !wanted.contains(t.name); });
   return timings;
 }
+
+std::optional<GenerationResult> StepBench::time_generation() {
+  constexpr std::int64_t kMaxTokens = 200;
+  if (!parts_->planned.shape.samples) return std::nullopt;
+  Gpt(backend(), plan(), parts_->memory).refresh_weights();
+  GptDecoder decoder(backend(), plan(), parts_->memory);
+  std::span<const float> logits = decoder.append(std::span(parts_->tokens).first(1));
+  GenerationResult result;
+  result.num_tokens = std::min(kMaxTokens, decoder.remaining());
+  std::vector<double> times;
+  for (std::int64_t i = 0; i < result.num_tokens; ++i) {
+    const auto likeliest = static_cast<std::int32_t>(std::ranges::max_element(logits) - logits.begin());
+    const Clock::time_point start = Clock::now();
+    logits = decoder.append({&likeliest, 1});
+    times.push_back(milliseconds_since(start));
+  }
+  result.ms_per_token = median(times);
+  for (const ParameterSpec& spec : plan().parameters().parameters()) {
+    const bool is_head = spec.name == "transformer.wte.weight" && plan().model().tie_weights();
+    const bool is_looked_up = spec.name == "transformer.wpe.weight" || (spec.name == "transformer.wte.weight" && !is_head);
+    if (!is_looked_up) result.weight_bytes += static_cast<double>(spec.num_elements() * size_of(plan().dtype()));
+  }
+  return result;
+}
+
+std::int64_t StepBench::resident_growth_bytes() const { return read_process_memory().rss_bytes - parts_->before.rss_bytes; }
 
 }  // namespace virgil::bench

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,18 @@ struct StepResult {
   double model_gflops = 0;  // see model_flops_per_token
   std::map<std::string, double> by_family_ms;
   std::vector<OpTiming> ops;  // of a step
+};
+
+/// Tokens drawn one after the other, batch 1.
+struct GenerationResult {
+  std::int64_t num_tokens = 0;
+  double ms_per_token = 0;  // median
+  double weight_bytes = 0;  // that each token reads once: all but the embeddings that are only looked up
+  [[nodiscard]] double tokens_per_s() const { return 1000 / ms_per_token; }
+  /// Of the time that reading the weights at the memory's rate takes. Weights that stay in a cache can make it more than 1.
+  [[nodiscard]] double share_of_floor(const MachinePeak& peak) const {
+    return weight_bytes / (peak.bandwidth_gb_per_s * 1e6) / ms_per_token;
+  }
 };
 
 /// A model in memory, with its optimizer and random tokens. Weights are initialised, so values have training's sizes.
@@ -38,6 +51,10 @@ class StepBench {
   [[nodiscard]] StepResult time_steps_and_ops(std::int64_t num_steps);
   /// Ops of an evaluation pass and of generation that training has not; none of generation in a plan without.
   [[nodiscard]] std::vector<OpTiming> time_inference_ops();
+  /// Greedy generation in the type of the plan's weights; nothing in a plan without samples.
+  [[nodiscard]] std::optional<GenerationResult> time_generation();
+  /// Bytes by which the process has grown since the plan was allocated, all of them resident once a step has run.
+  [[nodiscard]] std::int64_t resident_growth_bytes() const;
 
  private:
   struct Parts;
