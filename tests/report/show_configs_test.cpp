@@ -67,8 +67,8 @@ TEST(ShowConfigs, JsonAgreesWithThePlans) {
 }
 
 TEST(ShowConfigs, SayWhichTypeTheyArePlannedIn) {
-  EXPECT_THAT(show({}).text, HasSubstr("planned in float32 (what dtype auto is today)"));
-  EXPECT_THAT(show({"--markdown"}).text, HasSubstr("training in float32 (what dtype auto is today)"));
+  EXPECT_THAT(show({}).text, HasSubstr("planned in bfloat16 (dtype auto where"));
+  EXPECT_THAT(show({"--markdown"}).text, HasSubstr("training in bfloat16 (dtype auto where"));
 }
 
 TEST(ShowConfigs, DiffNamesWhatDiffers) {
