@@ -179,6 +179,12 @@ void Conformance::check(const std::vector<Expected>& expected, const std::functi
   }
 }
 
+std::vector<BackendCase> backend_cases_of(DType dtype) {
+  std::vector<BackendCase> cases = backend_cases();
+  std::erase_if(cases, [&](const BackendCase& backend_case) { return backend_case.dtype != dtype; });
+  return cases;
+}
+
 void expect_within_bounds(const std::string& name, const std::vector<float>& actual, const std::vector<Tracked>& expected) {
   constexpr int kMaxReports = 5;
   ASSERT_EQ(actual.size(), expected.size()) << name;

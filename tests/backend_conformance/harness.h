@@ -48,6 +48,8 @@ std::ostream& operator<<(std::ostream& out, const BackendCase& backend_case);
 
 /// All backends of this build. Defined once, beside the list.
 [[nodiscard]] std::vector<BackendCase> backend_cases();
+/// Those of one dtype.
+[[nodiscard]] std::vector<BackendCase> backend_cases_of(DType dtype);
 
 /// A tensor in a backend's memory, with guard bytes after it.
 class GuardedTensor {

@@ -79,7 +79,7 @@ class BadInput(harness.ProgramTest):
         self.assert_refused(["input.txt", "NUL"])
 
     def test_of_too_little_memory_is_refused_before_allocating(self):
-        output = self.assert_refused(["max_memory", "1MiB"], max_memory="1MiB")
+        output = self.assert_refused(["max_memory", "300KiB"], max_memory="300KiB")
         self.assert_no_step(output)
 
     def test_of_a_model_larger_than_the_machine_is_refused_before_allocating(self):

@@ -12,7 +12,6 @@ LARGE = {
     "n_head": 2,
     "n_embd": 128,
     "block_size": 128,
-    "batch_size": 84,
     "grad_accum_steps": 1,
     "dropout": 0,
     "max_iters": 1,  # one step touches every byte
@@ -29,8 +28,14 @@ class Memory(harness.ProgramTest):
         if b"__asan_init" in pathlib.Path(self.train).read_bytes():
             self.skipTest("a sanitizer's own memory counts as resident")
 
-    def test_the_process_grows_by_the_plan(self):
-        output = self.run_train(**LARGE)
+    def test_the_process_grows_by_the_plan_in_float32(self):
+        self.check_growth(dtype="float32", batch_size=84)
+
+    def test_the_process_grows_by_the_plan_in_bfloat16(self):
+        self.check_growth(dtype="bfloat16", batch_size=164)
+
+    def check_growth(self, **settings):
+        output = self.run_train(**LARGE, **settings)
         memory = self.metrics()[-1]["mem"]
         planned = memory["planned"]
         self.assertGreaterEqual(planned, 500 * MIB)
