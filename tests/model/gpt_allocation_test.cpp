@@ -13,13 +13,17 @@ namespace {
 std::atomic<std::int64_t> num_calls{0};
 std::atomic<std::int64_t> largest_bytes{0};
 
-void* counted_allocation(std::size_t size_bytes) {
+void* counted_allocation_or_null(std::size_t size_bytes) noexcept {
   ++num_calls;
   const auto bytes = static_cast<std::int64_t>(size_bytes);
   std::int64_t largest = largest_bytes;
   while (bytes > largest && !largest_bytes.compare_exchange_weak(largest, bytes)) {
   }
-  void* data = std::malloc(size_bytes == 0 ? 1 : size_bytes);
+  return std::malloc(size_bytes == 0 ? 1 : size_bytes);
+}
+
+void* counted_allocation(std::size_t size_bytes) {
+  void* data = counted_allocation_or_null(size_bytes);
   if (data == nullptr) throw std::bad_alloc();
   return data;
 }
@@ -28,6 +32,8 @@ void* counted_allocation(std::size_t size_bytes) {
 
 void* operator new(std::size_t size_bytes) { return counted_allocation(size_bytes); }
 void* operator new[](std::size_t size_bytes) { return counted_allocation(size_bytes); }
+void* operator new(std::size_t size_bytes, const std::nothrow_t&) noexcept { return counted_allocation_or_null(size_bytes); }
+void* operator new[](std::size_t size_bytes, const std::nothrow_t&) noexcept { return counted_allocation_or_null(size_bytes); }
 void operator delete(void* data) noexcept { std::free(data); }
 void operator delete[](void* data) noexcept { std::free(data); }
 void operator delete(void* data, std::size_t) noexcept { std::free(data); }
