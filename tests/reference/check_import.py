@@ -119,7 +119,7 @@ def torch_updates(model, tokens):
 def fine_tune(binary, source, folder, text):
     settings = {**OPTIMIZER, "min_lr": OPTIMIZER["learning_rate"], "lr_schedule": "constant", "warmup_iters": 0, "grad_clip": 0,
                 "max_iters": STEPS, "batch_size": 1, "val_fraction": 0, "sample_interval": 0, "save_interval": 0, "tokenizer": "byte",
-                "input": text, "out_dir": folder, "model_name": "tuned", "init_from": source}
+                "input": text, "out_dir": folder, "model_name": "tuned", "init_from": source, "dtype": "float32"}
     subprocess.run([binary, *(f"--{key}={value}" for key, value in settings.items())], check=True, stdout=subprocess.DEVNULL,
                    env={**os.environ, "OMP_WAIT_POLICY": "passive"})
     run = folder / "tuned"
