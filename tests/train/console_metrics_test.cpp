@@ -73,15 +73,6 @@ TEST(FormatDuration, ChoosesTheUnit) {
   EXPECT_EQ(format_duration(std::numeric_limits<double>::infinity()), "?");
 }
 
-TEST(FormatCount, GroupsThousands) {
-  EXPECT_EQ(format_count(0), "0");
-  EXPECT_EQ(format_count(999), "999");
-  EXPECT_EQ(format_count(1000), "1,000");
-  EXPECT_EQ(format_count(10769280), "10,769,280");
-  EXPECT_EQ(format_count(-1234), "-1,234");
-  EXPECT_EQ(format_count(-123), "-123");
-}
-
 TEST(FormatStep, SaysEverythingAStepHasToTell) {
   EXPECT_EQ(format_step(example_step()),
             "step  119/1500  loss 2.4313  lr 1.00e-03  norm 0.500  2,490 tok/s  1234 ms  mem 290.0 MiB of 300.0 MiB planned "
