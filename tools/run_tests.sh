@@ -25,6 +25,7 @@ done
 
 passed=0
 failed=0
+finished=no
 
 # count_results JUNIT_FILE: adds what ctest recorded. A skipped test counts as neither; one that could not be started is failed.
 count_results() {
@@ -57,8 +58,8 @@ run_preset() {
 # shellcheck disable=SC2317 # called by the trap
 summary() {
   local status=$?
-  # An exit that nothing above accounted for (a build that fails, an interrupt) is a failure too.
-  if ((status != 0 && failed == 0)); then failed=1; fi
+  # An end that nothing above accounted for (a build that fails, an interrupt, a signal, which leaves status 0) is a failure too.
+  if ((status != 0 && failed == 0)) || [[ $finished == no && $failed == 0 ]]; then failed=1; fi
   say "$passed passed, $failed failed"
 }
 trap summary EXIT
@@ -80,4 +81,5 @@ for preset in "${presets[@]}"; do
   say "== $preset: tests took $SECONDS s"
 done
 if ((failed > 0)); then outcome=1; fi
+finished=yes
 exit "$outcome"
