@@ -1,0 +1,76 @@
+// How host code starts kernels, and what it must know of the device to choose their shapes.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+#include "cuda/device/gpu.h"
+#include "virgil/base/dtype.h"
+
+namespace virgil::cuda {
+
+/// A call of the CUDA runtime or of a CUDA library failed. Backend code turns it into the errors of virgil/base/error.h.
+class CudaError : public std::runtime_error {
+ public:
+  CudaError(cudaError_t code, const std::string& what) : std::runtime_error(what), code_(code) {}
+  [[nodiscard]] cudaError_t code() const { return code_; }
+
+ private:
+  cudaError_t code_;
+};
+
+/// Throws CudaError naming the call unless `code` is success.
+inline void check(cudaError_t code, const char* call) {
+  if (code != cudaSuccess) throw CudaError(code, std::string(call) + ": " + cudaGetErrorString(code));
+}
+
+/// Where a launcher puts its work, and what the device offers.
+struct LaunchContext {
+  cudaStream_t stream = nullptr;
+  int compute_capability = 80;  // 10 * major + minor
+  int num_sms = 1;
+  int max_smem_per_block = 48 * 1024;  // opt-in limit of dynamic shared memory, in bytes
+};
+
+/// Starts `kernel` on the context's stream. Arguments are converted to the kernel's parameter types.
+template <typename... Parameters, typename... Arguments>
+void launch(const LaunchContext& context, dim3 grid, dim3 block, std::size_t smem_bytes, void (*kernel)(Parameters...),
+            Arguments... arguments) {
+  constexpr std::size_t kDefaultLimit = 48 * 1024;
+  if (smem_bytes > kDefaultLimit) {
+    check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
+                               static_cast<int>(smem_bytes)),
+          "cudaFuncSetAttribute");
+  }
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid;
+  config.blockDim = block;
+  config.dynamicSmemBytes = smem_bytes;
+  config.stream = context.stream;
+  check(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...), "cudaLaunchKernelEx");
+}
+
+/// Calls function(T{}) with the device type of a float dtype: float, __nv_bfloat16 or __half.
+template <typename Function>
+decltype(auto) with_device_type(DType dtype, Function&& function) {
+  switch (dtype) {
+    case DType::kFloat32:
+      return function(float{});
+    case DType::kBFloat16:
+      return function(__nv_bfloat16{});
+    case DType::kFloat16:
+      return function(__half{});
+    case DType::kInt32:
+      break;
+  }
+  throw std::logic_error("no kernel for int32");
+}
+
+/// Number of blocks of `size` that cover `count`, as a grid dimension.
+[[nodiscard]] inline unsigned blocks_for(std::int64_t count, std::int64_t size) {
+  const std::int64_t blocks = (count + size - 1) / size;
+  if (blocks < 1 || blocks > 0x7FFFFFFF) throw std::logic_error("a grid of " + std::to_string(blocks) + " blocks");
+  return static_cast<unsigned>(blocks);
+}
+
+}  // namespace virgil::cuda

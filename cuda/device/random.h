@@ -1,0 +1,54 @@
+// Philox and dropout in kernels: the functions of virgil/base/philox.h, so that every backend draws the same bits.
+#pragma once
+
+#include "cuda/device/gpu.h"
+#include "virgil/backend/dropout.h"
+
+namespace virgil::cuda {
+
+/// A dropout site as a kernel takes it.
+struct DeviceDropout {
+  RandomStream stream;
+  std::uint32_t threshold = 0;
+  float scale = 1;
+  std::int64_t first_sequence = 0;
+  bool enabled = false;
+
+  DeviceDropout() = default;
+  explicit DeviceDropout(const Dropout& dropout)
+      : stream(dropout.stream),
+        threshold(dropout.threshold()),
+        scale(dropout.scale()),
+        first_sequence(dropout.first_sequence),
+        enabled(dropout.enabled()) {}
+};
+
+/// The four words of block `block_index` of a stream.
+__device__ __forceinline__ uint4 random_words(const RandomStream& stream, std::uint64_t block_index) {
+  std::uint32_t c0 = static_cast<std::uint32_t>(block_index), c1 = static_cast<std::uint32_t>(block_index >> 32);
+  std::uint32_t c2 = (static_cast<std::uint32_t>(stream.purpose) << 24) | (stream.site & 0xFFFFFFU), c3 = stream.step;
+  std::uint32_t key0 = static_cast<std::uint32_t>(stream.seed), key1 = static_cast<std::uint32_t>(stream.seed >> 32);
+#pragma unroll
+  for (int round = 0; round < 10; ++round) {
+    const std::uint32_t high0 = __umulhi(0xD2511F53U, c0), low0 = 0xD2511F53U * c0;
+    const std::uint32_t high1 = __umulhi(0xCD9E8D57U, c2), low1 = 0xCD9E8D57U * c2;
+    c0 = high1 ^ c1 ^ key0;
+    c1 = low1;
+    c2 = high0 ^ c3 ^ key1;
+    c3 = low0;
+    key0 += 0x9E3779B9U;
+    key1 += 0xBB67AE85U;
+  }
+  return make_uint4(c0, c1, c2, c3);
+}
+
+/// Factors (0 or the scale) of elements 4 * block_index to 4 * block_index + 3.
+__device__ __forceinline__ void dropout_factors(const DeviceDropout& dropout, std::uint64_t block_index, float (&factors)[4]) {
+  const uint4 words = random_words(dropout.stream, block_index);
+  factors[0] = words.x >= dropout.threshold ? dropout.scale : 0.0F;
+  factors[1] = words.y >= dropout.threshold ? dropout.scale : 0.0F;
+  factors[2] = words.z >= dropout.threshold ? dropout.scale : 0.0F;
+  factors[3] = words.w >= dropout.threshold ? dropout.scale : 0.0F;
+}
+
+}  // namespace virgil::cuda

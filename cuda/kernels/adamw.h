@@ -1,0 +1,38 @@
+// One AdamW update over a flat buffer. Semantics: Backend::adamw_update.
+#pragma once
+
+#include "cuda/device/launch.h"
+#include "virgil/base/philox.h"
+
+namespace virgil::cuda {
+
+/// AdamWStep with what follows from it computed once, in double, on the host.
+struct AdamWScalars {
+  float learning_rate = 0;
+  float beta1 = 0;
+  float beta2 = 0;
+  float eps = 0;
+  float weight_decay = 0;
+  float bias_correction1 = 1;  // 1 - beta1^t
+  float bias_correction2 = 1;
+  float max_norm = 0;
+  float grad_scale = 1;
+  RandomStream rounding;
+  std::int64_t first_index = 0;
+};
+
+struct AdamWTensors {
+  float* param = nullptr;
+  void* working = nullptr;  // optional: param rounded to working_dtype
+  DType working_dtype = DType::kBFloat16;
+  void* m = nullptr;
+  void* v = nullptr;
+  DType moment_dtype = DType::kFloat32;  // or bfloat16, rounded stochastically
+  const float* grad = nullptr;
+  const float* norm = nullptr;  // (1): the update is left out when it is not finite
+  std::int64_t count = 0;
+};
+
+void adamw_update(const LaunchContext& context, const AdamWTensors& tensors, const AdamWScalars& scalars);
+
+}  // namespace virgil::cuda
