@@ -93,6 +93,19 @@ TEST_P(Plumbing, NamesTheOpAndTheOperandOfAWrongCall) {
   EXPECT_THAT(message([&] { backend().bias_backward(run.output("dbias", {9}), inp); }), ::testing::HasSubstr("dbias"));
 }
 
+TEST_P(Plumbing, ComputesInTheTypeItIsAskedFor) {
+  EXPECT_THAT(backend().dtypes(), ::testing::AllOf(::testing::Contains(dtype()), ::testing::Contains(DType::kFloat32)));
+}
+
+TEST_P(Plumbing, KnowsTheMemoryOfItsDevice) {
+  const std::optional<DeviceMemory> memory = backend().device_memory();
+  if (!memory) GTEST_SKIP() << "it computes in the machine's own memory";
+  EXPECT_GE(memory->context_bytes, 0);
+  EXPECT_GT(memory->free_bytes, 0);
+  EXPECT_LE(memory->free_bytes + memory->context_bytes, memory->total_bytes);
+  EXPECT_LE(backend().available_bytes(), memory->total_bytes);
+}
+
 /// The harness itself, on a backend whose memory the host can reach.
 class Harness : public ::testing::Test {
  protected:

@@ -1,6 +1,7 @@
 // A backend that computes nothing and notes what each op would read and write, for tests of the model's schedule.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <initializer_list>
 #include <string>
@@ -27,6 +28,7 @@ class RecordingBackend final : public Backend {
   [[nodiscard]] const BackendTraits& traits() const override { return traits_; }
   [[nodiscard]] MemoryResource& memory() override { return memory_; }
   [[nodiscard]] std::int64_t available_bytes() const override { return std::int64_t{1} << 50; }
+  [[nodiscard]] std::span<const DType> dtypes() const override { return kDTypes; }
   void bind_workspace(std::span<std::byte>) override {}
   void synchronize() override {}
 
@@ -103,6 +105,8 @@ class RecordingBackend final : public Backend {
     }
     ops_.push_back(std::move(op));
   }
+
+  static constexpr std::array kDTypes = {DType::kFloat32, DType::kBFloat16, DType::kFloat16};
 
   FakeTraits traits_;
   AddressResource memory_;

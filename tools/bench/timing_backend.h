@@ -17,6 +17,8 @@ class TimingBackend final : public Backend {
   [[nodiscard]] const BackendTraits& traits() const override { return inner_.traits(); }
   [[nodiscard]] MemoryResource& memory() override { return inner_.memory(); }
   [[nodiscard]] std::int64_t available_bytes() const override { return inner_.available_bytes(); }
+  [[nodiscard]] std::optional<DeviceMemory> device_memory() const override { return inner_.device_memory(); }
+  [[nodiscard]] std::span<const DType> dtypes() const override { return inner_.dtypes(); }
   void bind_workspace(std::span<std::byte> workspace) override { inner_.bind_workspace(workspace); }
   void copy_from_host(TensorView dst, std::span<const std::byte> src) override { inner_.copy_from_host(dst, src); }
   void copy_to_host(std::span<std::byte> dst, ConstTensorView src) override { inner_.copy_to_host(dst, src); }

@@ -17,6 +17,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -89,6 +90,13 @@ class BackendTraits {
   [[nodiscard]] virtual std::int64_t reduction_workspace_bytes(std::int64_t num_elements) const = 0;
 };
 
+/// Memory of a device that has its own, in bytes.
+struct DeviceMemory {
+  std::int64_t total_bytes = 0;
+  std::int64_t free_bytes = 0;     // now; what others on the device hold counts as used
+  std::int64_t context_bytes = 0;  // what the backend took when it was made: context, code and libraries
+};
+
 /// One device that runs the ops. Not thread-safe: one thread drives a backend.
 class Backend {
  public:
@@ -101,12 +109,18 @@ class Backend {
   [[nodiscard]] virtual MemoryResource& memory() = 0;
   /// Bytes of memory on the device that an allocation could still get, by the system's own account.
   [[nodiscard]] virtual std::int64_t available_bytes() const = 0;
+  /// Nothing where the device computes in the machine's own memory.
+  [[nodiscard]] virtual std::optional<DeviceMemory> device_memory() const { return std::nullopt; }
+  /// The types that weights and activations may have, the one to prefer first: what comes after float32 is slower than it.
+  /// Valid as long as the backend.
+  [[nodiscard]] virtual std::span<const DType> dtypes() const = 0;
 
   /// Lends scratch memory to all following ops; the caller keeps it alive and owns it. An op that needs more throws
   /// InternalError.
   virtual void bind_workspace(std::span<std::byte> workspace) = 0;
 
-  /// Copies between device tensors and host memory; sizes must be equal. Finished when the call returns.
+  /// Copies between device tensors and host memory; sizes must be equal. They take their place among the ops: src may be
+  /// changed once copy_from_host returns, and dst holds the values when copy_to_host does.
   virtual void copy_from_host(TensorView dst, std::span<const std::byte> src) = 0;
   virtual void copy_to_host(std::span<std::byte> dst, ConstTensorView src) = 0;
   /// dst = src, both on the device, of one dtype and as many elements.

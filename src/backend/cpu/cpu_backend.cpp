@@ -1,5 +1,6 @@
 #include "backend/cpu/cpu_backend.h"
 
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <type_traits>
@@ -62,6 +63,12 @@ std::string CpuBackend::description() const {
 }
 
 std::int64_t CpuBackend::available_bytes() const { return available_memory_bytes(); }
+
+std::span<const DType> CpuBackend::dtypes() const {
+  static constexpr std::array kNative = {DType::kBFloat16, DType::kFloat32};
+  static constexpr std::array kWidened = {DType::kFloat32, DType::kBFloat16};
+  return native_bfloat16_ ? kNative : kWidened;
+}
 
 void CpuBackend::bind_workspace(std::span<std::byte> workspace) {
   const auto address = reinterpret_cast<std::uintptr_t>(workspace.data());

@@ -41,6 +41,7 @@ class CpuBackend final : public Backend {
   [[nodiscard]] const BackendTraits& traits() const override { return traits_; }
   [[nodiscard]] MemoryResource& memory() override { return memory_; }
   [[nodiscard]] std::int64_t available_bytes() const override;
+  [[nodiscard]] std::span<const DType> dtypes() const override;
 
   void bind_workspace(std::span<std::byte> workspace) override;
   void copy_from_host(TensorView dst, std::span<const std::byte> src) override;

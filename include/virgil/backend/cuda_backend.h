@@ -1,0 +1,28 @@
+// NVIDIA GPUs as a backend. A program links one library that defines these functions: virgil_cuda, virgil_cuda_sim (the
+// simulator of docs/simulator.md) or virgil_no_cuda, for builds without CUDA.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "virgil/backend/backend.h"
+
+namespace virgil {
+
+struct CudaOptions {
+  int device = 0;     // as cudaSetDevice counts
+  bool tf32 = false;  // products of float32 may round their factors to TF32 (10 bits of mantissa), where the GPU has it
+};
+
+/// Devices that this build can ask for; 0 without CUDA, without a driver and without a GPU.
+[[nodiscard]] int cuda_device_count();
+
+/// Why there is no device although the build has CUDA: no driver, or one too old. Empty where there is one, and in a build
+/// without CUDA.
+[[nodiscard]] std::string cuda_problem();
+
+/// Throws UserError, saying what would be needed: a build without CUDA, no driver or one too old, no such device, a device for
+/// which the build has no code. Throws OutOfMemoryError where the device cannot even hold the context.
+[[nodiscard]] std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options);
+
+}  // namespace virgil
