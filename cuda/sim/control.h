@@ -1,0 +1,49 @@
+// The simulator as tests see it: which order things happen in, what went wrong, which device is played.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace virgil::simt {
+
+enum class Order : std::uint8_t { kFirstInFirstOut, kLastInFirstOut, kRandom };
+
+/// How one run is scheduled. Every order that these settings produce is one that a GPU may choose: a correct program gives the
+/// same results in all of them.
+struct Schedule {
+  std::uint64_t seed = 0;
+  Order threads = Order::kFirstInFirstOut;
+  bool shuffle_blocks = false;
+  bool lazy_streams = false;  // work waits in its stream until somebody must see it, then streams advance in random turns
+  bool late_copies = true;    // cp.async writes at the wait; otherwise each copy tosses a coin
+  int preempt_log2 = 0;       // race detector only: a thread yields at one in 2^this accesses; 0: never
+};
+
+/// Seed 0 is the plain order above; every other draws all settings from the seed.
+[[nodiscard]] Schedule schedule_of(std::uint64_t seed);
+void set_schedule(const Schedule& schedule);
+
+/// What the played device is: limits of shared memory follow from its compute capability.
+struct DeviceModel {
+  int compute_capability = 90;
+  int num_sms = 4;
+  std::int64_t memory_bytes = std::int64_t{1} << 30;
+};
+void set_device(const DeviceModel& device);
+[[nodiscard]] const DeviceModel& device();
+
+/// The first error since reset_error(), with block, thread and source lines; empty when there was none.
+[[nodiscard]] const std::string& last_error();
+/// Forgets the error, so that work can be submitted again.
+void reset_error();
+
+struct Statistics {
+  std::uint64_t launches = 0;
+  std::uint64_t threads = 0;
+  std::uint64_t switches = 0;
+  std::uint64_t collectives = 0;
+  std::uint64_t barriers = 0;
+};
+[[nodiscard]] const Statistics& statistics();
+
+}  // namespace virgil::simt

@@ -1,0 +1,383 @@
+// The CUDA runtime's functions on the played device.
+#include <cuda_runtime.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <new>
+#include <string>
+#include <utility>
+
+#include "cuda/sim/device_memory.h"
+#include "cuda/sim/race_detector.h"
+#include "cuda/sim/simulator.h"
+#include "cuda/sim/streams.h"
+
+// What the opaque handles point to.
+struct CUstream_st {
+  int number = 0;
+};
+struct CUevent_st {
+  bool timed = true;
+  std::shared_ptr<const virgil::simt::Milestone> milestone;
+};
+struct CUgraph_st {
+  std::vector<virgil::simt::Work> work;
+};
+struct CUgraphExec_st {
+  std::vector<virgil::simt::Work> work;
+};
+
+namespace virgil::simt {
+
+namespace {
+
+/// State of the runtime besides streams.
+struct Runtime {
+  DeviceModel device;
+  DeviceMemory memory;
+  cudaError_t last_error = cudaSuccess;
+  std::map<const void*, int> dynamic_smem_limits;  // by kernel, where raised
+};
+
+Runtime& runtime() {
+  static Runtime instance;
+  return instance;
+}
+
+constexpr int kDefaultDynamicSmem = 48 * 1024;
+constexpr int kContextBytes = 64 << 20;  // what a context would take of the device
+
+int max_dynamic_smem(int compute_capability) {
+  switch (compute_capability) {
+    case 75:
+      return 64 * 1024;
+    case 80:
+      return 163 * 1024;
+    case 86:
+    case 89:
+    case 120:
+      return 99 * 1024;
+    default:
+      return 227 * 1024;
+  }
+}
+
+int number_of(cudaStream_t stream) { return stream == nullptr ? 0 : stream->number; }
+
+/// The error of this call: its own, or the device's that an earlier piece of work left.
+cudaError_t result(cudaError_t own = cudaSuccess) {
+  if (own != cudaSuccess) {
+    runtime().last_error = own;
+    return own;
+  }
+  if (simulator().failed()) {
+    runtime().last_error = cudaErrorLaunchFailure;
+    return cudaErrorLaunchFailure;
+  }
+  return cudaSuccess;
+}
+
+cudaError_t submit(cudaStream_t stream, std::function<void()> run) {
+  if (!streams().exists(number_of(stream))) return result(cudaErrorInvalidResourceHandle);
+  streams().submit(number_of(stream), {std::move(run), nullptr, nullptr});
+  return result();
+}
+
+}  // namespace
+
+void set_device(const DeviceModel& device) { runtime().device = device; }
+const DeviceModel& device() { return runtime().device; }
+
+void reset_error() {
+  simulator().reset_error();
+  runtime().last_error = cudaSuccess;
+}
+
+cudaError_t submit_launch(const cudaLaunchConfig_t& config, const void* kernel, std::function<void()> body) {
+  const Extent grid{config.gridDim.x, config.gridDim.y, config.gridDim.z};
+  const Extent block{config.blockDim.x, config.blockDim.y, config.blockDim.z};
+  constexpr unsigned kMaxGridYz = 65535, kMaxGridX = 0x7FFFFFFF, kMaxBlockZ = 64;
+  const bool blocks_fit = block.count() >= 1 && block.count() <= kMaxThreads && block.z <= kMaxBlockZ;
+  const bool grid_fits = grid.count() >= 1 && grid.x <= kMaxGridX && grid.y <= kMaxGridYz && grid.z <= kMaxGridYz;
+  if (!blocks_fit || !grid_fits) return result(cudaErrorInvalidConfiguration);
+  const auto raised = runtime().dynamic_smem_limits.find(kernel);
+  const int limit = raised != runtime().dynamic_smem_limits.end() ? raised->second : kDefaultDynamicSmem;
+  if (config.dynamicSmemBytes > static_cast<std::size_t>(limit)) return result(cudaErrorInvalidValue);
+  const std::size_t smem_bytes = config.dynamicSmemBytes;
+  return submit(config.stream,
+                [grid, block, smem_bytes, body = std::move(body)] { simulator().run_grid(grid, block, smem_bytes, body); });
+}
+
+}  // namespace virgil::simt
+
+using namespace virgil::simt;
+
+// --- Errors ----------------------------------------------------------------------------------------------------------------
+
+const char* cudaGetErrorName(cudaError_t error) {
+  switch (error) {
+    case cudaSuccess:
+      return "cudaSuccess";
+    case cudaErrorInvalidValue:
+      return "cudaErrorInvalidValue";
+    case cudaErrorMemoryAllocation:
+      return "cudaErrorMemoryAllocation";
+    case cudaErrorInitializationError:
+      return "cudaErrorInitializationError";
+    case cudaErrorInvalidConfiguration:
+      return "cudaErrorInvalidConfiguration";
+    case cudaErrorInsufficientDriver:
+      return "cudaErrorInsufficientDriver";
+    case cudaErrorNoDevice:
+      return "cudaErrorNoDevice";
+    case cudaErrorInvalidDevice:
+      return "cudaErrorInvalidDevice";
+    case cudaErrorNoKernelImageForDevice:
+      return "cudaErrorNoKernelImageForDevice";
+    case cudaErrorInvalidResourceHandle:
+      return "cudaErrorInvalidResourceHandle";
+    case cudaErrorNotReady:
+      return "cudaErrorNotReady";
+    case cudaErrorLaunchFailure:
+      return "cudaErrorLaunchFailure";
+    case cudaErrorStreamCaptureUnsupported:
+      return "cudaErrorStreamCaptureUnsupported";
+    case cudaErrorStreamCaptureInvalidated:
+      return "cudaErrorStreamCaptureInvalidated";
+  }
+  return "unknown error";
+}
+
+const char* cudaGetErrorString(cudaError_t error) {
+  if (error == cudaErrorLaunchFailure && simulator().failed()) return simulator().error().c_str();
+  return cudaGetErrorName(error);
+}
+
+cudaError_t cudaPeekAtLastError() { return runtime().last_error; }
+cudaError_t cudaGetLastError() { return std::exchange(runtime().last_error, cudaSuccess); }
+
+// --- Devices ---------------------------------------------------------------------------------------------------------------
+
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 1;
+  return cudaSuccess;
+}
+cudaError_t cudaGetDevice(int* device) {
+  *device = 0;
+  return cudaSuccess;
+}
+cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : result(cudaErrorInvalidDevice); }
+
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
+  if (device != 0) return result(cudaErrorInvalidDevice);
+  const DeviceModel& model = runtime().device;
+  *properties = {};
+  std::snprintf(properties->name, sizeof properties->name, "SIMT simulator");
+  properties->totalGlobalMem = static_cast<std::size_t>(model.memory_bytes);
+  properties->major = model.compute_capability / 10;
+  properties->minor = model.compute_capability % 10;
+  properties->multiProcessorCount = model.num_sms;
+  properties->sharedMemPerBlock = kDefaultDynamicSmem;
+  properties->sharedMemPerBlockOptin = static_cast<std::size_t>(max_dynamic_smem(model.compute_capability));
+  properties->sharedMemPerMultiprocessor = properties->sharedMemPerBlockOptin + 1024;
+  return cudaSuccess;
+}
+
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
+  if (device != 0) return result(cudaErrorInvalidDevice);
+  const DeviceModel& model = runtime().device;
+  switch (attribute) {
+    case cudaDevAttrMultiProcessorCount:
+      *value = model.num_sms;
+      return cudaSuccess;
+    case cudaDevAttrComputeCapabilityMajor:
+      *value = model.compute_capability / 10;
+      return cudaSuccess;
+    case cudaDevAttrComputeCapabilityMinor:
+      *value = model.compute_capability % 10;
+      return cudaSuccess;
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin:
+      *value = max_dynamic_smem(model.compute_capability);
+      return cudaSuccess;
+  }
+  return result(cudaErrorInvalidValue);
+}
+
+cudaError_t cudaDriverGetVersion(int* version) {
+  *version = 13000;
+  return cudaSuccess;
+}
+cudaError_t cudaRuntimeGetVersion(int* version) {
+  *version = 13000;
+  return cudaSuccess;
+}
+
+cudaError_t cudaDeviceSynchronize() {
+  streams().synchronize_all();
+  return result();
+}
+
+// --- Streams, events, graphs -------------------------------------------------------------------------------------------------
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
+  // Blocking streams would wait for the default stream; Virgil makes none.
+  if (flags != cudaStreamNonBlocking) return result(cudaErrorInvalidValue);
+  *stream = new CUstream_st{streams().create()};
+  return cudaSuccess;
+}
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  if (stream == nullptr) return result(cudaErrorInvalidResourceHandle);
+  streams().destroy(stream->number);
+  delete stream;
+  return result();
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  if (stream == nullptr) {
+    streams().synchronize_all();
+  } else {
+    if (streams().capturing(stream->number)) return result(cudaErrorStreamCaptureUnsupported);
+    streams().synchronize(stream->number);
+  }
+  return result();
+}
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned /*flags*/) {
+  if (event == nullptr) return result(cudaErrorInvalidResourceHandle);
+  if (event->milestone != nullptr) streams().submit(number_of(stream), {nullptr, event->milestone, nullptr});
+  return result();
+}
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
+  *event = new CUevent_st{flags != cudaEventDisableTiming, nullptr};
+  return cudaSuccess;
+}
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete event;
+  return cudaSuccess;
+}
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  if (event == nullptr) return result(cudaErrorInvalidResourceHandle);
+  event->milestone = streams().record(number_of(stream));
+  return result();
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  if (event == nullptr) return result(cudaErrorInvalidResourceHandle);
+  if (event->milestone != nullptr) streams().synchronize(*event->milestone);
+  return result();
+}
+cudaError_t cudaEventQuery(cudaEvent_t event) {
+  if (event->milestone != nullptr && !streams().reached(*event->milestone)) return cudaErrorNotReady;
+  return result();
+}
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end) {
+  if (start->milestone == nullptr || end->milestone == nullptr || !start->timed || !end->timed) {
+    return result(cudaErrorInvalidResourceHandle);
+  }
+  if (!streams().reached(*start->milestone) || !streams().reached(*end->milestone)) return cudaErrorNotReady;
+  *milliseconds = static_cast<float>(end->milestone->time_ms - start->milestone->time_ms);
+  return result();
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode /*mode*/) {
+  if (stream == nullptr || streams().capturing(stream->number)) return result(cudaErrorStreamCaptureUnsupported);
+  streams().begin_capture(stream->number);
+  return result();
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  if (stream == nullptr || !streams().capturing(stream->number)) return result(cudaErrorStreamCaptureInvalidated);
+  *graph = new CUgraph_st{streams().end_capture(stream->number)};
+  return result();
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long /*flags*/) {
+  *exec = new CUgraphExec_st{graph->work};
+  return cudaSuccess;
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
+  for (const Work& work : exec->work) streams().submit(number_of(stream), work);
+  return result();
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete graph;
+  return cudaSuccess;
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
+  delete exec;
+  return cudaSuccess;
+}
+
+// --- Memory ------------------------------------------------------------------------------------------------------------------
+
+cudaError_t cudaMalloc(void** data, std::size_t size_bytes) {
+  const auto capacity = static_cast<std::size_t>(runtime().device.memory_bytes - kContextBytes);
+  *data = size_bytes == 0 ? nullptr : runtime().memory.allocate(size_bytes, capacity);
+  return result(*data == nullptr && size_bytes > 0 ? cudaErrorMemoryAllocation : cudaSuccess);
+}
+cudaError_t cudaFree(void* data) {
+  if (data == nullptr) return result();
+  streams().synchronize_all();
+  return result(runtime().memory.free(data) ? cudaSuccess : cudaErrorInvalidValue);
+}
+cudaError_t cudaMallocAsync(void** data, std::size_t size_bytes, cudaStream_t /*stream*/) {
+  return cudaMalloc(data, size_bytes);
+}
+cudaError_t cudaFreeAsync(void* data, cudaStream_t stream) {
+  return submit(stream, [data] {
+    if (!runtime().memory.free(data)) simulator().record("cudaFreeAsync of what was not allocated");
+  });
+}
+cudaError_t cudaMallocHost(void** data, std::size_t size_bytes) {
+  *data = ::operator new(size_bytes, std::nothrow);
+  return result(*data == nullptr ? cudaErrorMemoryAllocation : cudaSuccess);
+}
+cudaError_t cudaFreeHost(void* data) {
+  streams().synchronize_all();
+  ::operator delete(data);
+  return result();
+}
+cudaError_t cudaMemGetInfo(std::size_t* free_bytes, std::size_t* total_bytes) {
+  *total_bytes = static_cast<std::size_t>(runtime().device.memory_bytes);
+  *free_bytes = *total_bytes - kContextBytes - runtime().memory.used_bytes();
+  return result();
+}
+
+cudaError_t cudaMemcpyAsync(void* target, const void* source, std::size_t size_bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream) {
+  const DeviceMemory& memory = runtime().memory;
+  const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
+  const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
+  if (kind == cudaMemcpyDefault || (to_device && !memory.contains(target, size_bytes)) ||
+      (from_device && !memory.contains(source, size_bytes))) {
+    return result(cudaErrorInvalidValue);
+  }
+  return submit(stream, [target, source, size_bytes] {
+    if (simulator().failed()) return;
+    race_detector().transfer(source, size_bytes, Access::kRead, "cudaMemcpyAsync");
+    race_detector().transfer(target, size_bytes, Access::kWrite, "cudaMemcpyAsync");
+    std::memcpy(target, source, size_bytes);
+  });
+}
+cudaError_t cudaMemcpy(void* target, const void* source, std::size_t size_bytes, cudaMemcpyKind kind) {
+  return cudaMemcpyAsync(target, source, size_bytes, kind, nullptr);
+}
+cudaError_t cudaMemsetAsync(void* target, int value, std::size_t size_bytes, cudaStream_t stream) {
+  if (!runtime().memory.contains(target, size_bytes)) return result(cudaErrorInvalidValue);
+  return submit(stream, [target, value, size_bytes] {
+    if (simulator().failed()) return;
+    race_detector().transfer(target, size_bytes, Access::kWrite, "cudaMemsetAsync");
+    std::memset(target, value, size_bytes);
+  });
+}
+cudaError_t cudaMemset(void* target, int value, std::size_t size_bytes) {
+  return cudaMemsetAsync(target, value, size_bytes, nullptr);
+}
+
+// --- Launches
+// ------------------------------------------------------------------------------------------------------------------
+
+cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value) {
+  if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) return result();
+  if (value < 0 || value > max_dynamic_smem(runtime().device.compute_capability)) return result(cudaErrorInvalidValue);
+  runtime().dynamic_smem_limits[kernel] = value;
+  return result();
+}

@@ -1,0 +1,301 @@
+// The simulator itself: planted faults are found and named, sound kernels are left alone, in every order of things.
+#include <gmock/gmock.h>
+
+#include <numeric>
+
+#include "cuda/sim/simt.h"
+#include "cuda_sim/faulty_kernels.h"
+#include "cuda_sim/kernel_test.h"
+
+namespace virgil::cuda {
+namespace {
+
+using faulty::Fault;
+using ::testing::AllOf;
+using ::testing::AnyOf;
+using ::testing::HasSubstr;
+using ::testing::MatchesRegex;
+
+std::vector<float> counting(int count) {
+  std::vector<float> values(static_cast<std::size_t>(count));
+  std::iota(values.begin(), values.end(), 1.0F);
+  return values;
+}
+
+// The race detector is in the race build alone.
+#define NEEDS_RACE_DETECTOR() \
+  if (!simt::racing()) GTEST_SKIP() << "this build has no race detector"
+
+class Simulator : public KernelTest {
+ protected:
+  /// The message of a fault that no order of things may hide.
+  template <typename Work>
+  void expect_fault(Work&& work, const ::testing::Matcher<std::string>& message) {
+    for (std::uint64_t seed = 0; seed < kSeeds; ++seed) EXPECT_THAT(fault_of(seed, work), message) << "seed " << seed;
+  }
+};
+
+TEST_F(Simulator, RunsSoundKernelsUnderEverySeed) {
+  for (std::uint64_t seed = 0; seed < kSeeds; ++seed) {
+    DeviceArray<float> in(counting(256)), out(256);
+    EXPECT_EQ(fault_of(seed, [&] { faulty::rotate(context(), out.data(), in.data(), Fault::kNone); }), "") << seed;
+    for (int i = 0; i < 64; ++i) EXPECT_EQ(out.values()[static_cast<std::size_t>(i)], static_cast<float>((i + 2) % 64 + 1));
+    EXPECT_EQ(fault_of(seed, [&] { faulty::swap_neighbours(context(), out.data(), in.data(), Fault::kNone); }), "") << seed;
+    for (int i = 0; i < 64; ++i) EXPECT_EQ(out.values()[static_cast<std::size_t>(i)], static_cast<float>((i ^ 1) + 1));
+    EXPECT_EQ(fault_of(seed, [&] { faulty::copy_async(context(), out.data(), in.data(), Fault::kNone); }), "") << seed;
+    for (int i = 0; i < 256; ++i) EXPECT_EQ(out.values()[static_cast<std::size_t>(i)], static_cast<float>((i ^ 4) + 1));
+  }
+}
+
+TEST_F(Simulator, NamesBothLinesOfADivergentBarrier) {
+  DeviceArray<float> in(counting(64)), out(64);
+  expect_fault([&] { faulty::rotate(context(), out.data(), in.data(), Fault::kDivergentBarrier); },
+               AllOf(HasSubstr("divergent barrier"), HasSubstr("faulty_kernels.cu:23"), HasSubstr("faulty_kernels.cu:25")));
+}
+
+TEST_F(Simulator, ReportsADeadlockWhenHalfAWarpShuffles) {
+  DeviceArray<float> in(counting(64)), out(64);
+  expect_fault([&] { faulty::swap_neighbours(context(), out.data(), in.data(), Fault::kHalfOfAWarpShuffles); },
+               AllOf(HasSubstr("deadlock"), HasSubstr("threads 0-15, 32-47 wait in __shfl_xor_sync at faulty_kernels.cu:39"),
+                     HasSubstr("threads 16-31, 48-63 have exited")));
+}
+
+TEST_F(Simulator, ReportsADeadlockWhenALaneHasExited) {
+  DeviceArray<float> in(counting(64)), out(64);
+  expect_fault([&] { faulty::swap_neighbours(context(), out.data(), in.data(), Fault::kLaneHasExited); },
+               AllOf(HasSubstr("deadlock"), HasSubstr("threads 32-62 wait"), HasSubstr("63 have exited")));
+}
+
+TEST_F(Simulator, FindsLanesAtDifferentCollectives) {
+  DeviceArray<float> in(counting(64)), out(64);
+  expect_fault([&] { faulty::swap_neighbours(context(), out.data(), in.data(), Fault::kLanesDiverge); },
+               AllOf(HasSubstr("divergent warp"), HasSubstr("__shfl_xor_sync"), HasSubstr("__shfl_down_sync")));
+}
+
+TEST_F(Simulator, FindsAMisalignedAsynchronousCopy) {
+  DeviceArray<float> in(counting(256)), out(256);
+  expect_fault([&] { faulty::copy_async(context(), out.data(), in.data(), Fault::kMisaligned); },
+               AllOf(HasSubstr("cp.async"), HasSubstr("not 16-byte aligned"), HasSubstr("faulty_kernels.cu")));
+}
+
+TEST_F(Simulator, KeepsTheDataOfAnUnwaitedCopyBack) {
+  // Undefined on a GPU: here the values are NaN whenever the seed makes copies late.
+  if (simt::racing()) return;  // which names it, see below
+  simt::Schedule late;
+  late.late_copies = true;
+  simt::set_schedule(late);
+  DeviceArray<float> in(counting(256)), out(256);
+  faulty::copy_async(context(), out.data(), in.data(), Fault::kUnwaitedCopy);
+  EXPECT_TRUE(std::isnan(out.values()[0]));
+}
+
+TEST_F(Simulator, FindsAMissingBarrier) {
+  NEEDS_RACE_DETECTOR();
+  DeviceArray<float> in(counting(64)), out(64);
+  expect_fault([&] { faulty::rotate(context(), out.data(), in.data(), Fault::kMissingBarrier); },
+               AnyOf(AllOf(HasSubstr("race on shared memory"), HasSubstr("faulty_kernels.cu")),
+                     HasSubstr("read of shared memory that no thread of the block has written")));
+}
+
+TEST_F(Simulator, FindsAMissingWriteAfterReadBarrier) {
+  NEEDS_RACE_DETECTOR();
+  DeviceArray<float> in(counting(64)), out(64);
+  expect_fault([&] { faulty::rotate(context(), out.data(), in.data(), Fault::kMissingWriteAfterReadBarrier); },
+               AllOf(HasSubstr("race on shared memory"), HasSubstr("faulty_kernels.cu:21"), HasSubstr("faulty_kernels.cu:28")));
+}
+
+TEST_F(Simulator, FindsAMissingSyncwarp) {
+  NEEDS_RACE_DETECTOR();
+  DeviceArray<float> in(counting(64)), out(64);
+  expect_fault([&] { faulty::swap_neighbours(context(), out.data(), in.data(), Fault::kMissingSyncwarp); },
+               AnyOf(AllOf(HasSubstr("race on shared memory"), HasSubstr("faulty_kernels.cu:47"), HasSubstr(":49")),
+                     HasSubstr("read of shared memory that no thread of the block has written")));
+}
+
+TEST_F(Simulator, FindsAnUnwaitedCopy) {
+  NEEDS_RACE_DETECTOR();
+  DeviceArray<float> in(counting(256)), out(256);
+  expect_fault([&] { faulty::copy_async(context(), out.data(), in.data(), Fault::kUnwaitedCopy); },
+               AnyOf(HasSubstr("race on shared memory"), HasSubstr("cp.async not waited for")));
+}
+
+TEST_F(Simulator, FindsACopyThatOthersReadWithoutABarrier) {
+  NEEDS_RACE_DETECTOR();
+  DeviceArray<float> in(counting(256)), out(256);
+  expect_fault([&] { faulty::copy_async(context(), out.data(), in.data(), Fault::kCopyWithoutBarrier); },
+               AnyOf(HasSubstr("race on shared memory"), HasSubstr("no thread of the block has written")));
+}
+
+TEST_F(Simulator, FindsThreadsThatWriteOnePlace) {
+  NEEDS_RACE_DETECTOR();
+  DeviceArray<float> in(counting(64)), out(64);
+  expect_fault([&] { faulty::rotate(context(), out.data(), in.data(), Fault::kThreadsOfABlockCollide); },
+               AllOf(HasSubstr("race on device memory"), HasSubstr("write"), HasSubstr("faulty_kernels.cu:31")));
+}
+
+TEST_F(Simulator, FindsBlocksThatWriteOnePlace) {
+  NEEDS_RACE_DETECTOR();
+  DeviceArray<float> out(4);
+  expect_fault([&] { faulty::number_blocks(context(), out.data(), Fault::kBlocksCollide); },
+               AllOf(HasSubstr("race on device memory"), HasSubstr("another block")));
+}
+
+TEST_F(Simulator, FindsSharedMemoryThatNobodyWrote) {
+  NEEDS_RACE_DETECTOR();
+  DeviceArray<float> in(counting(64)), out(64);
+  expect_fault([&] { faulty::rotate(context(), out.data(), in.data(), Fault::kUninitialisedShared); },
+               HasSubstr("read of shared memory that no thread of the block has written"));
+}
+
+TEST_F(Simulator, WantsAnAcquireBeforeTheLastBlockReads) {
+  NEEDS_RACE_DETECTOR();
+  for (const bool acquire : {false, true}) {
+    for (std::uint64_t seed = 0; seed < kSeeds; ++seed) {
+      DeviceArray<float> out(1), partial(5);
+      DeviceArray<unsigned> counter(std::vector<unsigned>{0});
+      const std::string fault =
+          fault_of(seed, [&] { faulty::sum_by_last_block(context(), out.data(), partial.data(), counter.data(), 5, acquire); });
+      EXPECT_THAT(fault, acquire ? ::testing::Matcher<std::string>("") : HasSubstr("another block"));
+      if (acquire) {
+        EXPECT_EQ(out.values()[0], 160.0F);
+      }
+    }
+  }
+}
+
+class Streams : public Simulator {
+ protected:
+  void SetUp() override {
+    Simulator::SetUp();
+    check(cudaStreamCreateWithFlags(&other_.stream, cudaStreamNonBlocking), "cudaStreamCreate");
+    check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "cudaEventCreate");
+  }
+  void TearDown() override {
+    simt::reset_error();
+    cudaEventDestroy(event_);
+    cudaStreamDestroy(other_.stream);
+    Simulator::TearDown();
+  }
+  /// 1 on one stream, then 2 on the other, with or without the event that orders them.
+  void write_on_two_streams(float* out, bool ordered) {
+    faulty::fill(context(), out, 1.0F, 100);
+    if (ordered) {
+      check(cudaEventRecord(event_, context().stream), "cudaEventRecord");
+      check(cudaStreamWaitEvent(other_.stream, event_), "cudaStreamWaitEvent");
+    }
+    faulty::fill(other_, out, 2.0F, 100);
+  }
+
+  LaunchContext other_;
+  cudaEvent_t event_ = nullptr;
+};
+
+TEST_F(Streams, RunUnorderedWorkInAnyOrder) {
+  bool first_was_last = false, second_was_last = false;
+  for (std::uint64_t seed = 1; seed < 40; ++seed) {
+    DeviceArray<float> out(100);
+    if (!fault_of(seed, [&] { write_on_two_streams(out.data(), false); }).empty()) continue;  // the race build names it
+    (out.values()[99] == 1.0F ? first_was_last : second_was_last) = true;
+  }
+  EXPECT_TRUE(simt::racing() || (first_was_last && second_was_last));
+}
+
+TEST_F(Streams, KeepTheOrderOfEvents) {
+  for (std::uint64_t seed = 0; seed < kSeeds; ++seed) {
+    DeviceArray<float> out(100);
+    EXPECT_EQ(fault_of(seed, [&] { write_on_two_streams(out.data(), true); }), "") << "seed " << seed;
+    EXPECT_EQ(out.values()[99], 2.0F) << "seed " << seed;
+  }
+}
+
+TEST_F(Streams, AreNamedWhenNothingOrdersTheirWork) {
+  NEEDS_RACE_DETECTOR();
+  DeviceArray<float> out(100);
+  expect_fault([&] { write_on_two_streams(out.data(), false); },
+               AllOf(HasSubstr("race on device memory"), HasSubstr("another stream"), HasSubstr("no event")));
+}
+
+TEST_F(Streams, ShowTheHostNothingBeforeItWaits) {
+  simt::Schedule lazy;
+  lazy.lazy_streams = true;
+  simt::set_schedule(lazy);
+  DeviceArray<float> out(100);
+  float seen = -1;
+  faulty::fill(context(), out.data(), 3.0F, 100);
+  check(cudaMemcpyAsync(&seen, out.data(), sizeof seen, cudaMemcpyDeviceToHost, context().stream), "cudaMemcpyAsync");
+  EXPECT_EQ(seen, -1.0F);
+  check(cudaStreamSynchronize(context().stream), "cudaStreamSynchronize");
+  EXPECT_EQ(seen, 3.0F);
+}
+
+TEST_F(Streams, ReplayACapturedGraph) {
+  DeviceArray<float> out(100);
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t exec = nullptr;
+  check(cudaStreamBeginCapture(context().stream, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
+  faulty::fill(context(), out.data(), 4.0F, 100);
+  check(cudaStreamEndCapture(context().stream, &graph), "cudaStreamEndCapture");
+  EXPECT_TRUE(std::isnan(out.values()[0]));
+  check(cudaGraphInstantiate(&exec, graph), "cudaGraphInstantiate");
+  check(cudaGraphLaunch(exec, context().stream), "cudaGraphLaunch");
+  check(cudaStreamSynchronize(context().stream), "cudaStreamSynchronize");
+  EXPECT_EQ(out.values()[99], 4.0F);
+  cudaGraphExecDestroy(exec);
+  cudaGraphDestroy(graph);
+}
+
+class Runtime : public KernelTest {};
+
+TEST_F(Runtime, RefusesMoreSharedMemoryThanTheDeviceHas) {
+  simt::set_device({.compute_capability = 86});
+  const auto* kernel = reinterpret_cast<const void*>(&faulty::fill);
+  EXPECT_EQ(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, 99 * 1024), cudaSuccess);
+  EXPECT_EQ(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, 100 * 1024), cudaErrorInvalidValue);
+  simt::set_device({});
+}
+
+TEST_F(Runtime, RefusesALaunchWithoutTheSharedMemoryItWasAllowed) {
+  cudaLaunchConfig_t config{};
+  config.dynamicSmemBytes = 64 * 1024;
+  EXPECT_EQ(cudaLaunchKernelEx(
+                &config, +[](int) {}, 1),
+            cudaErrorInvalidValue);
+  config.dynamicSmemBytes = 0;
+  config.blockDim = 1025;
+  EXPECT_EQ(cudaLaunchKernelEx(
+                &config, +[](int) {}, 1),
+            cudaErrorInvalidConfiguration);
+}
+
+TEST_F(Runtime, CountsMemoryAndRefusesTooMuch) {
+  simt::set_device({.memory_bytes = std::int64_t{100} << 20});
+  std::size_t free_before = 0, free_after = 0, total = 0;
+  check(cudaMemGetInfo(&free_before, &total), "cudaMemGetInfo");
+  void* data = nullptr;
+  check(cudaMalloc(&data, 1 << 20), "cudaMalloc");
+  check(cudaMemGetInfo(&free_after, &total), "cudaMemGetInfo");
+  EXPECT_EQ(free_before - free_after, std::size_t{1} << 20);
+  void* more = nullptr;
+  EXPECT_EQ(cudaMalloc(&more, std::size_t{200} << 20), cudaErrorMemoryAllocation);
+  EXPECT_EQ(cudaFree(data), cudaSuccess);
+  EXPECT_EQ(cudaFree(&total), cudaErrorInvalidValue);
+  static_cast<void>(cudaGetLastError());
+  simt::set_device({});
+}
+
+#if defined(__SANITIZE_ADDRESS__)
+using SimulatorDeathTest = Simulator;
+
+TEST_F(SimulatorDeathTest, FindsAnAccessBeyondSharedMemory) {
+  DeviceArray<float> in(counting(64)), out(64);
+  EXPECT_DEATH(faulty::rotate(context(), out.data(), in.data(), Fault::kSharedOutOfBounds), "use-after-poison");
+}
+
+TEST_F(SimulatorDeathTest, FindsAnAccessBeyondAnAllocation) {
+  DeviceArray<float> in(counting(64)), out(64);
+  EXPECT_DEATH(faulty::rotate(context(), out.data(), in.data(), Fault::kGlobalOutOfBounds), "use-after-poison");
+}
+#endif
+
+}  // namespace
+}  // namespace virgil::cuda
