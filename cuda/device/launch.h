@@ -1,6 +1,9 @@
 // How host code starts kernels, and what it must know of the device to choose their shapes.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
+#include <span>
 #include <stdexcept>
 #include <string>
 
@@ -71,6 +74,24 @@ decltype(auto) with_device_type(DType dtype, Function&& function) {
   const std::int64_t blocks = (count + size - 1) / size;
   if (blocks < 1 || blocks > 0x7FFFFFFF) throw std::logic_error("a grid of " + std::to_string(blocks) + " blocks");
   return static_cast<unsigned>(blocks);
+}
+
+/// Blocks of a grid-stride loop over `count` items, `threads` a block: as many as the device holds at a time, no more than
+/// there is work for. For kernels whose results do not depend on the grid.
+[[nodiscard]] inline unsigned grid_stride_blocks(const LaunchContext& context, std::int64_t count, int threads) {
+  constexpr int kThreadsPerSm = 2048;
+  const std::int64_t resident = std::int64_t{std::max(1, context.num_sms)} * (kThreadsPerSm / threads);
+  return blocks_for(std::min(count, resident * threads), threads);
+}
+
+/// The workspace as `count` elements of T; throws when it is too small.
+template <typename T>
+[[nodiscard]] T* workspace_as(std::span<std::byte> workspace, std::int64_t count) {
+  if (static_cast<std::int64_t>(workspace.size()) < count * static_cast<std::int64_t>(sizeof(T))) {
+    throw std::logic_error("a workspace of " + std::to_string(workspace.size()) + " bytes for " + std::to_string(count) +
+                           " elements of " + std::to_string(sizeof(T)));
+  }
+  return reinterpret_cast<T*>(workspace.data());
 }
 
 }  // namespace virgil::cuda

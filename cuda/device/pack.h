@@ -1,61 +1,84 @@
-// 16 bytes of a type, moved by one instruction: the widest access a thread has.
+// Neighbouring elements moved by one instruction: 16 bytes where possible, the widest access a thread has.
 #pragma once
 
 #include "cuda/device/gpu.h"
 
 namespace virgil::cuda {
 
-/// `kSize` neighbouring elements. In memory they are 16-byte aligned.
-template <typename T>
-struct alignas(16) Pack {
-  static constexpr int kSize = 16 / static_cast<int>(sizeof(T));
-  T values[kSize];
+/// `Size` neighbouring elements: 16 bytes unless said otherwise. In memory they are aligned to their size, so a pack of one
+/// element fits everywhere: kernels with a width parameter use it where packs do not fit.
+template <typename T, int Size = 16 / static_cast<int>(sizeof(T))>
+struct alignas(Size * sizeof(T)) Pack {
+  static constexpr int kSize = Size;
+  T values[Size];
   __device__ __forceinline__ T& operator[](int i) { return values[i]; }
   __device__ __forceinline__ const T& operator[](int i) const { return values[i]; }
 };
 
 namespace detail {
-template <typename T>
-__device__ __forceinline__ Pack<T> as_pack(const uint4& bits) {
+/// The builtin type that the compiler moves in one instruction.
+template <int Bytes>
+struct BitsOfSize;
+template <>
+struct BitsOfSize<16> {
+  using Type = uint4;
+};
+template <>
+struct BitsOfSize<8> {
+  using Type = uint2;
+};
+template <>
+struct BitsOfSize<4> {
+  using Type = unsigned int;
+};
+template <>
+struct BitsOfSize<2> {
+  using Type = unsigned short;
+};
+template <typename T, int Size>
+using Bits = typename BitsOfSize<Size* static_cast<int>(sizeof(T))>::Type;
+
+template <typename T, int Size>
+__device__ __forceinline__ Pack<T, Size> as_pack(const Bits<T, Size>& bits) {
   union {
-    uint4 bits;
-    Pack<T> pack;
+    Bits<T, Size> bits;
+    Pack<T, Size> pack;
   } both{bits};
   return both.pack;
 }
-template <typename T>
-__device__ __forceinline__ uint4 as_bits(const Pack<T>& pack) {
+template <typename T, int Size>
+__device__ __forceinline__ Bits<T, Size> as_bits(const Pack<T, Size>& pack) {
   union {
-    Pack<T> pack;
-    uint4 bits;
+    Pack<T, Size> pack;
+    Bits<T, Size> bits;
   } both{pack};
   return both.bits;
 }
 }  // namespace detail
 
 /// For data that is used again soon.
-template <typename T>
-__device__ __forceinline__ Pack<T> load_pack(const T* address) {
-  return detail::as_pack<T>(*reinterpret_cast<const uint4*>(address));
+template <typename T, int Size = Pack<T>::kSize>
+__device__ __forceinline__ Pack<T, Size> load_pack(const T* address) {
+  return detail::as_pack<T, Size>(*reinterpret_cast<const detail::Bits<T, Size>*>(address));
 }
 /// For data that no kernel writes while this one runs, such as weights.
-template <typename T>
-__device__ __forceinline__ Pack<T> load_pack_readonly(const T* address) {
-  return detail::as_pack<T>(__ldg(reinterpret_cast<const uint4*>(address)));
+template <typename T, int Size = Pack<T>::kSize>
+__device__ __forceinline__ Pack<T, Size> load_pack_readonly(const T* address) {
+  return detail::as_pack<T, Size>(__ldg(reinterpret_cast<const detail::Bits<T, Size>*>(address)));
 }
 /// For data that is read once: the first to leave the caches.
-template <typename T>
-__device__ __forceinline__ Pack<T> load_pack_streaming(const T* address) {
-  return detail::as_pack<T>(__ldcs(reinterpret_cast<const uint4*>(address)));
+template <typename T, int Size = Pack<T>::kSize>
+__device__ __forceinline__ Pack<T, Size> load_pack_streaming(const T* address) {
+  return detail::as_pack<T, Size>(__ldcs(reinterpret_cast<const detail::Bits<T, Size>*>(address)));
 }
-template <typename T>
-__device__ __forceinline__ void store_pack(T* address, const Pack<T>& pack) {
-  *reinterpret_cast<uint4*>(address) = detail::as_bits(pack);
+template <typename T, int Size>
+__device__ __forceinline__ void store_pack(T* address, const Pack<T, Size>& pack) {
+  *reinterpret_cast<detail::Bits<T, Size>*>(address) = detail::as_bits(pack);
 }
 /// For data that is not read again soon.
-template <typename T>
-__device__ __forceinline__ void store_pack_streaming(T* address, const Pack<T>& pack) {
-  __stcs(reinterpret_cast<uint4*>(address), detail::as_bits(pack));
+template <typename T, int Size>
+__device__ __forceinline__ void store_pack_streaming(T* address, const Pack<T, Size>& pack) {
+  __stcs(reinterpret_cast<detail::Bits<T, Size>*>(address), detail::as_bits(pack));
 }
 
 /// Whether rows of `row_elements` elements that start at these addresses can be read in packs.

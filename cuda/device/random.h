@@ -51,4 +51,30 @@ __device__ __forceinline__ void dropout_factors(const DeviceDropout& dropout, st
   factors[3] = words.w >= dropout.threshold ? dropout.scale : 0.0F;
 }
 
+/// Factors of elements `element` to element + Width - 1. Width is 1, or a multiple of 4 and then `element` is one too.
+template <int Width>
+__device__ __forceinline__ void dropout_factors_at(const DeviceDropout& dropout, std::uint64_t element,
+                                                   float (&factors)[Width]) {
+  float four[4];
+  if constexpr (Width == 1) {
+    dropout_factors(dropout, element / 4, four);
+    const int i = static_cast<int>(element % 4);
+    factors[0] = i < 2 ? (i == 0 ? four[0] : four[1]) : (i == 2 ? four[2] : four[3]);  // an index would need local memory
+  } else {
+    static_assert(Width % 4 == 0);
+#pragma unroll
+    for (int block = 0; block < Width / 4; ++block) {
+      dropout_factors(dropout, element / 4 + static_cast<std::uint64_t>(block), four);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) factors[4 * block + i] = four[i];
+    }
+  }
+}
+
+/// Number of channel 0 of row b * length + t of a (B, length, channels) tensor; see virgil/backend/dropout.h.
+__device__ __forceinline__ std::uint64_t dropout_row_base(const DeviceDropout& dropout, std::int64_t row, std::int64_t length,
+                                                          std::int64_t channels) {
+  return static_cast<std::uint64_t>(dropout.first_sequence * length + row) * static_cast<std::uint64_t>((channels + 3) / 4 * 4);
+}
+
 }  // namespace virgil::cuda
