@@ -6,15 +6,15 @@
 
 namespace virgil::cuda {
 
-/// AdamWStep with what follows from it computed once, in double, on the host.
+/// AdamWStep with the bias corrections computed on the host.
 struct AdamWScalars {
   float learning_rate = 0;
   float beta1 = 0;
   float beta2 = 0;
   float eps = 0;
   float weight_decay = 0;
-  float bias_correction1 = 1;  // 1 - beta1^t
-  float bias_correction2 = 1;
+  double bias_correction1 = 1;  // 1 - beta1^t; double, so that what is derived from it is rounded once
+  double bias_correction2 = 1;
   float max_norm = 0;
   float grad_scale = 1;
   RandomStream rounding;
