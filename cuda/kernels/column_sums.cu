@@ -12,30 +12,30 @@ namespace virgil::cuda {
 
 namespace {
 
-constexpr int kWarps = 8;
-constexpr int kThreads = kWarps * kWarpSize;
+constexpr int kRowWarps = 8;     // of a block that sums rows
+constexpr int kPieceWarps = 32;  // of a block that adds pieces: there are few such blocks, and their time is latency
 constexpr std::int64_t kMaxPieces = 128;
 constexpr std::int64_t kMinRows = 32;  // a piece
 
 std::int64_t rows_per_piece(std::int64_t rows) { return std::max(kMinRows, (rows + kMaxPieces - 1) / kMaxPieces); }
 std::int64_t num_pieces(std::int64_t rows) { return (rows + rows_per_piece(rows) - 1) / rows_per_piece(rows); }
 
-template <int Width>
+template <int Width, int Warps>
 struct StripStorage {
-  float sums[kWarps][kWarpSize * Width];
+  float sums[Warps][kWarpSize * Width];
 };
 
-/// Sums of columns c0 to c0 + 32 Width - 1 over rows [begin, end): each warp takes every eighth row, and then the warps' sums
-/// are added in order. sums[i] of thread t < 32 is that of column c0 + t Width + i; the sums of other threads have no meaning.
-template <typename T, int Width>
-__device__ __forceinline__ void sum_strip(float (&sums)[Width], StripStorage<Width>& storage, const T* rows, std::int64_t begin,
-                                          std::int64_t end, std::int64_t channels, std::int64_t c0) {
+/// Sums of columns c0 to c0 + 32 Width - 1 over rows [begin, end): the warps take turns at the rows, and then their sums are
+/// added in order. sums[i] of thread t < 32 is that of column c0 + t Width + i; the sums of other threads have no meaning.
+template <typename T, int Width, int Warps>
+__device__ __forceinline__ void sum_strip(float (&sums)[Width], StripStorage<Width, Warps>& storage, const T* rows,
+                                          std::int64_t begin, std::int64_t end, std::int64_t channels, std::int64_t c0) {
   const std::int64_t c = c0 + lane_id() * Width;
 #pragma unroll
   for (int i = 0; i < Width; ++i) sums[i] = 0;
   if (c < channels) {
 #pragma unroll 4
-    for (std::int64_t row = begin + warp_id(); row < end; row += kWarps) {
+    for (std::int64_t row = begin + warp_id(); row < end; row += Warps) {
       const Pack<T, Width> x = load_pack_streaming<T, Width>(rows + row * channels + c);
 #pragma unroll
       for (int i = 0; i < Width; ++i) sums[i] += to_float(x[i]);
@@ -46,7 +46,7 @@ __device__ __forceinline__ void sum_strip(float (&sums)[Width], StripStorage<Wid
   __syncthreads();
   if (warp_id() == 0) {
 #pragma unroll
-    for (int w = 1; w < kWarps; ++w) {
+    for (int w = 1; w < Warps; ++w) {
 #pragma unroll
       for (int i = 0; i < Width; ++i) sums[i] += storage.sums[w][i * kWarpSize + lane_id()];
     }
@@ -55,14 +55,14 @@ __device__ __forceinline__ void sum_strip(float (&sums)[Width], StripStorage<Wid
 
 /// partials (pieces, C): block (x, y) writes strip x of piece y.
 template <typename T, int Width>
-__global__ __launch_bounds__(kThreads) void sum_rows_kernel(float* partials, const T* inp, std::int64_t rows,
-                                                            std::int64_t channels, std::int64_t rows_per_piece) {
-  auto& storage = static_smem<StripStorage<Width>>();
+__global__ __launch_bounds__(kRowWarps* kWarpSize) void sum_rows_kernel(float* partials, const T* inp, std::int64_t rows,
+                                                                        std::int64_t channels, std::int64_t rows_per_piece) {
+  auto& storage = static_smem<StripStorage<Width, kRowWarps>>();
   const std::int64_t begin = blockIdx.y * rows_per_piece;
   const std::int64_t end = begin + rows_per_piece < rows ? begin + rows_per_piece : rows;
   const std::int64_t c0 = std::int64_t{blockIdx.x} * (kWarpSize * Width);
   float sums[Width];
-  sum_strip<T, Width>(sums, storage, inp, begin, end, channels, c0);
+  sum_strip<T>(sums, storage, inp, begin, end, channels, c0);
   const std::int64_t c = c0 + lane_id() * Width;
   if (warp_id() == 0 && c < channels) {
 #pragma unroll
@@ -71,12 +71,12 @@ __global__ __launch_bounds__(kThreads) void sum_rows_kernel(float* partials, con
 }
 
 /// out0 (C) += sums over pieces of partials[0] (pieces, C); blocks with y = 1 do the same with out1 and partials[1].
-__global__ __launch_bounds__(kThreads) void add_pieces_kernel(float* out0, float* out1, const float* partials,
-                                                              std::int64_t pieces, std::int64_t channels) {
-  auto& storage = static_smem<StripStorage<1>>();
+__global__ __launch_bounds__(kPieceWarps* kWarpSize) void add_pieces_kernel(float* out0, float* out1, const float* partials,
+                                                                            std::int64_t pieces, std::int64_t channels) {
+  auto& storage = static_smem<StripStorage<1, kPieceWarps>>();
   const std::int64_t c0 = std::int64_t{blockIdx.x} * kWarpSize;
   float sums[1];
-  sum_strip<float, 1>(sums, storage, partials + blockIdx.y * pieces * channels, 0, pieces, channels, c0);
+  sum_strip(sums, storage, partials + blockIdx.y * pieces * channels, 0, pieces, channels, c0);
   float* out = blockIdx.y == 0 ? out0 : out1;
   const std::int64_t c = c0 + lane_id();
   if (warp_id() == 0 && c < channels) out[c] += sums[0];
@@ -87,7 +87,7 @@ __global__ __launch_bounds__(kThreads) void add_pieces_kernel(float* out0, float
 void add_row_pieces(const LaunchContext& context, float* out0, float* out1, const float* partials, std::int64_t pieces,
                     std::int64_t channels) {
   const dim3 grid(blocks_for(channels, kWarpSize), out1 == nullptr ? 1 : 2);
-  launch(context, grid, kThreads, 0, add_pieces_kernel, out0, out1, partials, pieces, channels);
+  launch(context, grid, kPieceWarps * kWarpSize, 0, add_pieces_kernel, out0, out1, partials, pieces, channels);
 }
 
 std::int64_t bias_backward_workspace_bytes(std::int64_t rows, std::int64_t channels) {
@@ -104,7 +104,7 @@ void bias_backward(const LaunchContext& context, DType dtype, float* dbias, cons
     constexpr int kSize = Pack<T>::kSize;
     const bool packs = packs_fit<T>(channels, static_cast<const T*>(dout));
     const dim3 grid(blocks_for(channels, kWarpSize * (packs ? kSize : 1)), static_cast<unsigned>(pieces));
-    launch(context, grid, kThreads, 0, packs ? sum_rows_kernel<T, kSize> : sum_rows_kernel<T, 1>, partials,
+    launch(context, grid, kRowWarps * kWarpSize, 0, packs ? sum_rows_kernel<T, kSize> : sum_rows_kernel<T, 1>, partials,
            static_cast<const T*>(dout), rows, channels, rows_per_piece(rows));
   });
   add_row_pieces(context, dbias, nullptr, partials, pieces, channels);

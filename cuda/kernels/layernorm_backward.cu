@@ -1,0 +1,281 @@
+// The way back through layernorm. With norm = (inp - mean) rstd and dnorm = dout weight, both means over a row:
+//   dinp += (dnorm - mean(dnorm) - norm mean(dnorm norm)) rstd,  dweight += sum over rows of dout norm,  dbias += of dout.
+//
+// Rows are cut into pieces whose number follows from the sizes alone. A block goes through the rows of one piece; each thread
+// owns the same channels in all of them, so that its share of dweight and dbias stays in registers until the end.
+// add_row_pieces then adds the pieces in order.
+//
+// Floor, in bytes an element of n bytes: 4n (read dout, inp and dinp, write dinp). The pieces add 6 % at 16384 rows.
+#include <algorithm>
+
+#include "cuda/device/pack.h"
+#include "cuda/device/reduce.h"
+#include "cuda/kernels/column_sums.h"
+#include "cuda/kernels/layernorm.h"
+
+namespace virgil::cuda {
+
+namespace {
+
+constexpr int kMaxThreads = 512;
+constexpr int kMaxPacks = 2;  // a thread, in registers
+constexpr std::int64_t kMinRows = 8;
+
+/// A division of rows that keeps a large GPU busy: more pieces where a row occupies few threads.
+std::int64_t rows_per_piece(std::int64_t rows, std::int64_t channels) {
+  const std::int64_t max_pieces = std::clamp<std::int64_t>((1 << 19) / std::max<std::int64_t>(channels, 1), 128, 512);
+  return std::max(kMinRows, (rows + max_pieces - 1) / max_pieces);
+}
+
+std::int64_t num_pieces(std::int64_t rows, std::int64_t channels) {
+  const std::int64_t piece = rows_per_piece(rows, channels);
+  return (rows + piece - 1) / piece;
+}
+
+template <typename T>
+struct Operands {
+  T* dinp;
+  float* partials;  // (2, pieces, C): dweight, dbias
+  const T* dout;
+  const T* inp;
+  const T* weight;
+  const float* mean;
+  const float* rstd;
+  std::int64_t rows;
+  std::int64_t channels;
+  std::int64_t rows_per_piece;
+};
+
+/// Sums over a row.
+struct RowSums {
+  float dnorm = 0;
+  float dnorm_norm = 0;
+};
+
+/// Partial sums of Rows rows by warp; two sets, so that one barrier a step suffices: a set is written again only after the
+/// barrier of the step between.
+template <int Rows>
+struct Storage {
+  RowSums partial[2][Rows][kMaxThreads / kWarpSize];
+};
+
+/// sums of each thread become those of the block.
+template <int Rows>
+__device__ __forceinline__ void add_over_block(RowSums (&sums)[Rows], Storage<Rows>& storage, int set) {
+  const int num_warps = static_cast<int>(blockDim.x) / kWarpSize;
+#pragma unroll
+  for (int r = 0; r < Rows; ++r) {
+    const RowSums warp{warp_sum(sums[r].dnorm), warp_sum(sums[r].dnorm_norm)};
+    if (lane_id() == 0) storage.partial[set][r][warp_id()] = warp;
+  }
+  __syncthreads();
+#pragma unroll
+  for (int r = 0; r < Rows; ++r) {
+    const RowSums mine = lane_id() < num_warps ? storage.partial[set][r][lane_id()] : RowSums{};
+    sums[r] = {warp_sum(mine.dnorm), warp_sum(mine.dnorm_norm)};
+  }
+}
+
+/// What one element takes part in.
+struct Element {
+  float dout;
+  float norm;
+  float dnorm;
+  __device__ __forceinline__ Element(float dout_in, float inp, float weight, float mean, float rstd)
+      : dout(dout_in), norm((inp - mean) * rstd), dnorm(dout_in * weight) {}
+  __device__ __forceinline__ void add_to(RowSums& sums) const {
+    sums.dnorm += dnorm;
+    sums.dnorm_norm = fmaf(dnorm, norm, sums.dnorm_norm);
+  }
+  /// dinp with this element's gradient added.
+  [[nodiscard]] __device__ __forceinline__ float added(float dinp, const RowSums& means, float rstd) const {
+    return fmaf(fmaf(-norm, means.dnorm_norm, dnorm - means.dnorm), rstd, dinp);
+  }
+};
+
+template <typename T>
+__device__ __forceinline__ float* piece_of(const Operands<T>& op, int which) {
+  return op.partials + (std::int64_t{which} * gridDim.x + blockIdx.x) * op.channels;
+}
+
+/// Rows of at most Packs packs a thread. Two packs are under way at a time: those of two short rows or of a long one.
+template <typename T, int Width, int Packs>
+__global__ __launch_bounds__(kMaxThreads) void layernorm_backward_kernel(Operands<T> op) {
+  constexpr int kRows = kMaxPacks / Packs;
+  auto& storage = static_smem<Storage<kRows>>();
+  const std::int64_t C = op.channels;
+  const std::int64_t begin = std::int64_t{blockIdx.x} * op.rows_per_piece;
+  const std::int64_t end = begin + op.rows_per_piece < op.rows ? begin + op.rows_per_piece : op.rows;
+  const auto channel = [](int k) {
+    return std::int64_t{k * static_cast<int>(blockDim.x) + static_cast<int>(threadIdx.x)} * Width;
+  };
+
+  Pack<T, Width> weight[Packs];
+  float dweight[Packs][Width] = {};
+  float dbias[Packs][Width] = {};
+#pragma unroll
+  for (int k = 0; k < Packs; ++k) {
+    if (channel(k) < C) weight[k] = load_pack_readonly<T, Width>(op.weight + channel(k));
+  }
+  int set = 0;
+  for (std::int64_t first = begin; first < end; first += kRows, set ^= 1) {
+    // --- Read, and sum over the rows ---
+    Pack<T, Width> dout[kRows][Packs], inp[kRows][Packs], dinp[kRows][Packs];
+    float mean[kRows], rstd[kRows];
+    RowSums sums[kRows];
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+      const std::int64_t row = first + r;
+      if (row < end) {
+        mean[r] = op.mean[row];
+        rstd[r] = op.rstd[row];
+      }
+#pragma unroll
+      for (int k = 0; k < Packs; ++k) {
+        if (row < end && channel(k) < C) {
+          dout[r][k] = load_pack_streaming<T, Width>(op.dout + row * C + channel(k));
+          inp[r][k] = load_pack_streaming<T, Width>(op.inp + row * C + channel(k));
+          dinp[r][k] = load_pack<T, Width>(op.dinp + row * C + channel(k));
+        }
+      }
+    }
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+#pragma unroll
+      for (int k = 0; k < Packs; ++k) {
+        if (first + r < end && channel(k) < C) {
+#pragma unroll
+          for (int i = 0; i < Width; ++i) {
+            Element(to_float(dout[r][k][i]), to_float(inp[r][k][i]), to_float(weight[k][i]), mean[r], rstd[r]).add_to(sums[r]);
+          }
+        }
+      }
+    }
+    add_over_block(sums, storage, set);
+
+    // --- Gradients ---
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+      const RowSums means{sums[r].dnorm / static_cast<float>(C), sums[r].dnorm_norm / static_cast<float>(C)};
+#pragma unroll
+      for (int k = 0; k < Packs; ++k) {
+        if (first + r < end && channel(k) < C) {
+#pragma unroll
+          for (int i = 0; i < Width; ++i) {
+            const Element e(to_float(dout[r][k][i]), to_float(inp[r][k][i]), to_float(weight[k][i]), mean[r], rstd[r]);
+            dinp[r][k][i] = from_float<T>(e.added(to_float(dinp[r][k][i]), means, rstd[r]));
+            dweight[k][i] = fmaf(e.dout, e.norm, dweight[k][i]);
+            dbias[k][i] += e.dout;
+          }
+          store_pack(op.dinp + (first + r) * C + channel(k), dinp[r][k]);
+        }
+      }
+    }
+  }
+#pragma unroll
+  for (int k = 0; k < Packs; ++k) {
+    if (channel(k) < C) {
+#pragma unroll
+      for (int i = 0; i < Width; ++i) {
+        piece_of(op, 0)[channel(k) + i] = dweight[k][i];
+        piece_of(op, 1)[channel(k) + i] = dbias[k][i];
+      }
+    }
+  }
+}
+
+/// Rows of any length: read twice, and the sums of dweight and dbias stay in the piece, which is in the caches.
+template <typename T, int Width>
+__global__ __launch_bounds__(kMaxThreads, 2) void layernorm_backward_long_kernel(Operands<T> op) {
+  auto& storage = static_smem<Storage<1>>();
+  const std::int64_t C = op.channels;
+  const std::int64_t begin = std::int64_t{blockIdx.x} * op.rows_per_piece;
+  const std::int64_t end = begin + op.rows_per_piece < op.rows ? begin + op.rows_per_piece : op.rows;
+  const std::int64_t first_channel = std::int64_t{threadIdx.x} * Width;
+  float* dweight = piece_of(op, 0);
+  float* dbias = piece_of(op, 1);
+  int set = 0;
+  for (std::int64_t row = begin; row < end; ++row, set ^= 1) {
+    const float mean = op.mean[row], rstd = op.rstd[row];
+    RowSums sums[1];
+    for (std::int64_t c = first_channel; c < C; c += kMaxThreads * Width) {
+      const Pack<T, Width> dout = load_pack<T, Width>(op.dout + row * C + c);
+      const Pack<T, Width> inp = load_pack<T, Width>(op.inp + row * C + c);
+      const Pack<T, Width> weight = load_pack_readonly<T, Width>(op.weight + c);
+#pragma unroll
+      for (int i = 0; i < Width; ++i) {
+        const Element e(to_float(dout[i]), to_float(inp[i]), to_float(weight[i]), mean, rstd);
+        e.add_to(sums[0]);
+        dweight[c + i] = fmaf(e.dout, e.norm, row == begin ? 0.0F : dweight[c + i]);
+        dbias[c + i] = e.dout + (row == begin ? 0.0F : dbias[c + i]);
+      }
+    }
+    add_over_block(sums, storage, set);
+    const RowSums means{sums[0].dnorm / static_cast<float>(C), sums[0].dnorm_norm / static_cast<float>(C)};
+    for (std::int64_t c = first_channel; c < C; c += kMaxThreads * Width) {
+      const Pack<T, Width> dout = load_pack_streaming<T, Width>(op.dout + row * C + c);
+      const Pack<T, Width> inp = load_pack_streaming<T, Width>(op.inp + row * C + c);
+      const Pack<T, Width> weight = load_pack_readonly<T, Width>(op.weight + c);
+      Pack<T, Width> dinp = load_pack<T, Width>(op.dinp + row * C + c);
+#pragma unroll
+      for (int i = 0; i < Width; ++i) {
+        const Element e(to_float(dout[i]), to_float(inp[i]), to_float(weight[i]), mean, rstd);
+        dinp[i] = from_float<T>(e.added(to_float(dinp[i]), means, rstd));
+      }
+      store_pack(op.dinp + row * C + c, dinp);
+    }
+  }
+}
+
+template <typename T, int Width>
+void launch_backward(const LaunchContext& context, const Operands<T>& op) {
+  const std::int64_t packs = (op.channels + Width - 1) / Width;
+  const unsigned blocks = blocks_for(op.rows, op.rows_per_piece);
+  const auto whole_warps = [](std::int64_t threads) {
+    return static_cast<unsigned>((threads + kWarpSize - 1) / kWarpSize) * kWarpSize;
+  };
+  if (packs <= kMaxThreads) {
+    launch(context, blocks, whole_warps(packs), 0, layernorm_backward_kernel<T, Width, 1>, op);
+  } else if (packs <= kMaxThreads * kMaxPacks) {
+    launch(context, blocks, whole_warps((packs + 1) / kMaxPacks), 0, layernorm_backward_kernel<T, Width, kMaxPacks>, op);
+  } else {
+    launch(context, blocks, kMaxThreads, 0, layernorm_backward_long_kernel<T, Width>, op);
+  }
+}
+
+}  // namespace
+
+std::int64_t layernorm_backward_workspace_bytes(std::int64_t rows, std::int64_t channels) {
+  return 2 * num_pieces(rows, channels) * channels * static_cast<std::int64_t>(sizeof(float));
+}
+
+void layernorm_backward(const LaunchContext& context, DType dtype, const LayernormGradients& operands,
+                        std::span<std::byte> workspace) {
+  const std::int64_t rows = operands.rows, channels = operands.channels;
+  if (rows == 0 || channels == 0) return;
+  const std::int64_t pieces = num_pieces(rows, channels);
+  auto* partials = workspace_as<float>(workspace, 2 * pieces * channels);
+  with_device_type(dtype, [&](auto element) {
+    using T = decltype(element);
+    const Operands<T> op{
+        .dinp = static_cast<T*>(operands.dinp),
+        .partials = partials,
+        .dout = static_cast<const T*>(operands.dout),
+        .inp = static_cast<const T*>(operands.inp),
+        .weight = static_cast<const T*>(operands.weight),
+        .mean = operands.mean,
+        .rstd = operands.rstd,
+        .rows = rows,
+        .channels = channels,
+        .rows_per_piece = rows_per_piece(rows, channels),
+    };
+    if (packs_fit<T>(channels, op.dinp, op.dout, op.inp, op.weight)) {
+      launch_backward<T, Pack<T>::kSize>(context, op);
+    } else {
+      launch_backward<T, 1>(context, op);
+    }
+  });
+  add_row_pieces(context, operands.dweight, operands.dbias, partials, pieces, channels);
+}
+
+}  // namespace virgil::cuda
