@@ -81,6 +81,29 @@ __device__ __forceinline__ void store_pack_streaming(T* address, const Pack<T, S
   __stcs(reinterpret_cast<detail::Bits<T, Size>*>(address), detail::as_bits(pack));
 }
 
+/// As many floats as a pack of another type has elements; Width is 1, or a multiple of 4 at a 16-byte boundary.
+template <int Width>
+__device__ __forceinline__ void load_floats(float (&values)[Width], const float* address) {
+  constexpr int kStep = Width == 1 ? 1 : 4;
+#pragma unroll
+  for (int first = 0; first < Width; first += kStep) {
+    const Pack<float, kStep> pack = load_pack<float, kStep>(address + first);
+#pragma unroll
+    for (int i = 0; i < kStep; ++i) values[first + i] = pack[i];
+  }
+}
+template <int Width>
+__device__ __forceinline__ void store_floats(float* address, const float (&values)[Width]) {
+  constexpr int kStep = Width == 1 ? 1 : 4;
+#pragma unroll
+  for (int first = 0; first < Width; first += kStep) {
+    Pack<float, kStep> pack;
+#pragma unroll
+    for (int i = 0; i < kStep; ++i) pack[i] = values[first + i];
+    store_pack(address + first, pack);
+  }
+}
+
 /// Whether rows of `row_elements` elements that start at these addresses can be read in packs.
 template <typename T, typename... Pointers>
 [[nodiscard]] bool packs_fit(std::int64_t row_elements, const Pointers*... pointers) {

@@ -64,10 +64,7 @@ __global__ __launch_bounds__(kRowWarps* kWarpSize) void sum_rows_kernel(float* p
   float sums[Width];
   sum_strip<T>(sums, storage, inp, begin, end, channels, c0);
   const std::int64_t c = c0 + lane_id() * Width;
-  if (warp_id() == 0 && c < channels) {
-#pragma unroll
-    for (int i = 0; i < Width; ++i) partials[blockIdx.y * channels + c + i] = sums[i];
-  }
+  if (warp_id() == 0 && c < channels) store_floats(partials + blockIdx.y * channels + c, sums);
 }
 
 /// out0 (C) += sums over pieces of partials[0] (pieces, C); blocks with y = 1 do the same with out1 and partials[1].
@@ -102,7 +99,7 @@ void bias_backward(const LaunchContext& context, DType dtype, float* dbias, cons
   with_device_type(dtype, [&](auto element) {
     using T = decltype(element);
     constexpr int kSize = Pack<T>::kSize;
-    const bool packs = packs_fit<T>(channels, static_cast<const T*>(dout));
+    const bool packs = packs_fit<T>(channels, static_cast<const T*>(dout), partials);
     const dim3 grid(blocks_for(channels, kWarpSize * (packs ? kSize : 1)), static_cast<unsigned>(pieces));
     launch(context, grid, kRowWarps * kWarpSize, 0, packs ? sum_rows_kernel<T, kSize> : sum_rows_kernel<T, 1>, partials,
            static_cast<const T*>(dout), rows, channels, rows_per_piece(rows));

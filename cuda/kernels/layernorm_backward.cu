@@ -175,11 +175,8 @@ __global__ __launch_bounds__(kMaxThreads) void layernorm_backward_kernel(Operand
 #pragma unroll
   for (int k = 0; k < Packs; ++k) {
     if (channel(k) < C) {
-#pragma unroll
-      for (int i = 0; i < Width; ++i) {
-        piece_of(op, 0)[channel(k) + i] = dweight[k][i];
-        piece_of(op, 1)[channel(k) + i] = dbias[k][i];
-      }
+      store_floats(piece_of(op, 0) + channel(k), dweight[k]);
+      store_floats(piece_of(op, 1) + channel(k), dbias[k]);
     }
   }
 }
@@ -269,7 +266,7 @@ void layernorm_backward(const LaunchContext& context, DType dtype, const Layerno
         .channels = channels,
         .rows_per_piece = rows_per_piece(rows, channels),
     };
-    if (packs_fit<T>(channels, op.dinp, op.dout, op.inp, op.weight)) {
+    if (packs_fit<T>(channels, op.dinp, op.dout, op.inp, op.weight, op.partials)) {
       launch_backward<T, Pack<T>::kSize>(context, op);
     } else {
       launch_backward<T, 1>(context, op);
