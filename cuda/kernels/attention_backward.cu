@@ -1,0 +1,210 @@
+// Causal attention, backward, on tensor cores; deterministic, without atomics.
+//
+// FlashAttention-2 (Dao 2023) recomputes the probabilities from lse, but lets blocks add to dq in the order in which they
+// arrive. Here one pass owns tiles of keys and walks over queries (dk, dv), another owns tiles of queries and walks over keys
+// (dq): seven products of tiles instead of five. Both passes are one kernel, as they mirror each other: with owned rows
+// (a, b) = (k, v) or (q, dout) and visited rows (c, d) = (q, dout) or (k, v),
+//   scores = a c^T, dprobabilities = b d^T, dscores = probabilities * (dprobabilities - delta),
+//   da = dscores c, and for owned keys also dv = probabilities d.
+// Scores are laid out (owned, visited), so that their accumulators are the left operand of the products that follow: neither
+// probabilities nor dscores leave the registers.
+//
+// Work for each head: T^2 / 2 scores, 7 * 2 HS operations each. Bytes: owned rows and gradients once, visited rows once for
+// every owned tile, mostly from the L2 cache.
+#include "cuda/kernels/attention_dropout.h"
+#include "cuda/kernels/attention_problem.h"
+#include "cuda/kernels/attention_tile.h"
+
+namespace virgil::cuda {
+
+namespace {
+
+/// Which rows a block owns.
+enum class Owned { kKeys, kQueries };
+
+/// At most 96 KiB of shared memory and 255 registers for every head size, on every device since 8.0. Warps with two row tiles
+/// use each operand from shared memory twice, but two accumulators of wide heads would not fit.
+template <int HS>
+struct BackwardShape {
+  static constexpr int kRowTiles = HS <= 64 ? 2 : 1;  // of a warp
+  static constexpr int kWarps = HS <= 64 ? 4 : 8;
+  static constexpr int kThreads = kWarps * kWarpSize;
+  static constexpr int kOwned = kWarps * kRowTiles * 16;
+  static constexpr int kVisited = 32;  // rows of a step
+  static constexpr int kVisitedTiles = kVisited / 8;
+};
+
+template <typename T, int HS>
+struct BackwardShared {
+  using Shape = BackwardShape<HS>;
+  struct Visited {
+    T c[Shape::kVisited * HS];
+    T d[Shape::kVisited * HS];
+    alignas(16) RowStatistics statistics[Shape::kVisited];  // of owned keys' queries
+  };
+  T a[Shape::kOwned * HS];
+  T b[Shape::kOwned * HS];
+  Visited visited[2];
+};
+
+/// lse and delta belong to queries: to a lane's rows where queries are owned, to its columns where they are visited.
+template <Owned Side, int RowTiles>
+class LaneStatistics {
+ public:
+  __device__ __forceinline__ LaneStatistics(const RowStatistics* warp_rows) {
+    if constexpr (Side == Owned::kQueries) {
+#pragma unroll
+      for (int m = 0; m < RowTiles; ++m) {
+#pragma unroll
+        for (int half = 0; half < 2; ++half) rows_[m][half] = warp_rows[16 * m + 8 * half + lane_id() / 4];
+      }
+    }
+  }
+  /// Of accumulator element i of tile (m, n).
+  [[nodiscard]] __device__ __forceinline__ RowStatistics at(int m, int n, int i, const RowStatistics* visited) const {
+    if constexpr (Side == Owned::kQueries) return rows_[m][i / 2];
+    return visited[8 * n + 2 * (lane_id() % 4) + i % 2];
+  }
+
+ private:
+  RowStatistics rows_[Side == Owned::kQueries ? RowTiles : 1][2];
+};
+
+template <Owned Side, int NT>
+using KeptKeys = std::conditional_t<Side == Owned::kKeys, KeptKeysInColumns<NT>, KeptKeysInRows<NT>>;
+
+/// Scores become the weights of dout (0 where dropped, without dropout's scale), gradients of probabilities those of scores.
+/// `kept` is asked only when Drops.
+template <bool Drops, typename Statistics, typename Kept, int NT>
+__device__ __forceinline__ void softmax_backward(float (&scores)[NT][4], float (&gradients)[NT][4], float scale_log2,
+                                                 float dropout_scale, const Statistics& statistics_at, const Kept& kept) {
+#pragma unroll
+  for (int n = 0; n < NT; ++n) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const RowStatistics statistics = statistics_at(n, i);
+      const float probability = ptx::exp2_approx(fmaf(scores[n][i], scale_log2, -statistics.lse_log2));
+      float weight = probability, gradient = gradients[n][i];
+      if constexpr (Drops) {
+        const bool is_kept = kept(n, i);
+        weight = is_kept ? probability : 0.0F;
+        gradient = is_kept ? gradient * dropout_scale : 0.0F;
+      }
+      scores[n][i] = weight;
+      gradients[n][i] = probability * (gradient - statistics.delta);
+    }
+  }
+}
+
+template <typename T, int HS, Owned Side, bool Drops>
+__global__ void __launch_bounds__(BackwardShape<HS>::kThreads) attention_backward_kernel(BackwardProblem p) {
+  using Shape = BackwardShape<HS>;
+  using Shared = BackwardShared<T, HS>;
+  constexpr bool kOwnsKeys = Side == Owned::kKeys;
+  constexpr int kRowTiles = Shape::kRowTiles, kVisited = Shape::kVisited;
+  auto& shared = *dynamic_smem<Shared>();
+  const int b = static_cast<int>(blockIdx.z), h = static_cast<int>(blockIdx.y);
+  // The first keys are seen by the most queries, and the last queries see the most keys: those blocks start first.
+  const int first_owned = static_cast<int>(kOwnsKeys ? blockIdx.x : gridDim.x - 1 - blockIdx.x) * Shape::kOwned;
+  const int num_owned = min(Shape::kOwned, p.length - first_owned);
+  const int first_visited = kOwnsKeys ? first_owned : 0;
+  const int end_visited = kOwnsKeys ? p.length : first_owned + num_owned;
+
+  const std::int64_t qkv_row = p.qkv_strides.row, dout_row = p.out_strides.row, channels = qkv_row / 3;
+  const T* q = static_cast<const T*>(p.qkv) + p.qkv_strides.offset(b, h);
+  const T* dout = static_cast<const T*>(p.dout) + p.out_strides.offset(b, h);
+  const T *k = q + channels, *v = k + channels;
+  const RowStatistics* statistics =
+      p.statistics + (static_cast<std::int64_t>(b) * p.num_heads + h) * p.padded_length;  // of this head
+
+  const auto load_visited = [&](int stage, int first) {
+    auto& to = shared.visited[stage];
+    const T *c = kOwnsKeys ? q : k, *d = kOwnsKeys ? dout : v;
+    const std::int64_t d_row = kOwnsKeys ? dout_row : qkv_row;
+    const int count = end_visited - first;
+    load_tile_async<HS, kVisited, Shape::kThreads>(to.c, c + first * qkv_row, qkv_row, count, p.head_size);
+    load_tile_async<HS, kVisited, Shape::kThreads>(to.d, d + first * d_row, d_row, count, p.head_size);
+    const int pair = static_cast<int>(threadIdx.x);
+    if (kOwnsKeys && pair < kVisited / 2) ptx::cp_async_16(to.statistics + 2 * pair, statistics + first + 2 * pair);
+    ptx::cp_async_commit();
+  };
+  {
+    const T *a = kOwnsKeys ? k : q, *b_rows = kOwnsKeys ? v : dout;
+    const std::int64_t b_row = kOwnsKeys ? qkv_row : dout_row;
+    load_tile_async<HS, Shape::kOwned, Shape::kThreads>(shared.a, a + first_owned * qkv_row, qkv_row, num_owned, p.head_size);
+    load_tile_async<HS, Shape::kOwned, Shape::kThreads>(shared.b, b_rows + first_owned * b_row, b_row, num_owned, p.head_size);
+    load_visited(0, first_visited);
+  }
+
+  const int warp_row = warp_id() * 16 * kRowTiles, first_row = first_owned + warp_row;
+  const SharedOperand<HS, T> a{shared.a, warp_row}, b_operand{shared.b, warp_row};
+  const LaneStatistics<Side, kRowTiles> lane_statistics(statistics + first_row);
+  float da[kRowTiles][HS / 8][4] = {};
+  [[maybe_unused]] float dv[kRowTiles][HS / 8][4] = {};
+  int stage = 0;
+  for (int first = first_visited; first < end_visited; first += kVisited, stage ^= 1) {
+    ptx::cp_async_wait<0>();
+    __syncthreads();  // this step's rows are there, and no warp uses the last step's any more
+    if (first + kVisited < end_visited) load_visited(stage ^ 1, first + kVisited);
+    const bool is_past = kOwnsKeys ? first + kVisited - 1 < first_row : first > first_row + 16 * kRowTiles - 1;
+    if (is_past) continue;  // every key stands behind every query of this warp
+
+    // --- Scores and gradients of probabilities, (owned, visited)
+    const auto& visited = shared.visited[stage];
+    float scores[kRowTiles][Shape::kVisitedTiles][4], gradients[kRowTiles][Shape::kVisitedTiles][4];
+    multiply_rows<T, HS>(scores, a, visited.c);
+    const bool has_future = kOwnsKeys ? first < first_row + 16 * kRowTiles - 1 : first + kVisited - 1 > first_row;
+    if (has_future) mask_future<!kOwnsKeys>(scores, first_row, first);
+    multiply_rows<T, HS>(gradients, b_operand, visited.d);
+
+    // --- Probabilities and gradients of scores
+#pragma unroll
+    for (int m = 0; m < kRowTiles; ++m) {
+      const auto statistics_at = [&](int n, int i) { return lane_statistics.at(m, n, i, visited.statistics); };
+      if constexpr (Drops) {
+        const HeadDropout dropout(p.dropout, b, h, p.num_heads, p.length);
+        const KeptKeys<Side, Shape::kVisitedTiles> kept(dropout, first_row + 16 * m, first);
+        softmax_backward<true>(scores[m], gradients[m], p.scale_log2, p.dropout.scale, statistics_at, kept);
+      } else {
+        softmax_backward<false>(scores[m], gradients[m], p.scale_log2, 1.0F, statistics_at, 0);
+      }
+    }
+
+    // --- Gradients of owned rows
+    if constexpr (kOwnsKeys) accumulate_weighted<T, HS>(dv, scores, visited.d);
+    accumulate_weighted<T, HS>(da, gradients, visited.c);
+  }
+
+  // --- Results
+  T* dqkv = static_cast<T*>(p.dqkv) + p.qkv_strides.offset(b, h) + first_owned * qkv_row;
+  const auto store = [&](int part, T* tile, const auto& values, float factor) {
+    float factors[kRowTiles][2];
+#pragma unroll
+    for (int m = 0; m < kRowTiles; ++m) factors[m][0] = factors[m][1] = factor;
+    store_rows<T, HS>(dqkv + part * channels, qkv_row, num_owned, p.head_size, tile, values, factors);
+  };
+  store(kOwnsKeys ? 1 : 0, shared.a, da, p.scale);
+  if constexpr (kOwnsKeys) store(2, shared.b, dv, Drops ? p.dropout.scale : 1.0F);
+}
+
+template <typename T, int HS, bool Drops>
+void launch_backward(const LaunchContext& context, const BackwardProblem& problem) {
+  using Shape = BackwardShape<HS>;
+  const dim3 grid = attention_grid((problem.length + Shape::kOwned - 1) / Shape::kOwned, problem.num_heads, problem.batch);
+  constexpr std::size_t kSmem = sizeof(BackwardShared<T, HS>);
+  launch(context, grid, Shape::kThreads, kSmem, attention_backward_kernel<T, HS, Owned::kKeys, Drops>, problem);
+  launch(context, grid, Shape::kThreads, kSmem, attention_backward_kernel<T, HS, Owned::kQueries, Drops>, problem);
+}
+
+}  // namespace
+
+void attention_backward_mma(const LaunchContext& context, DType dtype, const BackwardProblem& problem) {
+  with_16_bit_type(dtype, [&]<typename T>(T) {
+    with_padded_head_size(problem.head_size, [&]<int HS>(std::integral_constant<int, HS>) {
+      if (problem.dropout.enabled) return launch_backward<T, HS, true>(context, problem);
+      launch_backward<T, HS, false>(context, problem);
+    });
+  });
+}
+
+}  // namespace virgil::cuda
