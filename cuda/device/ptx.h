@@ -11,6 +11,11 @@
 #define VIRGIL_SITE
 #endif
 
+// Before sm_80 what it brought stops the kernel: launchers choose others by compute capability.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+#define VIRGIL_BEFORE_SM80
+#endif
+
 namespace virgil::cuda::ptx {
 
 #ifndef VIRGIL_SIM
@@ -26,6 +31,8 @@ __device__ __forceinline__ std::uint32_t shared_address(const void* pointer) {
 __device__ __forceinline__ void cp_async_16(void* shared, const void* global, bool present = true VIRGIL_SITE) {
 #ifdef VIRGIL_SIM
   simt::cp_async(shared, global, 16, present ? 16 : 0, site);
+#elif defined(VIRGIL_BEFORE_SM80)
+  __trap();
 #else
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(shared_address(shared)),
                "l"(__cvta_generic_to_global(global)), "r"(present ? 16 : 0)
@@ -37,6 +44,8 @@ __device__ __forceinline__ void cp_async_16(void* shared, const void* global, bo
 __device__ __forceinline__ void cp_async_commit() {
 #ifdef VIRGIL_SIM
   simt::cp_async_commit();
+#elif defined(VIRGIL_BEFORE_SM80)
+  __trap();
 #else
   asm volatile("cp.async.commit_group;\n" ::: "memory");
 #endif
@@ -47,6 +56,8 @@ template <int N>
 __device__ __forceinline__ void cp_async_wait() {
 #ifdef VIRGIL_SIM
   simt::cp_async_wait(N);
+#elif defined(VIRGIL_BEFORE_SM80)
+  __trap();
 #else
   asm volatile("cp.async.wait_group %0;\n" ::"n"(N) : "memory");
 #endif
@@ -128,6 +139,8 @@ __device__ __forceinline__ void mma_m16n8k16(float (&d)[4], const std::uint32_t 
                                              __nv_bfloat16 /*type*/ VIRGIL_SITE) {
 #ifdef VIRGIL_SIM
   simt::mma_16816(d, a, b0, b1, simt::OperandType::kBFloat16, site);
+#elif defined(VIRGIL_BEFORE_SM80)
+  __trap();
 #else
   asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};\n"
                : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
@@ -139,6 +152,8 @@ __device__ __forceinline__ void mma_m16n8k16(float (&d)[4], const std::uint32_t 
                                              __half /*type*/ VIRGIL_SITE) {
 #ifdef VIRGIL_SIM
   simt::mma_16816(d, a, b0, b1, simt::OperandType::kFloat16, site);
+#elif defined(VIRGIL_BEFORE_SM80)
+  __trap();
 #else
   asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};\n"
                : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
@@ -152,6 +167,8 @@ __device__ __forceinline__ void mma_m16n8k8_tf32(float (&d)[4], const std::uint3
                                                  std::uint32_t b1 VIRGIL_SITE) {
 #ifdef VIRGIL_SIM
   simt::mma_1688_tf32(d, a, b0, b1, site);
+#elif defined(VIRGIL_BEFORE_SM80)
+  __trap();
 #else
   asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};\n"
                : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
@@ -178,6 +195,9 @@ __device__ __forceinline__ float exp2_approx(float x) {
 __device__ __forceinline__ std::uint32_t pack_pair(float low, float high, __nv_bfloat16 /*type*/) {
 #ifdef VIRGIL_SIM
   return simt::pair_bits(__float2bfloat16_rn(low), __float2bfloat16_rn(high));
+#elif defined(VIRGIL_BEFORE_SM80)
+  return static_cast<std::uint32_t>(__bfloat16_as_ushort(__float2bfloat16_rn(high))) << 16 |
+         __bfloat16_as_ushort(__float2bfloat16_rn(low));
 #else
   std::uint32_t bits;
   asm("cvt.rn.bf16x2.f32 %0, %1, %2;\n" : "=r"(bits) : "f"(high), "f"(low));
@@ -187,6 +207,8 @@ __device__ __forceinline__ std::uint32_t pack_pair(float low, float high, __nv_b
 __device__ __forceinline__ std::uint32_t pack_pair(float low, float high, __half /*type*/) {
 #ifdef VIRGIL_SIM
   return simt::pair_bits(__float2half_rn(low), __float2half_rn(high));
+#elif defined(VIRGIL_BEFORE_SM80)
+  return static_cast<std::uint32_t>(__half_as_ushort(__float2half_rn(high))) << 16 | __half_as_ushort(__float2half_rn(low));
 #else
   std::uint32_t bits;
   asm("cvt.rn.f16x2.f32 %0, %1, %2;\n" : "=r"(bits) : "f"(high), "f"(low));
@@ -196,4 +218,5 @@ __device__ __forceinline__ std::uint32_t pack_pair(float low, float high, __half
 
 }  // namespace virgil::cuda::ptx
 
+#undef VIRGIL_BEFORE_SM80
 #undef VIRGIL_SITE

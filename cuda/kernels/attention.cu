@@ -16,6 +16,8 @@ std::int64_t padded_length(std::int64_t length) {
   return (length + kStatisticsPadding - 1) / kStatisticsPadding * kStatisticsPadding;
 }
 
+std::int64_t num_statistics(const AttentionSizes& sizes) { return sizes.batch * sizes.num_heads * padded_length(sizes.length); }
+
 bool has_tensor_cores(const LaunchContext& context, DType dtype) {
   return dtype != DType::kFloat32 && context.compute_capability >= 80;
 }
@@ -87,14 +89,14 @@ void attention_forward(const LaunchContext& context, const AttentionSizes& sizes
 }
 
 std::int64_t attention_backward_workspace_bytes(const AttentionSizes& sizes) {
-  return sizes.batch * sizes.num_heads * padded_length(sizes.length) * static_cast<std::int64_t>(sizeof(RowStatistics));
+  return num_statistics(sizes) * static_cast<std::int64_t>(sizeof(RowStatistics));
 }
 
 void attention_backward(const LaunchContext& context, const AttentionSizes& sizes, void* dqkv, const void* dout,
                         const void* out, const void* qkv, const float* lse, const Dropout& dropout,
                         std::span<std::byte> workspace) {
   const auto [B, T, NH, HS, dtype] = sizes;
-  auto* statistics = reinterpret_cast<RowStatistics*>(workspace.data());
+  auto* statistics = workspace_as<RowStatistics>(workspace, num_statistics(sizes));
   const BackwardProblem problem{.dqkv = dqkv,
                                 .qkv = qkv,
                                 .dout = dout,

@@ -29,6 +29,11 @@ struct PartialLayout {
   [[nodiscard]] __host__ __device__ static std::int64_t floats(std::int64_t head_size) { return kValues + head_size; }
 };
 
+/// All splits of `rows` new rows, the last of which sees `positions`.
+std::int64_t num_partial_floats(const AttentionSizes& sizes, std::int64_t rows, std::int64_t positions) {
+  return sizes.batch * sizes.num_heads * rows * num_splits(positions) * PartialLayout::floats(sizes.head_size);
+}
+
 struct DecodeProblem {
   void* out = nullptr;        // (S, n, C)
   void* k_cache = nullptr;    // (S, NH, L, HS)
@@ -108,6 +113,7 @@ __global__ void __launch_bounds__(kSplit) attention_decode_kernel(DecodeProblem 
   // --- Scores, in base 2
   float query[kChannelsPerLane] = {};
   if (has_channels) load_channels(query, q + row * p.qkv_strides.row + channel);
+#pragma unroll 4
   for (int first = 0; first < count; first += kAtOnce) {
     const int position = first + thread / Lanes;
     float key[kChannelsPerLane] = {};
@@ -131,6 +137,7 @@ __global__ void __launch_bounds__(kSplit) attention_decode_kernel(DecodeProblem 
 
   // --- Weighted values
   float sums[kChannelsPerLane] = {};
+#pragma unroll 4
   for (int position = thread / Lanes; has_channels && position < count; position += kAtOnce) {
     float value[kChannelsPerLane];
     load_channels(value, values.at(begin + position) + channel);
@@ -210,19 +217,19 @@ void launch_few_rows(const LaunchContext& context, const DecodeProblem& p, std::
 }  // namespace
 
 std::int64_t attention_decode_workspace_bytes(const AttentionSizes& sizes) {
-  const std::int64_t partials = sizes.batch * sizes.num_heads * (kManyRows - 1) * num_splits(sizes.length);
-  return partials * PartialLayout::floats(sizes.head_size) * static_cast<std::int64_t>(sizeof(float));
+  return num_partial_floats(sizes, kManyRows - 1, sizes.length) * static_cast<std::int64_t>(sizeof(float));
 }
 
 void attention_decode(const LaunchContext& context, const AttentionSizes& sizes, const AttentionDecode& operands,
                       std::span<std::byte> workspace) {
   const auto [S, L, NH, HS, dtype] = sizes;
   const std::int64_t n = operands.new_rows;
+  const std::int64_t num_floats = n < kManyRows ? num_partial_floats(sizes, n, operands.first_position + n) : 0;
   const DecodeProblem problem{.out = operands.out,
                               .k_cache = operands.k_cache,
                               .v_cache = operands.v_cache,
                               .qkv = operands.qkv,
-                              .partials = reinterpret_cast<float*>(workspace.data()),
+                              .partials = workspace_as<float>(workspace, num_floats),
                               .out_strides = out_strides(n, NH, HS),
                               .qkv_strides = qkv_strides(n, NH, HS),
                               .cache_strides = cache_strides(L, NH, HS),
@@ -251,7 +258,8 @@ void attention_decode(const LaunchContext& context, const AttentionSizes& sizes,
                      .head_size = problem.head_size,
                      .rows = problem.rows,
                      .first_position = problem.first_position,
-                     .scale_log2 = problem.scale_log2});
+                     .scale_log2 = problem.scale_log2,
+                     .dropout = {}});
 }
 
 }  // namespace virgil::cuda

@@ -13,17 +13,16 @@ namespace virgil::cuda {
 class HeadDropout {
  public:
   __device__ __forceinline__ HeadDropout(const DeviceDropout& dropout, int b, int h, int num_heads, int length)
-      : dropout_(dropout), blocks_per_row_((static_cast<std::uint64_t>(length) + 3) / 4) {
+      : dropout_(dropout), blocks_per_row_((static_cast<unsigned>(length) + 3) / 4) {
     const auto head = static_cast<std::uint64_t>((dropout.first_sequence + b) * num_heads + h);
-    first_block_ = head * static_cast<std::uint64_t>(length) * blocks_per_row_;
+    first_block_ = head * static_cast<unsigned>(length) * blocks_per_row_;
   }
-
-  [[nodiscard]] __device__ __forceinline__ float scale() const { return dropout_.scale; }
 
   /// Bit i says whether key + i is kept; key is a multiple of four.
   [[nodiscard]] __device__ __forceinline__ std::uint32_t kept_keys(int query, int key) const {
-    const uint4 words = random_words(dropout_.stream, first_block_ + static_cast<std::uint64_t>(query) * blocks_per_row_ +
-                                                          static_cast<std::uint64_t>(key / 4));
+    const std::uint64_t in_head =
+        std::uint64_t{static_cast<unsigned>(query)} * blocks_per_row_ + static_cast<unsigned>(key) / 4;
+    const uint4 words = random_words(dropout_.stream, first_block_ + in_head);
     return (words.x >= dropout_.threshold ? 1U : 0U) | (words.y >= dropout_.threshold ? 2U : 0U) |
            (words.z >= dropout_.threshold ? 4U : 0U) | (words.w >= dropout_.threshold ? 8U : 0U);
   }
@@ -34,7 +33,7 @@ class HeadDropout {
  private:
   const DeviceDropout& dropout_;
   std::uint64_t first_block_ = 0;
-  std::uint64_t blocks_per_row_;
+  unsigned blocks_per_row_;
 };
 
 /// For accumulators (queries, keys): NT tiles of 16 queries x 8 keys side by side. A lane holds keys 2q, 2q + 1 of queries g
@@ -75,7 +74,7 @@ class KeptKeysInColumns {
   __device__ __forceinline__ KeptKeysInColumns(const HeadDropout& dropout, int first_key, int first_query) {
     const int lane = lane_id(), group = lane / 4, quad = lane % 4, member = group % 4;
     std::uint32_t own = 0;
-#pragma unroll
+#pragma unroll 2  // more at a time would need more registers than there are
     for (int n = 0; n < NT; ++n) {
       own |= dropout.kept_keys(first_query + 8 * n + 2 * quad + member % 2, first_key + (group / 4) * 4 + (member / 2) * 8)
              << (4 * n);
