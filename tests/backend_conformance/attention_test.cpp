@@ -26,7 +26,7 @@ const std::vector<AttentionShape> kShapes = {
     {.batch = 1, .length = 1, .num_heads = 1, .head_size = 8},    {.batch = 2, .length = 7, .num_heads = 2, .head_size = 24},
     {.batch = 1, .length = 64, .num_heads = 2, .head_size = 64},  {.batch = 1, .length = 65, .num_heads = 1, .head_size = 128},
     {.batch = 1, .length = 129, .num_heads = 3, .head_size = 16}, {.batch = 1, .length = 100, .num_heads = 1, .head_size = 80},
-    {.batch = 1, .length = 257, .num_heads = 1, .head_size = 24}};
+    {.batch = 1, .length = 257, .num_heads = 1, .head_size = 24}, {.batch = 1, .length = 150, .num_heads = 1, .head_size = 96}};
 
 class Attention : public Conformance {
  protected:
@@ -76,7 +76,7 @@ TEST_P(Attention, BackwardMatchesReference) {
 
 TEST_P(Attention, DropsTheElementsThatDropoutNumbers) {
   const Dropout dropout = test_dropout(0.25F);
-  for (const std::int64_t length : {7, 70}) {
+  for (const std::int64_t length : {7, 70, 135}) {
     const AttentionShape shape{.batch = 2, .length = length, .num_heads = 2, .head_size = 8};
     check_forward(shape, dropout);
     check_backward(shape, dropout);
@@ -106,11 +106,12 @@ TEST_P(Attention, KeepsNanFromHiding) {
 TEST_P(Attention, ThrowsWhenTheWorkspaceIsTooSmall) {
   const AttentionShape shape{.batch = 1, .length = 4, .num_heads = 1, .head_size = 8, .dtype = dtype()};
   OpRun run(backend(), dtype());
-  const auto out = run.output("out", out_shape(shape));
-  const auto lse = run.output("lse", lse_shape(shape), DType::kFloat32);
+  const auto dqkv = run.output("dqkv", qkv_shape(shape));
+  const auto dout = run.input(out_shape(shape), normal_values(32)), out = run.input(out_shape(shape), normal_values(32));
   const auto qkv = run.input(qkv_shape(shape), normal_values(96));
-  run.workspace(run.backend().traits().attention_forward_workspace_bytes(shape) - 64);
-  EXPECT_THROW(run.backend().attention_forward(out, lse, qkv, 1, Dropout{}), InternalError);
+  const auto lse = run.input(lse_shape(shape), std::vector<float>(4), DType::kFloat32);
+  run.workspace(run.backend().traits().attention_backward_workspace_bytes(shape) - 64);
+  EXPECT_THROW(run.backend().attention_backward(dqkv, dout, out, qkv, lse, 1, Dropout{}), InternalError);
 }
 
 /// A cache that holds the first positions, and new rows behind them.

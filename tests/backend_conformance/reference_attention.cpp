@@ -30,9 +30,20 @@ class DotProduct {
   double count_ = 0;
 };
 
-/// What a backend may round to the tensors' type before it multiplies.
-Tracked as_operand(const Tracked& value, const AttentionShape& shape) {
-  return shape.dtype == DType::kBFloat16 ? rounded_to_bfloat16(value) : value;
+/// What a backend may round to the tensors' type before it multiplies. `later` is a factor in `value` by which a backend may
+/// multiply afterwards: dropout's scale. That matters only to float16, whose subnormals round with an absolute error.
+Tracked as_operand(const Tracked& value, const AttentionShape& shape, double later = 1) {
+  switch (shape.dtype) {
+    case DType::kBFloat16:
+      return rounded_to_bfloat16(value);
+    case DType::kFloat16: {
+      Tracked operand = rounded_to_float16(value);
+      operand.error += std::max(later - 1, 0.0) * kFloat16SubnormalRoundoff;
+      return operand;
+    }
+    default:
+      return value;
+  }
 }
 
 /// One head of one sequence; rows are positions.
@@ -119,8 +130,9 @@ AttentionResult attention_forward(const std::vector<double>& qkv, const Attentio
       for (std::int64_t d = 0; d < shape.head_size; ++d) {
         DotProduct weighted;
         for (std::int64_t j = 0; j <= i; ++j) {
-          const Tracked dropped = weights[static_cast<std::size_t>(j)] * Tracked(head.multiplier(i, j));
-          weighted.add(as_operand(dropped, shape), head.v(j, d));
+          const double z = head.multiplier(i, j);
+          const Tracked dropped = weights[static_cast<std::size_t>(j)] * Tracked(z);
+          weighted.add(as_operand(dropped, shape, z), head.v(j, d));
         }
         // A backend may multiply by the reciprocal: one rounding more than the quotient.
         result.out[head.at(i, d)] = weighted.result(rescalings) / rounded(total.value, total.error);
@@ -148,8 +160,8 @@ std::vector<Tracked> attention_backward(const std::vector<double>& dout, const s
         const double l = lse[head.at_lse(i)];
         Tracked p = exp(head.score(i, j) - Tracked(l, 2 * kUnitRoundoff * std::abs(l)));
         p.error += kSmallestNormal;  // too small a probability may be flushed to zero
-        const Tracked z(head.multiplier(i, j));
-        dropped[at(i, j)] = as_operand(p * z, shape);
+        const double z = head.multiplier(i, j);
+        dropped[at(i, j)] = as_operand(p * z, shape, z);
         dscores[at(i, j)] = as_operand(p * (dp.result() * z - delta.result()), shape);
       }
     }

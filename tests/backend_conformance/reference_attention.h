@@ -1,7 +1,7 @@
 // Naive causal self-attention in float64, each value with the bound on its float32 error. Stores the T x T matrix.
 //
-// For a shape in bfloat16, results are those in float32 of operands that bfloat16 holds, but probabilities and the gradients of
-// scores may be rounded to bfloat16 before they are multiplied by values, keys and queries.
+// For a shape in a 16-bit type, results are those in float32 of operands that the type holds, but probabilities and the
+// gradients of scores may be rounded to it before they are multiplied by values, keys and queries.
 //
 // Written from the formulas in backend.h; nothing here is shared with the backends.
 #pragma once

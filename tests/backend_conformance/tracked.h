@@ -14,6 +14,9 @@ namespace virgil::conformance {
 
 inline constexpr double kUnitRoundoff = 0x1.0p-24;     // u of float32
 inline constexpr double kBFloat16Roundoff = 0x1.0p-8;  // u of bfloat16, which has 8 bits of precision
+inline constexpr double kFloat16Roundoff = 0x1.0p-11;  // u of float16
+/// Half the distance of float16's subnormals, which begin below 2^-14.
+inline constexpr double kFloat16SubnormalRoundoff = 0x1.0p-25;
 /// Added to each comparison: results this small may be flushed to zero.
 inline constexpr double kSmallestNormal = 0x1.0p-126;
 
@@ -52,6 +55,11 @@ inline Tracked operator/(Tracked a, Tracked b) {
 /// `a` rounded to bfloat16, to nearest.
 inline Tracked rounded_to_bfloat16(Tracked a) {
   return {a.value, a.error + kBFloat16Roundoff * a.magnitude() + kSmallestNormal};
+}
+
+/// `a` rounded to float16, to nearest; it does not overflow.
+inline Tracked rounded_to_float16(Tracked a) {
+  return {a.value, a.error + std::max(kFloat16Roundoff * a.magnitude(), kFloat16SubnormalRoundoff)};
 }
 
 /// |sqrt(x + e) - sqrt(x)| <= e / sqrt(x), and <= sqrt(e).
