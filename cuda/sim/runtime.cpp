@@ -96,6 +96,8 @@ void reset_error() {
   runtime().last_error = cudaSuccess;
 }
 
+cudaError_t submit_call(cudaStream_t stream, std::function<void()> run) { return submit(stream, std::move(run)); }
+
 cudaError_t submit_launch(const cudaLaunchConfig_t& config, const void* kernel, std::function<void()> body) {
   const Extent grid{config.gridDim.x, config.gridDim.y, config.gridDim.z};
   const Extent block{config.blockDim.x, config.blockDim.y, config.blockDim.z};
@@ -375,6 +377,10 @@ cudaError_t cudaMemset(void* target, int value, std::size_t size_bytes) {
 // --- Launches
 // ------------------------------------------------------------------------------------------------------------------
 
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* /*kernel*/) {
+  *attributes = {.sharedSizeBytes = 0, .maxThreadsPerBlock = kMaxThreads, .numRegs = 0};
+  return result();
+}
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value) {
   if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) return result();
   if (value < 0 || value > max_dynamic_smem(runtime().device.compute_capability)) return result(cudaErrorInvalidValue);

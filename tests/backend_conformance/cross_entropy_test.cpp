@@ -22,7 +22,7 @@ class CrossEntropy : public Conformance {
     auto logits = normal_values(N * Vp, 1, logit_stddev);
     // Padding must not matter, however large.
     for (std::int64_t i = 0; i < N * Vp; ++i) {
-      if (i % Vp >= V) logits[static_cast<std::size_t>(i)] = 0x1.0p100F;
+      if (i % Vp >= V) logits[static_cast<std::size_t>(i)] = huge();
     }
     auto targets = random_tokens(N, static_cast<std::int32_t>(V));
     if (N > 1) targets[1] = -1;
@@ -83,6 +83,7 @@ TEST_P(CrossEntropy, IsNotFiniteForNanOrInfiniteLogits) {
 }
 
 TEST_P(CrossEntropy, RefusesTargetsOutsideTheVocabulary) {
+  if (!GetParam().checks_indices) GTEST_SKIP() << "looking at the targets would stop the host";
   OpRun run(backend(), dtype());
   EXPECT_THROW(backend().cross_entropy_forward(run.output("losses", {1}, DType::kFloat32), run.input({1, 8}, normal_values(8)),
                                                run.input({1}, std::vector<std::int32_t>{5}), 5),

@@ -60,6 +60,7 @@ TEST_P(Embedding, BackwardDropsWhatTheForwardDropped) {
 }
 
 TEST_P(Embedding, RefusesTokensOutsideTheTable) {
+  if (!GetParam().checks_indices) GTEST_SKIP() << "looking at the tokens would stop the host";
   for (const std::int32_t token : {-1, 4}) {
     OpRun run(backend(), dtype());
     EXPECT_THROW(backend().embedding_forward(run.output("out", {1, 1, 8}), run.input({1, 1}, std::vector<std::int32_t>{token}),

@@ -24,28 +24,37 @@ std::vector<std::byte> bytes_of(const std::vector<T>& values) {
   return bytes;
 }
 
-std::vector<std::byte> bytes_of(const std::vector<float>& values, DType dtype) {
-  if (dtype == DType::kFloat32) return bytes_of(values);
-  std::vector<BFloat16> stored;
+template <typename T>
+std::vector<std::byte> bytes_as(const std::vector<float>& values) {
+  std::vector<T> stored;
+  stored.reserve(values.size());
   for (const float value : values) {
     stored.emplace_back(value);
     const bool exact = static_cast<float>(stored.back()) == value || std::isnan(value);
-    EXPECT_TRUE(exact) << value << " is no bfloat16: the test's operand must be rounded before its reference is computed";
+    EXPECT_TRUE(exact) << value << " is no " << name_of(DTypeOf<T>::value)
+                       << ": the test's operand must be rounded before its reference is computed";
   }
   return bytes_of(stored);
 }
 
-std::vector<float> floats_of(const std::vector<std::byte>& bytes, DType dtype) {
-  if (dtype == DType::kBFloat16) {
-    std::vector<BFloat16> stored(bytes.size() / sizeof(BFloat16));
-    if (!bytes.empty()) std::memcpy(stored.data(), bytes.data(), bytes.size());
-    std::vector<float> values;
-    for (const BFloat16 value : stored) values.push_back(static_cast<float>(value));
-    return values;
-  }
-  std::vector<float> values(bytes.size() / sizeof(float));
-  if (!bytes.empty()) std::memcpy(values.data(), bytes.data(), bytes.size());
+std::vector<std::byte> bytes_of(const std::vector<float>& values, DType dtype) {
+  if (dtype == DType::kFloat32) return bytes_of(values);
+  return dtype == DType::kBFloat16 ? bytes_as<BFloat16>(values) : bytes_as<Float16>(values);
+}
+
+template <typename T>
+std::vector<float> floats_as(const std::vector<std::byte>& bytes) {
+  std::vector<T> stored(bytes.size() / sizeof(T));
+  if (!bytes.empty()) std::memcpy(stored.data(), bytes.data(), bytes.size());
+  std::vector<float> values;
+  values.reserve(stored.size());
+  for (const T value : stored) values.push_back(static_cast<float>(value));
   return values;
+}
+
+std::vector<float> floats_of(const std::vector<std::byte>& bytes, DType dtype) {
+  if (dtype == DType::kFloat32) return floats_as<float>(bytes);
+  return dtype == DType::kBFloat16 ? floats_as<BFloat16>(bytes) : floats_as<Float16>(bytes);
 }
 
 std::vector<std::byte> guard_bytes() {
@@ -125,10 +134,10 @@ std::map<std::string, std::vector<float>> OpRun::finish() {
   return results;
 }
 
-bool OpRun::is_bfloat16(const std::string& name) const {
-  return std::ranges::any_of(operands_, [&](const Operand& operand) {
-    return operand.result_name == name && operand.tensor.view().dtype() == DType::kBFloat16;
-  });
+DType OpRun::dtype_of(const std::string& name) const {
+  const auto found = std::ranges::find(operands_, name, &Operand::result_name);
+  VIRGIL_CHECK(found != operands_.end(), "{} is no result of the op", name);
+  return found->tensor.view().dtype();
 }
 
 void Conformance::SetUp() {
@@ -150,13 +159,15 @@ Conformance::Results Conformance::results_of(Backend& backend, const std::functi
 }
 
 std::vector<float> Conformance::representable(std::vector<float> values) {
-  if (dtype() == DType::kFloat32) return values;
-  for (float& value : values) value = static_cast<float>(BFloat16(value));
+  for (float& value : values) {
+    if (dtype() == DType::kBFloat16) value = static_cast<float>(BFloat16(value));
+    if (dtype() == DType::kFloat16) value = static_cast<float>(Float16(value));
+  }
   return values;
 }
 
-std::vector<Tracked> Conformance::rounded_to_bfloat16(std::vector<Tracked> expected) {
-  for (Tracked& t : expected) t = conformance::rounded_to_bfloat16(t);
+std::vector<Tracked> Conformance::stored_as(DType dtype, std::vector<Tracked> expected) {
+  for (Tracked& t : expected) t = rounded_to(dtype, t);
   return expected;
 }
 
@@ -167,8 +178,7 @@ void Conformance::check(const std::vector<Expected>& expected, const std::functi
   for (const Expected& expectation : expected) {
     const std::string& name = expectation.name;
     ASSERT_TRUE(results.contains(name)) << name << " is no result of the op";
-    const bool rounds = run.is_bfloat16(name);
-    expect_within_bounds(name, results.at(name), rounds ? rounded_to_bfloat16(expectation.values) : expectation.values);
+    expect_within_bounds(name, results.at(name), stored_as(run.dtype_of(name), expectation.values));
   }
   const Results again = results_of(*backend_, op);
   for (const auto& [name, values] : results) expect_same_bits(name + ", run again", again.at(name), values);

@@ -13,8 +13,8 @@
 //   - a result differs from its expected value by more than its bound,
 //   - two runs, or two numbers of threads, differ in a bit,
 //   - bytes after an output (or after the workspace) are overwritten, or an input changes.
-// Outputs hold NaN before the op runs; so does the workspace. A case in bfloat16 has operands that bfloat16 holds exactly, and
-// a bound that has one rounding to bfloat16 more.
+// Outputs hold NaN before the op runs; so does the workspace. A case in a 16-bit type has operands that the type holds exactly,
+// and a bound that has one rounding to it more.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -43,6 +43,7 @@ struct BackendCase {
   std::function<void()> enter;
   std::function<void()> leave;
   bool same_products = false;  // the twin promises the same bits of matrix products too
+  bool checks_indices = true;  // tokens and targets out of range are refused
 };
 std::ostream& operator<<(std::ostream& out, const BackendCase& backend_case);
 
@@ -95,8 +96,8 @@ class OpRun {
 
   /// Results by name, as float32. Adds a test failure for every overwritten guard and every changed input.
   [[nodiscard]] std::map<std::string, std::vector<float>> finish();
-  /// Whether a result is stored in bfloat16.
-  [[nodiscard]] bool is_bfloat16(const std::string& name) const;
+  /// The type that a result is stored in.
+  [[nodiscard]] DType dtype_of(const std::string& name) const;
 
  private:
   struct Operand {
@@ -129,6 +130,8 @@ class Conformance : public ::testing::TestWithParam<BackendCase> {
   void TearDown() override;
   [[nodiscard]] Backend& backend() { return *backend_; }
   [[nodiscard]] static DType dtype() { return GetParam().dtype; }
+  /// A power of two near the end of the range of the case's dtype.
+  [[nodiscard]] static float huge() { return dtype() == DType::kFloat16 ? 0x1.0p15F : 0x1.0p100F; }
   /// `values` as the case's dtype holds them.
   [[nodiscard]] static std::vector<float> representable(std::vector<float> values);
   /// Seeded normal values that the case's dtype holds.
@@ -142,8 +145,8 @@ class Conformance : public ::testing::TestWithParam<BackendCase> {
   [[nodiscard]] Results results_of(const std::function<void(OpRun&)>& op) { return results_of(*backend_, op); }
   /// The same of the twin, which must exist.
   [[nodiscard]] Results results_of_twin(const std::function<void(OpRun&)>& op) { return results_of(*twin_, op); }
-  /// The bounds of results stored in bfloat16: `expected`, rounded once more.
-  [[nodiscard]] static std::vector<Tracked> rounded_to_bfloat16(std::vector<Tracked> expected);
+  /// The bounds of results that are stored as `dtype`: `expected`, where the type is of 16 bits rounded once more.
+  [[nodiscard]] static std::vector<Tracked> stored_as(DType dtype, std::vector<Tracked> expected);
 
  private:
   [[nodiscard]] static Results results_of(Backend& backend, const std::function<void(OpRun&)>& op);

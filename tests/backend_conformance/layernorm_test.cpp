@@ -41,7 +41,7 @@ class Layernorm : public Conformance {
     const Affine affine(C, with_bias);
     const auto sum = reference::residual(to_double(stream), to_double(branch), shape, dropout);
     // The norm is that of the stored sum.
-    const auto stored_sum = dtype() == DType::kBFloat16 ? rounded_to_bfloat16(sum) : sum;
+    const auto stored_sum = stored_as(dtype(), sum);
     const auto expected = reference::layernorm_forward(stored_sum, to_double(affine.weight), to_double(affine.bias));
     check({{"residual_out", sum}, {"out", expected.out}, {"mean", expected.mean}, {"rstd", expected.rstd}}, [&](OpRun& run) {
       const TensorView residual_out =

@@ -57,7 +57,7 @@ class Matmul : public Conformance {
     // Not check(): another number of threads may divide a library's sums otherwise, unless it is told not to.
     const auto results = results_of(run_once);
     const auto expected = reference_matmul(to_double(out), to_double(a), to_double(b), to_double(bias), s);
-    expect_within_bounds("out", results.at("out"), s.out_dtype == DType::kBFloat16 ? rounded_to_bfloat16(expected) : expected);
+    expect_within_bounds("out", results.at("out"), stored_as(s.out_dtype, expected));
     expect_same_bits("out, run again", results_of(run_once).at("out"), results.at("out"));
     if (GetParam().same_products) expect_same_bits("out of the twin", results_of_twin(run_once).at("out"), results.at("out"));
   }
@@ -109,7 +109,7 @@ TEST_P(Matmul, FlattensLeadingDimensions) {
     run.backend().matmul(run.output("out", {2, 3, 5}), run.input({2, 3, 4}, a), run.input({4, 5}, b), {}, {});
   });
   const auto expected = reference_matmul({}, to_double(a), to_double(b), {}, s);
-  expect_within_bounds("out", results.at("out"), dtype() == DType::kBFloat16 ? rounded_to_bfloat16(expected) : expected);
+  expect_within_bounds("out", results.at("out"), stored_as(dtype(), expected));
 }
 
 TEST_P(Matmul, ThrowsWhenTheWorkspaceIsTooSmall) {

@@ -84,7 +84,7 @@ TEST_P(Reductions, NormMatchesReference) {
 }
 
 TEST_P(Reductions, NormOfHugeElementsDoesNotOverflow) {
-  const std::vector<float> inp(100, 0x1.0p100F);
+  const std::vector<float> inp(100, huge());
   check_reduction(inp, reference::l2_norm(to_double(inp), 1),
                   [](Backend& backend, TensorView out, ConstTensorView values) { backend.l2_norm(out, values, 1); });
 }

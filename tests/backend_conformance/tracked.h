@@ -10,6 +10,8 @@
 #include <cmath>
 #include <vector>
 
+#include "virgil/base/dtype.h"
+
 namespace virgil::conformance {
 
 inline constexpr double kUnitRoundoff = 0x1.0p-24;     // u of float32
@@ -60,6 +62,11 @@ inline Tracked rounded_to_bfloat16(Tracked a) {
 /// `a` rounded to float16, to nearest; it does not overflow.
 inline Tracked rounded_to_float16(Tracked a) {
   return {a.value, a.error + std::max(kFloat16Roundoff * a.magnitude(), kFloat16SubnormalRoundoff)};
+}
+
+/// `a` stored in a float type.
+inline Tracked rounded_to(DType dtype, Tracked a) {
+  return dtype == DType::kBFloat16 ? rounded_to_bfloat16(a) : dtype == DType::kFloat16 ? rounded_to_float16(a) : a;
 }
 
 /// |sqrt(x + e) - sqrt(x)| <= e / sqrt(x), and <= sqrt(e).

@@ -405,11 +405,19 @@ struct cudaLaunchConfig_t {
   unsigned numAttrs;
 };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8, cudaFuncAttributePreferredSharedMemoryCarveout = 9 };
+struct cudaFuncAttributes {
+  std::size_t sharedSizeBytes;
+  int maxThreadsPerBlock;
+  int numRegs;
+};
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* kernel);
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value);
 
 namespace virgil::simt {
 /// Queues a launch; `body` runs the kernel in one thread.
 cudaError_t submit_launch(const cudaLaunchConfig_t& config, const void* kernel, std::function<void()> body);
+/// Queues work of a library.
+cudaError_t submit_call(cudaStream_t stream, std::function<void()> run);
 }  // namespace virgil::simt
 
 template <typename... Parameters, typename... Arguments>

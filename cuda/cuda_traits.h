@@ -1,0 +1,30 @@
+// Alignment and scratch sizes of the CUDA backend's ops. They do not depend on the GPU's model, except for matrix products.
+#pragma once
+
+#include "cuda/device_resource.h"
+#include "virgil/backend/backend.h"
+
+namespace virgil::cuda {
+
+class CudaTraits final : public BackendTraits {
+ public:
+  explicit CudaTraits(std::int64_t matmul_workspace_bytes) : matmul_workspace_bytes_(matmul_workspace_bytes) {}
+
+  [[nodiscard]] std::int64_t alignment_bytes() const override { return DeviceResource::kAlignment; }
+  [[nodiscard]] std::int64_t matmul_workspace_bytes(const MatmulShape& /*shape*/) const override {
+    return matmul_workspace_bytes_;
+  }
+  [[nodiscard]] std::int64_t attention_forward_workspace_bytes(const AttentionShape& shape) const override;
+  [[nodiscard]] std::int64_t attention_backward_workspace_bytes(const AttentionShape& shape) const override;
+  [[nodiscard]] std::int64_t attention_decode_workspace_bytes(const AttentionShape& shape) const override;
+  [[nodiscard]] std::int64_t layernorm_backward_workspace_bytes(std::int64_t rows, std::int64_t channels) const override;
+  [[nodiscard]] std::int64_t bias_backward_workspace_bytes(std::int64_t rows, std::int64_t channels) const override;
+  [[nodiscard]] std::int64_t embedding_backward_workspace_bytes(std::int64_t rows, std::int64_t channels,
+                                                                std::int64_t vocab_rows) const override;
+  [[nodiscard]] std::int64_t reduction_workspace_bytes(std::int64_t num_elements) const override;
+
+ private:
+  std::int64_t matmul_workspace_bytes_;
+};
+
+}  // namespace virgil::cuda
