@@ -219,7 +219,7 @@ void CudaBackend::matmul(TensorView out, ConstTensorView a, ConstTensorView b, C
                          const MatmulOptions& options) {
   const MatmulShape shape = op_checks::matmul(out, a, b, bias, options);
   expect_supported("matmul", shape.dtype);
-  matmul_.run(out.data(), a.data(), b.data(), bias.data(), shape, workspace_);
+  matmul_.run(out.data(), a.data(), b.data(), bias.data(), shape, workspace("matmul", matmul_.workspace_bytes()));
 }
 
 void CudaBackend::bias_backward(TensorView dbias, ConstTensorView dout) {

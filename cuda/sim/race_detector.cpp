@@ -22,6 +22,7 @@ constexpr std::uint16_t kAtomic = 0x8000;
 constexpr std::uint16_t kManyLanes = 0x4000;  // several lanes of the warp read it in this epoch
 constexpr std::uint16_t kManyWarps = 0x2000;  // threads of several warps read it in this phase
 constexpr std::uint16_t kHost = 0x1000;       // a copy by the runtime
+constexpr std::size_t kPageBytes = 4096;
 constexpr std::uint32_t kSitePlace = 0x80000000U;
 
 std::uintptr_t load_address() {
@@ -69,10 +70,13 @@ void note_access(const void* data, std::size_t size_bytes, Access access, const 
 }
 
 void RaceDetector::watch(const void* data, std::size_t size_bytes, bool shared) {
-  void* cells =
-      mmap(nullptr, size_bytes * sizeof(Cell), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (cells == MAP_FAILED) throw std::bad_alloc();
-  regions_.push_back({static_cast<const std::byte*>(data), size_bytes, static_cast<Cell*>(cells), shared});
+  const auto zeros = [](std::size_t count) {
+    void* memory = mmap(nullptr, count, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) throw std::bad_alloc();
+    return memory;
+  };
+  regions_.push_back({static_cast<const std::byte*>(data), size_bytes, static_cast<Cell*>(zeros(size_bytes * sizeof(Cell))),
+                      static_cast<Page*>(zeros((size_bytes / kPageBytes + 1) * sizeof(Page))), shared});
 }
 
 void RaceDetector::begin_task(int stream, std::uint64_t number, std::span<const std::uint64_t> clock) {
@@ -169,6 +173,10 @@ void RaceDetector::access(const void* data, std::size_t size_bytes, Access acces
   Mark now{phase_, number, running.warp_epoch, place_of(pc, lane)};
   for (std::size_t i = offset; i < std::min(offset + size_bytes, region->size_bytes); ++i) {
     Cell& cell = region->cells[i];
+    Page& page = region->pages[i / kPageBytes];
+    page.streams |= stream_bit();
+    if (page.write.phase > cell.write.phase) cell.write = page.write;
+    if (page.read.phase > cell.read.phase) cell.read = page.read;
     const char* what = atomic ? "atomic" : access == Access::kWrite ? "write" : "read";
     if (region->shared && access == Access::kRead && cell.write.phase < block_phase_) {
       const std::string place = describe(now.place);
@@ -192,21 +200,46 @@ void RaceDetector::access(const void* data, std::size_t size_bytes, Access acces
   if (preempt_log2 > 0 && lane < 0 && (simulator().random().next() & ((1U << preempt_log2) - 1)) == 0) simulator().yield();
 }
 
+bool RaceDetector::transfer_bytes(Region& region, std::size_t begin, std::size_t end, Access access, const Mark& now,
+                                  const char* name) {
+  const auto over = [&](const Mark& mark) { return mark.phase == 0 || mark.phase >= task_phase_ || task_is_over(mark.phase); };
+  for (std::size_t i = begin; i < end; ++i) {
+    Cell& cell = region.cells[i];
+    const Mark* conflict = !over(cell.write) ? &cell.write : access != Access::kRead && !over(cell.read) ? &cell.read : nullptr;
+    if (conflict != nullptr) {
+      report(region, i, name, now, conflict == &cell.write ? "write" : "read", *conflict, Conflict::kStream);
+      return false;
+    }
+    (access == Access::kRead ? cell.read : cell.write) = now;
+  }
+  return true;
+}
+
 void RaceDetector::transfer(const void* data, std::size_t size_bytes, Access access, const char* name) {
   Region* region = region_of(data);
   if (region == nullptr || !enabled_) return;
+  const auto over = [&](const Mark& mark) { return mark.phase == 0 || mark.phase >= task_phase_ || task_is_over(mark.phase); };
   const auto offset = static_cast<std::size_t>(static_cast<const std::byte*>(data) - region->begin);
+  const std::size_t last = std::min(offset + size_bytes, region->size_bytes);
   const Mark now{phase_, kHost, 0, place_of(Site{name, 0})};
-  for (std::size_t i = offset; i < std::min(offset + size_bytes, region->size_bytes); ++i) {
-    Cell& cell = region->cells[i];
-    const auto over = [&](const Mark& mark) {
-      return mark.phase == 0 || mark.phase >= task_phase_ || task_is_over(mark.phase);
-    };
-    if (!over(cell.write)) return report(*region, i, name, now, "write", cell.write, Conflict::kStream);
-    if (access != Access::kRead && !over(cell.read)) {
-      return report(*region, i, name, now, "read", cell.read, Conflict::kStream);
+  for (std::size_t begin = offset; begin < last;) {
+    Page& page = region->pages[begin / kPageBytes];
+    const std::size_t end = std::min((begin / kPageBytes + 1) * kPageBytes, last);
+    for (const Mark* mark : {&page.write, &page.read}) {
+      if (over(*mark) || (mark == &page.read && access == Access::kRead)) continue;
+      return report(*region, begin, name, now, mark == &page.write ? "write" : "read", *mark, Conflict::kStream);
     }
-    (access == Access::kRead ? cell.read : cell.write) = now;
+    const bool others_used_it = (page.streams & ~stream_bit()) != 0;
+    if (end - begin < kPageBytes || others_used_it) {
+      if (!transfer_bytes(*region, begin, end, access, now, name)) return;
+      page.streams |= stream_bit();
+    } else if (access == Access::kRead) {
+      page.read = now;
+    } else {
+      page.write = now;
+      page.streams = 0;
+    }
+    begin = end;
   }
 }
 

@@ -51,10 +51,17 @@ class RaceDetector {
     Mark write;
     Mark read;
   };
+  /// Copies and fills are large: for whole pages they are kept here instead of in cells.
+  struct Page {
+    Mark write;
+    Mark read;
+    std::uint64_t streams = 0;  // a bit (stream modulo 64) for each that used the cells since the last whole write
+  };
   struct Region {
     const std::byte* begin = nullptr;
     std::size_t size_bytes = 0;
     Cell* cells = nullptr;
+    Page* pages = nullptr;
     bool shared = false;
   };
   struct Task {
@@ -71,6 +78,9 @@ class RaceDetector {
   [[nodiscard]] std::uint32_t place_of(const Site& site);
   [[nodiscard]] std::string describe(std::uint32_t place);
   void note_read(Cell& cell, const Mark& now) const;
+  /// Transfers within a page, byte by byte; false when a race was reported.
+  bool transfer_bytes(Region& region, std::size_t begin, std::size_t end, Access access, const Mark& now, const char* name);
+  [[nodiscard]] std::uint64_t stream_bit() const { return std::uint64_t{1} << (static_cast<unsigned>(stream_) % 64U); }
   void report(const Region& region, std::size_t offset, const char* what, const Mark& now, const char* earlier_what,
               const Mark& earlier, Conflict conflict);
 
