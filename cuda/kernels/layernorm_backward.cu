@@ -110,7 +110,7 @@ __global__ __launch_bounds__(kMaxThreads) void layernorm_backward_kernel(Operand
     return std::int64_t{k * static_cast<int>(blockDim.x) + static_cast<int>(threadIdx.x)} * Width;
   };
 
-  Pack<T, Width> weight[Packs];
+  Pack<T, Width> weight[Packs] = {};
   float dweight[Packs][Width] = {};
   float dbias[Packs][Width] = {};
 #pragma unroll
@@ -126,10 +126,8 @@ __global__ __launch_bounds__(kMaxThreads) void layernorm_backward_kernel(Operand
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
       const std::int64_t row = first + r;
-      if (row < end) {
-        mean[r] = op.mean[row];
-        rstd[r] = op.rstd[row];
-      }
+      mean[r] = row < end ? op.mean[row] : 0.0F;
+      rstd[r] = row < end ? op.rstd[row] : 0.0F;
 #pragma unroll
       for (int k = 0; k < Packs; ++k) {
         if (row < end && channel(k) < C) {
