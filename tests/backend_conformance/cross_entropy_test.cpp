@@ -12,7 +12,8 @@ struct Sizes {
   std::int64_t columns;
 };
 
-constexpr Sizes kSizes[] = {{1, 1, 1}, {3, 5, 8}, {257, 65, 72}, {4, 24, 24}, {2, 1027, 1040}, {2, 2500, 2512}};
+constexpr Sizes kSizes[] = {{1, 1, 1},       {3, 5, 8},       {257, 65, 72},  {4, 24, 24},
+                            {2, 1027, 1040}, {2, 2500, 2512}, {2, 9001, 9008}};
 
 class CrossEntropy : public Conformance {
  protected:

@@ -24,15 +24,18 @@ class Embedding : public Conformance {
   }
 
   void check_backward(const SequenceShape& shape, const Dropout& dropout) {
+    check_backward(shape, dropout, kVocabRows, random_tokens(shape.rows(), kVocabRows));
+  }
+  void check_backward(const SequenceShape& shape, const Dropout& dropout, std::int64_t vocab_rows,
+                      const std::vector<std::int32_t>& tokens) {
     const auto [B, T, C] = shape;
     const std::int64_t block = T + 2;
-    const auto tokens = random_tokens(B * T, kVocabRows);
     const auto dout = normal_values(B * T * C, 3);
-    const auto dwte = normal_values(kVocabRows * C, 4), dwpe = normal_values(block * C, 5);
+    const auto dwte = normal_values(vocab_rows * C, 4), dwpe = normal_values(block * C, 5);
     auto expected = reference::embedding_backward(to_double(dwte), to_double(dwpe), to_double(dout), tokens, shape, dropout);
     check({{"dwte", expected.dwte}, {"dwpe", expected.dwpe}}, [&](OpRun& run) {
-      run.workspace(run.backend().traits().embedding_backward_workspace_bytes(B * T, C, kVocabRows));
-      run.backend().embedding_backward(run.in_out("dwte", {kVocabRows, C}, dwte, DType::kFloat32),
+      run.workspace(run.backend().traits().embedding_backward_workspace_bytes(B * T, C, vocab_rows));
+      run.backend().embedding_backward(run.in_out("dwte", {vocab_rows, C}, dwte, DType::kFloat32),
                                        run.in_out("dwpe", {block, C}, dwpe, DType::kFloat32), run.input({B, T, C}, dout),
                                        run.input({B, T}, tokens), dropout);
     });
@@ -57,6 +60,21 @@ TEST_P(Embedding, BackwardAccumulatesTheReference) {
 
 TEST_P(Embedding, BackwardDropsWhatTheForwardDropped) {
   for (const SequenceShape& shape : kShapes) check_backward(shape, test_dropout(0.25F));
+}
+
+TEST_P(Embedding, BackwardAddsManyRowsOfOneToken) {
+  for (const SequenceShape& shape : {SequenceShape{1, 63, 8}, {3, 100, 24}, {1, 301, 7}}) {
+    check_backward(shape, test_dropout(0.25F), kVocabRows,
+                   std::vector<std::int32_t>(static_cast<std::size_t>(shape.rows()), 10));
+  }
+}
+
+TEST_P(Embedding, BackwardSortsManyTokens) {
+  // Tokens of more than a byte, more rows than a GPU's block has threads, and every third row the same.
+  constexpr std::int64_t kManyRows = 700;
+  auto tokens = random_tokens(5 * 500, kManyRows);
+  for (std::size_t i = 0; i < tokens.size(); i += 3) tokens[i] = 256;
+  check_backward({5, 500, 8}, Dropout{}, kManyRows, tokens);
 }
 
 TEST_P(Embedding, RefusesTokensOutsideTheTable) {

@@ -6,7 +6,8 @@ namespace {
 
 using reference::SequenceShape;
 
-constexpr SequenceShape kShapes[] = {{1, 1, 8}, {1, 257, 24}, {3, 5, 40}, {1, 3, 7}, {2, 9, 384}, {1, 2, 771}, {1, 2, 2056}};
+constexpr SequenceShape kShapes[] = {{1, 1, 8},   {1, 257, 24}, {3, 5, 40},   {1, 3, 7},   {2, 9, 384},
+                                     {1, 2, 771}, {1, 2, 2056}, {1, 3, 2049}, {1, 3, 8200}};
 
 class Layernorm : public Conformance {
  protected:

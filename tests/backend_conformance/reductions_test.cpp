@@ -14,7 +14,7 @@ TEST_P(BiasBackward, AccumulatesTheReference) {
   struct Sizes {
     std::int64_t rows, channels;
   };
-  for (const auto& [N, C] : {Sizes{1, 8}, {257, 24}, {5, 7}, {19, 384}, {1300, 40}, {3, 771}}) {
+  for (const auto& [N, C] : {Sizes{1, 8}, {257, 24}, {5, 7}, {19, 384}, {1300, 40}, {3, 771}, {5003, 8}}) {
     const auto dout = normal_values(N * C, 1), dbias = normal_values(C, 2);
     check({{"dbias", reference::bias_backward(to_double(dbias), to_double(dout))}}, [&](OpRun& run) {
       run.workspace(run.backend().traits().bias_backward_workspace_bytes(N, C));
