@@ -179,12 +179,14 @@ void RaceDetector::access(const void* data, std::size_t size_bytes, Access acces
     if (page.read.phase > cell.read.phase) cell.read = page.read;
     const char* what = atomic ? "atomic" : access == Access::kWrite ? "write" : "read";
     if (region->shared && access == Access::kRead && cell.write.phase < block_phase_) {
-      const std::string place = describe(now.place);
-      fail("read of shared memory that no thread of the block has written, by thread %u at %s", number, place.c_str());
+      simulator().record_here("read of shared memory that no thread of the block has written, by thread " +
+                              std::to_string(number) + " at " + describe(now.place));
+      simulator().abandon();
     }
     if (const Conflict conflict = unordered(*region, cell.write, number, now.epoch);
         conflict != Conflict::kNone && !(atomic && (cell.write.thread & kAtomic) != 0)) {
       report(*region, i, what, now, (cell.write.thread & kAtomic) != 0 ? "atomic" : "write", cell.write, conflict);
+      simulator().abandon();
     }
     if (access == Access::kRead) {
       note_read(cell, now);
@@ -192,6 +194,7 @@ void RaceDetector::access(const void* data, std::size_t size_bytes, Access acces
     }
     if (const Conflict conflict = unordered(*region, cell.read, number, now.epoch); conflict != Conflict::kNone) {
       report(*region, i, what, now, "read", cell.read, conflict);
+      simulator().abandon();
     }
     cell.write = now;
     if (atomic) cell.write.thread |= kAtomic;
@@ -258,8 +261,11 @@ void RaceDetector::report(const Region& region, std::size_t offset, const char* 
     if ((earlier.thread & (kManyLanes | kManyWarps)) != 0) message += " (and others)";
     message += " at " + describe(earlier.place);
   }
-  if (now.thread != kHost) fail("%s", message.c_str());
-  simulator().record(message);
+  if (now.thread != kHost) {
+    simulator().record_here(message);
+  } else {
+    simulator().record(message);
+  }
 }
 
 }  // namespace virgil::simt

@@ -53,7 +53,8 @@ void cp_async_wait(int groups_under_way);
 /// Lane of the running thread within its warp.
 [[nodiscard]] int current_lane();
 
-/// Ends the kernel with an error that names block, thread and, when given, the site.
+/// Ends the kernel with an error that names block, thread and the thread's last collective. Does not return, nor destroy
+/// what the caller owns.
 [[noreturn]] void fail(const char* format, ...) __attribute__((format(printf, 1, 2)));
 
 enum class Access : std::uint8_t { kRead, kWrite, kAtomic };

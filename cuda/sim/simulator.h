@@ -72,6 +72,8 @@ class Simulator {
   [[nodiscard]] bool failed() const { return !error_.empty(); }
   /// Keeps the first error.
   void record(const std::string& message);
+  /// The same, with the running thread and its last collective.
+  void record_here(const std::string& what);
 
   /// Whether a thread of a kernel runs, rather than host code.
   [[nodiscard]] bool in_kernel() const { return running_ != nullptr && running_ != &host_; }
@@ -84,7 +86,7 @@ class Simulator {
   int block_barrier(BarrierKind kind, int predicate, Site site);
   /// Lets others run first, as a GPU may at any moment.
   void yield();
-  /// Back to the host: the block is abandoned.
+  /// Back to the host: the block is abandoned. Its threads' objects are not destroyed, so the caller must not own memory.
   [[noreturn]] void abandon();
   /// "block (1,0,0) thread (3,0,0)".
   [[nodiscard]] std::string where() const;

@@ -55,6 +55,7 @@ std::ostream& operator<<(std::ostream& out, const BackendCase& backend_case);
 /// A tensor in a backend's memory, with guard bytes after it.
 class GuardedTensor {
  public:
+  /// Without contents its values are undefined.
   GuardedTensor(Backend& backend, const Shape& shape, DType dtype, std::span<const std::byte> contents);
   [[nodiscard]] TensorView view() const { return view_; }
   [[nodiscard]] std::vector<std::byte> bytes() const;
