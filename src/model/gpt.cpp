@@ -77,24 +77,36 @@ void Gpt::load_batch(std::span<const std::int32_t> inputs, std::span<const std::
 
 double Gpt::evaluate() {
   forward(nullptr);
-  return classify(0, false, {});
+  classify(0, false, {});
+  return read_loss_sum();
 }
 
 double Gpt::evaluate_with_logits(std::span<float> logits) {
   VIRGIL_CHECK(static_cast<std::int64_t>(logits.size()) == inputs_.num_elements() * config_.vocab_size(), "{} logits",
                logits.size());
   forward(nullptr);
-  return classify(0, false, logits);
+  classify(0, false, logits);
+  return read_loss_sum();
 }
 
 void Gpt::zero_gradients() { backend_.set_zero(gradients()); }
 
-double Gpt::accumulate_gradients(float grad_scale, const PassRandomness& randomness) {
+void Gpt::enqueue_gradients(float grad_scale, const PassRandomness& randomness) {
   VIRGIL_CHECK(plan_.step().training, "the plan is for evaluation only");
   forward(&randomness);
-  const double loss_sum = classify(grad_scale, true, {});
+  classify(grad_scale, true, {});
   backward(randomness);
+}
+
+double Gpt::read_loss_sum() {
+  float loss_sum = 0;
+  backend_.copy_to_host(std::as_writable_bytes(std::span(&loss_sum, 1)), loss_sum_);
   return loss_sum;
+}
+
+double Gpt::accumulate_gradients(float grad_scale, const PassRandomness& randomness) {
+  enqueue_gradients(grad_scale, randomness);
+  return read_loss_sum();
 }
 
 void Gpt::forward(const PassRandomness* randomness) {
@@ -146,7 +158,7 @@ void Gpt::block_until_gelu(std::int64_t l, Pass pass, const PassRandomness* rand
   backend_.gelu_forward(activation(kGelu, l, pass), hidden);
 }
 
-double Gpt::classify(float grad_scale, bool with_gradients, std::span<float> logits_out) {
+void Gpt::classify(float grad_scale, bool with_gradients, std::span<float> logits_out) {
   const std::int64_t C = config_.embedding_dim();
   const std::int64_t Vp = config_.padded_vocab_size();
   const std::int64_t V = config_.vocab_size();
@@ -175,9 +187,6 @@ double Gpt::classify(float grad_scale, bool with_gradients, std::span<float> log
     }
   }
   backend_.reduce_sum(loss_sum_, losses_);
-  float loss_sum = 0;
-  backend_.copy_to_host(std::as_writable_bytes(std::span(&loss_sum, 1)), loss_sum_);
-  return loss_sum;
 }
 
 void Gpt::backward(const PassRandomness& randomness) {

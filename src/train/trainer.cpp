@@ -278,12 +278,23 @@ double Trainer::accumulate_micro_steps() {
   double loss_sum = 0;
   gpt_.zero_gradients();
   for (std::int64_t micro = 0; micro < config_.grad_accum_steps; ++micro) {
-    const std::int64_t first_sequence = micro * parts_.plan.step().batch_size;
-    sampler_.fill(state_.step, first_sequence, inputs_, targets_);
+    prepare_batch(state_.step, micro);
     gpt_.load_batch(inputs_, targets_);
-    loss_sum += gpt_.accumulate_gradients(grad_scale, {config_.seed, static_cast<std::uint32_t>(state_.step), first_sequence});
+    gpt_.enqueue_gradients(grad_scale,
+                           {config_.seed, static_cast<std::uint32_t>(state_.step), micro * parts_.plan.step().batch_size});
+    const bool is_last = micro + 1 == config_.grad_accum_steps;
+    prepare_batch(is_last ? state_.step + 1 : state_.step, is_last ? 0 : micro + 1);
+    loss_sum += gpt_.read_loss_sum();
   }
   return loss_sum;
+}
+
+/// Draws a micro-step's sequences, unless they are at hand. They depend on the numbers alone, so when it is done is of no
+/// matter.
+void Trainer::prepare_batch(std::int64_t step, std::int64_t micro) {
+  if (prepared_ == std::pair(step, micro)) return;
+  sampler_.fill(step, micro * parts_.plan.step().batch_size, inputs_, targets_);
+  prepared_ = {step, micro};
 }
 
 void Trainer::update(StepMetrics& metrics) {

@@ -44,7 +44,12 @@ class Gpt {
   double evaluate_with_logits(std::span<float> logits);
 
   void zero_gradients();
-  /// Forward and backward pass over the loaded batch: gradients += d(sum of losses * grad_scale). Returns the sum of losses.
+  /// Forward and backward pass over the loaded batch: gradients += d(sum of losses * grad_scale). Waits for nothing: the host
+  /// may prepare what comes next.
+  void enqueue_gradients(float grad_scale, const PassRandomness& randomness);
+  /// The sum of losses of the last pass, once the device has done all that was asked of it.
+  [[nodiscard]] double read_loss_sum();
+  /// Both, one after the other.
   double accumulate_gradients(float grad_scale, const PassRandomness& randomness);
 
  private:
@@ -52,7 +57,7 @@ class Gpt {
   [[nodiscard]] Dropout dropout(RandomPurpose purpose, std::int64_t site, const PassRandomness* randomness) const;
   void forward(const PassRandomness* randomness);
   void block_until_gelu(std::int64_t layer, Pass pass, const PassRandomness* randomness);
-  [[nodiscard]] double classify(float grad_scale, bool with_gradients, std::span<float> logits_out);
+  void classify(float grad_scale, bool with_gradients, std::span<float> logits_out);
   void backward(const PassRandomness& randomness);
   void block_backward(std::int64_t layer, const PassRandomness& randomness);
   void mlp_backward(std::int64_t layer, const PassRandomness& randomness);

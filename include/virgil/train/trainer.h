@@ -6,6 +6,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "virgil/data/batch_sampler.h"
@@ -79,6 +80,7 @@ class Trainer {
   void save(const std::string& name);
   [[nodiscard]] StepMetrics train_step();
   [[nodiscard]] double accumulate_micro_steps();
+  void prepare_batch(std::int64_t step, std::int64_t micro);
   void update(StepMetrics& metrics);
   void measure(StepMetrics& metrics, double elapsed_ms);
   void report_non_finite(double loss);
@@ -94,7 +96,8 @@ class Trainer {
   BatchSampler sampler_;
   std::optional<Evaluator> evaluator_;
   std::vector<std::int32_t> sample_prompt_;
-  std::vector<std::int32_t> inputs_, targets_;  // one micro-step's
+  std::vector<std::int32_t> inputs_, targets_;                 // of one micro-step, the next whenever the device is at work
+  std::pair<std::int64_t, std::int64_t> prepared_ = {-1, -1};  // step and micro-step that they belong to
   TrainingState state_;
   std::optional<EvalMetrics> pending_evaluation_;  // made at this step, not yet logged with it
   std::int64_t last_saved_step_ = -1;
