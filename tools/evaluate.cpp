@@ -18,7 +18,10 @@ virgil::EvaluateRequest parse(CLI::App& app, int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--batch_size", request.batch_size, "Windows at once")->capture_default_str();
   app.add_flag("--json", request.json, "Write JSON");
-  app.add_option("--threads", request.threads, "CPU threads; 0: as many as the process may use")
+  app.add_option("--device", request.device.device, "cpu, cuda or cuda:N; auto: cuda where there is one, else cpu")
+      ->check([](const std::string& device) { return virgil::check_device(device); })
+      ->capture_default_str();
+  app.add_option("--threads", request.device.threads, "CPU threads; 0: as many as the process may use")
       ->check(CLI::Range(0, 4096))
       ->capture_default_str();
   virgil::parse_arguments(app, argc, argv);

@@ -11,8 +11,8 @@
 #include "virgil/plan/tensor_table.h"
 #include "virgil/report/model_report.h"
 #include "virgil/train/console_metrics.h"
+#include "virgil/train/device.h"
 #include "virgil/train/plan_config.h"
-#include "virgil/train/training_run.h"
 
 namespace virgil {
 
@@ -72,7 +72,9 @@ MemoryLimit memory_limit(const std::optional<std::string>& gpu, const std::optio
   }
   if (fits && !fits->empty()) return {parse_memory_size(*fits), *fits, false};
   if (!config.max_memory.empty()) return {parse_memory_size(config.max_memory), "max_memory " + config.max_memory, true};
-  return {make_backend(config)->available_bytes(), "free on this machine", false};
+  NullLogger log;
+  const std::unique_ptr<Backend> backend = make_backend(device_request(config), log);
+  return {backend->available_bytes(), std::string(name_of_free_memory(*backend)), false};
 }
 
 std::string_view name_of(Verdict verdict) {

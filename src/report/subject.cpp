@@ -10,9 +10,9 @@
 #include "virgil/base/file_system.h"
 #include "virgil/plan/catalogue.h"
 #include "virgil/plan/hf_config.h"
+#include "virgil/train/device.h"
 #include "virgil/train/inference_model.h"
 #include "virgil/train/plan_config.h"
-#include "virgil/train/training_run.h"
 
 namespace virgil {
 
@@ -167,13 +167,15 @@ PlannedSubject plan_subject(const Subject& subject, std::optional<std::int64_t> 
     planned.why_not = subject.why_not;
     return planned;
   }
+  TrainConfig config = subject.resolved;
   try {
-    planned.backend = make_backend(subject.resolved);
+    NullLogger log;
+    planned.backend = make_backend(device_request(config), log);
+    resolve_dtype(config, *planned.backend);
   } catch (const UserError& error) {
     planned.why_not = error.what();
     return planned;
   }
-  TrainConfig config = subject.resolved;
   if (!limit_bytes && config.batch_size == 0) {
     const std::int64_t free_bytes = planned.backend->available_bytes();
     limit_bytes = config.max_memory.empty() ? free_bytes - headroom_bytes(free_bytes) : parse_memory_size(config.max_memory);

@@ -11,6 +11,7 @@
 #include "virgil/model/initializer.h"
 #include "virgil/optim/adamw.h"
 #include "virgil/train/console_metrics.h"
+#include "virgil/train/device.h"
 #include "virgil/train/training_run.h"
 
 namespace virgil {
@@ -33,7 +34,7 @@ std::vector<std::int32_t> random_tokens(std::int64_t count, std::int64_t vocab_s
 Verification verify_plan(const PlannedSubject& planned) {
   const MemoryPlan& plan = planned.get();
   Backend& backend = *planned.backend;
-  check_plan_fits(plan, backend.available_bytes(), "free on this machine", "verify a smaller batch_size or model");
+  check_plan_fits(plan, backend.available_bytes(), name_of_free_memory(backend), "verify a smaller batch_size or model");
   const ProcessMemory before = read_process_memory();
   TrackingResource tracker(backend.memory());
   const PlannedMemory memory(plan, tracker);

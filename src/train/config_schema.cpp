@@ -4,26 +4,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 
 #include "virgil/base/error.h"
+#include "virgil/train/device.h"
 
 namespace virgil {
 namespace {
 
 constexpr double kMaxCount = 1e9;  // steps, batches, tokens of a sample: far above any use, far below overflow
-
-std::string check_device(std::string_view value) {
-  if (value == "auto" || value == "cpu" || value == "cuda") return {};
-  constexpr std::string_view kPrefix = "cuda:";
-  int index = 0;
-  if (value.starts_with(kPrefix)) {
-    const char* end = value.data() + value.size();
-    const auto [stop, error] = std::from_chars(value.data() + kPrefix.size(), end, index);
-    if (error == std::errc() && stop == end && index >= 0) return {};
-  }
-  return "is not a device; choose auto, cpu, cuda or cuda:N with N = 0, 1, ...";
-}
 
 std::string check_max_memory(std::string_view value) {
   if (value.empty()) return {};
@@ -237,13 +225,22 @@ std::vector<ConfigKey> run_keys() {
       {"resume", {}, &TrainConfig::resume, s, "Go on from the run's newest checkpoint.", 0, 0, {}, false},
       {"overwrite", {}, &TrainConfig::overwrite, s, "Replace a run of the same name.", 0, 0, {}, false},
       {"dry_run", {}, &TrainConfig::dry_run, s, "Do all that precedes the first step, then stop.", 0, 0, {}, false},
-      {"device", {}, &TrainConfig::device, s, "auto, cpu, cuda or cuda:N.", 0, 0, {}, true, check_device},
+      {"device",
+       {},
+       &TrainConfig::device,
+       s,
+       "cpu; cuda, the first GPU, or cuda:N; auto: cuda where there is one and the program is built for it, else cpu.",
+       0,
+       0,
+       {},
+       true,
+       check_device},
       {"dtype",
        {},
        &TrainConfig::dtype,
        s,
-       "Type of weights and activations; auto: bfloat16 where the processor multiplies it, else float32. With bfloat16, "
-       "float32 master weights are kept beside.",
+       "Type of weights and activations; auto: bfloat16 where the device multiplies it, else float32. With 16 bits, float32 "
+       "master weights are kept beside; float16, on GPUs only, also scales the loss.",
        0,
        0,
        {"auto", "float32", "bfloat16", "float16"}},
@@ -255,6 +252,11 @@ std::vector<ConfigKey> run_keys() {
        0,
        0,
        {"float32", "bfloat16"}},
+      {"tf32",
+       {},
+       &TrainConfig::tf32,
+       s,
+       "Products of float32 may round their factors to TF32 on GPUs that have it: faster, with 10 bits of mantissa."},
       {"recompute",
        {"gradient_checkpointing"},
        &TrainConfig::recompute,

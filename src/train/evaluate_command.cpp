@@ -52,7 +52,7 @@ void run_evaluate(const EvaluateRequest& request, std::ostream& out, Logger& log
   if (request.batch_size < 1) throw user_error("batch_size is {}: choose 1 or more", request.batch_size);
   const Text text = read_text(request.input, log);
   const InferenceModel model(request.checkpoint,
-                             {.num_sequences = 0, .batch_size = request.batch_size, .threads = request.threads}, log);
+                             {.num_sequences = 0, .batch_size = request.batch_size, .device = request.device}, log);
   const TokenData data = tokenize(model.tokenizer(), text.bytes);
   if (data.tokens.size() < 2) {
     throw user_error("{}: has {} token, and none follows it to be predicted; give a longer text", request.input,

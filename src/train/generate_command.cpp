@@ -93,7 +93,7 @@ class Session {
   Session(const GenerateRequest& request, std::ostream& out, Logger& log)
       : request_(request),
         log_(log),
-        model_(request.checkpoint, {.num_sequences = request.num_samples, .batch_size = 0, .threads = request.threads}, log),
+        model_(request.checkpoint, {.num_sequences = request.num_samples, .batch_size = 0, .device = request.device}, log),
         decoder_(model_.backend(), model_.plan(), model_.memory()),
         writer_(request, out) {}
 

@@ -42,7 +42,7 @@ InferenceModel::InferenceModel(const fs::path& checkpoint, const InferenceOption
   step_ = pretrained.step;
   const ModelConfig model(pretrained.model);
   tokenizer_ = load_tokenizer(pretrained);
-  backend_ = make_cpu_backend({.num_threads = static_cast<int>(options.threads)});
+  backend_ = make_backend(options.device, log);
 
   PlanRequest request;
   if (options.num_sequences > 0) request.decode = {options.num_sequences, model.block_size(), DType::kFloat32};
@@ -50,7 +50,7 @@ InferenceModel::InferenceModel(const fs::path& checkpoint, const InferenceOption
     request.step = StepShape{.batch_size = options.batch_size, .length = model.block_size(), .training = false};
   }
   plan_.emplace(model, request, backend_->traits());
-  check_plan_fits(*plan_, backend_->available_bytes(), "free on this machine",
+  check_plan_fits(*plan_, backend_->available_bytes(), name_of_free_memory(*backend_),
                   options.num_sequences > 1 ? "generate fewer samples at once"
                   : options.batch_size > 1  ? "choose a smaller batch_size"
                                             : "close other programs or use a machine with more memory");

@@ -44,26 +44,36 @@ std::string describe_remedy(const Remedy& remedy, std::int64_t limit_bytes, cons
                      flags_text(changes));
 }
 
+DType parse_dtype(std::string_view name) {
+  for (const DType dtype : {DType::kFloat32, DType::kBFloat16, DType::kFloat16}) {
+    if (name == name_of(dtype)) return dtype;
+  }
+  throw InternalError(fmt::format("dtype \"{}\" is not resolved", name));
+}
+
 }  // namespace
 
-DType training_dtype(const TrainConfig& config) {
-  if (config.dtype == name_of(DType::kFloat32)) return DType::kFloat32;
-  if (config.dtype == name_of(DType::kBFloat16)) return DType::kBFloat16;
-  if (config.dtype == "auto") return cpu_multiplies_bfloat16() ? DType::kBFloat16 : DType::kFloat32;
-  throw user_error("dtype is \"{}\": the CPU backend computes in float32 and bfloat16; use one of these, or auto",
-                   config.dtype);
+void resolve_dtype(TrainConfig& config, const Backend& backend) {
+  const auto dtypes = backend.dtypes();
+  if (config.dtype == "auto") config.dtype = name_of(dtypes.front());
+  std::string names;
+  for (const DType dtype : dtypes) {
+    if (config.dtype == name_of(dtype)) return;
+    names += fmt::format("{}{}", names.empty() ? "" : ", ", name_of(dtype));
+  }
+  throw user_error("dtype is \"{}\", and the device computes in {} ({}); use one of these, or auto", config.dtype, names,
+                   backend.description());
 }
 
 TrainingShape training_shape(const TrainConfig& config, const ModelSizes& model) {
-  return {
-      .model = model,
-      .batch_size = config.batch_size,
-      .grad_accum_steps = config.grad_accum_steps,
-      .recompute = parse_recompute(config.recompute),
-      .logits_chunk = config.logits_chunk,
-      .dtype = training_dtype(config),
-      .optimizer_state_dtype = config.optimizer_state_dtype == name_of(DType::kBFloat16) ? DType::kBFloat16 : DType::kFloat32,
-      .samples = config.sample_interval > 0};
+  return {.model = model,
+          .batch_size = config.batch_size,
+          .grad_accum_steps = config.grad_accum_steps,
+          .recompute = parse_recompute(config.recompute),
+          .logits_chunk = config.logits_chunk,
+          .dtype = parse_dtype(config.dtype),
+          .optimizer_state_dtype = parse_dtype(config.optimizer_state_dtype),
+          .samples = config.sample_interval > 0};
 }
 
 std::int64_t expected_vocab_size(const TrainConfig& config) {

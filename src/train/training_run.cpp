@@ -11,6 +11,7 @@
 #include "virgil/base/directory_lock.h"
 #include "virgil/base/error.h"
 #include "virgil/train/console_metrics.h"
+#include "virgil/train/device.h"
 #include "virgil/train/memory_summary.h"
 #include "virgil/train/plan_config.h"
 #include "virgil/train/run_folder.h"
@@ -35,12 +36,12 @@ struct MemoryBound {
 /// max_memory bounds the plan, and so does what the machine has free.
 MemoryBound memory_bound(const TrainConfig& config, const Backend& backend) {
   const std::int64_t free_bytes = backend.available_bytes();
-  MemoryBound bound{free_bytes, free_bytes - headroom_bytes(free_bytes), "free on this machine"};
+  MemoryBound bound{free_bytes, free_bytes - headroom_bytes(free_bytes), std::string(name_of_free_memory(backend))};
   if (config.max_memory.empty()) return bound;
   const std::int64_t most_bytes = parse_memory_size(config.max_memory);
   bound.aim_bytes = std::min(bound.aim_bytes, most_bytes);
   bound.source = most_bytes <= free_bytes ? fmt::format("max_memory is {}", config.max_memory)
-                                          : fmt::format("free on this machine; max_memory is {}", config.max_memory);
+                                          : fmt::format("{}; max_memory is {}", bound.source, config.max_memory);
   bound.limit_bytes = std::min(free_bytes, most_bytes);
   return bound;
 }
@@ -82,12 +83,13 @@ class TrainingRun {
                                 2 * checkpoint_->state.step));
       return RunStatus::kFinished;
     }
-    const std::unique_ptr<Backend> backend = make_backend(config_);
+    const std::unique_ptr<Backend> backend = make_backend(device_request(config_), console_);
+    resolve_dtype(config_, *backend);
     const Dataset data = load_run_data(config_, checkpoint_ ? &*checkpoint_ : nullptr, files_, console_);
     const MemoryPlan plan = make_plan(data, *backend);
     const ProcessMemory before = read_process_memory();
     TrackingResource tracker(backend->memory());
-    const PlannedMemory memory(plan, tracker);
+    const PlannedMemory memory = allocate(plan, tracker, backend->traits());
     const double matmul_gflops = time_matmul(*backend, plan, memory);
     JsonlMetrics jsonl;
     Trainer trainer({config_, *backend, tracker, plan, memory, *data.tokenizer, data.train, data.val ? &*data.val : nullptr,
@@ -104,7 +106,8 @@ class TrainingRun {
     }
     open_run_folder(jsonl, first_step);
     const RunStatus status = trainer.run();
-    for (const std::string& line : describe_memory(compare_memory(plan, tracker, before))) console_.info(line);
+    const MemoryComparison comparison = compare_memory(plan, tracker, before);
+    for (const std::string& line : describe_memory(comparison)) console_.info(line);
     report_end(status, trainer.state());
     return status;
   }
@@ -118,16 +121,17 @@ class TrainingRun {
     const MemoryBound bound = memory_bound(config_, backend);
     choose_batch_size(config_, model.sizes(), bound.aim_bytes, backend.traits());
     // A run that goes on elsewhere keeps what was chosen here.
-    config_.dtype = name_of(training_dtype(config_));
     given_.dtype = config_.dtype;
     given_.batch_size = config_.batch_size;
     const TrainingShape shape = training_shape(config_, model.sizes());
     MemoryPlan plan = plan_training(shape, backend.traits());
-    console_.info(fmt::format("device   {}", backend.description()));
-    if (shape.dtype == DType::kBFloat16 && !cpu_multiplies_bfloat16()) {
+    console_.info(fmt::format("device   {}", describe_device(backend)));
+    const auto dtypes = backend.dtypes();
+    if (std::ranges::find(dtypes, shape.dtype) > std::ranges::find(dtypes, DType::kFloat32)) {
       console_.warn(
-          "this processor has no instructions for bfloat16 products: they are computed in float32, and a step takes "
-          "longer than with --dtype float32");
+          fmt::format("the device has no instructions for {} products: they are computed in float32, and a step takes "
+                      "longer than with --dtype float32",
+                      name_of(shape.dtype)));
     }
     describe_run(config_, plan, data, bound.limit_bytes, console_);
     if (plan.total_bytes() > bound.limit_bytes) {
@@ -136,6 +140,22 @@ class TrainingRun {
           fmt::format("\n{}", describe_remedies(shape, bound.limit_bytes, bound.aim_bytes, backend.traits(), command_line_)));
     }
     return plan;
+  }
+
+  /// All of the plan, which fits by the device's own account. Where memory is refused all the same (another program was faster,
+  /// or it is in pieces), the error says what would make the plan smaller.
+  PlannedMemory allocate(const MemoryPlan& plan, TrackingResource& tracker, const BackendTraits& traits) {
+    try {
+      return {plan, tracker};
+    } catch (const OutOfMemoryError& error) {
+      const std::int64_t limit_bytes = plan.total_bytes() - headroom_bytes(plan.total_bytes());
+      const TrainingShape shape = training_shape(config_, plan.model().sizes());
+      throw OutOfMemoryError(
+          fmt::format("{}the plan of {} fitted into what was free when it was made; close other programs that use the device, "
+                      "or make it smaller:\n{}",
+                      error.what(), format_bytes(plan.total_bytes()),
+                      describe_remedies(shape, limit_bytes, limit_bytes, traits, command_line_)));
+    }
   }
 
   /// Weights and optimizer as they are before the first step of this invocation.
@@ -201,14 +221,6 @@ class TrainingRun {
 };
 
 }  // namespace
-
-std::unique_ptr<Backend> make_backend(const TrainConfig& config) {
-  if (config.device.starts_with("cuda")) {
-    throw user_error("device is \"{}\": this build has no CUDA backend; use --device cpu", config.device);
-  }
-  static_cast<void>(training_dtype(config));
-  return make_cpu_backend({.num_threads = static_cast<int>(config.threads), .thread_invariant = config.thread_invariant});
-}
 
 void check_plan_fits(const MemoryPlan& plan, std::int64_t limit_bytes, std::string_view limit_source, std::string_view remedy) {
   if (plan.total_bytes() <= limit_bytes) return;

@@ -90,7 +90,7 @@ class BadInput(harness.ProgramTest):
         self.assert_no_step(self.assert_refused(["free on this machine", "max_memory is 900TB"], max_memory="900TB", **huge))
 
     def test_of_a_device_that_is_not_there_names_the_remedy(self):
-        self.assert_refused(["cuda"], device="cuda")
+        self.assert_refused(["cuda:99", "--device"], device="cuda:99")
 
     def test_of_a_run_name_with_slashes_is_refused(self):
         self.assert_refused(["model_name", "out_dir"], model_name="../run")

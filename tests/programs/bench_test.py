@@ -79,6 +79,7 @@ class Bench(harness.ProgramTest):
         self.assert_says(self.run_bench("--stepz", "3", expect=2), "--stepz", "--steps")
         self.assert_says(self.run_bench("--steps", "0", expect=2), "--steps", "at least 1")
         self.assert_says(self.run_bench("--compare_torch", "--torch_script", "absent.py", expect=2), "absent.py", "--torch_script")
+        self.assert_says(self.run_bench("--device", "cuda:99", expect=2), "cuda:99", "--device")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ class EvaluateCommand : public testing::Test {
     last_ = run.sink.evaluations.back();
     request_.checkpoint = (run.folder() / "step-00000008").string();
     request_.input = config.val_input.front();
-    request_.threads = 1;
+    request_.device.threads = 1;
   }
 
   std::string evaluate(const EvaluateRequest& request) {

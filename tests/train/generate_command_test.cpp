@@ -43,7 +43,7 @@ class GenerateCommand : public testing::Test {
     GenerateRequest request;
     request.checkpoint = (run_folder() / "step-00000008").string();
     request.prompt = "ba co";
-    request.threads = 1;
+    request.device.threads = 1;
     request.options.max_new_tokens = 30;
     request.options.seed = 3;
     return request;
@@ -213,7 +213,9 @@ TEST_F(GenerateCommand, RefusesOptionsOutOfRange) {
   EXPECT_THAT(refused(with([](auto& r) { r.options.sampling.repetition_penalty = 0; })), HasSubstr("repetition_penalty"));
   EXPECT_THAT(refused(with([](auto& r) { r.options.max_new_tokens = 0; })), HasSubstr("max_new_tokens"));
   EXPECT_THAT(refused(with([](auto& r) { r.num_samples = 0; })), HasSubstr("num_samples"));
-  EXPECT_THAT(refused(with([](auto& r) { r.threads = -1; })), HasSubstr("threads"));
+  EXPECT_THAT(refused(with([](auto& r) { r.device.threads = -1; })), HasSubstr("threads"));
+  EXPECT_THAT(refused(with([](auto& r) { r.device.device = "gpu"; })), HasSubstr("not a device"));
+  EXPECT_THAT(refused(with([](auto& r) { r.device.device = "cuda"; })), HasSubstr("no CUDA backend"));
   EXPECT_THAT(refused(with([](auto& r) { r.stops = {""}; })), HasSubstr("stop"));
   EXPECT_THAT(refused(with([](auto& r) { r.stream = true, r.num_samples = 2; })), HasSubstr("num_samples"));
   EXPECT_THAT(refused(with([](auto& r) { r.interactive = true; })), HasSubstr("interactive"));

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "support/recording_backend.h"
 #include "support/user_error.h"
 
 namespace virgil {
@@ -22,6 +23,7 @@ TrainConfig small_config() {
   config.n_embd = 64;
   config.block_size = 64;
   config.batch_size = 4;
+  config.dtype = "float32";
   return config;
 }
 
@@ -37,6 +39,25 @@ TEST(PlanConfig, ShapeFollowsTheConfig) {
   EXPECT_TRUE(shape.samples);
   config.sample_interval = 0;
   EXPECT_FALSE(training_shape(config, kModel).samples);
+}
+
+TEST(PlanConfig, AutomaticTypeIsTheOneTheBackendPrefers) {
+  const test_support::RecordingBackend device;  // float32, bfloat16, float16
+  TrainConfig config;
+  ASSERT_EQ(config.dtype, "auto");
+  resolve_dtype(config, device);
+  EXPECT_EQ(config.dtype, "float32");
+  config.dtype = "float16";
+  resolve_dtype(config, device);
+  EXPECT_EQ(config.dtype, "float16");
+  EXPECT_EQ(training_shape(config, kModel).dtype, DType::kFloat16);
+
+  const auto cpu = make_cpu_backend({.num_threads = 1});
+  EXPECT_THAT(user_error_of([&] { resolve_dtype(config, *cpu); }),
+              ::testing::AllOf(HasSubstr("float16"), HasSubstr("float32"), HasSubstr("bfloat16"), HasSubstr("cpu: 1 thread")));
+  config.dtype = "auto";
+  resolve_dtype(config, *cpu);
+  EXPECT_EQ(config.dtype, cpu_multiplies_bfloat16() ? "bfloat16" : "float32");
 }
 
 TEST(PlanConfig, KnowsVocabulariesBeforehand) {

@@ -58,14 +58,36 @@ double measure_bandwidth() {
   return 3.0 * kElements * sizeof(float) / (best_ms * 1e6);
 }
 
+/// Of a device with memory of its own: a copy reads and writes each byte.
+double measure_device_bandwidth(Backend& backend) {
+  constexpr std::int64_t kElements = std::int64_t{1} << 26;  // 256 MiB an array
+  constexpr int kRepetitions = 7;
+  const Buffer from(backend.memory(), kElements * 4, {MemoryCategory::kWorkspace, "peak"});
+  const Buffer to(backend.memory(), kElements * 4, {MemoryCategory::kWorkspace, "peak"});
+  const TensorView src(from.data(), DType::kFloat32, {kElements}), dst(to.data(), DType::kFloat32, {kElements});
+  backend.set_zero(src);
+  double best_ms = 0;
+  for (int i = 0; i < kRepetitions; ++i) {
+    backend.synchronize();
+    const Clock::time_point start = Clock::now();
+    backend.copy(dst, src);
+    backend.synchronize();
+    const double ms = milliseconds_since(start);
+    best_ms = best_ms == 0 ? ms : std::min(best_ms, ms);
+  }
+  return 2.0 * kElements * sizeof(float) / (best_ms * 1e6);
+}
+
 double best_matmul_gflops(Backend& backend, DType dtype) {
   struct Size {
     std::int64_t m, n, k;
   };
+  // A GPU needs more work than a processor to fill it.
+  const std::vector<Size> sizes = backend.device_memory()
+                                      ? std::vector<Size>{{8192, 2304, 768}, {8192, 4096, 4096}, {8192, 8192, 8192}}
+                                      : std::vector<Size>{{3072, 384, 384}, {1536, 1152, 1152}, {3072, 768, 768}};
   double best = 0;
-  for (const Size& s : {Size{3072, 384, 384}, Size{1536, 1152, 1152}, Size{3072, 768, 768}}) {
-    best = std::max(best, time_matmul_gflops(backend, dtype, s.m, s.n, s.k));
-  }
+  for (const Size& s : sizes) best = std::max(best, time_matmul_gflops(backend, dtype, s.m, s.n, s.k));
   return best;
 }
 
@@ -73,12 +95,14 @@ double best_matmul_gflops(Backend& backend, DType dtype) {
 
 MachinePeak measure_peak(Backend& backend, DType dtype) {
   MachinePeak peak;
-  for (const DType candidate : {DType::kFloat32, DType::kBFloat16}) {
-    const bool wanted = candidate == dtype || candidate == DType::kFloat32 || cpu_multiplies_bfloat16();
-    if (wanted) peak.gemm_gflops_by_dtype[std::string(name_of(candidate))] = best_matmul_gflops(backend, candidate);
+  const auto dtypes = backend.dtypes();
+  const auto last_fast = std::ranges::find(dtypes, DType::kFloat32);
+  for (auto candidate = dtypes.begin(); candidate != dtypes.end(); ++candidate) {
+    const bool wanted = *candidate == dtype || candidate <= last_fast;
+    if (wanted) peak.gemm_gflops_by_dtype[std::string(name_of(*candidate))] = best_matmul_gflops(backend, *candidate);
   }
   peak.gemm_gflops = peak.gemm_gflops_by_dtype.at(std::string(name_of(dtype)));
-  peak.bandwidth_gb_per_s = measure_bandwidth();
+  peak.bandwidth_gb_per_s = backend.device_memory() ? measure_device_bandwidth(backend) : measure_bandwidth();
   return peak;
 }
 

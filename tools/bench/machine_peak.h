@@ -8,9 +8,9 @@
 
 namespace virgil::bench {
 
-/// The best of repeated matrix products of a few sizes through the backend, in float32, in bfloat16 where the processor
-/// multiplies it, and in `dtype`, that of the step; and of repeated triads (a = b + s c) over arrays larger than most caches,
-/// on as many threads as the machine offers.
+/// The best of repeated matrix products of a few sizes through the backend, in `dtype`, that of the step, and in each type that
+/// is no slower than float32; and of repeated triads (a = b + s c) over arrays larger than most caches, on as many threads as
+/// the machine offers, or of copies on a device with memory of its own.
 [[nodiscard]] MachinePeak measure_peak(Backend& backend, DType dtype);
 
 }  // namespace virgil::bench

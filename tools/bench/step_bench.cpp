@@ -9,6 +9,7 @@
 #include "virgil/model/gpt_decoder.h"
 #include "virgil/model/initializer.h"
 #include "virgil/optim/adamw.h"
+#include "virgil/train/device.h"
 #include "virgil/train/metrics.h"
 #include "virgil/train/trainer.h"
 #include "virgil/train/training_run.h"
@@ -29,7 +30,8 @@ std::vector<std::int32_t> random_tokens(std::int64_t count, std::int64_t vocab_s
 
 PlannedSubject make_plan(const Subject& subject) {
   PlannedSubject planned = plan_subject(subject, std::nullopt);
-  check_plan_fits(planned.get(), planned.backend->available_bytes(), "free on this machine",
+  const MemoryPlan& plan = planned.get();  // throws where there is no backend
+  check_plan_fits(plan, planned.backend->available_bytes(), name_of_free_memory(*planned.backend),
                   "a smaller batch_size or model, or --recompute block");
   return planned;
 }

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "virgil/base/logging.h"
+#include "virgil/train/device.h"
 
 namespace virgil {
 
@@ -15,7 +16,7 @@ struct EvaluateRequest {
   std::int64_t stride = 0;      // tokens from one window to the next; 0: block_size, windows side by side
   std::int64_t batch_size = 8;  // windows at once
   bool json = false;
-  std::int64_t threads = 0;
+  DeviceRequest device;
 };
 
 /// Measures loss (nats per token), perplexity and bits per byte of the whole text and writes them to `out`: a few lines, or

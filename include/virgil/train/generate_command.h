@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "virgil/base/logging.h"
+#include "virgil/train/device.h"
 #include "virgil/train/text_generator.h"
 
 namespace virgil {
@@ -22,7 +23,7 @@ struct GenerateRequest {
   std::int64_t num_samples = 1;    // continuations of each prompt, generated together
   bool stream = false;             // show text as it comes
   bool json = false;
-  std::int64_t threads = 0;
+  DeviceRequest device;
   GenerationOptions options;  // step and num_choices are set by run_generate
 };
 

@@ -12,6 +12,7 @@
 #include "virgil/memory/tracking_resource.h"
 #include "virgil/model/memory_plan.h"
 #include "virgil/train/checkpoint.h"
+#include "virgil/train/device.h"
 
 namespace virgil {
 
@@ -22,14 +23,15 @@ namespace virgil {
 struct InferenceOptions {
   std::int64_t num_sequences = 0;  // generated at once, up to the model's block_size; 0: no generation
   std::int64_t batch_size = 0;     // windows of block_size evaluated at once; 0: no evaluation
-  std::int64_t threads = 0;        // 0: as many as the process may use
+  DeviceRequest device;
 };
 
 /// Weights without gradients or optimizer, and the memory of the passes asked for.
 class InferenceModel {
  public:
   /// `checkpoint` as find_checkpoint takes it. Throws UserError: a missing or damaged checkpoint (open_pretrained), a tokenizer
-  /// that is missing or of another vocabulary than the model's, too little memory (before allocating).
+  /// that is missing or of another vocabulary than the model's, a device that is not there, too little memory (before
+  /// allocating).
   InferenceModel(const std::filesystem::path& checkpoint, const InferenceOptions& options, Logger& log);
 
   [[nodiscard]] const std::filesystem::path& directory() const { return directory_; }

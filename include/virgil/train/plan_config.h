@@ -12,10 +12,10 @@
 
 namespace virgil {
 
-/// The type of weights and activations that a config means on this processor. Throws UserError for one that no backend has.
-[[nodiscard]] DType training_dtype(const TrainConfig& config);
+/// Replaces dtype auto by the type that the backend prefers. Throws UserError for a type that it does not compute in.
+void resolve_dtype(TrainConfig& config, const Backend& backend);
 
-/// What a resolved config trains: `model` with the config's batch, recomputation and samples.
+/// What a resolved config, whose dtype is not auto, trains: `model` with the config's batch, recomputation and samples.
 [[nodiscard]] TrainingShape training_shape(const TrainConfig& config, const ModelSizes& model);
 
 /// Tokens of all vocabularies but those learned from a text are known beforehand: vocab_size, or that of `tokenizer` when it is

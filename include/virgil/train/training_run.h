@@ -3,18 +3,13 @@
 
 #include <cstdint>
 #include <functional>
-#include <memory>
 #include <string_view>
 
-#include "virgil/backend/backend.h"
 #include "virgil/train/config_schema.h"
 #include "virgil/train/metrics.h"
 #include "virgil/train/trainer.h"
 
 namespace virgil {
-
-/// The backend that `device`, `dtype` and `threads` ask for. Throws UserError for a combination that this build cannot run.
-[[nodiscard]] std::unique_ptr<Backend> make_backend(const TrainConfig& config);
 
 /// Throws OutOfMemoryError with the plan item by item when it exceeds `limit_bytes`. `limit_source` says where the limit comes
 /// from ("max_memory is 12GB"), `remedy` what its user can do.

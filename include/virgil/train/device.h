@@ -1,0 +1,40 @@
+// The device a program computes on, as its user names it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "virgil/backend/backend.h"
+#include "virgil/base/logging.h"
+#include "virgil/train/train_config.h"
+
+namespace virgil {
+
+/// The keys of the same names (docs/configuration.md).
+struct DeviceRequest {
+  std::string device = "auto";  // auto | cpu | cuda | cuda:N
+  std::int64_t threads = 0;     // of the CPU backend; 0: as many as the process may use
+  bool thread_invariant = false;
+  bool tf32 = false;
+};
+
+/// What a config asks for.
+[[nodiscard]] DeviceRequest device_request(const TrainConfig& config);
+
+/// What is wrong with a value of `device` ("is not a device; choose ..."), or empty.
+[[nodiscard]] std::string check_device(std::string_view value);
+
+/// The backend asked for; auto is the first GPU where there is one that can be used, else the CPU, and says through `log` when
+/// a build with CUDA falls back to it. Throws UserError: a device that is not there, with what is, or a build without CUDA.
+[[nodiscard]] std::unique_ptr<Backend> make_backend(const DeviceRequest& request, Logger& log);
+
+/// Where Backend::available_bytes() comes from: "free on this machine", or "free on the device".
+[[nodiscard]] std::string_view name_of_free_memory(const Backend& backend);
+
+/// The backend's description, and what its device's memory holds before the plan: "...; context 312.0 MiB, 22.81 GiB of 23.64
+/// GiB free".
+[[nodiscard]] std::string describe_device(const Backend& backend);
+
+}  // namespace virgil

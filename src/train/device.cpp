@@ -1,0 +1,76 @@
+#include "virgil/train/device.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <optional>
+
+#include "virgil/backend/cuda_backend.h"
+#include "virgil/base/error.h"
+#include "virgil/train/console_metrics.h"
+
+namespace virgil {
+
+namespace {
+
+/// The N of cuda:N, 0 for cuda; nothing for other words.
+std::optional<int> cuda_index(std::string_view device) {
+  constexpr std::string_view kPrefix = "cuda:";
+  if (device == "cuda") return 0;
+  if (!device.starts_with(kPrefix)) return std::nullopt;
+  int index = 0;
+  const char* end = device.data() + device.size();
+  const auto [stop, error] = std::from_chars(device.data() + kPrefix.size(), end, index);
+  const bool is_index = error == std::errc() && stop == end && index >= 0;
+  return is_index ? std::optional(index) : std::nullopt;
+}
+
+std::unique_ptr<Backend> make_cpu(const DeviceRequest& request) {
+  return make_cpu_backend({.num_threads = static_cast<int>(request.threads), .thread_invariant = request.thread_invariant});
+}
+
+std::unique_ptr<Backend> make_cuda(int index, bool tf32) {
+  const int num_devices = cuda_device_count();
+  if (num_devices > 0 && index >= num_devices) {
+    throw user_error("device is cuda:{}, and there {}: use --device cuda:{} or below, or look at CUDA_VISIBLE_DEVICES", index,
+                     num_devices == 1 ? "is one, cuda:0" : fmt::format("are {}, from cuda:0", num_devices), num_devices - 1);
+  }
+  return make_cuda_backend({.device = index, .tf32 = tf32});
+}
+
+}  // namespace
+
+DeviceRequest device_request(const TrainConfig& config) {
+  return {.device = config.device, .threads = config.threads, .thread_invariant = config.thread_invariant, .tf32 = config.tf32};
+}
+
+std::string check_device(std::string_view value) {
+  if (value == "auto" || value == "cpu" || cuda_index(value)) return {};
+  return "is not a device; choose auto, cpu, cuda or cuda:N with N = 0, 1, ...";
+}
+
+std::unique_ptr<Backend> make_backend(const DeviceRequest& request, Logger& log) {
+  if (const std::string problem = check_device(request.device); !problem.empty()) {
+    throw user_error("device \"{}\" {}", request.device, problem);
+  }
+  if (const std::optional<int> index = cuda_index(request.device)) return make_cuda(*index, request.tf32);
+  if (request.device == "cpu") return make_cpu(request);
+  if (cuda_device_count() > 0) return make_cuda(0, request.tf32);
+  if (const std::string problem = cuda_problem(); !problem.empty()) {
+    log.warn(fmt::format("computing on the CPU: {}; --device cpu asks for it without this note", problem));
+  }
+  return make_cpu(request);
+}
+
+std::string_view name_of_free_memory(const Backend& backend) {
+  return backend.device_memory() ? "free on the device" : "free on this machine";
+}
+
+std::string describe_device(const Backend& backend) {
+  const std::optional<DeviceMemory> memory = backend.device_memory();
+  if (!memory) return backend.description();
+  return fmt::format("{}; context {}, {} of {} free", backend.description(), format_bytes(memory->context_bytes),
+                     format_bytes(memory->free_bytes), format_bytes(memory->total_bytes));
+}
+
+}  // namespace virgil
