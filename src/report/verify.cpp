@@ -56,7 +56,7 @@ Verification verify_plan(const PlannedSubject& planned) {
     static_cast<void>(optimizer.step(step + 1, 1e-4));
     result.step_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }
-  result.memory = compare_memory(plan, tracker, before);
+  result.memory = compare_memory(plan, tracker, before, backend.device_memory());
   return result;
 }
 

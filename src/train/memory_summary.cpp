@@ -20,10 +20,19 @@ std::string signed_bytes(std::int64_t bytes) {
   return bytes < 0 ? fmt::format("-{}", format_bytes(-bytes)) : format_bytes(bytes);
 }
 
+void describe_device(const DeviceMemory& device, std::int64_t allocated_bytes, std::vector<std::string>& lines) {
+  const std::int64_t used_bytes = device.total_bytes - device.free_bytes;
+  const std::int64_t others_bytes = used_bytes - device.context_bytes - allocated_bytes;
+  lines.push_back(fmt::format("  device: {} of {} used: {} by the plan, {} by the context, {} by libraries and other programs",
+                              format_bytes(used_bytes), format_bytes(device.total_bytes), format_bytes(allocated_bytes),
+                              format_bytes(device.context_bytes), signed_bytes(others_bytes)));
+}
+
 void describe_process(const MemoryComparison& c, std::vector<std::string>& lines) {
   if (c.after.rss_bytes == 0) return;
   lines.push_back(fmt::format("  process: {} resident now, {} at its peak", format_bytes(c.after.rss_bytes),
                               format_bytes(c.after.peak_bytes)));
+  if (c.device) return;  // the plan is not in it
   if (c.before.rss_bytes == 0) {
     lines.push_back(fmt::format("  beside the plan, at the peak: {} (code, libraries, texts, threads)",
                                 signed_bytes(c.after.peak_bytes - c.planned.total())));
@@ -40,13 +49,15 @@ void describe_process(const MemoryComparison& c, std::vector<std::string>& lines
 
 }  // namespace
 
-MemoryComparison compare_memory(const MemoryPlan& plan, const TrackingResource& tracker, const ProcessMemory& before) {
+MemoryComparison compare_memory(const MemoryPlan& plan, const TrackingResource& tracker, const ProcessMemory& before,
+                                const std::optional<DeviceMemory>& device) {
   return {.planned = plan.by_category(),
           .allocated = tracker.current(),
           .peak = tracker.peak(),
           .peak_bytes = tracker.peak_bytes(),
           .before = before,
-          .after = read_process_memory()};
+          .after = read_process_memory(),
+          .device = device};
 }
 
 std::vector<std::string> describe_memory(const MemoryComparison& c) {
@@ -56,6 +67,7 @@ std::vector<std::string> describe_memory(const MemoryComparison& c) {
     lines.push_back(row(name_of(category), c.planned[category], c.allocated[category], c.peak[category]));
   }
   lines.push_back(row("total", c.planned.total(), c.allocated.total(), c.peak_bytes));
+  if (c.device) describe_device(*c.device, c.allocated.total(), lines);
   describe_process(c, lines);
   return lines;
 }

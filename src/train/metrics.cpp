@@ -37,6 +37,11 @@ Json memory_json(const MemoryUse& memory) {
                {"planned_by_category", categories_json(memory.planned_by_category)},
                {"peak_by_category", categories_json(memory.peak_by_category)}};
   if (memory.process_before_bytes > 0) json["process_before"] = memory.process_before_bytes;
+  if (memory.device) {
+    json["device_used"] = memory.device->total_bytes - memory.device->free_bytes;
+    json["device_free"] = memory.device->free_bytes;
+    json["device_context"] = memory.device->context_bytes;
+  }
   return json;
 }
 

@@ -347,7 +347,8 @@ MemoryUse Trainer::memory_use() const {
           .peak_by_category = parts_.tracker.peak(),
           .process_before_bytes = parts_.process_before_bytes,
           .process_rss_bytes = process.rss_bytes,
-          .process_peak_bytes = process.peak_bytes};
+          .process_peak_bytes = process.peak_bytes,
+          .device = parts_.backend.device_memory()};
 }
 
 }  // namespace virgil

@@ -106,7 +106,7 @@ class TrainingRun {
     }
     open_run_folder(jsonl, first_step);
     const RunStatus status = trainer.run();
-    const MemoryComparison comparison = compare_memory(plan, tracker, before);
+    const MemoryComparison comparison = compare_memory(plan, tracker, before, backend->device_memory());
     for (const std::string& line : describe_memory(comparison)) console_.info(line);
     report_end(status, trainer.state());
     return status;

@@ -124,7 +124,7 @@ TEST(Verify, TouchedPlanIsResident) {
     const std::span<std::byte> bytes = memory.bytes(item.slot);
     std::memset(bytes.data(), 1, bytes.size());
   }
-  const MemoryComparison comparison = compare_memory(planned.get(), tracker, before);
+  const MemoryComparison comparison = compare_memory(planned.get(), tracker, before, std::nullopt);
   const auto growth = static_cast<double>(comparison.after.rss_bytes - comparison.before.rss_bytes);
   const auto total = static_cast<double>(planned.get().total_bytes());
   EXPECT_NEAR(growth, total, 0.03 * total);
@@ -139,6 +139,22 @@ TEST(Verify, SaysWhatItFound) {
     EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
   }
   EXPECT_EQ(text.find("apart"), std::string::npos) << text;
+}
+
+TEST(Verify, TellsTheSharesOfADevicesMemory) {
+  constexpr std::int64_t kMiB = std::int64_t{1} << 20;
+  MemoryComparison comparison;
+  comparison.planned[MemoryCategory::kWeights] = comparison.allocated[MemoryCategory::kWeights] = 100 * kMiB;
+  comparison.before = {.rss_bytes = 10 * kMiB, .peak_bytes = 10 * kMiB};
+  comparison.after = {.rss_bytes = 20 * kMiB, .peak_bytes = 20 * kMiB};
+  comparison.device = {.total_bytes = 1000 * kMiB, .free_bytes = 500 * kMiB, .context_bytes = 300 * kMiB};
+  std::string text;
+  for (const std::string& line : describe_memory(comparison)) text += line + "\n";
+  EXPECT_NE(text.find("device: 500.0 MiB of 1000.0 MiB used: 100.0 MiB by the plan, 300.0 MiB by the context, 100.0 MiB by"),
+            std::string::npos)
+      << text;
+  EXPECT_NE(text.find("process: 20.0 MiB"), std::string::npos) << text;
+  EXPECT_EQ(text.find("since the plan was allocated"), std::string::npos) << "the plan is not in the process\n" << text;
 }
 
 class CompareRun : public testing::Test {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,11 +20,13 @@ struct MemoryComparison {
   std::int64_t peak_bytes = 0;  // the most held at once
   ProcessMemory before;         // before the plan was allocated; zero: not known
   ProcessMemory after;
+  std::optional<DeviceMemory> device;  // now, where the plan lies in a device's own memory
 };
 
-/// `before` is read_process_memory() from before the plan was allocated; the present is read now.
+/// `before` is read_process_memory() from before the plan was allocated; the present is read now. `device` is that of the
+/// backend.
 [[nodiscard]] MemoryComparison compare_memory(const MemoryPlan& plan, const TrackingResource& tracker,
-                                              const ProcessMemory& before);
+                                              const ProcessMemory& before, const std::optional<DeviceMemory>& device);
 
 /// A table by category, then what the plan cannot know (code, libraries, texts, threads), measured. Lines without line ends.
 [[nodiscard]] std::vector<std::string> describe_memory(const MemoryComparison& comparison);

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "virgil/backend/backend.h"
 #include "virgil/base/file_system.h"
 #include "virgil/base/logging.h"
 #include "virgil/memory/memory_resource.h"
@@ -24,6 +25,7 @@ struct MemoryUse {
   std::int64_t process_before_bytes = 0;  // resident before the plan was allocated; 0: not known
   std::int64_t process_rss_bytes = 0;
   std::int64_t process_peak_bytes = 0;
+  std::optional<DeviceMemory> device;  // where it has memory of its own
 };
 
 struct EvalMetrics {
