@@ -247,7 +247,10 @@ std::int64_t adamw_update(const ConstTensorView& param, const ConstTensorView& w
   constexpr std::string_view kOp = "adamw_update";
   expect_present(kOp, "param", param, DType::kFloat32);
   const std::int64_t num_elements = param.num_elements();
-  if (working.present()) expect_count(kOp, "working", working, num_elements, DType::kBFloat16);
+  if (working.present()) {
+    const DType rounded = working.dtype() == DType::kFloat16 ? DType::kFloat16 : DType::kBFloat16;
+    expect_count(kOp, "working", working, num_elements, rounded);
+  }
   const DType moments = m.dtype() == DType::kBFloat16 ? DType::kBFloat16 : DType::kFloat32;
   expect_count(kOp, "m", m, num_elements, moments);
   expect_count(kOp, "v", v, num_elements, moments);

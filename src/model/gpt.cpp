@@ -15,15 +15,18 @@ TensorView flat_view(const MemoryPlan& plan, const PlannedMemory& memory, PlanSl
   return memory.view(slot, 0, dtype, {plan.parameters().flat_elements()});
 }
 
+template <typename T>
+void read_as(Backend& backend, ConstTensorView tensor, std::vector<float>& values) {
+  std::vector<T> stored(values.size());
+  backend.copy_to_host(std::as_writable_bytes(std::span(stored)), tensor);
+  std::ranges::transform(stored, values.begin(), [](T value) { return static_cast<float>(value); });
+}
+
 void read_as_floats(Backend& backend, ConstTensorView tensor, std::vector<float>& values) {
   values.resize(static_cast<std::size_t>(tensor.num_elements()));
-  if (tensor.dtype() != DType::kBFloat16) {
-    backend.copy_to_host(std::as_writable_bytes(std::span(values)), tensor);
-    return;
-  }
-  std::vector<BFloat16> stored(values.size());
-  backend.copy_to_host(std::as_writable_bytes(std::span(stored)), tensor);
-  std::ranges::transform(stored, values.begin(), [](BFloat16 value) { return static_cast<float>(value); });
+  if (tensor.dtype() == DType::kBFloat16) return read_as<BFloat16>(backend, tensor, values);
+  if (tensor.dtype() == DType::kFloat16) return read_as<Float16>(backend, tensor, values);
+  backend.copy_to_host(std::as_writable_bytes(std::span(values)), tensor);
 }
 
 }  // namespace

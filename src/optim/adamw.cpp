@@ -52,8 +52,9 @@ void AdamW::reset() {
   backend_.set_zero(v_);
 }
 
-double AdamW::step(std::int64_t t, double learning_rate) {
-  backend_.l2_norm(norm_, gradients_, 1.0F);
+double AdamW::step(std::int64_t t, double learning_rate, double loss_scale) {
+  const auto grad_scale = static_cast<float>(1 / loss_scale);
+  backend_.l2_norm(norm_, gradients_, grad_scale);
   for (const ParameterRange& range : layout_.ranges()) {
     const Shape shape{range.num_elements};
     const TensorView working = working_.present() ? working_.slice(range.offset, shape) : TensorView{};
@@ -66,6 +67,7 @@ double AdamW::step(std::int64_t t, double learning_rate) {
                            .weight_decay = range.decayed ? static_cast<float>(options_.weight_decay) : 0.0F,
                            .t = t,
                            .max_norm = static_cast<float>(options_.max_norm),
+                           .grad_scale = grad_scale,
                            .rounding = {options_.seed, RandomPurpose::kStochasticRounding, 0, static_cast<std::uint32_t>(t)},
                            .first_index = range.offset});
   }

@@ -75,7 +75,7 @@ std::vector<ExpectedTensor> tensors_of(const ModelConfig& model) {
 std::string write_state(const TrainingState& state, const FileTable& files) {
   Json table = Json::object();
   for (const auto& [name, file] : files) table[name] = {{"size_bytes", file.size_bytes}, {"sha256", file.sha256}};
-  const Json json = {
+  Json json = {
       {"format", kFormatName},
       {"version", kFormatVersion},
       {"step", state.step},
@@ -90,6 +90,10 @@ std::string write_state(const TrainingState& state, const FileTable& files) {
       {"config", state.config_json.empty() ? Json::object() : Json::parse(state.config_json)},
       {"files", table},
   };
+  if (state.loss_scaler.scale > 0) {
+    json["loss_scale"] = write_exact(state.loss_scaler.scale);
+    json["loss_scale_good_steps"] = state.loss_scaler.good_steps;
+  }
   return json.dump(2) + "\n";
 }
 
@@ -113,6 +117,11 @@ void read_state(std::string_view text, const std::string& where, TrainingState& 
     json.at("last_eval_step").get_to(state.last_eval_step);
     json.at("data_fingerprint").get_to(state.data_fingerprint);
     state.val_fingerprint = json.value("val_fingerprint", std::string());
+    state.loss_scaler = {};
+    if (json.contains("loss_scale")) {
+      state.loss_scaler.scale = read_exact(json.at("loss_scale"), where);
+      json.at("loss_scale_good_steps").get_to(state.loss_scaler.good_steps);
+    }
     const Json& config = json.at("config");
     if (!is_flat(config)) throw user_error("{}: \"config\" is not a flat JSON object", where);
     state.config_json = config.dump(2);

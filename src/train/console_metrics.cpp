@@ -22,6 +22,7 @@ std::string format_duration(double seconds) {
 }
 
 std::string format_step(const StepMetrics& m) {
+  const std::string scale = m.loss_scale > 0 ? fmt::format("  scale {}", m.loss_scale) : "";
   std::string device;
   if (m.memory.device) {
     const DeviceMemory& memory = *m.memory.device;
@@ -31,9 +32,9 @@ std::string format_step(const StepMetrics& m) {
   const double percent = 100.0 * static_cast<double>(m.step + 1) / static_cast<double>(m.max_steps);
   const int width = static_cast<int>(std::to_string(m.max_steps).size());
   return fmt::format(
-      "step {:>{}}/{}  loss {:.4f}  lr {:.2e}  norm {:.3f}  {} tok/s  {:.0f} ms  mem {} of {} planned (peak {}){}  "
+      "step {:>{}}/{}  loss {:.4f}  lr {:.2e}  norm {:.3f}{}  {} tok/s  {:.0f} ms  mem {} of {} planned (peak {}){}  "
       "rss {} (peak {})  {:.0f}%  {} left{}",
-      m.step, width, m.max_steps, m.loss, m.learning_rate, m.grad_norm, format_count(std::llround(m.tokens_per_s)),
+      m.step, width, m.max_steps, m.loss, m.learning_rate, m.grad_norm, scale, format_count(std::llround(m.tokens_per_s)),
       m.elapsed_ms, format_bytes(m.memory.allocated_bytes), format_bytes(m.memory.planned_bytes),
       format_bytes(m.memory.peak_bytes), device, format_bytes(m.memory.process_rss_bytes),
       format_bytes(m.memory.process_peak_bytes), percent, format_duration(m.remaining_s), m.updated ? "" : "  NOT APPLIED");

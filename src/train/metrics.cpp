@@ -66,6 +66,7 @@ void JsonlMetrics::step(const StepMetrics& m) {
                {"model_gflops", m.model_gflops},
                {"mem", memory_json(m.memory)}};
   if (m.mfu > 0) line["mfu"] = m.mfu;
+  if (m.loss_scale > 0) line["loss_scale"] = m.loss_scale;
   if (m.evaluation) add_evaluation(line, *m.evaluation);
   write_line(line.dump());
 }

@@ -87,6 +87,7 @@ Trainer::Trainer(const TrainerParts& parts)
         EvaluationOptions{
             .batch_size = shape.batch_size, .length = shape.length, .stride = shape.length, .max_batches = config_.eval_iters});
   }
+  if (parts.plan.dtype() == DType::kFloat16) scaler_.emplace();
   if (config_.sample_interval > 0) {
     decoder_.emplace(parts.backend, parts.plan, parts.memory);
     sample_prompt_ = encode_sample_prompt(parts.tokenizer, config_.sample_prompt);
@@ -133,6 +134,7 @@ void Trainer::restore(const LoadedCheckpoint& checkpoint) {
   gpt_.refresh_weights();
   load_parameters(parts_.backend, layout, *checkpoint.optimizer, "m.", optimizer_.first_moments());
   load_parameters(parts_.backend, layout, *checkpoint.optimizer, "v.", optimizer_.second_moments());
+  restore_scaler(checkpoint);
   state_ = checkpoint.state;
   state_.seed = config_.seed;
   state_.config_json = config_to_json(config_);
@@ -140,6 +142,16 @@ void Trainer::restore(const LoadedCheckpoint& checkpoint) {
   report_changes(checkpoint.state);
   if (evaluator_ && state_.last_eval_step == state_.step) {
     pending_evaluation_ = evaluator_->describe(state_.step, state_.last_val_loss);
+  }
+}
+
+/// A checkpoint of another dtype has no loss scale: a new one begins.
+void Trainer::restore_scaler(const LoadedCheckpoint& checkpoint) {
+  if (!scaler_ || checkpoint.state.loss_scaler.scale == 0) return;
+  try {
+    scaler_->restore(checkpoint.state.loss_scaler);
+  } catch (const UserError& error) {
+    throw user_error("{}: {}; resume from another checkpoint", checkpoint.directory.string(), error.what());
   }
 }
 
@@ -252,6 +264,7 @@ void Trainer::save(const std::string& name) {
   std::ranges::move(parameter_sources(parts_.backend, layout, "v.", optimizer_.second_moments()),
                     std::back_inserter(contents.optimizer));
   contents.state = state_;
+  contents.state.loss_scaler = scaler_ ? scaler_->state() : LossScalerState{};
   save_checkpoint(parts_.files, parts_.run / name, contents);
   if (!is_step) return;
   last_saved_step_ = state_.step;
@@ -272,9 +285,10 @@ StepMetrics Trainer::train_step() {
   return metrics;
 }
 
-/// Gradients of the mean loss over all micro-steps; returns the sum of losses.
+/// Gradients of the mean loss over all micro-steps, times the loss scale; returns the sum of losses.
 double Trainer::accumulate_micro_steps() {
-  const float grad_scale = 1.0F / static_cast<float>(config_.total_batch_size);
+  const double scale = scaler_ ? scaler_->scale() : 1;
+  const auto grad_scale = static_cast<float>(scale / static_cast<double>(config_.total_batch_size));
   double loss_sum = 0;
   gpt_.zero_gradients();
   for (std::int64_t micro = 0; micro < config_.grad_accum_steps; ++micro) {
@@ -299,14 +313,27 @@ void Trainer::prepare_batch(std::int64_t step, std::int64_t micro) {
 
 void Trainer::update(StepMetrics& metrics) {
   metrics.learning_rate = schedule_.at(state_.step);
+  const double scale = scaler_ ? scaler_->scale() : 1;
+  if (scaler_) metrics.loss_scale = scale;
   const bool finite_loss = std::isfinite(metrics.loss);
-  metrics.grad_norm = finite_loss ? optimizer_.step(state_.step + 1, metrics.learning_rate) : metrics.loss;
+  metrics.grad_norm = finite_loss ? optimizer_.step(state_.step + 1, metrics.learning_rate, scale) : metrics.loss;
   metrics.updated = std::isfinite(metrics.grad_norm);
+  // The scale has no part in the loss itself: a loss that is not finite is no matter of the scale.
+  const bool scale_may_help = scaler_ && finite_loss && !scaler_->is_at_minimum();
   if (metrics.updated) {
     bad_steps_ = 0;
+  } else if (scale_may_help) {
+    report_overflow();
   } else {
     report_non_finite(metrics.loss);
   }
+  if (scaler_ && finite_loss) scaler_->update(metrics.updated);
+}
+
+void Trainer::report_overflow() {
+  parts_.console.info(
+      fmt::format("step {}: gradients overflow float16 at the loss scale {}; the update was not applied, the scale is halved",
+                  state_.step, scaler_->scale()));
 }
 
 /// Fills in what follows from the time a step took. The step has been counted.

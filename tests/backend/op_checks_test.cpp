@@ -126,13 +126,14 @@ TEST_F(OpChecks, AdamwNeedsEqualSizesAndAPositiveStep) {
   EXPECT_THROW(check({24}, 0), InternalError);
 }
 
-TEST_F(OpChecks, AdamwNeedsMomentsOfOneTypeAndWorkingWeightsInBFloat16) {
+TEST_F(OpChecks, AdamwNeedsMomentsOfOneTypeAndWorkingWeightsIn16Bits) {
   const auto check = [&](DType working, DType m, DType v, std::int64_t first_index = 0) {
     (void)op_checks::adamw_update(view({24}), view({24}, working), view({24}, m), view({24}, v), view({24}), view({1}),
                                   {.first_index = first_index});
   };
   EXPECT_NO_THROW(check(DType::kBFloat16, DType::kBFloat16, DType::kBFloat16, 8));
   EXPECT_NO_THROW(check(DType::kBFloat16, DType::kFloat32, DType::kFloat32));
+  EXPECT_NO_THROW(check(DType::kFloat16, DType::kFloat32, DType::kFloat32));
   EXPECT_THROW(check(DType::kFloat32, DType::kFloat32, DType::kFloat32), InternalError);
   EXPECT_THROW(check(DType::kBFloat16, DType::kBFloat16, DType::kFloat32), InternalError);
   EXPECT_THROW(check(DType::kBFloat16, DType::kBFloat16, DType::kBFloat16, 2), InternalError);

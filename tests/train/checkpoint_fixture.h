@@ -29,6 +29,7 @@ class CheckpointFixture : public ::testing::Test {
     contents.state.best_step = seed - 1;
     contents.state.last_val_loss = 2.0 / 3;
     contents.state.last_eval_step = seed - 1;
+    contents.state.loss_scaler = {.scale = 0x1p15, .good_steps = 12};
     contents.state.data_fingerprint = "0123";
     contents.state.val_fingerprint = "4567";
     contents.state.config_json = "{\n  \"n_layer\": 2,\n  \"lr\": 0.1,\n  \"input\": [\n    \"a.txt\",\n    \"b.txt\"\n  ]\n}";

@@ -243,6 +243,17 @@ TEST_F(CheckpointTest, RefusesStatesItDidNotWrite) {
   EXPECT_THAT(error_with("config", {{"a", {{"b", 1}}}}), HasSubstr("not a flat JSON object"));
 }
 
+TEST_F(CheckpointTest, KeepsTheLossScaleWhereThereIsOne) {
+  CheckpointContents contents = make_contents(1);
+  contents.state.loss_scaler = {.scale = 0x1p-3, .good_steps = 1999};
+  save_checkpoint(*files_, best_, contents);
+  EXPECT_EQ(load_checkpoint(best_).state.loss_scaler, contents.state.loss_scaler);
+  contents.state.loss_scaler = {};
+  save_checkpoint(*files_, best_, contents);
+  EXPECT_EQ(load_checkpoint(best_).state.loss_scaler, LossScalerState{});
+  EXPECT_THAT(read_all(best_ / "training_state.json"), Not(HasSubstr("loss_scale")));
+}
+
 TEST_F(CheckpointTest, RefusesToSaveWhatWouldNotLoad) {
   CheckpointContents missing = make_contents(1);
   missing.parameters.pop_back();

@@ -79,12 +79,14 @@ TEST(FormatStep, SaysEverythingAStepHasToTell) {
             "(peak 310.0 MiB)  rss 1.50 GiB (peak 2.00 GiB)  8%  28m24s left");
 }
 
-TEST(FormatStep, TellsOfADevicesMemory) {
+TEST(FormatStep, TellsOfADevicesMemoryAndOfTheLossScale) {
   StepMetrics metrics = example_step();
+  metrics.loss_scale = 32768;
   metrics.memory.device = {.total_bytes = std::int64_t{24} << 30, .free_bytes = std::int64_t{20} << 30, .context_bytes = 1};
-  EXPECT_EQ(format_step(metrics),
-            "step  119/1500  loss 2.4313  lr 1.00e-03  norm 0.500  2,490 tok/s  1234 ms  mem 290.0 MiB of 300.0 MiB "
-            "planned (peak 310.0 MiB)  device 4.00 GiB of 24.00 GiB  rss 1.50 GiB (peak 2.00 GiB)  8%  28m24s left");
+  EXPECT_EQ(
+      format_step(metrics),
+      "step  119/1500  loss 2.4313  lr 1.00e-03  norm 0.500  scale 32768  2,490 tok/s  1234 ms  mem 290.0 MiB of 300.0 MiB "
+      "planned (peak 310.0 MiB)  device 4.00 GiB of 24.00 GiB  rss 1.50 GiB (peak 2.00 GiB)  8%  28m24s left");
 }
 
 TEST(FormatStep, MarksAnUpdateThatWasNotApplied) {

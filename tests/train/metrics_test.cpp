@@ -77,14 +77,17 @@ TEST_F(Metrics, AStepHoldsTheDocumentedFields) {
   EXPECT_EQ(lines(), std::vector{expected});
 }
 
-TEST_F(Metrics, AStepOnADeviceTellsOfItsMemory) {
+TEST_F(Metrics, AStepOnADeviceTellsOfItsMemoryAndInFloat16OfItsScale) {
   JsonlMetrics jsonl;
   jsonl.open(files_->open_for_append(path_));
   StepMetrics step = example_step();
   jsonl.step(step);
   step.memory.device = {.total_bytes = 9000, .free_bytes = 2000, .context_bytes = 300};
+  step.loss_scale = 65536;
   jsonl.step(step);
+  EXPECT_FALSE(lines()[0].contains("loss_scale"));
   EXPECT_FALSE(lines()[0]["mem"].contains("device_used"));
+  EXPECT_EQ(lines()[1]["loss_scale"], 65536);
   EXPECT_EQ(lines()[1]["mem"]["device_used"], 7000);
   EXPECT_EQ(lines()[1]["mem"]["device_free"], 2000);
   EXPECT_EQ(lines()[1]["mem"]["device_context"], 300);

@@ -73,11 +73,11 @@ class RecordingSink final : public MetricsSink {
 /// The parts of a run and its trainer, without run_training around them.
 class TinyRun {
  public:
-  /// `config` is not resolved. Writes its input unless it is there.
-  explicit TinyRun(TrainConfig given, std::string_view text = tiny_text())
+  /// `config` is not resolved. Writes its input unless it is there. Without a backend it runs on the CPU's.
+  explicit TinyRun(TrainConfig given, std::string_view text = tiny_text(), std::unique_ptr<Backend> device = nullptr)
       : config((resolve_config(given), given)),
         data((write_input(config, text), load_run_data(config, nullptr, files, sink))),
-        backend(make_cpu_backend({.num_threads = static_cast<int>(config.threads)})),
+        backend(device ? std::move(device) : make_cpu_backend({.num_threads = static_cast<int>(config.threads)})),
         plan(make_model_config(config, *data.tokenizer), request(config), backend->traits()),
         tracker(backend->memory()),
         memory(plan, tracker),
@@ -126,7 +126,8 @@ class TinyRun {
     request.step = StepShape{.batch_size = config.batch_size,
                              .length = config.block_size,
                              .dtype = shape.dtype,
-                             .optimizer_state_dtype = shape.optimizer_state_dtype};
+                             .optimizer_state_dtype = shape.optimizer_state_dtype,
+                             .recompute = shape.recompute};
     if (config.sample_interval > 0) {
       request.decode = DecodeShape{.num_sequences = 1, .max_length = config.block_size, .dtype = shape.dtype};
     }

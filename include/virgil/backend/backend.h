@@ -207,8 +207,8 @@ class Backend {
   virtual void l2_norm(TensorView out, ConstTensorView inp, float scale) = 0;
   /// One AdamW update in place: param, m, v, grad of equal size; param and grad float32, m and v float32, or both bfloat16 and
   /// then rounded stochastically (the update itself uses the moments before rounding). working becomes param rounded to
-  /// nearest: bfloat16, or absent. norm (1) is the global norm from l2_norm: it scales the gradient when above max_norm, and
-  /// when it is not finite nothing is changed.
+  /// nearest: bfloat16, float16, or absent. norm (1) is the global norm from l2_norm: it scales the gradient when above
+  /// max_norm, and when it is not finite nothing is changed.
   virtual void adamw_update(TensorView param, TensorView working, TensorView m, TensorView v, ConstTensorView grad,
                             ConstTensorView norm, const AdamWStep& step) = 0;
 };

@@ -27,8 +27,9 @@ class AdamW {
   /// Zeroes the moments: the state before the first update.
   void reset();
   /// Applies update number `t` (1 is the first) and returns the global gradient norm before clipping. When the norm is not
-  /// finite nothing is changed.
-  double step(std::int64_t t, double learning_rate);
+  /// finite nothing is changed. Where the loss was multiplied by `loss_scale`, a power of two, the norm and the update are
+  /// those of the loss itself.
+  double step(std::int64_t t, double learning_rate, double loss_scale = 1);
   /// First and second moments, flat_elements() each, in the plan's optimizer_state_dtype.
   [[nodiscard]] TensorView first_moments() const { return m_; }
   [[nodiscard]] TensorView second_moments() const { return v_; }

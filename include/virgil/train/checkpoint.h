@@ -22,6 +22,7 @@
 #include "virgil/base/file_system.h"
 #include "virgil/data/tokenizer.h"
 #include "virgil/model/model_config.h"
+#include "virgil/optim/loss_scaler.h"
 #include "virgil/train/safetensors.h"
 
 namespace virgil {
@@ -35,6 +36,7 @@ struct TrainingState {
   std::int64_t best_step = -1;
   double last_val_loss = std::numeric_limits<double>::quiet_NaN();
   std::int64_t last_eval_step = -1;  // updates done when last_val_loss was measured
+  LossScalerState loss_scaler;       // of float16; its scale is 0 where there is none
   std::string data_fingerprint;      // SHA-256 of the training tokens; resuming on other data is refused
   std::string val_fingerprint;  // likewise of the held-out tokens; "none" without; empty in checkpoints of before it was kept
   std::string config_json;      // the resolved run config, a JSON object; comes back formatted as config_to_json does

@@ -45,8 +45,9 @@ struct StepMetrics {
   double epoch = 0;         // tokens / tokens in the training text
   double loss = 0;          // nats per token, before the update
   double learning_rate = 0;
-  double grad_norm = 0;  // before clipping
-  bool updated = true;   // false: loss or gradient was not finite
+  double grad_norm = 0;   // before clipping
+  bool updated = true;    // false: loss or gradient was not finite
+  double loss_scale = 0;  // that the loss of this step was multiplied with (float16); 0: none
   double elapsed_ms = 0;
   double tokens_per_s = 0;
   double model_gflops = 0;  // (6 N + 6 L C T) * tokens_per_s / 10^9, N without looked-up embeddings

@@ -15,6 +15,7 @@
 #include "virgil/model/gpt.h"
 #include "virgil/model/gpt_decoder.h"
 #include "virgil/optim/adamw.h"
+#include "virgil/optim/loss_scaler.h"
 #include "virgil/optim/lr_schedule.h"
 #include "virgil/train/checkpoint.h"
 #include "virgil/train/evaluator.h"
@@ -72,6 +73,7 @@ class Trainer {
 
  private:
   void begin_run();
+  void restore_scaler(const LoadedCheckpoint& checkpoint);
   void report_changes(const TrainingState& saved);
   [[nodiscard]] std::string val_fingerprint() const;
   void evaluate_if_due(bool final_step);
@@ -82,6 +84,7 @@ class Trainer {
   [[nodiscard]] double accumulate_micro_steps();
   void prepare_batch(std::int64_t step, std::int64_t micro);
   void update(StepMetrics& metrics);
+  void report_overflow();
   void measure(StepMetrics& metrics, double elapsed_ms);
   void report_non_finite(double loss);
   void warn_if_rising(double previous_loss);
@@ -96,6 +99,7 @@ class Trainer {
   BatchSampler sampler_;
   std::optional<Evaluator> evaluator_;
   std::vector<std::int32_t> sample_prompt_;
+  std::optional<LossScaler> scaler_;                           // of float16
   std::vector<std::int32_t> inputs_, targets_;                 // of one micro-step, the next whenever the device is at work
   std::pair<std::int64_t, std::int64_t> prepared_ = {-1, -1};  // step and micro-step that they belong to
   TrainingState state_;

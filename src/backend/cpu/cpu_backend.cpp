@@ -259,6 +259,7 @@ void CpuBackend::l2_norm(TensorView out, ConstTensorView inp, float scale) {
 void CpuBackend::adamw_update(TensorView param, TensorView working, TensorView m, TensorView v, ConstTensorView grad,
                               ConstTensorView norm, const AdamWStep& step) {
   const std::int64_t num_elements = op_checks::adamw_update(param, working, m, v, grad, norm, step);
+  if (working.present()) op_checks::expect_supported("adamw_update", working.dtype(), {DType::kBFloat16});
   with_float_type("adamw_update", m.dtype(), [&]<typename Moment>(Moment) {
     const AdamWTensors<Moment> tensors{.param = param.as<float>(),
                                        .working = optional<BFloat16>(working),
