@@ -1,7 +1,8 @@
 // Sums over rows. Rows are cut into pieces whose number follows from their count alone; a block sums one strip of columns of
 // one piece, and a second kernel adds the pieces in order. Neither order depends on the device.
 //
-// Floor: one read of the (rows, C) tensor. The pieces add at most a 16th to that from 2048 rows on.
+// Floor: one read of the (rows, C) tensor. Pieces add 8 bytes a column each: an eighth of what 32 to 4096 rows of
+// 16 bits hold, 3 % for 16384.
 #include "cuda/kernels/column_sums.h"
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 // The way back through the dropout of a residual branch, elementwise: the mask is drawn again, not stored.
 //
-// Floor, in bytes an element of n bytes: 2n, and a quarter of a Philox block (about 15 instructions).
+// Floor, in bytes an element of n bytes: 2n, and a quarter of a Philox block.
 #include "cuda/device/pack.h"
 #include "cuda/device/random.h"
 #include "cuda/kernels/layernorm.h"

@@ -3,8 +3,7 @@
 // 0.5 (1 + tanh u), u = sqrt(2/pi) (x + 0.044715 x^3), is computed in the equal form 1 / (1 + e^-2u): it does not cancel for
 // negative u and needs one exponential. The base change to 2^x is folded into the constants.
 //
-// Floor, in bytes an element of n bytes: forward 2n, backward 3n. bfloat16 leaves about 30 instructions an element at the
-// memory's speed, of which these kernels use fewer.
+// Floor, in bytes an element of n bytes: forward 2n, backward 3n.
 #include "cuda/kernels/gelu.h"
 
 #include "cuda/device/pack.h"

@@ -5,7 +5,7 @@
 // owns the same channels in all of them, so that its share of dweight and dbias stays in registers until the end.
 // add_row_pieces then adds the pieces in order.
 //
-// Floor, in bytes an element of n bytes: 4n (read dout, inp and dinp, write dinp). The pieces add 6 % at 16384 rows.
+// Floor, in bytes an element of n bytes: 4n (read dout, inp and dinp, write dinp). The pieces add 6 % to 16384 rows of 16 bits.
 #include <algorithm>
 
 #include "cuda/device/pack.h"
