@@ -70,9 +70,6 @@ class LaneStatistics {
   RowStatistics rows_[Side == Owned::kQueries ? RowTiles : 1][2];
 };
 
-template <Owned Side, int NT>
-using KeptKeys = std::conditional_t<Side == Owned::kKeys, KeptKeysInColumns<NT>, KeptKeysInRows<NT>>;
-
 /// Scores become the weights of dout (0 where dropped, without dropout's scale), gradients of probabilities those of scores.
 /// `kept` is asked only when Drops.
 template <bool Drops, typename Statistics, typename Kept, int NT>
@@ -100,6 +97,8 @@ template <typename T, int HS, Owned Side, bool Drops>
 __global__ void __launch_bounds__(BackwardShape<HS>::kThreads) attention_backward_kernel(BackwardProblem p) {
   using Shape = BackwardShape<HS>;
   using Shared = BackwardShared<T, HS>;
+  using Kept =
+      std::conditional_t<Side == Owned::kKeys, KeptKeysInColumns<Shape::kVisitedTiles>, KeptKeysInRows<Shape::kVisitedTiles>>;
   constexpr bool kOwnsKeys = Side == Owned::kKeys;
   constexpr int kRowTiles = Shape::kRowTiles, kVisited = Shape::kVisited;
   auto& shared = *dynamic_smem<Shared>();
@@ -110,31 +109,30 @@ __global__ void __launch_bounds__(BackwardShape<HS>::kThreads) attention_backwar
   const int first_visited = kOwnsKeys ? first_owned : 0;
   const int end_visited = kOwnsKeys ? p.length : first_owned + num_owned;
 
-  const std::int64_t qkv_row = p.qkv_strides.row, dout_row = p.out_strides.row, channels = qkv_row / 3;
+  const std::int64_t qkv_row = p.qkv_strides.row, channels = qkv_row / 3;
   const T* q = static_cast<const T*>(p.qkv) + p.qkv_strides.offset(b, h);
   const T* dout = static_cast<const T*>(p.dout) + p.out_strides.offset(b, h);
   const T *k = q + channels, *v = k + channels;
   const RowStatistics* statistics =
       p.statistics + (static_cast<std::int64_t>(b) * p.num_heads + h) * p.padded_length;  // of this head
 
+  const std::int64_t b_stride = kOwnsKeys ? qkv_row : p.out_strides.row, d_stride = kOwnsKeys ? p.out_strides.row : qkv_row;
+  using OwnedReader = TileReader<T, HS, Shape::kOwned, Shape::kThreads>;
+  OwnedReader((kOwnsKeys ? k : q) + first_owned * qkv_row, qkv_row, num_owned, p.head_size).next(shared.a);
+  OwnedReader((kOwnsKeys ? v : dout) + first_owned * b_stride, b_stride, num_owned, p.head_size).next(shared.b);
+  const int num_visited = end_visited - first_visited;
+  using VisitedReader = TileReader<T, HS, kVisited, Shape::kThreads>;
+  VisitedReader c_rows((kOwnsKeys ? q : k) + first_visited * qkv_row, qkv_row, num_visited, p.head_size);
+  VisitedReader d_rows((kOwnsKeys ? dout : v) + first_visited * d_stride, d_stride, num_visited, p.head_size);
   const auto load_visited = [&](int stage, int first) {
     auto& to = shared.visited[stage];
-    const T *c = kOwnsKeys ? q : k, *d = kOwnsKeys ? dout : v;
-    const std::int64_t d_row = kOwnsKeys ? dout_row : qkv_row;
-    const int count = end_visited - first;
-    load_tile_async<HS, kVisited, Shape::kThreads>(to.c, c + first * qkv_row, qkv_row, count, p.head_size);
-    load_tile_async<HS, kVisited, Shape::kThreads>(to.d, d + first * d_row, d_row, count, p.head_size);
+    c_rows.next(to.c);
+    d_rows.next(to.d);
     const int pair = static_cast<int>(threadIdx.x);
     if (kOwnsKeys && pair < kVisited / 2) ptx::cp_async_16(to.statistics + 2 * pair, statistics + first + 2 * pair);
     ptx::cp_async_commit();
   };
-  {
-    const T *a = kOwnsKeys ? k : q, *b_rows = kOwnsKeys ? v : dout;
-    const std::int64_t b_row = kOwnsKeys ? qkv_row : dout_row;
-    load_tile_async<HS, Shape::kOwned, Shape::kThreads>(shared.a, a + first_owned * qkv_row, qkv_row, num_owned, p.head_size);
-    load_tile_async<HS, Shape::kOwned, Shape::kThreads>(shared.b, b_rows + first_owned * b_row, b_row, num_owned, p.head_size);
-    load_visited(0, first_visited);
-  }
+  load_visited(0, first_visited);
 
   const int warp_row = warp_id() * 16 * kRowTiles, first_row = first_owned + warp_row;
   const SharedOperand<HS, T> a{shared.a, warp_row}, b_operand{shared.b, warp_row};
@@ -149,6 +147,13 @@ __global__ void __launch_bounds__(BackwardShape<HS>::kThreads) attention_backwar
     const bool is_past = kOwnsKeys ? first + kVisited - 1 < first_row : first > first_row + 16 * kRowTiles - 1;
     if (is_past) continue;  // every key stands behind every query of this warp
 
+    [[maybe_unused]] std::uint32_t drawn[kRowTiles];
+    if constexpr (Drops) {
+      const HeadDropout dropout(p.dropout, b, h, p.num_heads, p.length);
+#pragma unroll
+      for (int m = 0; m < kRowTiles; ++m) drawn[m] = Kept::draw(dropout, first_row + 16 * m, first);
+    }
+
     // --- Scores and gradients of probabilities, (owned, visited)
     const auto& visited = shared.visited[stage];
     float scores[kRowTiles][Shape::kVisitedTiles][4], gradients[kRowTiles][Shape::kVisitedTiles][4];
@@ -162,9 +167,7 @@ __global__ void __launch_bounds__(BackwardShape<HS>::kThreads) attention_backwar
     for (int m = 0; m < kRowTiles; ++m) {
       const auto statistics_at = [&](int n, int i) { return lane_statistics.at(m, n, i, visited.statistics); };
       if constexpr (Drops) {
-        const HeadDropout dropout(p.dropout, b, h, p.num_heads, p.length);
-        const KeptKeys<Side, Shape::kVisitedTiles> kept(dropout, first_row + 16 * m, first);
-        softmax_backward<true>(scores[m], gradients[m], p.scale_log2, p.dropout.scale, statistics_at, kept);
+        softmax_backward<true>(scores[m], gradients[m], p.scale_log2, p.dropout.scale, statistics_at, Kept(drawn[m]));
       } else {
         softmax_backward<false>(scores[m], gradients[m], p.scale_log2, 1.0F, statistics_at, 0);
       }

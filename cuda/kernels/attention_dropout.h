@@ -1,7 +1,8 @@
 // Which probabilities of a tile of scores are kept, in the numbering of virgil/backend/dropout.h.
 //
 // Four neighbouring keys of one query share a Philox block. Each block of a tile of tensor-core accumulators is drawn by one
-// lane, which hands the other lanes their bits: a shuffle costs far less than ten Philox rounds.
+// lane, which hands the other lanes their bits: a shuffle costs far less than ten Philox rounds. Drawing comes before the
+// products of a step, while their accumulators need no registers; what is drawn is one word a lane.
 #pragma once
 
 #include "cuda/device/gpu.h"
@@ -43,17 +44,23 @@ class KeptKeysInRows {
   static_assert(NT <= 8, "four bits a tile");
 
  public:
-  __device__ __forceinline__ KeptKeysInRows(const HeadDropout& dropout, int first_query, int first_key) {
+  [[nodiscard]] __device__ __forceinline__ static std::uint32_t draw(const HeadDropout& dropout, int first_query,
+                                                                     int first_key) {
     const int lane = lane_id(), group = lane / 4, quad = lane % 4;
-    const bool odd = (lane & 1) != 0;
-    std::uint32_t own = 0;
-#pragma unroll
+    std::uint32_t drawn = 0;
+#pragma unroll 2  // a block needs a dozen registers
     for (int n = 0; n < NT; ++n) {
-      own |= dropout.kept_keys(first_query + group + (odd ? 8 : 0), first_key + 8 * n + (quad / 2) * 4) << (4 * n);
+      drawn |= dropout.kept_keys(first_query + group + lane % 2 * 8, first_key + 8 * n + quad / 2 * 4) << (4 * n);
     }
-    const std::uint32_t other = __shfl_xor_sync(kFullMask, own, 1);
-    word_[0] = (odd ? other : own) >> (odd ? 2 : 0);
-    word_[1] = (odd ? own : other) >> (odd ? 2 : 0);
+    return drawn;
+  }
+
+  /// From what each lane has drawn.
+  explicit __device__ __forceinline__ KeptKeysInRows(std::uint32_t drawn) {
+    const bool odd = lane_id() % 2 != 0;
+    const std::uint32_t other = __shfl_xor_sync(kFullMask, drawn, 1);
+    word_[0] = (odd ? other : drawn) >> (odd ? 2 : 0);
+    word_[1] = (odd ? drawn : other) >> (odd ? 2 : 0);
   }
   /// Of element i of accumulator tile n.
   [[nodiscard]] __device__ __forceinline__ bool operator()(int n, int i) const {
@@ -71,16 +78,22 @@ class KeptKeysInColumns {
   static_assert(NT <= 8, "four bits a tile");
 
  public:
-  __device__ __forceinline__ KeptKeysInColumns(const HeadDropout& dropout, int first_key, int first_query) {
+  [[nodiscard]] __device__ __forceinline__ static std::uint32_t draw(const HeadDropout& dropout, int first_key,
+                                                                     int first_query) {
     const int lane = lane_id(), group = lane / 4, quad = lane % 4, member = group % 4;
-    std::uint32_t own = 0;
-#pragma unroll 2  // more at a time would need more registers than there are
+    std::uint32_t drawn = 0;
+#pragma unroll 1  // a block needs a dozen registers, of which the keys' pass has few left
     for (int n = 0; n < NT; ++n) {
-      own |= dropout.kept_keys(first_query + 8 * n + 2 * quad + member % 2, first_key + (group / 4) * 4 + (member / 2) * 8)
-             << (4 * n);
+      drawn |= dropout.kept_keys(first_query + 8 * n + 2 * quad + member % 2, first_key + group / 4 * 4 + member / 2 * 8)
+               << (4 * n);
     }
+    return drawn;
+  }
+
+  explicit __device__ __forceinline__ KeptKeysInColumns(std::uint32_t drawn) {
+    const int lane = lane_id(), member = lane / 4 % 4;
 #pragma unroll
-    for (int i = 0; i < 4; ++i) word_[i] = __shfl_sync(kFullMask, own, (lane & ~12) | (i << 2)) >> member;
+    for (int i = 0; i < 4; ++i) word_[i] = __shfl_sync(kFullMask, drawn, (lane & ~12) | (i << 2)) >> member;
   }
   [[nodiscard]] __device__ __forceinline__ bool operator()(int n, int i) const { return (word_[i] >> (4 * n) & 1U) != 0; }
 

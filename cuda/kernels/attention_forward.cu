@@ -91,11 +91,10 @@ __device__ __forceinline__ void online_softmax(float (&scores)[RowTiles][NT][4],
 }
 
 template <int RowTiles, int NT>
-__device__ __forceinline__ void drop_weights(float (&weights)[RowTiles][NT][4], const HeadDropout& dropout, int first_query,
-                                             int first_key) {
+__device__ __forceinline__ void drop_weights(float (&weights)[RowTiles][NT][4], const std::uint32_t (&drawn)[RowTiles]) {
 #pragma unroll
   for (int m = 0; m < RowTiles; ++m) {
-    const KeptKeysInRows<NT> kept(dropout, first_query + 16 * m, first_key);
+    const KeptKeysInRows<NT> kept(drawn[m]);
 #pragma unroll
     for (int n = 0; n < NT; ++n) {
 #pragma unroll
@@ -121,13 +120,11 @@ __global__ void __launch_bounds__(kThreads) attention_forward_kernel(ForwardProb
   const int warp_row = warp_id() * 16 * RowTiles;
   const int warp_position = p.first_position + first_row + warp_row;
 
-  const auto load_keys = [&](T* tile, const T* rows, int first_key) {
-    load_tile_async<HS, kKeys, kThreads>(tile, rows + first_key * p.kv_strides.row, p.kv_strides.row, num_keys - first_key,
-                                         p.head_size);
-    ptx::cp_async_commit();
-  };
-  load_tile_async<HS, Shape::kRows, kThreads>(shared.queries, q, p.q_strides.row, num_rows, p.head_size);
-  load_keys(shared.keys, k, 0);
+  TileReader<T, HS, Shape::kRows, kThreads>(q, p.q_strides.row, num_rows, p.head_size).next(shared.queries);
+  TileReader<T, HS, kKeys, kThreads> keys(k, p.kv_strides.row, num_keys, p.head_size);
+  TileReader<T, HS, kKeys, kThreads> values(v, p.kv_strides.row, num_keys, p.head_size);
+  keys.next(shared.keys);
+  ptx::cp_async_commit();
 
   const SharedOperand<HS, T> shared_queries{shared.queries, warp_row};
   [[maybe_unused]] RegisterOperand<HS, RowTiles> queries;
@@ -137,10 +134,19 @@ __global__ void __launch_bounds__(kThreads) attention_forward_kernel(ForwardProb
     // --- Scores
     ptx::cp_async_wait<0>();
     __syncthreads();  // K's tile is there, and no warp uses the last V's tile any more
-    load_keys(shared.values, v, first_key);
+    values.next(shared.values);
+    ptx::cp_async_commit();
     const bool sees_tile = first_key <= warp_position + 16 * RowTiles - 1;
     float scores[RowTiles][kKeyTiles][4];
     if (sees_tile) {
+      [[maybe_unused]] std::uint32_t drawn[RowTiles];
+      if constexpr (Drops) {
+        const HeadDropout dropout(p.dropout, b, h, p.num_heads, p.rows);
+#pragma unroll
+        for (int m = 0; m < RowTiles; ++m) {
+          drawn[m] = KeptKeysInRows<kKeyTiles>::draw(dropout, warp_position + 16 * m, first_key);
+        }
+      }
       if constexpr (Shape::kQueriesInRegisters) {
         if (first_key == 0) queries.load(shared_queries);
         multiply_rows<T, HS>(scores, queries, shared.keys);
@@ -149,15 +155,14 @@ __global__ void __launch_bounds__(kThreads) attention_forward_kernel(ForwardProb
       }
       if (first_key + kKeys - 1 > warp_position) mask_future<true>(scores, warp_position, first_key);
       online_softmax(scores, state, out, p.scale_log2);
-      if constexpr (Drops) {
-        drop_weights(scores, HeadDropout(p.dropout, b, h, p.num_heads, p.rows), warp_position, first_key);
-      }
+      if constexpr (Drops) drop_weights(scores, drawn);
     }
 
     // --- Weighted values
     ptx::cp_async_wait<0>();
     __syncthreads();  // V's tile is there, and no warp uses K's tile any more
-    if (first_key + kKeys < num_keys) load_keys(shared.keys, k, first_key + kKeys);
+    if (first_key + kKeys < num_keys) keys.next(shared.keys);
+    ptx::cp_async_commit();
     if (sees_tile) accumulate_weighted<T, HS>(out, scores, shared.values);
   }
 

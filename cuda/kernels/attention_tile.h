@@ -34,24 +34,39 @@ struct FragmentAddress {
   }
 };
 
-/// Starts the copy of `Rows` rows of head_size elements; zeros beyond num_rows and head_size. A thread copies the same chunk of
-/// rows that are apart by a multiple of eight.
-template <int HS, int Rows, int Threads, typename T>
-__device__ __forceinline__ void load_tile_async(T* tile, const T* rows, std::int64_t row_stride, int num_rows, int head_size) {
-  constexpr int kChunks = HS / 8, kSlots = kChunks <= 4 ? 4 : (kChunks <= 8 ? 8 : 16), kStep = Threads / kSlots;
+/// Copies the rows of a head to shared memory, `Rows` at a time; zeros beyond num_rows and head_size. A thread copies the same
+/// chunk of rows that are apart by a multiple of eight, so that all it keeps is where it stands.
+template <typename T, int HS, int Rows, int Threads>
+class TileReader {
+  static constexpr int kChunks = HS / 8, kSlots = kChunks <= 4 ? 4 : (kChunks <= 8 ? 8 : 16), kStep = Threads / kSlots;
   static_assert(Rows % kStep == 0 && kStep % 8 == 0);
-  const int row = static_cast<int>(threadIdx.x) / kSlots, chunk = static_cast<int>(threadIdx.x) % kSlots;
-  if (kChunks < kSlots && chunk >= kChunks) return;
-  const bool has_chunk = chunk * 8 < head_size;
-  T* to = tile + TileLayout<HS>::offset(row, chunk);
-  const T* from = rows + row * row_stride + chunk * 8;
-#pragma unroll
-  for (int step = 0; step < Rows; step += kStep) {
-    const bool present = has_chunk && row + step < num_rows;
-    ptx::cp_async_16(to + step * HS, present ? from : rows, present);
-    from += kStep * row_stride;
+
+ public:
+  __device__ __forceinline__ TileReader(const T* rows, std::int64_t row_stride, int num_rows, int head_size)
+      : step_stride_(kStep * row_stride) {
+    const int row = static_cast<int>(threadIdx.x) / kSlots, chunk = static_cast<int>(threadIdx.x) % kSlots;
+    from_ = rows + row * row_stride + chunk * 8;
+    rows_left_ = chunk * 8 < head_size ? num_rows - row : 0;
+    offset_ = TileLayout<HS>::offset(row, chunk);
   }
-}
+
+  /// Starts the copy of the next rows.
+  __device__ __forceinline__ void next(T* tile) {
+    const bool has_slot = kChunks == kSlots || static_cast<int>(threadIdx.x) % kSlots < kChunks;
+#pragma unroll
+    for (int row = 0; row < Rows; row += kStep) {
+      if (has_slot) ptx::cp_async_16(tile + offset_ + row * HS, from_, row < rows_left_);
+      from_ += step_stride_;
+    }
+    rows_left_ -= Rows;
+  }
+
+ private:
+  const T* from_;
+  std::int64_t step_stride_;
+  int rows_left_;
+  unsigned offset_;
+};
 
 /// Operand a of a product over HS: 16 rows of a tile for each of RowTiles, from shared memory each time ...
 template <int HS, typename T>
@@ -148,15 +163,15 @@ __device__ __forceinline__ void accumulate_weighted(float (&out)[RowTiles][HS / 
 /// are positions.
 template <bool RowsAreQueries, int RowTiles, int NT>
 __device__ __forceinline__ void mask_future(float (&scores)[RowTiles][NT][4], int first_row, int first_column) {
-  const int lane = lane_id();
+  const int lane_row = first_row + lane_id() / 4, lane_column = first_column + 2 * (lane_id() % 4);
 #pragma unroll
   for (int m = 0; m < RowTiles; ++m) {
 #pragma unroll
     for (int n = 0; n < NT; ++n) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        const int row = first_row + 16 * m + lane / 4 + 8 * (i / 2), column = first_column + 8 * n + 2 * (lane % 4) + i % 2;
-        if (RowsAreQueries ? column > row : row > column) scores[m][n][i] = -INFINITY;
+        const int row_distance = lane_column - lane_row, element = 16 * m + 8 * (i / 2) - 8 * n - i % 2;
+        if (RowsAreQueries ? row_distance > element : row_distance < element) scores[m][n][i] = -INFINITY;
       }
     }
   }
