@@ -31,6 +31,8 @@ struct BackwardShape {
   static constexpr int kThreads = kWarps * kWarpSize;
   static constexpr int kOwned = kWarps * kRowTiles * 16;
   static constexpr int kVisited = 32;  // rows of a step
+  /// Blocks on a multiprocessor that the registers of the queries' pass shall allow.
+  static constexpr int kQueriesBlocks = HS <= 80 ? 2 : 1;
   static constexpr int kVisitedTiles = kVisited / 8;
 };
 
@@ -94,7 +96,8 @@ __device__ __forceinline__ void softmax_backward(float (&scores)[NT][4], float (
 }
 
 template <typename T, int HS, Owned Side, bool Drops>
-__global__ void __launch_bounds__(BackwardShape<HS>::kThreads) attention_backward_kernel(BackwardProblem p) {
+__global__ void __launch_bounds__(BackwardShape<HS>::kThreads, Side == Owned::kQueries ? BackwardShape<HS>::kQueriesBlocks : 1)
+    attention_backward_kernel(BackwardProblem p) {
   using Shape = BackwardShape<HS>;
   using Shared = BackwardShared<T, HS>;
   using Kept =

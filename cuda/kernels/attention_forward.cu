@@ -106,7 +106,7 @@ __device__ __forceinline__ void drop_weights(float (&weights)[RowTiles][NT][4], 
 }
 
 template <typename T, int HS, int RowTiles, bool Drops>
-__global__ void __launch_bounds__(kThreads) attention_forward_kernel(ForwardProblem p) {
+__global__ void __launch_bounds__(kThreads, 2) attention_forward_kernel(ForwardProblem p) {
   using Shape = ForwardShape<HS, RowTiles>;
   auto& shared = *dynamic_smem<ForwardShared<T, HS, RowTiles>>();
   const int b = static_cast<int>(blockIdx.z), h = static_cast<int>(blockIdx.y);

@@ -27,7 +27,7 @@ std::size_t smem_bytes(int head_size) {
 }
 
 template <typename T, int Quads, Owned Side>
-__global__ void __launch_bounds__(kThreads) attention_backward_simt_kernel(BackwardProblem p) {
+__global__ void __launch_bounds__(kThreads, 3) attention_backward_simt_kernel(BackwardProblem p) {
   constexpr bool kOwnsKeys = Side == Owned::kKeys;
   constexpr int kCount = kVisited<Quads>, kColumns = kCount / kThreadsX;
   const int b = static_cast<int>(blockIdx.z), h = static_cast<int>(blockIdx.y);

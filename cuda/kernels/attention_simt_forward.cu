@@ -34,7 +34,7 @@ __device__ __forceinline__ float row_sum(float value) {
 }
 
 template <typename T, int Quads>
-__global__ void __launch_bounds__(kThreads) attention_forward_simt_kernel(ForwardProblem p) {
+__global__ void __launch_bounds__(kThreads, 4) attention_forward_simt_kernel(ForwardProblem p) {
   const int b = static_cast<int>(blockIdx.z), h = static_cast<int>(blockIdx.y);
   const int first_row = static_cast<int>(gridDim.x - 1 - blockIdx.x) * kRows;  // long rows first
   const int num_rows = min(kRows, p.rows - first_row);
