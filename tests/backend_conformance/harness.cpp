@@ -200,6 +200,12 @@ std::vector<BackendCase> backend_cases_of(DType dtype) {
   return cases;
 }
 
+std::vector<BackendCase> backend_cases_that_check_indices() {
+  std::vector<BackendCase> cases = backend_cases();
+  std::erase_if(cases, [](const BackendCase& backend_case) { return !backend_case.checks_indices; });
+  return cases;
+}
+
 void expect_within_bounds(const std::string& name, const std::vector<float>& actual, const std::vector<Tracked>& expected) {
   constexpr int kMaxReports = 5;
   ASSERT_EQ(actual.size(), expected.size()) << name;

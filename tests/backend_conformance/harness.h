@@ -52,6 +52,9 @@ std::ostream& operator<<(std::ostream& out, const BackendCase& backend_case);
 /// Those of one dtype.
 [[nodiscard]] std::vector<BackendCase> backend_cases_of(DType dtype);
 
+/// Those that refuse tokens and targets out of range.
+[[nodiscard]] std::vector<BackendCase> backend_cases_that_check_indices();
+
 /// A tensor in a backend's memory, with guard bytes after it.
 class GuardedTensor {
  public:
@@ -158,6 +161,12 @@ class Conformance : public ::testing::TestWithParam<BackendCase> {
 
 #define VIRGIL_CONFORMANCE_SUITE(Suite)                                                                  \
   INSTANTIATE_TEST_SUITE_P(Backends, Suite, ::testing::ValuesIn(::virgil::conformance::backend_cases()), \
+                           [](const auto& info) { return info.param.name; })
+
+/// The same, of the backends that look at tokens and targets; there may be none.
+#define VIRGIL_INDEX_SUITE(Suite)                                                                                           \
+  GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Suite);                                                                     \
+  INSTANTIATE_TEST_SUITE_P(Backends, Suite, ::testing::ValuesIn(::virgil::conformance::backend_cases_that_check_indices()), \
                            [](const auto& info) { return info.param.name; })
 
 /// Compares element by element; reports the first few that are off by more than their bound.

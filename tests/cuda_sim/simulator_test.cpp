@@ -1,11 +1,8 @@
 // The simulator itself: planted faults are found and named, sound kernels are left alone, in every order of things.
 #include <gmock/gmock.h>
 
-#include <numeric>
-
 #include "cuda/sim/simt.h"
-#include "cuda_sim/faulty_kernels.h"
-#include "cuda_sim/kernel_test.h"
+#include "cuda_sim/simulator_fixtures.h"
 
 namespace virgil::cuda {
 namespace {
@@ -15,25 +12,6 @@ using ::testing::AllOf;
 using ::testing::AnyOf;
 using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
-
-std::vector<float> counting(int count) {
-  std::vector<float> values(static_cast<std::size_t>(count));
-  std::iota(values.begin(), values.end(), 1.0F);
-  return values;
-}
-
-// The race detector is in the race build alone.
-#define NEEDS_RACE_DETECTOR() \
-  if (!simt::racing()) GTEST_SKIP() << "this build has no race detector"
-
-class Simulator : public KernelTest {
- protected:
-  /// The message of a fault that no order of things may hide.
-  template <typename Work>
-  void expect_fault(Work&& work, const ::testing::Matcher<std::string>& message) {
-    for (std::uint64_t seed = 0; seed < kSeeds; ++seed) EXPECT_THAT(fault_of(seed, work), message) << "seed " << seed;
-  }
-};
 
 TEST_F(Simulator, RunsSoundKernelsUnderEverySeed) {
   for (std::uint64_t seed = 0; seed < kSeeds; ++seed) {
@@ -89,107 +67,6 @@ TEST_F(Simulator, KeepsTheDataOfAnUnwaitedCopyBack) {
   EXPECT_TRUE(std::isnan(out.values()[0]));
 }
 
-TEST_F(Simulator, FindsAMissingBarrier) {
-  NEEDS_RACE_DETECTOR();
-  DeviceArray<float> in(counting(64)), out(64);
-  expect_fault([&] { faulty::rotate(context(), out.data(), in.data(), Fault::kMissingBarrier); },
-               AnyOf(AllOf(HasSubstr("race on shared memory"), HasSubstr("faulty_kernels.cu")),
-                     HasSubstr("read of shared memory that no thread of the block has written")));
-}
-
-TEST_F(Simulator, FindsAMissingWriteAfterReadBarrier) {
-  NEEDS_RACE_DETECTOR();
-  DeviceArray<float> in(counting(64)), out(64);
-  expect_fault([&] { faulty::rotate(context(), out.data(), in.data(), Fault::kMissingWriteAfterReadBarrier); },
-               AllOf(HasSubstr("race on shared memory"), HasSubstr("faulty_kernels.cu:21"), HasSubstr("faulty_kernels.cu:28")));
-}
-
-TEST_F(Simulator, FindsAMissingSyncwarp) {
-  NEEDS_RACE_DETECTOR();
-  DeviceArray<float> in(counting(64)), out(64);
-  expect_fault([&] { faulty::swap_neighbours(context(), out.data(), in.data(), Fault::kMissingSyncwarp); },
-               AnyOf(AllOf(HasSubstr("race on shared memory"), HasSubstr("faulty_kernels.cu:47"), HasSubstr(":49")),
-                     HasSubstr("read of shared memory that no thread of the block has written")));
-}
-
-TEST_F(Simulator, FindsAnUnwaitedCopy) {
-  NEEDS_RACE_DETECTOR();
-  DeviceArray<float> in(counting(256)), out(256);
-  expect_fault([&] { faulty::copy_async(context(), out.data(), in.data(), Fault::kUnwaitedCopy); },
-               AnyOf(HasSubstr("race on shared memory"), HasSubstr("cp.async not waited for")));
-}
-
-TEST_F(Simulator, FindsACopyThatOthersReadWithoutABarrier) {
-  NEEDS_RACE_DETECTOR();
-  DeviceArray<float> in(counting(256)), out(256);
-  expect_fault([&] { faulty::copy_async(context(), out.data(), in.data(), Fault::kCopyWithoutBarrier); },
-               AnyOf(HasSubstr("race on shared memory"), HasSubstr("no thread of the block has written")));
-}
-
-TEST_F(Simulator, FindsThreadsThatWriteOnePlace) {
-  NEEDS_RACE_DETECTOR();
-  DeviceArray<float> in(counting(64)), out(64);
-  expect_fault([&] { faulty::rotate(context(), out.data(), in.data(), Fault::kThreadsOfABlockCollide); },
-               AllOf(HasSubstr("race on device memory"), HasSubstr("write"), HasSubstr("faulty_kernels.cu:31")));
-}
-
-TEST_F(Simulator, FindsBlocksThatWriteOnePlace) {
-  NEEDS_RACE_DETECTOR();
-  DeviceArray<float> out(4);
-  expect_fault([&] { faulty::number_blocks(context(), out.data(), Fault::kBlocksCollide); },
-               AllOf(HasSubstr("race on device memory"), HasSubstr("another block")));
-}
-
-TEST_F(Simulator, FindsSharedMemoryThatNobodyWrote) {
-  NEEDS_RACE_DETECTOR();
-  DeviceArray<float> in(counting(64)), out(64);
-  expect_fault([&] { faulty::rotate(context(), out.data(), in.data(), Fault::kUninitialisedShared); },
-               HasSubstr("read of shared memory that no thread of the block has written"));
-}
-
-TEST_F(Simulator, WantsAnAcquireBeforeTheLastBlockReads) {
-  NEEDS_RACE_DETECTOR();
-  for (const bool acquire : {false, true}) {
-    for (std::uint64_t seed = 0; seed < kSeeds; ++seed) {
-      DeviceArray<float> out(1), partial(5);
-      DeviceArray<unsigned> counter(std::vector<unsigned>{0});
-      const std::string fault =
-          fault_of(seed, [&] { faulty::sum_by_last_block(context(), out.data(), partial.data(), counter.data(), 5, acquire); });
-      EXPECT_THAT(fault, acquire ? ::testing::Matcher<std::string>("") : HasSubstr("another block"));
-      if (acquire) {
-        EXPECT_EQ(out.values()[0], 160.0F);
-      }
-    }
-  }
-}
-
-class Streams : public Simulator {
- protected:
-  void SetUp() override {
-    Simulator::SetUp();
-    check(cudaStreamCreateWithFlags(&other_.stream, cudaStreamNonBlocking), "cudaStreamCreate");
-    check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "cudaEventCreate");
-  }
-  void TearDown() override {
-    simt::reset_error();
-    cudaEventDestroy(event_);
-    cudaStreamDestroy(other_.stream);
-    Simulator::TearDown();
-  }
-  /// 1 on one stream, then 2 on the other, with or without the event that orders them.
-  void write_on_two_streams(float* out, bool ordered) {
-    faulty::fill(context(), out, 1.0F, 100);
-    if (ordered) {
-      check(cudaEventRecord(event_, context().stream), "cudaEventRecord");
-      check(cudaStreamWaitEvent(other_.stream, event_), "cudaStreamWaitEvent");
-    }
-    faulty::fill(other_, out, 2.0F, 100);
-  }
-
-  LaunchContext other_;
-  cudaEvent_t event_ = nullptr;
-};
-
 TEST_F(Streams, RunUnorderedWorkInAnyOrder) {
   bool first_was_last = false, second_was_last = false;
   for (std::uint64_t seed = 1; seed < 40; ++seed) {
@@ -206,13 +83,6 @@ TEST_F(Streams, KeepTheOrderOfEvents) {
     EXPECT_EQ(fault_of(seed, [&] { write_on_two_streams(out.data(), true); }), "") << "seed " << seed;
     EXPECT_EQ(out.values()[99], 2.0F) << "seed " << seed;
   }
-}
-
-TEST_F(Streams, AreNamedWhenNothingOrdersTheirWork) {
-  NEEDS_RACE_DETECTOR();
-  DeviceArray<float> out(100);
-  expect_fault([&] { write_on_two_streams(out.data(), false); },
-               AllOf(HasSubstr("race on device memory"), HasSubstr("another stream"), HasSubstr("no event")));
 }
 
 TEST_F(Streams, ShowTheHostNothingBeforeItWaits) {
