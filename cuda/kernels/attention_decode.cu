@@ -86,7 +86,7 @@ struct DecodeShared {
 
 /// `Lanes` neighbouring lanes share a position, eight channels each: a power of two of at least HS / 8.
 template <typename T, int Lanes>
-__global__ void __launch_bounds__(kSplit) attention_decode_kernel(DecodeProblem p) {
+__global__ void __launch_bounds__(kSplit, 6) attention_decode_kernel(DecodeProblem p) {
   auto& shared = static_smem<DecodeShared>();
   constexpr int kAtOnce = kSplit / Lanes;  // positions
   const int s = static_cast<int>(blockIdx.z), h = static_cast<int>(blockIdx.y);
