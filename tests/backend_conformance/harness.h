@@ -39,7 +39,7 @@ struct BackendCase {
   DType dtype = DType::kFloat32;  // of the ops' tensors
   /// Makes a backend that promises the same bits, such as one with another number of threads; may be null.
   std::function<std::unique_ptr<Backend>()> make_twin;
-  /// Called before a test and after it; may be null.
+  /// Called before a test, which it may skip, and after it; may be null.
   std::function<void()> enter;
   std::function<void()> leave;
   bool same_products = false;  // the twin promises the same bits of matrix products too
