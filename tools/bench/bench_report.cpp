@@ -66,8 +66,8 @@ std::string text_report(const BenchResult& result, bool ops) {
     text += fmt::format("         {:<16} {:>9.2f} ms {:>6.1f} %\n", family, ms, 100 * ms / ops_ms(step));
   }
   text +=
-      fmt::format("memory   {} planned and allocated; the process grew by {}, {:+.2f} %\n", format_bytes(result.planned_bytes),
-                  format_bytes(result.resident_growth_bytes),
+      fmt::format("memory   {} planned and allocated; memory in use grew by {}, {:+.2f} %\n",
+                  format_bytes(result.planned_bytes), format_bytes(result.resident_growth_bytes),
                   100 * (static_cast<double>(result.resident_growth_bytes) / static_cast<double>(result.planned_bytes) - 1));
   if (result.generation) {
     const GenerationResult& generation = *result.generation;

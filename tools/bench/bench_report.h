@@ -20,7 +20,7 @@ struct BenchResult {
   std::vector<OpTiming> inference_ops;
   std::optional<GenerationResult> generation;
   std::int64_t planned_bytes = 0;
-  std::int64_t resident_growth_bytes = 0;  // of the process, since the plan was allocated
+  std::int64_t resident_growth_bytes = 0;  // see StepBench
   bool torch_wanted = false;
   std::optional<TorchComparison> torch;
 };

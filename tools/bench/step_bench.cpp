@@ -28,6 +28,12 @@ std::vector<std::int32_t> random_tokens(std::int64_t count, std::int64_t vocab_s
   return tokens;
 }
 
+/// Of the device where it has memory of its own, else resident bytes of the process.
+std::int64_t used_bytes(const Backend& backend) {
+  const std::optional<DeviceMemory> device = backend.device_memory();
+  return device ? device->total_bytes - device->free_bytes : read_process_memory().rss_bytes;
+}
+
 PlannedSubject make_plan(const Subject& subject) {
   PlannedSubject planned = plan_subject(subject, std::nullopt);
   const MemoryPlan& plan = planned.get();  // throws where there is no backend
@@ -42,7 +48,7 @@ struct StepBench::Parts {
   explicit Parts(const Subject& subject)
       : config(subject.resolved),
         planned(make_plan(subject)),
-        before(read_process_memory()),
+        used_before_bytes(used_bytes(*planned.backend)),
         memory(planned.get(), planned.backend->memory()),
         tokens(random_tokens(num_tokens(), planned.get().model().vocab_size(), 0)),
         targets(random_tokens(num_tokens(), planned.get().model().vocab_size(), 1)) {
@@ -74,7 +80,7 @@ struct StepBench::Parts {
 
   TrainConfig config;
   PlannedSubject planned;
-  ProcessMemory before;  // the plan was allocated
+  std::int64_t used_before_bytes;  // the plan was allocated
   PlannedMemory memory;
   std::vector<std::int32_t> tokens, targets;
   std::int64_t steps_done = 0;
@@ -170,6 +176,8 @@ std::optional<GenerationResult> StepBench::time_generation() {
   return result;
 }
 
-std::int64_t StepBench::resident_growth_bytes() const { return read_process_memory().rss_bytes - parts_->before.rss_bytes; }
+std::int64_t StepBench::resident_growth_bytes() const {
+  return used_bytes(*parts_->planned.backend) - parts_->used_before_bytes;
+}
 
 }  // namespace virgil::bench

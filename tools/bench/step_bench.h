@@ -53,7 +53,8 @@ class StepBench {
   [[nodiscard]] std::vector<OpTiming> time_inference_ops();
   /// Greedy generation in the type of the plan's weights; nothing in a plan without samples.
   [[nodiscard]] std::optional<GenerationResult> time_generation();
-  /// Bytes by which the process has grown since the plan was allocated, all of them resident once a step has run.
+  /// Bytes by which the process has grown since the plan was allocated, all of them resident once a step has run; on a device
+  /// with memory of its own, by which its use has grown.
   [[nodiscard]] std::int64_t resident_growth_bytes() const;
 
  private:

@@ -31,6 +31,7 @@ double attention_product_flops(const ConstTensorView& qkv) {
 template <typename Op>
 void TimingBackend::time(const std::string& name, const std::string& shape, const std::string& family, const OpCost& cost,
                          const Op& op) {
+  inner_.synchronize();  // copies and conversions, which are not timed, may still be under way
   const Clock::time_point start = Clock::now();
   op();
   inner_.synchronize();
