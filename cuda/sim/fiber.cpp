@@ -91,8 +91,11 @@ LeftStack& left_stack() {
 
 }  // namespace
 
-void Fiber::prepare(std::byte* stack, std::size_t stack_bytes, void (*entry)()) {
-  unpoison(stack, stack_bytes);  // an abandoned run leaves its red zones behind
+void Fiber::prepare(std::byte* stack, std::size_t stack_bytes, void (*entry)(), bool abandoned) {
+  // A run that left keeps red zones in its outermost frames, an abandoned one anywhere.
+  constexpr std::size_t kOutermostBytes = 8192;
+  const std::size_t dirty_bytes = abandoned ? stack_bytes : kOutermostBytes;
+  unpoison(stack + stack_bytes - dirty_bytes, dirty_bytes);
   stack_bottom_ = stack;
   stack_bytes_ = stack_bytes;
   fake_stack_ = nullptr;

@@ -13,8 +13,8 @@ class Fiber {
   Fiber& operator=(const Fiber&) = delete;
 
   /// Prepares a first run of entry() on the given stack, which starts when something switches to this fiber. entry never
-  /// returns: it switches away for good with leave_to(). What an earlier run left on the stack is dropped.
-  void prepare(std::byte* stack, std::size_t stack_bytes, void (*entry)());
+  /// returns: it switches away for good with leave_to(). `abandoned`: the stack holds a run that did not come to that.
+  void prepare(std::byte* stack, std::size_t stack_bytes, void (*entry)(), bool abandoned);
   /// Suspends this fiber, which runs, and runs `next`.
   void switch_to(Fiber& next);
   /// The same, but this fiber will not be resumed.

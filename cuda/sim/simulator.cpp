@@ -202,7 +202,8 @@ void Simulator::run_block() {
     thread.copy_group = 0;
     thread.site = {};
     thread.copies.clear();
-    thread.fiber.prepare(stacks_.stack(static_cast<int>(i)), stacks_.stack_bytes(), &thread_main);
+    thread.fiber.prepare(stacks_.stack(static_cast<int>(i)), stacks_.stack_bytes(), &thread_main,
+                         thread.state != Thread::State::kDone);
   }
   // Whole warps in random order, and the lanes of each.
   std::array<std::uint32_t, kMaxThreads / kWarpSize> warps{};
