@@ -14,7 +14,7 @@ namespace virgil::cuda {
 
 inline constexpr int kWarpSize = 32;
 inline constexpr unsigned kFullMask = 0xFFFFFFFFU;
-
+#if defined(__CUDACC__) || defined(VIRGIL_SIM)  // host code takes the types alone: its compiler knows no threads of a block
 /// Dynamic shared memory of the block, 1024-byte aligned; its size is that of the launch.
 /// (`extern __shared__` has no meaning that a host compiler could give it.)
 template <typename T>
@@ -76,5 +76,5 @@ template <>
 __device__ __forceinline__ __half from_float<__half>(float value) {
   return __float2half_rn(value);
 }
-
+#endif
 }  // namespace virgil::cuda
