@@ -134,7 +134,7 @@ class GpuCheck(unittest.TestCase):
 
     NVIDIA_SMI = "echo 'Stand-in, 8.9, 550.1, 24564 MiB'"
     TESTS = """for word; do [[ $word != --gtest_output=json:* ]] || out=${word#--gtest_output=json:}; done
-        echo '{"testsuites": [{"testsuite": [{"name": "A", "classname": "S", "status": "RUN", "result": "COMPLETED"}]}]}' >"$out"
+        echo '{"testsuites": [{"testsuite": [{"name": "A/cuda_float32", "status": "RUN", "result": "COMPLETED"}]}]}' >"$out"
         """
     BENCH = """echo a warning >&2
         echo '{'
