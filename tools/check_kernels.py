@@ -6,8 +6,8 @@
 Prints a line a kernel: for each architecture the registers of a thread, the shared memory of a block, and the blocks that fit on a
 multiprocessor. With nvdisasm or cuobjdump it also reads the machine code, and prints the instructions of attention's inner loops.
 
-Exit status 1, and the file and the kernel by name, for a compile error, a spill, local memory, registers that __launch_bounds__ does
-not leave room for, and tensor-core attention without HMMA, LDSM or 16-byte asynchronous copies; 77 where there is no nvcc.
+Exit status 1, and the file and the kernel by name, for a compile error, a spill, local memory, registers for which __launch_bounds__
+leaves no room, and tensor-core attention without HMMA, LDSM or 16-byte asynchronous copies; 77 where there is no nvcc.
 """
 
 import argparse
@@ -239,7 +239,8 @@ def inner_loop(code, labels):
 
 def instruction_mix(code):
     counts = collections.Counter(FAMILIES.get(i.op.split(".")[0], "other") for i in code)
-    return {"all": len(code), **{family: counts[family] for family in (*dict.fromkeys(FAMILIES.values()), "other") if counts[family]}}
+    families = [*dict.fromkeys(FAMILIES.values()), "other"]
+    return {"all": len(code), **{family: counts[family] for family in families if counts[family]}}
 
 
 def code_faults(name, code):

@@ -28,7 +28,7 @@ class Gpu:
     matmul: float  # cuBLASLt's products, of the dense bfloat16 rate
     attention: float  # tensor-core attention, of the same
     memory: float  # elementwise kernels and row sums
-    integer_share: float  # of float32_tflops: 32-bit integer operations a second (one of an FMA's two; a half of all lanes but on A100)
+    integer_share: float  # integer operations a second over float32_tflops: all lanes on A100, half of them elsewhere
 
 
 GPUS = (
