@@ -12,7 +12,7 @@ source tools/common.sh
 
 output=gpu_check.json
 limit_s=470
-batch_size=8 # sequences of 1,024 tokens: about 7 GB
+batch_size=8 # sequences of 1,024 tokens: a plan of about 4.5 GiB
 while (($# > 0)); do
   flag=$1
   value=${2:-}
