@@ -39,6 +39,7 @@ __global__ void __launch_bounds__(kThreads)
   const std::int64_t at = p.out_strides.offset(b, h) + row * p.out_strides.row;
   float delta = 0;
   if (exists) {
+#pragma unroll 1  // a head has one to four packs a lane: more loads under way cost registers and bring nothing
     for (int d = lane * Pack<T>::kSize; d < p.head_size; d += kLanesPerRow * Pack<T>::kSize) {
       const Pack<T> dout_pack = load_pack_readonly(dout + at + d), out_pack = load_pack_streaming(out + at + d);
 #pragma unroll

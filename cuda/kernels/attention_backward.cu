@@ -22,7 +22,7 @@ namespace {
 /// Which rows a block owns.
 enum class Owned { kKeys, kQueries };
 
-/// At most 96 KiB of shared memory and 255 registers for every head size, on every device since 8.0. Warps with two row tiles
+/// At most 96.5 KiB of shared memory and 255 registers for every head size, on every device since 8.0. Warps with two row tiles
 /// use each operand from shared memory twice, but two accumulators of wide heads would not fit.
 template <int HS>
 struct BackwardShape {

@@ -179,8 +179,13 @@ __device__ __forceinline__ void normalize(const Operands<T>& op, std::int64_t ro
   }
 }
 
+/// Blocks a multiprocessor shall hold: without a word the compiler aims at more than rows in registers leave room for, and
+/// spills.
+template <typename Team>
+inline constexpr int kMinBlocks = Team::kBlock == kBlockThreads ? 3 : 1;
+
 template <typename T, int Width, typename Team, bool InRegisters, bool Fused>
-__global__ __launch_bounds__(Team::kBlock) void layernorm_kernel(Operands<T> op) {
+__global__ __launch_bounds__(Team::kBlock, kMinBlocks<Team>) void layernorm_kernel(Operands<T> op) {
   const Team team;
   const std::int64_t row = team.row();
   if (row >= op.rows) return;  // a whole team
