@@ -98,8 +98,9 @@ TEST_P(Plumbing, ComputesInTheTypeItIsAskedFor) {
 }
 
 TEST_P(Plumbing, KnowsTheMemoryOfItsDevice) {
+  EXPECT_GT(backend().available_bytes(), 0);
   const std::optional<DeviceMemory> memory = backend().device_memory();
-  if (!memory) GTEST_SKIP() << "it computes in the machine's own memory";
+  if (!memory) return;  // it computes in the machine's own memory
   EXPECT_GE(memory->context_bytes, 0);
   EXPECT_GT(memory->free_bytes, 0);
   EXPECT_LE(memory->free_bytes + memory->context_bytes, memory->total_bytes);

@@ -94,7 +94,7 @@ class BackendTraits {
 struct DeviceMemory {
   std::int64_t total_bytes = 0;
   std::int64_t free_bytes = 0;     // now; what others on the device hold counts as used
-  std::int64_t context_bytes = 0;  // what the backend took when it was made: context, code and libraries
+  std::int64_t context_bytes = 0;  // when the backend was made: context, code, libraries, and what other programs held
 };
 
 /// One device that runs the ops. Not thread-safe: one thread drives a backend.

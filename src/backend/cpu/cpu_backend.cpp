@@ -52,6 +52,7 @@ void copy_bytes(void* dst, const void* src, std::int64_t size_bytes, int num_thr
 CpuBackend::CpuBackend(const CpuOptions& options)
     : num_threads_(options.num_threads),
       native_bfloat16_(options.native_bfloat16 && cpu_multiplies_bfloat16()),
+      memory_(options.num_threads),
       matmul_({.num_threads = options.num_threads,
                .native_bfloat16 = options.native_bfloat16,
                .thread_invariant = options.thread_invariant}),

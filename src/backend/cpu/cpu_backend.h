@@ -4,6 +4,7 @@
 #include <string>
 
 #include "backend/cpu/cpu_context.h"
+#include "backend/cpu/first_touch.h"
 #include "backend/cpu/matmul.h"
 #include "virgil/backend/backend.h"
 
@@ -88,7 +89,7 @@ class CpuBackend final : public Backend {
 
   int num_threads_;
   bool native_bfloat16_;
-  HostMemoryResource memory_;
+  FirstTouchResource memory_;
   OneDnnMatmul matmul_;
   CpuTraits traits_;
   std::span<std::byte> workspace_;
