@@ -11,9 +11,12 @@
 #define VIRGIL_SITE
 #endif
 
-// Before sm_80 what it brought stops the kernel: launchers choose others by compute capability.
+// Before an architecture what it brought stops the kernel: launchers choose others by compute capability.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
 #define VIRGIL_BEFORE_SM80
+#endif
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+#define VIRGIL_BEFORE_SM90
 #endif
 
 namespace virgil::cuda::ptx {
@@ -113,18 +116,18 @@ __device__ __forceinline__ void ldmatrix_x2_trans(std::uint32_t (&out)[2], const
 #endif
 }
 
-#if defined(VIRGIL_SIM) || (defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900)
 /// stmatrix (sm_90): the way back of ldmatrix_x4.
 __device__ __forceinline__ void stmatrix_x4(void* row, const std::uint32_t (&in)[4] VIRGIL_SITE) {
 #ifdef VIRGIL_SIM
   simt::stmatrix(row, in, 4, site);
+#elif defined(VIRGIL_BEFORE_SM90)
+  __trap();
 #else
   asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1,%2,%3,%4};\n" ::"r"(shared_address(row)), "r"(in[0]),
                "r"(in[1]), "r"(in[2]), "r"(in[3])
                : "memory");
 #endif
 }
-#endif
 
 // --- mma.sync (sm_80): d (16, 8) += a (16, k) * b (k, 8), float32 accumulation
 // ---------------------------------------------------
@@ -218,5 +221,6 @@ __device__ __forceinline__ std::uint32_t pack_pair(float low, float high, __half
 
 }  // namespace virgil::cuda::ptx
 
+#undef VIRGIL_BEFORE_SM90
 #undef VIRGIL_BEFORE_SM80
 #undef VIRGIL_SITE

@@ -38,7 +38,6 @@ int block_barrier(BarrierKind kind, int predicate, Site site);
 void warp_barrier(std::uint32_t mask, Site site);
 /// Marks that what other blocks wrote before their fences may be read from here on; for the race detector.
 void acquire();
-void fence();
 
 [[nodiscard]] void* dynamic_smem();
 /// The block's object for this key, made at its first use and full of NaN.

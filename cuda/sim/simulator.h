@@ -143,6 +143,13 @@ class Simulator {
 /// The simulator of this process: threadIdx, __syncthreads() and the like have no other object to refer to.
 [[nodiscard]] Simulator& simulator();
 
+/// "gelu.cu:42" without memory of its own: a fiber that is abandoned frees nothing.
+struct Place {
+  char text[128];
+  [[nodiscard]] const char* c_str() const { return text; }
+};
+[[nodiscard]] Place place(const Site& site);
+
 /// File name without folders.
 [[nodiscard]] const char* base_name(const char* path);
 

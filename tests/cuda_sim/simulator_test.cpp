@@ -1,7 +1,4 @@
 // The simulator itself: planted faults are found and named, sound kernels are left alone, in every order of things.
-#include <gmock/gmock.h>
-
-#include "cuda/sim/simt.h"
 #include "cuda_sim/simulator_fixtures.h"
 
 namespace virgil::cuda {
@@ -9,9 +6,7 @@ namespace {
 
 using faulty::Fault;
 using ::testing::AllOf;
-using ::testing::AnyOf;
 using ::testing::HasSubstr;
-using ::testing::MatchesRegex;
 
 TEST_F(Simulator, RunsSoundKernelsUnderEverySeed) {
   for (std::uint64_t seed = 0; seed < kSeeds; ++seed) {

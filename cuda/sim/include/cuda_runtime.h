@@ -80,8 +80,9 @@ inline int __syncthreads_and(int predicate, VIRGIL_SITE) {
 }
 inline int __syncthreads_or(int predicate, VIRGIL_SITE) { return simt::block_barrier(simt::BarrierKind::kOr, predicate, site); }
 inline void __syncwarp(std::uint32_t mask = 0xFFFFFFFFU, VIRGIL_SITE) { simt::warp_barrier(mask, site); }
-inline void __threadfence() { simt::fence(); }
-inline void __threadfence_block() { simt::fence(); }
+// One thread of the operating system runs all, in the order of the program: what a fence would order is ordered.
+inline void __threadfence() {}
+inline void __threadfence_block() {}
 
 // --- Shuffles and votes. __activemask is missing on purpose: its value does not follow from the program.
 // ----------------------------
