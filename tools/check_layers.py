@@ -24,8 +24,8 @@ ALLOWED = {
     "train": {"base", "memory", "backend", "data", "dist", "model", "optim", "plan"},
     "report": {"base", "memory", "backend", "data", "dist", "model", "optim", "plan", "train"},
 }
-# cuda/ is one more backend.
-CUDA_MAY_INCLUDE = {"base", "memory", "backend"}
+# cuda/ is one more backend, and its collectives; mpi/ one more launcher.
+FOLDERS_MAY_INCLUDE = {"cuda": {"base", "memory", "backend", "dist"}, "mpi": {"base", "memory", "dist"}}
 SOURCE_SUFFIXES = {".h", ".cpp", ".cu"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]')
 CUDA_HEADER = re.compile(r"^(cuda|cublas|cudnn|curand|nccl|nvml|nvtx|cooperative_groups|mma\.h|cub/|thrust/)")
@@ -71,7 +71,8 @@ def violations(root):
                 yield f"{directory}: not a known layer; add it to ALLOWED in tools/check_layers.py and to docs/architecture.md"
                 continue
             yield from check_layer(directory.name, source_files(directory), ALLOWED[directory.name])
-    yield from check_layer("cuda", source_files(root / "cuda"), CUDA_MAY_INCLUDE)
+    for folder, allowed in FOLDERS_MAY_INCLUDE.items():
+        yield from check_layer(folder, source_files(root / folder), allowed)
     for path in source_files(root / "include"):
         for number, target in includes_of(path):
             if CUDA_HEADER.match(target):
