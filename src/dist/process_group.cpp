@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include "virgil/dist/communicator.h"
+#include "virgil/dist/launch.h"
 
 namespace virgil {
 
@@ -35,6 +36,7 @@ class SingleProcessGroup final : public ProcessGroup {
   [[nodiscard]] std::string name_of(int) const override { return fmt::format("rank 0 (process {})", getpid()); }
   [[nodiscard]] int local_rank() const override { return 0; }
   [[nodiscard]] int local_size() const override { return 1; }
+  [[nodiscard]] std::chrono::milliseconds timeout() const override { return GroupOptions{}.timeout; }
   void all_gather(std::span<std::byte> all, std::span<const std::byte> mine) override { std::ranges::copy(mine, all.begin()); }
   void gather(std::span<std::byte> all, std::span<const std::byte> mine, int) override { all_gather(all, mine); }
   void broadcast(std::span<std::byte>, int) override {}

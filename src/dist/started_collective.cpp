@@ -16,6 +16,8 @@ const char* name_of(CollectiveKind kind) {
       return "gather";
     case CollectiveKind::kBarrier:
       return "barrier";
+    case CollectiveKind::kNewCommunicator:
+      return "making of a communicator";
   }
   return "unknown collective";
 }
@@ -28,7 +30,7 @@ void check_parts(TensorView data, int size) {
 
 std::string to_string(const StartedCollective& collective) {
   std::string text = fmt::format("{} {}", name_of(collective.kind), collective.number);
-  if (collective.kind != CollectiveKind::kBarrier) text += fmt::format(" of {} bytes", collective.size_bytes);
+  if (collective.size_bytes > 0) text += fmt::format(" of {} bytes", collective.size_bytes);
   if (collective.kind == CollectiveKind::kReduceScatter) text += fmt::format(" ({} a summand)", collective.wire_bytes);
   if (collective.kind == CollectiveKind::kBroadcast) text += fmt::format(" from rank {}", collective.root);
   if (collective.kind == CollectiveKind::kGather) text += fmt::format(" to rank {}", collective.root);

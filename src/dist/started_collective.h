@@ -8,7 +8,7 @@
 
 namespace virgil {
 
-enum class CollectiveKind : std::int32_t { kReduceScatter, kAllGather, kBroadcast, kGather, kBarrier };
+enum class CollectiveKind : std::int32_t { kReduceScatter, kAllGather, kBroadcast, kGather, kBarrier, kNewCommunicator };
 
 /// Equal on all ranks, or the program is wrong. Sent as its bytes.
 struct StartedCollective {

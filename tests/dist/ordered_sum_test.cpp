@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
+#include <ostream>
 #include <random>
 #include <vector>
 
@@ -16,6 +18,8 @@ struct Case {
   int rank;
   std::size_t elements;
 };
+
+void PrintTo(const Case& c, std::ostream* out) { *out << c.elements << " of rank " << c.rank << " of " << c.ranks; }
 
 class OrderedSum : public testing::TestWithParam<Case> {
  protected:

@@ -32,6 +32,7 @@ class World {
   World(int size, std::chrono::milliseconds timeout) : size_(size), timeout_(timeout), has_ended_(index(size), false) {}
 
   [[nodiscard]] int size() const { return size_; }
+  [[nodiscard]] std::chrono::milliseconds timeout() const { return timeout_; }
   [[nodiscard]] std::mutex& mutex() { return mutex_; }
 
   /// Waits until `done`, with the mutex held. `has_come(r)` tells whether rank r is still waited for.
@@ -327,6 +328,7 @@ class ThreadGroup final : public ProcessGroup {
   [[nodiscard]] std::string name_of(int rank) const override { return name_of_rank(rank); }
   [[nodiscard]] int local_rank() const override { return rank_; }
   [[nodiscard]] int local_size() const override { return size(); }
+  [[nodiscard]] std::chrono::milliseconds timeout() const override { return meeting_.world().timeout(); }
 
   void all_gather(std::span<std::byte> all, std::span<const std::byte> mine) override {
     VIRGIL_CHECK(all.size() == mine.size() * index(size()), "{} bytes for {} of each rank", all.size(), mine.size());

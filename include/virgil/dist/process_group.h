@@ -4,6 +4,7 @@
 // Communicator (communicator.h).
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -41,6 +42,8 @@ class ProcessGroup {
   /// Number of this process among those on its machine, from 0, and how many they are.
   [[nodiscard]] virtual int local_rank() const = 0;
   [[nodiscard]] virtual int local_size() const = 0;
+  /// How long another rank is waited for.
+  [[nodiscard]] virtual std::chrono::milliseconds timeout() const = 0;
 
   /// all = every rank's bytes in order of rank; `mine` has the same size on every rank, `all` size() times that.
   virtual void all_gather(std::span<std::byte> all, std::span<const std::byte> mine) = 0;

@@ -1,0 +1,116 @@
+#include "mpi/mpi_process_group.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <exception>
+#include <set>
+
+#include "mpi/mpi_communicator.h"
+#include "mpi/mpi_errors.h"
+#include "virgil/dist/communicator.h"
+
+namespace virgil {
+
+namespace {
+
+std::int64_t size_of_bytes(std::span<const std::byte> bytes) { return static_cast<std::int64_t>(bytes.size()); }
+
+std::string machine_name() {
+  std::array<char, MPI_MAX_PROCESSOR_NAME> name{};
+  int length = 0;
+  check_mpi(MPI_Get_processor_name(name.data(), &length), "MPI_Get_processor_name");
+  return {name.data(), static_cast<std::size_t>(length)};
+}
+
+/// The first communicator besides MPI's own. No roll can be called yet; but all ranks are alive, as they have just left
+/// MPI_Init.
+OwnedComm duplicate_world(std::atomic<bool>& is_broken) {
+  MPI_Comm comm = MPI_COMM_NULL;
+  check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &comm), "MPI_Comm_dup");
+  check_mpi(MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+  return {comm, is_broken};
+}
+
+}  // namespace
+
+MpiProcessGroup::MpiProcessGroup(const GroupOptions& options, int num_launched)
+    : session_(num_launched),
+      roll_call_comm_(duplicate_world(session_.is_broken())),
+      roll_call_(std::make_unique<RollCall>(roll_call_comm_.get(), options.timeout, session_.is_broken())),
+      channel_(std::make_unique<MpiChannel>(duplicate_world(session_.is_broken()), *roll_call_, "the host's collectives")) {
+  introduce_ranks();
+}
+
+MpiProcessGroup::~MpiProcessGroup() {
+  if (session_.is_broken() || std::uncaught_exceptions() > 0) {
+    session_.is_broken() = true;  // nothing is freed
+    return;
+  }
+  try {
+    barrier();
+  } catch (const std::exception&) {
+    // A wait that fails has marked the group as broken.
+  }
+}
+
+void MpiProcessGroup::introduce_ranks() {
+  const std::vector<std::string> machines = all_gather_texts(machine_name());
+  const std::vector<std::string> processes = all_gather_texts(std::to_string(getpid()));
+  std::vector<std::string> names;
+  for (std::size_t r = 0; r < machines.size(); ++r) {
+    names.push_back(fmt::format("rank {} (process {} on {})", r, processes[r], machines[r]));
+  }
+  roll_call_->set_names(std::move(names));
+  num_machines_ = std::set(machines.begin(), machines.end()).size();
+  const auto mine = machines.begin() + rank();
+  local_size_ = static_cast<int>(std::count(machines.begin(), machines.end(), *mine));
+  local_rank_ = static_cast<int>(std::count(machines.begin(), mine, *mine));
+}
+
+std::string MpiProcessGroup::description() const {
+  return fmt::format("{} processes on {} machine{}, {}", size(), num_machines_, num_machines_ == 1 ? "" : "s",
+                     MpiSession::library());
+}
+
+void MpiProcessGroup::all_gather(std::span<std::byte> all, std::span<const std::byte> mine) {
+  VIRGIL_CHECK(all.size() == mine.size() * static_cast<std::size_t>(size()), "{} bytes for {} of each of {} ranks", all.size(),
+               mine.size(), size());
+  channel_->begin({.kind = CollectiveKind::kAllGather, .size_bytes = size_of_bytes(mine)});
+  std::ranges::copy(mine, all.subspan(static_cast<std::size_t>(rank()) * mine.size()).begin());
+  channel_->all_gather(all);
+}
+
+void MpiProcessGroup::gather(std::span<std::byte> all, std::span<const std::byte> mine, int root) {
+  VIRGIL_CHECK(root >= 0 && root < size(), "root {} of {} ranks", root, size());
+  VIRGIL_CHECK(rank() != root || all.size() == mine.size() * static_cast<std::size_t>(size()),
+               "{} bytes for {} of each of {} ranks", all.size(), mine.size(), size());
+  channel_->begin({.kind = CollectiveKind::kGather, .root = root, .size_bytes = size_of_bytes(mine)});
+  channel_->gather(all, mine, root);
+}
+
+void MpiProcessGroup::broadcast(std::span<std::byte> data, int root) {
+  VIRGIL_CHECK(root >= 0 && root < size(), "root {} of {} ranks", root, size());
+  channel_->begin({.kind = CollectiveKind::kBroadcast, .root = root, .size_bytes = size_of_bytes(data)});
+  channel_->broadcast(data, root);
+}
+
+void MpiProcessGroup::barrier() {
+  channel_->begin({.kind = CollectiveKind::kBarrier});
+  channel_->barrier();
+}
+
+std::unique_ptr<Communicator> MpiProcessGroup::make_host_communicator() {
+  if (size() == 1) return make_single_process_group()->make_host_communicator();
+  channel_->begin({.kind = CollectiveKind::kNewCommunicator});
+  return std::make_unique<MpiCommunicator>(channel_->duplicate(), *roll_call_);
+}
+
+void MpiProcessGroup::abort(int exit_status) {
+  if (session_.is_broken().exchange(true)) roll_call_->let_others_read();
+  MPI_Abort(MPI_COMM_WORLD, exit_status);
+  std::_Exit(exit_status);
+}
+
+}  // namespace virgil
