@@ -1,15 +1,21 @@
 // train: from a text file to a trained GPT.
 //
-// Exit codes: 0 finished, 1 an internal error or a diverged run, 2 something its user can mend, 130 stopped by a signal.
+// Exit codes: 0 finished, 1 an internal error, a lost process or a diverged run, 2 something its user can mend, 130 stopped by
+// a signal. Started several times by mpirun or srun, the processes train one model together; rank 0 speaks for all.
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <cstdio>
 #include <exception>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "virgil/base/error.h"
 #include "virgil/base/file_system.h"
+#include "virgil/dist/agreement.h"
+#include "virgil/dist/launch.h"
 #include "virgil/train/config_schema.h"
 #include "virgil/train/console_metrics.h"
 #include "virgil/train/stop_signal.h"
@@ -29,28 +35,61 @@ int exit_code(virgil::RunStatus status) {
   return 1;
 }
 
-int run(const std::vector<std::string>& arguments) {
+int run(const virgil::CommandLine& command_line, virgil::ProcessGroup& group) {
   virgil::StopSignal stop;
-  const virgil::CommandLine command_line = virgil::parse_train_command_line(arguments);
-  if (command_line.help || arguments.empty()) {
-    fmt::print("{}", virgil::config_help());
+  if (command_line.help) {
+    if (group.is_root()) fmt::print("{}", virgil::config_help());
     return 0;
   }
   const auto files = virgil::make_posix_file_system();
-  virgil::ConsoleMetrics console(stdout, isatty(STDOUT_FILENO) == 1);
-  return exit_code(virgil::run_training(command_line, *files, console, [&] { return stop.requested(); }));
+  // What the others would say, rank 0 says.
+  const std::unique_ptr<FILE, int (*)(FILE*)> nowhere(group.is_root() ? nullptr : std::fopen("/dev/null", "w"), std::fclose);
+  virgil::ConsoleMetrics console(nowhere ? nowhere.get() : stdout, group.is_root() && isatty(STDOUT_FILENO) == 1);
+  return exit_code(virgil::run_training(
+      command_line, *files, console, [&] { return stop.requested(); }, group));
+}
+
+/// Errors of one process among several end them all: the others may be waiting for it.
+int run_as_rank(const virgil::CommandLine& command_line, const std::exception_ptr& refused, virgil::ProcessGroup& group) {
+  const std::string who = group.size() > 1 ? group.name_of(group.rank()) + ": " : "";
+  int status = 1;
+  try {
+    virgil::in_agreement(group, [&] {
+      if (refused) std::rethrow_exception(refused);
+    });
+    return run(command_line, group);
+  } catch (const virgil::AgreedError& error) {
+    if (group.is_root()) fmt::print(stderr, "error: {}\n", error.what());
+    return 2;
+  } catch (const virgil::UserError& error) {
+    fmt::print(stderr, "{}error: {}\n", who, error.what());
+    status = 2;
+  } catch (const virgil::LostRankError& error) {
+    fmt::print(stderr, "{}error: {}\n", who, error.what());
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "{}internal error: {}\n", who, error.what());
+  }
+  if (group.size() > 1) group.abort(status);
+  return status;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  virgil::CommandLine command_line;
+  std::exception_ptr refused;
   try {
-    return run({argv + 1, argv + argc});
+    command_line = virgil::parse_train_command_line(std::vector<std::string>(argv + 1, argv + argc));
+    command_line.help = command_line.help || argc == 1;
+  } catch (const virgil::UserError&) {
+    refused = std::current_exception();
+  }
+  std::unique_ptr<virgil::ProcessGroup> group;
+  try {
+    group = virgil::join_process_group({.timeout = std::chrono::seconds(command_line.config.rank_timeout)});
   } catch (const virgil::UserError& error) {
     fmt::print(stderr, "error: {}\n", error.what());
     return 2;
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "internal error: {}\n", error.what());
-    return 1;
   }
+  return run_as_rank(command_line, refused, *group);
 }

@@ -31,18 +31,22 @@ void read_as_floats(Backend& backend, ConstTensorView tensor, std::vector<float>
 
 }  // namespace
 
-Gpt::Gpt(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory)
+Gpt::Gpt(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory, std::int64_t rank)
     : backend_(backend),
       plan_(plan),
       memory_(memory),
       config_(plan.model()),
       weights_(flat_view(plan, memory, PlanSlot::kWeights, plan.dtype())),
-      master_weights_(plan.master_slot() == PlanSlot::kWeights
-                          ? weights_
-                          : flat_view(plan, memory, PlanSlot::kMasterWeights, DType::kFloat32)),
-      gradients_(plan.step().training ? flat_view(plan, memory, PlanSlot::kGradients, DType::kFloat32) : weights_),
+      rank_(rank),
+      master_weights_(memory.flat(plan, plan.master_slot(), rank)),
+      gradients_(plan.step().training ? memory.view(PlanSlot::kGradients, 0, DType::kFloat32, {plan.gradients().num_elements()})
+                                      : weights_),
       parameters_(config_, plan.parameters(), weights_),
-      parameter_gradients_(config_, plan.parameters(), gradients_),
+      parameter_gradients_(config_, plan.parameters(),
+                           [&](const ParameterSpec& spec) {
+                             return plan.step().training ? plan.gradients().view_of(plan.parameters(), spec, gradients_)
+                                                         : parameter_view(weights_, spec);
+                           }),
       inputs_(memory.view(PlanSlot::kInputs, 0, DType::kInt32, {plan.step().batch_size, plan.step().length})),
       targets_(memory.view(PlanSlot::kTargets, 0, DType::kInt32, {plan.step().batch_size, plan.step().length})),
       losses_(memory.view(PlanSlot::kLosses, 0, DType::kFloat32, {inputs_.num_elements()})),
@@ -53,7 +57,15 @@ Gpt::Gpt(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory)
 }
 
 void Gpt::refresh_weights() {
-  if (master_weights_.data() != weights_.data()) backend_.convert(weights_, master_weights_);
+  if (master_weights_.view().data() == weights_.data()) return;
+  if (master_weights_.is_whole()) {
+    backend_.convert(weights_, master_weights_.view());
+    return;
+  }
+  const FlatTensor weights = FlatTensor::whole(plan_.parameters(), weights_);
+  for (std::size_t bucket = 0; bucket < plan_.parameters().buckets().size(); ++bucket) {
+    backend_.convert(weights.part_of_bucket(bucket, rank_), master_weights_.part_of_bucket(bucket, rank_));
+  }
 }
 
 TensorView Gpt::gradients() const {
@@ -94,11 +106,15 @@ double Gpt::evaluate_with_logits(std::span<float> logits) {
 
 void Gpt::zero_gradients() { backend_.set_zero(gradients()); }
 
-void Gpt::enqueue_gradients(float grad_scale, const PassRandomness& randomness) {
+void Gpt::enqueue_gradients(float grad_scale, const PassRandomness& randomness, GradientObserver* observer) {
   VIRGIL_CHECK(plan_.step().training, "the plan is for evaluation only");
+  const BucketKind head = config_.tie_weights() ? BucketKind::kEmbeddings : BucketKind::kHead;
+  const std::size_t head_bucket = plan_.parameters().find_bucket(head);
   forward(&randomness);
+  if (observer != nullptr) observer->before_bucket(head_bucket);
   classify(grad_scale, true, {});
-  backward(randomness);
+  if (observer != nullptr && head == BucketKind::kHead) observer->after_bucket(head_bucket);
+  backward(randomness, observer);
 }
 
 double Gpt::read_loss_sum() {
@@ -192,17 +208,31 @@ void Gpt::classify(float grad_scale, bool with_gradients, std::span<float> logit
   backend_.reduce_sum(loss_sum_, losses_);
 }
 
-void Gpt::backward(const PassRandomness& randomness) {
+void Gpt::backward(const PassRandomness& randomness, GradientObserver* observer) {
   using enum Activation;
+  const ParameterLayout& layout = plan_.parameters();
+  const std::size_t vectors = layout.find_bucket(BucketKind::kVectors);
+  const std::size_t embeddings = layout.find_bucket(BucketKind::kEmbeddings);
+  if (observer != nullptr) observer->before_bucket(vectors);
   const TensorView dresidual = activation(kGradResidual, 0, Pass::kBackward);
   backend_.set_zero(dresidual);
   backend_.layernorm_backward(dresidual, parameter_gradients_.norm_weight, parameter_gradients_.norm_bias,
                               activation(kGradFinalNorm, 0, Pass::kBackward),
                               activation(kResidual, config_.num_layers(), Pass::kBackward), parameters_.norm_weight,
                               activation(kFinalNormMean, 0, Pass::kBackward), activation(kFinalNormRstd, 0, Pass::kBackward));
-  for (std::int64_t l = config_.num_layers() - 1; l >= 0; --l) block_backward(l, randomness);
+  for (std::int64_t l = config_.num_layers() - 1; l >= 0; --l) {
+    const std::size_t bucket = layout.find_bucket(BucketKind::kLayer, l);
+    if (observer != nullptr) observer->before_bucket(bucket);
+    block_backward(l, randomness);
+    if (observer != nullptr) observer->after_bucket(bucket);
+  }
+  if (observer != nullptr) {
+    observer->after_bucket(vectors);
+    if (!config_.tie_weights()) observer->before_bucket(embeddings);
+  }
   backend_.embedding_backward(parameter_gradients_.wte, parameter_gradients_.wpe, dresidual, inputs_,
                               dropout(RandomPurpose::kEmbeddingDropout, 0, &randomness));
+  if (observer != nullptr) observer->after_bucket(embeddings);
 }
 
 void Gpt::block_backward(std::int64_t l, const PassRandomness& randomness) {

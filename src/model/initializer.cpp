@@ -3,12 +3,11 @@
 #include <vector>
 
 #include "virgil/base/philox.h"
-#include "virgil/model/parameter_views.h"
 
 namespace virgil {
 
-void initialize_parameters(Backend& backend, const ParameterLayout& layout, TensorView weights, std::uint64_t seed) {
-  backend.set_zero(weights);
+void initialize_parameters(Backend& backend, const ParameterLayout& layout, const FlatTensor& weights, std::uint64_t seed) {
+  backend.set_zero(weights.view());
   std::vector<float> values;
   std::uint32_t site = 0;
   for (const ParameterSpec& spec : layout.parameters()) {
@@ -21,7 +20,11 @@ void initialize_parameters(Backend& backend, const ParameterLayout& layout, Tens
       values[static_cast<std::size_t>(i)] =
           spec.init == InitKind::kOnes ? 1.0F : spec.init_std * random_normal(stream, static_cast<std::uint64_t>(i));
     }
-    backend.copy_from_host(parameter_view(weights, spec), std::as_bytes(std::span(values)));
+    weights.for_each_piece(spec.offset, spec.num_elements(), [&](std::int64_t first, TensorView piece) {
+      const std::span<const float> all(values);
+      backend.copy_from_host(piece, std::as_bytes(all.subspan(static_cast<std::size_t>(first - spec.offset),
+                                                              static_cast<std::size_t>(piece.num_elements()))));
+    });
   }
 }
 

@@ -17,7 +17,7 @@ class WorkspaceSurvey {
  public:
   WorkspaceSurvey(const ModelConfig& config, const BackendTraits& traits) : config_(config), traits_(traits) {}
 
-  void step(const StepShape& step, std::int64_t logits_rows) {
+  void step(const StepShape& step, std::int64_t logits_rows, std::int64_t flat_elements) {
     const std::int64_t C = config_.embedding_dim();
     const std::int64_t rows = checked_multiply(step.batch_size, step.length);
     const AttentionShape attention{step.batch_size, step.length, config_.num_heads(), config_.head_size(), step.dtype};
@@ -32,7 +32,7 @@ class WorkspaceSurvey {
     note(traits_.layernorm_backward_workspace_bytes(rows, C));
     for (const std::int64_t width : {C, 3 * C, config_.d_ff()}) note(traits_.bias_backward_workspace_bytes(rows, width));
     note(traits_.embedding_backward_workspace_bytes(rows, C, config_.padded_vocab_size()));
-    note(traits_.reduction_workspace_bytes(ParameterLayout(config_).flat_elements()));
+    note(traits_.reduction_workspace_bytes(flat_elements));
   }
 
   void decode(const DecoderLayout& layout) {
@@ -93,16 +93,23 @@ std::int64_t choose_logits_rows(const ModelConfig& config, const StepShape& step
 }
 
 MemoryPlan::MemoryPlan(const ModelConfig& config, const PlanRequest& request, const BackendTraits& traits)
-    : config_(config), parameters_(config), step_(request.step), alignment_bytes_(traits.alignment_bytes()) {
+    : config_(config),
+      parallel_(request.parallel),
+      parameters_(config, request.parallel.processes),
+      gradients_(parameters_, request.parallel.shards_gradients()),
+      step_(request.step),
+      alignment_bytes_(traits.alignment_bytes()) {
   const std::int64_t flat = parameters_.flat_elements();
-  const auto add_flat = [&](PlanSlot slot, MemoryCategory category, const char* name, DType dtype) {
-    add(slot, category, name, checked_multiply(flat, size_of(dtype)));
+  const std::int64_t part = flat / parallel_.processes;
+  const std::int64_t state = parallel_.shards_optimizer() ? part : flat;
+  const auto add_flat = [&](PlanSlot slot, MemoryCategory category, const char* name, DType dtype, std::int64_t elements) {
+    add(slot, category, name, checked_multiply(elements, size_of(dtype)));
   };
   VIRGIL_CHECK(step_ || request.decode, "a plan of nothing");
   VIRGIL_CHECK(!step_ || !request.decode || step_->dtype == request.decode->dtype, "a step in {}, generation in {}",
                name_of(step_->dtype), name_of(request.decode->dtype));
   const DType weights_dtype = step_ ? step_->dtype : request.decode->dtype;
-  add_flat(PlanSlot::kWeights, MemoryCategory::kWeights, "parameters", weights_dtype);
+  add_flat(PlanSlot::kWeights, MemoryCategory::kWeights, "parameters", weights_dtype, flat);
   std::int64_t arena_bytes = 0;
   if (step_) {
     const std::int64_t rows = checked_multiply(step_->batch_size, step_->length);
@@ -112,13 +119,16 @@ MemoryPlan::MemoryPlan(const ModelConfig& config, const PlanRequest& request, co
     logits_rows_ = choose_logits_rows(config_, *step_);
     if (step_->training) {
       if (weights_dtype != DType::kFloat32) {
-        add_flat(PlanSlot::kMasterWeights, MemoryCategory::kMasterWeights, "master parameters", DType::kFloat32);
+        add_flat(PlanSlot::kMasterWeights, MemoryCategory::kMasterWeights, "master parameters", DType::kFloat32, state);
       }
       // Gradients are float32 whatever the weights: sums over micro-steps, and of the two uses of tied weights, keep their
       // bits.
-      add_flat(PlanSlot::kGradients, MemoryCategory::kGradients, "gradients", DType::kFloat32);
-      add_flat(PlanSlot::kAdamM, MemoryCategory::kOptimizer, "adamw.m", step_->optimizer_state_dtype);
-      add_flat(PlanSlot::kAdamV, MemoryCategory::kOptimizer, "adamw.v", step_->optimizer_state_dtype);
+      add_flat(PlanSlot::kGradients, MemoryCategory::kGradients, "gradients", DType::kFloat32, gradients_.num_elements());
+      if (parallel_.shards_gradients()) {
+        add_flat(PlanSlot::kGradientPart, MemoryCategory::kGradients, "gradients' part", DType::kFloat32, part);
+      }
+      add_flat(PlanSlot::kAdamM, MemoryCategory::kOptimizer, "adamw.m", step_->optimizer_state_dtype, state);
+      add_flat(PlanSlot::kAdamV, MemoryCategory::kOptimizer, "adamw.v", step_->optimizer_state_dtype, state);
     }
     add(PlanSlot::kLogits, MemoryCategory::kLogits, "logits chunk",
         checked_multiply(checked_multiply(logits_rows_, config_.padded_vocab_size()), size_of(step_->dtype)));
@@ -134,11 +144,19 @@ MemoryPlan::MemoryPlan(const ModelConfig& config, const PlanRequest& request, co
   add(PlanSlot::kActivations, MemoryCategory::kActivations, "activation arena", arena_bytes);
   add(PlanSlot::kWorkspace, MemoryCategory::kWorkspace, "op workspace", workspace_bytes(traits));
   add(PlanSlot::kScalars, MemoryCategory::kWorkspace, "scalars", kNumPlanScalars * size_of(DType::kFloat32));
+  if (parallel_.processes > 1) {
+    const auto buckets = static_cast<std::int64_t>(parameters_.buckets().size());
+    add(PlanSlot::kPartNorms, MemoryCategory::kWorkspace, "norms of parts",
+        checked_multiply(checked_multiply(parallel_.processes, buckets), size_of(DType::kFloat32)));
+    if (parallel_.staging_bytes > 0) {
+      add(PlanSlot::kStaging, MemoryCategory::kWorkspace, "messages", parallel_.staging_bytes);
+    }
+  }
 }
 
 std::int64_t MemoryPlan::workspace_bytes(const BackendTraits& traits) const {
   WorkspaceSurvey survey(config_, traits);
-  if (step_) survey.step(*step_, logits_rows_);
+  if (step_) survey.step(*step_, logits_rows_, parameters_.flat_elements());
   if (decoder_) survey.decode(*decoder_);
   return survey.largest_bytes();
 }
@@ -187,6 +205,20 @@ TensorView PlannedMemory::view(PlanSlot slot, std::int64_t offset_bytes, DType d
                "{} of {} at byte {} leaves slot {} of {} bytes", shape.to_string(), name_of(dtype), offset_bytes,
                static_cast<int>(slot), memory.size());
   return view;
+}
+
+FlatTensor PlannedMemory::flat(const MemoryPlan& plan, PlanSlot slot, std::int64_t rank) const {
+  const ParameterLayout& layout = plan.parameters();
+  const bool is_state = slot == PlanSlot::kMasterWeights || slot == PlanSlot::kAdamM || slot == PlanSlot::kAdamV;
+  const bool is_moment = slot == PlanSlot::kAdamM || slot == PlanSlot::kAdamV;
+  const DType dtype = slot == PlanSlot::kWeights ? plan.dtype()
+                      : is_moment                ? plan.step().optimizer_state_dtype
+                                                 : DType::kFloat32;
+  const std::int64_t elements = layout.flat_elements();
+  if (slot == PlanSlot::kGradientPart || (is_state && plan.parallel().shards_optimizer())) {
+    return FlatTensor::part(layout, view(slot, 0, dtype, {elements / layout.num_shards()}), rank);
+  }
+  return FlatTensor::whole(layout, view(slot, 0, dtype, {elements}));
 }
 
 TensorView PlannedMemory::scalar(PlanScalar scalar) const {

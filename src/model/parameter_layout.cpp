@@ -1,5 +1,6 @@
 #include "virgil/model/parameter_layout.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "virgil/base/error.h"
@@ -72,21 +73,61 @@ class Lister {
   std::int64_t layer_ = -1;
 };
 
+BucketKind bucket_kind(const ParameterSpec& spec) {
+  if (!spec.decayed) return BucketKind::kVectors;
+  if (spec.layer >= 0) return BucketKind::kLayer;
+  return spec.name == "lm_head.weight" ? BucketKind::kHead : BucketKind::kEmbeddings;
+}
+
 }  // namespace
 
-ParameterLayout::ParameterLayout(const ModelConfig& config) : parameters_(Lister(config).list()) {
+ParameterLayout::ParameterLayout(const ModelConfig& config, std::int64_t num_shards)
+    : parameters_(Lister(config).list()), num_shards_(num_shards) {
+  VIRGIL_CHECK(num_shards >= 1, "{} shards", num_shards);
+  const std::int64_t bucket_alignment = checked_multiply(kAlignment, num_shards);
+  std::int64_t lone_offset = 0;
+  const auto close_bucket = [&] {
+    if (buckets_.empty()) return;
+    ParameterBucket& bucket = buckets_.back();
+    if (bucket.num_elements > 0) return;  // closed
+    const std::int64_t elements = flat_elements_ - bucket.offset;
+    lone_offset += elements;
+    bucket.num_elements = round_up(elements, bucket_alignment);
+    flat_elements_ = checked_add(bucket.offset, bucket.num_elements);
+  };
   for (const bool decayed : {true, false}) {
     ParameterRange range{.offset = flat_elements_, .num_elements = 0, .decayed = decayed};
     for (ParameterSpec& spec : parameters_) {
       if (spec.decayed != decayed) continue;
+      const BucketKind kind = bucket_kind(spec);
+      const int layer = kind == BucketKind::kLayer ? spec.layer : -1;
+      if (buckets_.empty() || buckets_.back().kind != kind || buckets_.back().layer != layer) {
+        close_bucket();
+        buckets_.push_back(
+            {.kind = kind, .layer = layer, .offset = flat_elements_, .lone_offset = lone_offset, .decayed = decayed});
+      }
       spec.offset = flat_elements_;
       flat_elements_ = checked_add(flat_elements_, round_up(spec.num_elements(), kAlignment));
       num_parameters_ = checked_add(num_parameters_, spec.num_elements());
       num_stored_parameters_ += spec.stored_shape.num_elements();  // at most num_parameters_
     }
+    close_bucket();
     range.num_elements = flat_elements_ - range.offset;
     ranges_.push_back(range);
   }
+}
+
+std::size_t ParameterLayout::find_bucket(BucketKind kind, std::int64_t layer) const {
+  const auto matches = [&](const ParameterBucket& bucket) {
+    return bucket.kind == kind && (kind != BucketKind::kLayer || bucket.layer == layer);
+  };
+  return static_cast<std::size_t>(std::ranges::find_if(buckets_, matches) - buckets_.begin());
+}
+
+std::size_t ParameterLayout::bucket_of(std::int64_t offset) const {
+  VIRGIL_CHECK(offset >= 0 && offset < flat_elements_, "element {} of {}", offset, flat_elements_);
+  const auto next = std::ranges::upper_bound(buckets_, offset, {}, &ParameterBucket::offset);
+  return static_cast<std::size_t>(next - buckets_.begin()) - 1;
 }
 
 const ParameterSpec& ParameterLayout::find(std::string_view name) const {

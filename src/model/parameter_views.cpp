@@ -2,8 +2,12 @@
 
 namespace virgil {
 
-ParameterViews::ParameterViews(const ModelConfig& config, const ParameterLayout& layout, TensorView flat) {
-  const auto get = [&](const std::string& name) { return parameter_view(flat, layout.find(name)); };
+ParameterViews::ParameterViews(const ModelConfig& config, const ParameterLayout& layout, TensorView flat)
+    : ParameterViews(config, layout, [&](const ParameterSpec& spec) { return parameter_view(flat, spec); }) {}
+
+ParameterViews::ParameterViews(const ModelConfig& config, const ParameterLayout& layout,
+                               const std::function<TensorView(const ParameterSpec&)>& view_of) {
+  const auto get = [&](const std::string& name) { return view_of(layout.find(name)); };
   const auto get_bias = [&](const std::string& name) { return config.bias() ? get(name + ".bias") : TensorView{}; };
   wte = get("transformer.wte.weight");
   wpe = get("transformer.wpe.weight");

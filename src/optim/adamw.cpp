@@ -1,22 +1,14 @@
 #include "virgil/optim/adamw.h"
 
+#include <algorithm>
 #include <cmath>
 
-#include "virgil/model/parameter_views.h"
+#include "virgil/base/error.h"
+#include "virgil/model/sharding.h"
 
 namespace virgil {
 
 namespace {
-
-TensorView flat(const MemoryPlan& plan, const PlannedMemory& memory, PlanSlot slot, DType dtype = DType::kFloat32) {
-  return memory.view(slot, 0, dtype, {plan.parameters().flat_elements()});
-}
-
-/// The weights in the plan's own dtype, where that is not the dtype of the master weights.
-TensorView working_weights(const MemoryPlan& plan, const PlannedMemory& memory) {
-  if (plan.master_slot() == PlanSlot::kWeights) return {};
-  return flat(plan, memory, PlanSlot::kWeights, plan.dtype());
-}
 
 double read_scalar(Backend& backend, const TensorView& scalar) {
   float value = 0;
@@ -24,62 +16,143 @@ double read_scalar(Backend& backend, const TensorView& scalar) {
   return value;
 }
 
-std::string find_non_finite(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory, PlanSlot slot) {
-  const TensorView tensors = flat(plan, memory, slot);
+/// The weights in the plan's own dtype, where that is not the dtype of the master weights.
+FlatTensor working_weights(const MemoryPlan& plan, const PlannedMemory& memory, std::int64_t rank) {
+  if (plan.master_slot() == PlanSlot::kWeights) return {};
+  return memory.flat(plan, PlanSlot::kWeights, rank);
+}
+
+/// What rank `rank` has of the gradients' sum: with sharding its part, which may lie in the whole.
+FlatTensor summed_gradients(const MemoryPlan& plan, const PlannedMemory& memory, std::int64_t rank) {
+  return memory.flat(plan, plan.parallel().shards_gradients() ? PlanSlot::kGradientPart : PlanSlot::kGradients, rank);
+}
+
+/// Calls visit(its view) for each run of a parameter that counts on this rank.
+template <typename Visit>
+void for_each_run(const MemoryPlan& plan, const FlatTensor& flat, const ParameterSpec& spec, std::int64_t rank, bool part_only,
+                  const Visit& visit) {
+  if (!flat.is_whole() || !part_only) {
+    flat.for_each_piece(spec.offset, spec.num_elements(), [&](std::int64_t, TensorView piece) { visit(piece); });
+    return;
+  }
+  const ParameterLayout& layout = plan.parameters();
+  const ParameterBucket& bucket = layout.buckets()[layout.bucket_of(spec.offset)];
+  const std::int64_t part = bucket.num_elements / layout.num_shards();
+  const std::int64_t from = std::max(spec.offset, bucket.offset + rank * part);
+  const std::int64_t to = std::min(spec.offset + spec.num_elements(), bucket.offset + (rank + 1) * part);
+  if (from < to) visit(flat.view().slice(from, {to - from}));
+}
+
+std::string find_non_finite(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory, const FlatTensor& flat,
+                            std::int64_t rank, bool part_only) {
   const TensorView norm = memory.scalar(PlanScalar::kGradientNorm);
   for (const ParameterSpec& spec : plan.parameters().parameters()) {
-    backend.l2_norm(norm, parameter_view(tensors, spec), 1.0F);
-    if (!std::isfinite(read_scalar(backend, norm))) return spec.name;
+    bool finite = true;
+    for_each_run(plan, flat, spec, rank, part_only, [&](const TensorView& run) {
+      backend.l2_norm(norm, run, 1.0F);
+      finite = finite && std::isfinite(read_scalar(backend, norm));
+    });
+    if (!finite) return spec.name;
   }
   return {};
 }
 
+TensorView part_norms(const MemoryPlan& plan, const PlannedMemory& memory) {
+  const std::int64_t processes = plan.parallel().processes;
+  if (processes == 1) return {};
+  const auto buckets = static_cast<std::int64_t>(plan.parameters().buckets().size());
+  return memory.view(PlanSlot::kPartNorms, 0, DType::kFloat32, {processes * buckets});
+}
+
 }  // namespace
 
-AdamW::AdamW(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory, const AdamWOptions& options)
+AdamW::AdamW(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory, const AdamWOptions& options,
+             std::int64_t rank)
     : backend_(backend),
       layout_(plan.parameters()),
+      parallel_(plan.parallel()),
+      rank_(rank),
       options_(options),
-      weights_(flat(plan, memory, plan.master_slot())),
-      working_(working_weights(plan, memory)),
-      gradients_(flat(plan, memory, PlanSlot::kGradients)),
-      m_(flat(plan, memory, PlanSlot::kAdamM, plan.step().optimizer_state_dtype)),
-      v_(flat(plan, memory, PlanSlot::kAdamV, plan.step().optimizer_state_dtype)),
-      norm_(memory.scalar(PlanScalar::kGradientNorm)) {}
+      weights_(memory.flat(plan, plan.master_slot(), rank)),
+      working_(working_weights(plan, memory, rank)),
+      m_(memory.flat(plan, PlanSlot::kAdamM, rank)),
+      v_(memory.flat(plan, PlanSlot::kAdamV, rank)),
+      gradients_(summed_gradients(plan, memory, rank)),
+      norm_(memory.scalar(PlanScalar::kGradientNorm)),
+      part_norms_(virgil::part_norms(plan, memory)) {}
 
 void AdamW::reset() {
-  backend_.set_zero(m_);
-  backend_.set_zero(v_);
+  backend_.set_zero(m_.view());
+  backend_.set_zero(v_.view());
 }
 
 double AdamW::step(std::int64_t t, double learning_rate, double loss_scale) {
-  const auto grad_scale = static_cast<float>(1 / loss_scale);
-  backend_.l2_norm(norm_, gradients_, grad_scale);
-  for (const ParameterRange& range : layout_.ranges()) {
-    const Shape shape{range.num_elements};
-    const TensorView working = working_.present() ? working_.slice(range.offset, shape) : TensorView{};
-    backend_.adamw_update(weights_.slice(range.offset, shape), working, m_.slice(range.offset, shape),
-                          v_.slice(range.offset, shape), gradients_.slice(range.offset, shape), norm_,
-                          {.learning_rate = static_cast<float>(learning_rate),
-                           .beta1 = static_cast<float>(options_.beta1),
-                           .beta2 = static_cast<float>(options_.beta2),
-                           .eps = static_cast<float>(options_.eps),
-                           .weight_decay = range.decayed ? static_cast<float>(options_.weight_decay) : 0.0F,
-                           .t = t,
-                           .max_norm = static_cast<float>(options_.max_norm),
-                           .grad_scale = grad_scale,
-                           .rounding = {options_.seed, RandomPurpose::kStochasticRounding, 0, static_cast<std::uint32_t>(t)},
-                           .first_index = range.offset});
+  VIRGIL_CHECK(parallel_.processes == 1, "the norms of {} processes are not gathered", parallel_.processes);
+  return update(t, learning_rate, loss_scale);
+}
+
+void AdamW::enqueue_part_norms() {
+  const std::size_t buckets = layout_.buckets().size();
+  for (std::size_t bucket = 0; bucket < buckets; ++bucket) {
+    const std::int64_t at = rank_ * static_cast<std::int64_t>(buckets) + static_cast<std::int64_t>(bucket);
+    backend_.l2_norm(part_norms_.slice(at, {1}), gradients_.part_of_bucket(bucket, rank_), 1.0F);
+  }
+}
+
+double AdamW::update(std::int64_t t, double learning_rate, double loss_scale) {
+  step_ = {.learning_rate = static_cast<float>(learning_rate),
+           .beta1 = static_cast<float>(options_.beta1),
+           .beta2 = static_cast<float>(options_.beta2),
+           .eps = static_cast<float>(options_.eps),
+           .weight_decay = 0,
+           .t = t,
+           .max_norm = static_cast<float>(options_.max_norm),
+           .grad_scale = static_cast<float>(1 / loss_scale),
+           .rounding = {options_.seed, RandomPurpose::kStochasticRounding, 0, static_cast<std::uint32_t>(t)},
+           .first_index = 0};
+  // The norm of the parts' norms is the norm of the whole, and the same bits whoever holds the parts.
+  backend_.l2_norm(norm_, part_norms_.present() ? part_norms_ : gradients_.view(), step_.grad_scale);
+  if (parallel_.processes == 1) {
+    for (const ParameterRange& range : layout_.ranges()) {
+      const Shape shape{range.num_elements};
+      const auto slice = [&](const FlatTensor& flat) {
+        return flat.present() ? flat.view().slice(range.offset, shape) : TensorView{};
+      };
+      enqueue_update(slice(weights_), slice(working_), slice(m_), slice(v_), slice(gradients_), range.decayed, range.offset);
+    }
+  } else {
+    for (std::size_t bucket = 0; bucket < layout_.buckets().size(); ++bucket) {
+      const std::int64_t first = parallel_.shards_optimizer() ? rank_ : 0;
+      const std::int64_t last = parallel_.shards_optimizer() ? rank_ : parallel_.processes - 1;
+      for (std::int64_t rank = first; rank <= last; ++rank) enqueue_bucket(bucket, rank);
+    }
   }
   return read_scalar(backend_, norm_);
 }
 
-std::string find_non_finite_gradient(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory) {
-  return find_non_finite(backend, plan, memory, PlanSlot::kGradients);
+/// Part `rank` of a bucket. Elements are numbered as in one process, so that their random numbers do not depend on how many
+/// there are.
+void AdamW::enqueue_bucket(std::size_t index, std::int64_t rank) {
+  const ParameterBucket& bucket = layout_.buckets()[index];
+  const auto part = [&](const FlatTensor& flat) { return flat.present() ? flat.part_of_bucket(index, rank) : TensorView{}; };
+  const std::int64_t first_index = bucket.lone_offset + rank * (bucket.num_elements / layout_.num_shards());
+  enqueue_update(part(weights_), part(working_), part(m_), part(v_), part(gradients_), bucket.decayed, first_index);
 }
 
-std::string find_non_finite_weight(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory) {
-  return find_non_finite(backend, plan, memory, plan.master_slot());
+void AdamW::enqueue_update(TensorView weights, TensorView working, TensorView m, TensorView v, TensorView gradients,
+                           bool decayed, std::int64_t first_index) {
+  AdamWStep step = step_;
+  step.weight_decay = decayed ? static_cast<float>(options_.weight_decay) : 0.0F;
+  step.first_index = first_index;
+  backend_.adamw_update(weights, working, m, v, gradients, norm_, step);
+}
+
+std::string find_non_finite_gradient(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory, std::int64_t rank) {
+  return find_non_finite(backend, plan, memory, summed_gradients(plan, memory, rank), rank, plan.parallel().shards_optimizer());
+}
+
+std::string find_non_finite_weight(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory, std::int64_t rank) {
+  return find_non_finite(backend, plan, memory, memory.flat(plan, plan.master_slot(), rank), rank, false);
 }
 
 }  // namespace virgil

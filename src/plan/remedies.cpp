@@ -23,6 +23,11 @@ class RemedySearch {
   std::vector<Remedy> run() {
     consider(with_small_chunk(asked_), true);
     consider(with_small_moments(asked_), true);
+    for (int stage = asked_.parallel.zero_stage + 1; asked_.parallel.processes > 1 && stage <= kMaxZeroStage; ++stage) {
+      TrainingShape shape = asked_;
+      shape.parallel.zero_stage = stage;
+      consider(shape, true);
+    }
     for (const Recompute recompute : kAllRecompute) {
       if (recompute < asked_.recompute) continue;
       TrainingShape shape = asked_;
@@ -58,7 +63,7 @@ class RemedySearch {
     TrainingShape smallest = asked_;
     smallest.recompute = Recompute::kBlock;
     smallest.batch_size = 1;
-    smallest.grad_accum_steps = asked_.sequences_per_step();
+    smallest.grad_accum_steps = asked_.sequences_per_step() / asked_.parallel.processes;
     return with_small_chunk(with_small_moments(smallest));
   }
 
@@ -80,7 +85,7 @@ class RemedySearch {
     const std::int64_t sequences = shape.sequences_per_step();
     TrainingShape smallest = shape;
     smallest.batch_size = 1;
-    smallest.grad_accum_steps = sequences;
+    smallest.grad_accum_steps = sequences / shape.parallel.processes;
     const auto largest = largest_dividing_batch(shape, sequences, limit_bytes_, traits_);
     // Where more recomputation alone fits, a smaller batch besides has no use; nor has more recomputation where it does not
     // make the batch larger.

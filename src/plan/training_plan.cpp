@@ -15,6 +15,7 @@ PlanRequest plan_request(const TrainingShape& shape) {
                                         .optimizer_state_dtype = shape.optimizer_state_dtype,
                                         .recompute = shape.recompute,
                                         .logits_chunk = shape.logits_chunk}};
+  request.parallel = shape.parallel;
   if (shape.samples) {
     request.decode = DecodeShape{.num_sequences = 1, .max_length = shape.model.block_size, .dtype = shape.dtype};
   }
@@ -61,12 +62,14 @@ std::vector<std::int64_t> divisors_of(std::int64_t number) {
 
 std::optional<TrainingShape> largest_dividing_batch(const TrainingShape& shape, std::int64_t sequences_per_step,
                                                     std::int64_t limit_bytes, const BackendTraits& traits) {
-  std::vector<std::int64_t> batches = divisors_of(sequences_per_step);
+  if (sequences_per_step % shape.parallel.processes != 0) return std::nullopt;
+  const std::int64_t sequences = sequences_per_step / shape.parallel.processes;
+  std::vector<std::int64_t> batches = divisors_of(sequences);
   std::ranges::reverse(batches);
   for (const std::int64_t batch : batches) {
     TrainingShape smaller = shape;
     smaller.batch_size = batch;
-    smaller.grad_accum_steps = sequences_per_step / batch;
+    smaller.grad_accum_steps = sequences / batch;
     if (fits(smaller, limit_bytes, traits)) return smaller;
   }
   return std::nullopt;

@@ -26,10 +26,15 @@ void resolve_model(TrainConfig& config) {
 }
 
 /// With batch_size auto the batch is chosen when the model's vocabulary and the free memory are known (plan_config.h).
-void check_automatic_batch(const TrainConfig& config) {
+void check_automatic_batch(const TrainConfig& config, std::int64_t processes) {
   if (config.total_batch_size % config.block_size != 0) {
     throw user_error("total_batch_size is {}, not a multiple of block_size = {}; set it to {}", config.total_batch_size,
                      config.block_size, ceil_div(config.total_batch_size, config.block_size) * config.block_size);
+  }
+  if (config.total_batch_size / config.block_size % processes != 0) {
+    throw user_error("total_batch_size is {}, {} sequences, which {} processes cannot share evenly; set it to {}",
+                     config.total_batch_size, config.total_batch_size / config.block_size, processes,
+                     ceil_div(config.total_batch_size, config.block_size * processes) * config.block_size * processes);
   }
   if (config.total_batch_size != 0 && config.grad_accum_steps != 1) {
     throw user_error("batch_size is auto and total_batch_size is {}: grad_accum_steps follows from them; leave it out",
@@ -37,18 +42,28 @@ void check_automatic_batch(const TrainConfig& config) {
   }
 }
 
-void resolve_batch(TrainConfig& config) {
-  if (config.batch_size == 0) return check_automatic_batch(config);
-  const std::int64_t micro_tokens = checked_multiply(config.batch_size, config.block_size);
+/// What the error messages multiply.
+std::string micro_batch_text(const TrainConfig& config, std::int64_t processes) {
+  std::string names = "batch_size * block_size";
+  std::string numbers = fmt::format("{} * {}", config.batch_size, config.block_size);
+  if (processes > 1) {
+    names += " * processes";
+    numbers += fmt::format(" * {}", processes);
+  }
+  return fmt::format("{} = {}", names, numbers);
+}
+
+void resolve_batch(TrainConfig& config, std::int64_t processes) {
+  if (config.batch_size == 0) return check_automatic_batch(config, processes);
+  const std::int64_t micro_tokens =
+      checked_multiply(checked_multiply(config.batch_size, config.block_size), processes);  // of all processes
   const std::int64_t accumulated = checked_multiply(micro_tokens, config.grad_accum_steps);
   if (config.total_batch_size == 0) config.total_batch_size = accumulated;
   const std::int64_t total = config.total_batch_size;
   if (total % micro_tokens != 0) {
     const std::int64_t nearest = std::max<std::int64_t>(1, (total + micro_tokens / 2) / micro_tokens) * micro_tokens;
-    throw user_error(
-        "total_batch_size is {}, not a multiple of batch_size * block_size = {} * {} = {}; set it to {}, or to 0 "
-        "to follow grad_accum_steps",
-        total, config.batch_size, config.block_size, micro_tokens, nearest);
+    throw user_error("total_batch_size is {}, not a multiple of {} = {}; set it to {}, or to 0 to follow grad_accum_steps",
+                     total, micro_batch_text(config, processes), micro_tokens, nearest);
   }
   const std::int64_t steps = total / micro_tokens;
   if (config.grad_accum_steps != 1 && config.grad_accum_steps != steps) {
@@ -76,10 +91,10 @@ void resolve_schedule(TrainConfig& config) {
 
 }  // namespace
 
-void resolve_config(TrainConfig& config) {
+void resolve_config(TrainConfig& config, std::int64_t processes) {
   TrainConfig resolved = config;
   resolve_model(resolved);
-  resolve_batch(resolved);
+  resolve_batch(resolved, processes);
   resolve_schedule(resolved);
   if (resolved.resume && resolved.overwrite) {
     throw user_error("resume goes on with a run and overwrite replaces it; give one of the two");

@@ -128,12 +128,13 @@ std::vector<ConfigKey> batch_keys() {
        true,
        nullptr,
        "auto"},
-      {"grad_accum_steps", {}, &TrainConfig::grad_accum_steps, s, "Micro-steps per update.", 1, 1048576},
+      {"grad_accum_steps", {}, &TrainConfig::grad_accum_steps, s, "Micro-steps per update, of each process.", 1, 1048576},
       {"total_batch_size",
        {},
        &TrainConfig::total_batch_size,
        s,
-       "Tokens per update, a multiple of batch_size * block_size; 0: batch_size * block_size * grad_accum_steps.",
+       "Tokens per update over all processes, a multiple of batch_size * block_size * processes; 0: that times "
+       "grad_accum_steps.",
        0,
        1e12},
   };
@@ -294,9 +295,40 @@ std::vector<ConfigKey> run_keys() {
   return keys;
 }
 
+std::vector<ConfigKey> process_keys() {
+  const std::string s = "Several processes";
+  return {
+      {"zero_stage",
+       {},
+       &TrainConfig::zero_stage,
+       s,
+       "What each process holds only its part of: 0: nothing; 1: optimizer state and master weights; 2: also gradients.",
+       0,
+       2},
+      {"grad_reduce_dtype",
+       {},
+       &TrainConfig::grad_reduce_dtype,
+       s,
+       "Type in which gradients travel; bfloat16 halves the bytes and rounds each process's gradient once. Sums are float32.",
+       0,
+       0,
+       {"float32", "bfloat16"}},
+      {"rank_timeout",
+       {},
+       &TrainConfig::rank_timeout,
+       s,
+       "Seconds after which a process that the others wait for counts as lost, and the run ends; evaluations and samples on "
+       "one "
+       "process must take less.",
+       1,
+       86400},
+  };
+}
+
 std::vector<ConfigKey> make_keys() {
   std::vector<ConfigKey> keys;
-  for (auto section : {model_keys(), data_keys(), batch_keys(), optimizer_keys(), progress_keys(), run_keys()}) {
+  for (auto section :
+       {model_keys(), data_keys(), batch_keys(), optimizer_keys(), progress_keys(), run_keys(), process_keys()}) {
     keys.insert(keys.end(), section.begin(), section.end());
   }
   return keys;

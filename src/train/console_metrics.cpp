@@ -29,13 +29,18 @@ std::string format_step(const StepMetrics& m) {
     device = fmt::format("  device {} of {}", format_bytes(memory.total_bytes - memory.free_bytes),
                          format_bytes(memory.total_bytes));
   }
+  std::string ranks;
+  if (m.ranks.size() > 1) {
+    const std::size_t slowest = slowest_rank(m.ranks);
+    ranks = fmt::format("  slowest rank {} {:.0f} ms", slowest, m.ranks[slowest].compute_ms);
+  }
   const double percent = 100.0 * static_cast<double>(m.step + 1) / static_cast<double>(m.max_steps);
   const int width = static_cast<int>(std::to_string(m.max_steps).size());
   return fmt::format(
-      "step {:>{}}/{}  loss {:.4f}  lr {:.2e}  norm {:.3f}{}  {} tok/s  {:.0f} ms  mem {} of {} planned (peak {}){}  "
+      "step {:>{}}/{}  loss {:.4f}  lr {:.2e}  norm {:.3f}{}  {} tok/s  {:.0f} ms{}  mem {} of {} planned (peak {}){}  "
       "rss {} (peak {})  {:.0f}%  {} left{}",
       m.step, width, m.max_steps, m.loss, m.learning_rate, m.grad_norm, scale, format_count(std::llround(m.tokens_per_s)),
-      m.elapsed_ms, format_bytes(m.memory.allocated_bytes), format_bytes(m.memory.planned_bytes),
+      m.elapsed_ms, ranks, format_bytes(m.memory.allocated_bytes), format_bytes(m.memory.planned_bytes),
       format_bytes(m.memory.peak_bytes), device, format_bytes(m.memory.process_rss_bytes),
       format_bytes(m.memory.process_peak_bytes), percent, format_duration(m.remaining_s), m.updated ? "" : "  NOT APPLIED");
 }

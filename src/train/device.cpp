@@ -13,10 +13,10 @@ namespace virgil {
 
 namespace {
 
-/// The N of cuda:N, 0 for cuda; nothing for other words.
-std::optional<int> cuda_index(std::string_view device) {
+/// The N of cuda:N, `gpu` for cuda; nothing for other words.
+std::optional<int> cuda_index(std::string_view device, int gpu) {
   constexpr std::string_view kPrefix = "cuda:";
-  if (device == "cuda") return 0;
+  if (device == "cuda") return gpu;
   if (!device.starts_with(kPrefix)) return std::nullopt;
   int index = 0;
   const char* end = device.data() + device.size();
@@ -45,7 +45,7 @@ DeviceRequest device_request(const TrainConfig& config) {
 }
 
 std::string check_device(std::string_view value) {
-  if (value == "auto" || value == "cpu" || cuda_index(value)) return {};
+  if (value == "auto" || value == "cpu" || cuda_index(value, 0)) return {};
   return "is not a device; choose auto, cpu, cuda or cuda:N with N = 0, 1, ...";
 }
 
@@ -53,9 +53,9 @@ std::unique_ptr<Backend> make_backend(const DeviceRequest& request, Logger& log)
   if (const std::string problem = check_device(request.device); !problem.empty()) {
     throw user_error("device \"{}\" {}", request.device, problem);
   }
-  if (const std::optional<int> index = cuda_index(request.device)) return make_cuda(*index, request.tf32);
+  if (const std::optional<int> index = cuda_index(request.device, request.gpu)) return make_cuda(*index, request.tf32);
   if (request.device == "cpu") return make_cpu(request);
-  if (cuda_device_count() > 0) return make_cuda(0, request.tf32);
+  if (cuda_device_count() > 0) return make_cuda(request.gpu, request.tf32);
   if (const std::string problem = cuda_problem(); !problem.empty()) {
     log.warn(fmt::format("computing on the CPU: {}; --device cpu asks for it without this note", problem));
   }

@@ -52,17 +52,21 @@ std::int64_t Evaluator::fill(std::int64_t batch, std::span<std::int32_t> inputs,
   return filled;
 }
 
-EvalMetrics Evaluator::run(Gpt& gpt, std::int64_t step) const {
+EvalMetrics Evaluator::run(Gpt& gpt, std::int64_t step, const Ranks& ranks) const {
   const auto start = std::chrono::steady_clock::now();
   std::vector<std::int32_t> inputs(static_cast<std::size_t>(options_.batch_size * options_.length));
   std::vector<std::int32_t> targets(inputs.size());
-  double loss_sum = 0;
+  const std::int64_t size = ranks.size();
+  std::vector<double> losses(static_cast<std::size_t>(ceil_div(num_batches_, size)));  // of this rank's batches
   std::int64_t num_tokens = 0;
   for (std::int64_t i = 0; i < num_batches_; ++i) {
     num_tokens += fill(i * total_batches_ / num_batches_, inputs, targets);
+    if (i % size != ranks.rank()) continue;
     gpt.load_batch(inputs, targets);
-    loss_sum += gpt.evaluate();
+    losses[static_cast<std::size_t>(i / size)] = gpt.evaluate();
   }
+  double loss_sum = 0;
+  for (const double loss : exchange_step(ranks, losses, {}, false).losses) loss_sum += loss;
   EvalMetrics metrics = describe(step, loss_sum / static_cast<double>(num_tokens));
   metrics.num_tokens = num_tokens;
   metrics.elapsed_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();

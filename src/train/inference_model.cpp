@@ -56,8 +56,7 @@ InferenceModel::InferenceModel(const fs::path& checkpoint, const InferenceOption
                                             : "close other programs or use a machine with more memory");
   memory_.emplace(*plan_, backend_->memory());
   const ParameterLayout& layout = plan_->parameters();
-  load_parameters(*backend_, layout, pretrained,
-                  memory_->view(PlanSlot::kWeights, 0, DType::kFloat32, {layout.flat_elements()}));
+  load_parameters(*backend_, layout, pretrained, memory_->flat(*plan_, PlanSlot::kWeights, 0));
 }
 
 }  // namespace virgil

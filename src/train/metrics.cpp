@@ -45,6 +45,19 @@ Json memory_json(const MemoryUse& memory) {
   return json;
 }
 
+Json ranks_json(const std::vector<RankStep>& ranks) {
+  Json json = Json::array();
+  for (const RankStep& rank : ranks) {
+    Json entry = {{"compute_ms", rank.compute_ms},
+                  {"allocated", rank.allocated_bytes},
+                  {"peak", rank.peak_bytes},
+                  {"process_rss", rank.process_rss_bytes}};
+    if (rank.device_used_bytes > 0) entry["device_used"] = rank.device_used_bytes;
+    json.push_back(entry);
+  }
+  return json;
+}
+
 void add_evaluation(Json& line, const EvalMetrics& evaluation) {
   line["val_loss"] = number(evaluation.loss);
   line["val_ppl"] = number(evaluation.perplexity);
@@ -52,6 +65,10 @@ void add_evaluation(Json& line, const EvalMetrics& evaluation) {
 }
 
 }  // namespace
+
+std::size_t slowest_rank(const std::vector<RankStep>& ranks) {
+  return static_cast<std::size_t>(std::ranges::max_element(ranks, {}, &RankStep::compute_ms) - ranks.begin());
+}
 
 void JsonlMetrics::step(const StepMetrics& m) {
   Json line = {{"step", m.step},
@@ -67,6 +84,12 @@ void JsonlMetrics::step(const StepMetrics& m) {
                {"mem", memory_json(m.memory)}};
   if (m.mfu > 0) line["mfu"] = m.mfu;
   if (m.loss_scale > 0) line["loss_scale"] = m.loss_scale;
+  if (m.ranks.size() > 1) {
+    const std::size_t slowest = slowest_rank(m.ranks);
+    line["slowest_rank"] = slowest;
+    line["slowest_ms"] = m.ranks[slowest].compute_ms;
+    line["ranks"] = ranks_json(m.ranks);
+  }
   if (m.evaluation) add_evaluation(line, *m.evaluation);
   write_line(line.dump());
 }

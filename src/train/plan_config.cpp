@@ -65,7 +65,14 @@ void resolve_dtype(TrainConfig& config, const Backend& backend) {
                    backend.description());
 }
 
-TrainingShape training_shape(const TrainConfig& config, const ModelSizes& model) {
+DataParallel data_parallel(const TrainConfig& config, std::int64_t processes, CommunicatorKind communicator) {
+  return {.processes = processes,
+          .zero_stage = static_cast<int>(config.zero_stage),
+          .staging_bytes =
+              communicator_staging_bytes(communicator, static_cast<int>(processes), parse_dtype(config.grad_reduce_dtype))};
+}
+
+TrainingShape training_shape(const TrainConfig& config, const ModelSizes& model, const DataParallel& parallel) {
   return {.model = model,
           .batch_size = config.batch_size,
           .grad_accum_steps = config.grad_accum_steps,
@@ -73,7 +80,8 @@ TrainingShape training_shape(const TrainConfig& config, const ModelSizes& model)
           .logits_chunk = config.logits_chunk,
           .dtype = parse_dtype(config.dtype),
           .optimizer_state_dtype = parse_dtype(config.optimizer_state_dtype),
-          .samples = config.sample_interval > 0};
+          .samples = config.sample_interval > 0,
+          .parallel = parallel};
 }
 
 std::int64_t expected_vocab_size(const TrainConfig& config) {
@@ -95,15 +103,16 @@ std::int64_t expected_vocab_size(const TrainConfig& config) {
                    config.tokenizer);
 }
 
-void choose_batch_size(TrainConfig& config, const ModelSizes& model, std::int64_t limit_bytes, const BackendTraits& traits) {
+void choose_batch_size(TrainConfig& config, const ModelSizes& model, std::int64_t limit_bytes, const BackendTraits& traits,
+                       const DataParallel& parallel) {
   if (config.batch_size != 0) return;
-  TrainingShape shape = training_shape(config, model);
+  TrainingShape shape = training_shape(config, model, parallel);
   shape.batch_size = 1;
   const auto found = config.total_batch_size != 0
                          ? largest_dividing_batch(shape, config.total_batch_size / config.block_size, limit_bytes, traits)
                          : solve_largest(shape, SolveVariable::kBatchSize, limit_bytes, traits);
   config.batch_size = found ? found->batch_size : 1;
-  resolve_config(config);
+  resolve_config(config, parallel.processes);
 }
 
 KeyValues changed_keys(const TrainingShape& from, const TrainingShape& to) {
@@ -128,6 +137,7 @@ KeyValues changed_keys(const TrainingShape& from, const TrainingShape& to) {
   add("logits_chunk", from.logits_chunk, to.logits_chunk);
   if (from.optimizer_state_dtype != to.optimizer_state_dtype)
     keys.emplace_back("optimizer_state_dtype", name_of(to.optimizer_state_dtype));
+  add("zero_stage", from.parallel.zero_stage, to.parallel.zero_stage);
   return keys;
 }
 

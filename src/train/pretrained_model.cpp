@@ -126,23 +126,27 @@ std::unique_ptr<Tokenizer> load_tokenizer(const PretrainedModel& model) {
                    model.directory.string(), tokenizer->name(), tokenizer->vocab_size(), model.model.vocab_size);
 }
 
-void load_parameters(Backend& backend, const ParameterLayout& layout, const PretrainedModel& model, TensorView flat) {
+void load_parameters(Backend& backend, const ParameterLayout& layout, const PretrainedModel& model, const FlatTensor& flat) {
   const auto parameters = layout.parameters();
   VIRGIL_CHECK(parameters.size() == model.tensors.size(), "{} parameters, {} tensors", parameters.size(), model.tensors.size());
-  backend.set_zero(flat);
+  backend.set_zero(flat.view());
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     const ParameterSpec& spec = parameters[i];
     const StoredTensor& tensor = model.tensors[i];
     VIRGIL_CHECK(tensor.name == spec.name && tensor.shape == spec.stored_shape, "{} {} for {} {}", tensor.name,
                  tensor.shape.to_string(), spec.name, spec.stored_shape.to_string());
-    const TensorView destination = flat.slice(spec.offset, spec.stored_shape);
-    if (tensor.dtype == DType::kFloat16) {
-      copy_widened<Float16>(backend, destination, tensor.bytes);
-    } else if (tensor.dtype == DType::kBFloat16) {
-      copy_widened<BFloat16>(backend, destination, tensor.bytes);
-    } else {
-      backend.copy_from_host(destination, tensor.bytes);
-    }
+    flat.for_each_piece(spec.offset, spec.stored_shape.num_elements(), [&](std::int64_t first, TensorView piece) {
+      const std::int64_t element_bytes = size_of(tensor.dtype);
+      const auto bytes = tensor.bytes.subspan(static_cast<std::size_t>((first - spec.offset) * element_bytes),
+                                              static_cast<std::size_t>(piece.num_elements() * element_bytes));
+      if (tensor.dtype == DType::kFloat16) {
+        copy_widened<Float16>(backend, piece, bytes);
+      } else if (tensor.dtype == DType::kBFloat16) {
+        copy_widened<BFloat16>(backend, piece, bytes);
+      } else {
+        backend.copy_from_host(piece, bytes);
+      }
+    });
   }
 }
 

@@ -34,9 +34,11 @@ bool is_given(const CommandLine& command_line, std::string_view key) {
   return std::ranges::find(command_line.set_keys, key) != command_line.set_keys.end();
 }
 
-/// A run that goes on with an automatic batch, perhaps on another machine, keeps the tokens of its steps.
-void keep_tokens_per_step(TrainConfig& config, const TrainConfig& saved, const CommandLine& command_line) {
-  if (config.batch_size != 0 || saved.batch_size == 0) return;
+/// A run that goes on with an automatic batch, perhaps on another machine, or in several processes keeps the tokens of its
+/// steps.
+void keep_tokens_per_step(TrainConfig& config, const TrainConfig& saved, const CommandLine& command_line,
+                          std::int64_t processes) {
+  if ((config.batch_size != 0 && processes == 1) || saved.batch_size == 0) return;
   if (is_given(command_line, "total_batch_size") || is_given(command_line, "grad_accum_steps")) return;
   if (saved.total_batch_size == 0) {
     const std::int64_t sequences = checked_multiply(saved.batch_size, saved.grad_accum_steps);
@@ -51,7 +53,7 @@ fs::path run_folder(const TrainConfig& config) { return fs::path(config.out_dir)
 fs::path metrics_path(const fs::path& run) { return run / "metrics.jsonl"; }
 fs::path run_config_path(const fs::path& run) { return run / "run_config.json"; }
 
-TrainConfig load_run_config(const CommandLine& command_line) {
+TrainConfig load_run_config(const CommandLine& command_line, std::int64_t processes) {
   const fs::path run = run_folder(command_line.config);
   if (!fs::exists(run_config_path(run))) {
     throw user_error("{}: there is no run to resume; check out_dir and model_name, or start one without --resume",
@@ -66,7 +68,7 @@ TrainConfig load_run_config(const CommandLine& command_line) {
     if (key.name == "init_from") continue;  // where a run began is not for a later command to say
     std::visit([&](auto member) { config.*member = command_line.config.*member; }, key.member);
   }
-  keep_tokens_per_step(config, saved, command_line);
+  keep_tokens_per_step(config, saved, command_line, processes);
   if (config.tokenizer != saved_tokenizer) {
     throw user_error("{}: the run's tokenizer is {}, and a run that goes on cannot change to {}; leave --tokenizer out",
                      run.string(), saved_tokenizer, config.tokenizer);

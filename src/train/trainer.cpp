@@ -7,6 +7,8 @@
 #include <limits>
 #include <utility>
 
+#include "train/gradient_exchange.h"
+#include "train/part_gathering.h"
 #include "virgil/base/error.h"
 #include "virgil/model/initializer.h"
 #include "virgil/train/config_schema.h"
@@ -53,6 +55,10 @@ std::optional<EpochSampling> epoch_sampling(const TrainConfig& config) {
   return EpochSampling{.sequences_per_step = config.total_batch_size / config.block_size};
 }
 
+DType wire_dtype(const TrainConfig& config) {
+  return config.grad_reduce_dtype == "bfloat16" ? DType::kBFloat16 : DType::kFloat32;
+}
+
 bool is_due(std::int64_t step, std::int64_t interval) { return interval > 0 && step % interval == 0; }
 
 }  // namespace
@@ -68,17 +74,22 @@ double model_flops_per_token(const ModelConfig& model) {
 Trainer::Trainer(const TrainerParts& parts)
     : parts_(parts),
       config_(parts.config),
-      gpt_(parts.backend, parts.plan, parts.memory),
+      gpt_(parts.backend, parts.plan, parts.memory, parts.ranks.rank()),
       optimizer_(parts.backend, parts.plan, parts.memory,
                  {.beta1 = config_.beta1,
                   .beta2 = config_.beta2,
                   .eps = config_.eps,
                   .weight_decay = config_.weight_decay,
                   .max_norm = config_.grad_clip,
-                  .seed = config_.seed}),
+                  .seed = config_.seed},
+                 parts.ranks.rank()),
       schedule_(make_schedule(config_)),
       sampler_(parts.train_data.tokens, config_.block_size, config_.seed, epoch_sampling(config_)) {
   const StepShape& shape = parts.plan.step();
+  if (parts.ranks.size() > 1) {
+    exchange_ = std::make_unique<GradientExchange>(parts.backend, parts.plan, parts.memory, *parts.ranks.communicator,
+                                                   wire_dtype(config_));
+  }
   inputs_.resize(static_cast<std::size_t>(shape.batch_size * shape.length));
   targets_.resize(inputs_.size());
   if (parts.val_data != nullptr) {
@@ -94,6 +105,8 @@ Trainer::Trainer(const TrainerParts& parts)
   }
 }
 
+Trainer::~Trainer() = default;
+
 void Trainer::initialize() {
   initialize_parameters(parts_.backend, parts_.plan.parameters(), gpt_.master_weights(), config_.seed);
   begin_run();
@@ -105,7 +118,7 @@ void Trainer::initialize(const PretrainedModel& weights) {
 }
 
 void Trainer::begin_run() {
-  gpt_.refresh_weights();
+  share_weights();
   optimizer_.reset();
   state_.seed = config_.seed;
   state_.data_fingerprint = parts_.train_data.fingerprint;
@@ -131,7 +144,7 @@ void Trainer::restore(const LoadedCheckpoint& checkpoint) {
   }
   const ParameterLayout& layout = parts_.plan.parameters();
   load_parameters(parts_.backend, layout, checkpoint.parameters, "", gpt_.master_weights());
-  gpt_.refresh_weights();
+  share_weights();
   load_parameters(parts_.backend, layout, *checkpoint.optimizer, "m.", optimizer_.first_moments());
   load_parameters(parts_.backend, layout, *checkpoint.optimizer, "v.", optimizer_.second_moments());
   restore_scaler(checkpoint);
@@ -142,6 +155,15 @@ void Trainer::restore(const LoadedCheckpoint& checkpoint) {
   report_changes(checkpoint.state);
   if (evaluator_ && state_.last_eval_step == state_.step) {
     pending_evaluation_ = evaluator_->describe(state_.step, state_.last_val_loss);
+  }
+}
+
+/// After the master weights were written: what the passes read follows, the same on every rank.
+void Trainer::share_weights() {
+  if (exchange_) {
+    exchange_->share_weights(gpt_);
+  } else {
+    gpt_.refresh_weights();
   }
 }
 
@@ -181,7 +203,7 @@ RunStatus Trainer::run() {
     evaluate_if_due(false);
     sample_if_due();
     save_if_due();
-    if (parts_.stop_requested()) {
+    if (exchange_ ? stop_agreed_ : parts_.stop_requested()) {
       save(step_checkpoint_name(state_.step));
       return RunStatus::kInterrupted;
     }
@@ -201,7 +223,7 @@ RunStatus Trainer::run() {
 void Trainer::evaluate_if_due(bool final_step) {
   const bool due = config_.eval_interval > 0 && (final_step || is_due(state_.step, config_.eval_interval));
   if (!evaluator_ || !due || state_.last_eval_step == state_.step) return;
-  EvalMetrics evaluation = evaluator_->run(gpt_, state_.step);
+  EvalMetrics evaluation = evaluator_->run(gpt_, state_.step, parts_.ranks);
   const double previous_loss = state_.last_val_loss;
   // The weights before the first update are nobody's best.
   evaluation.is_best = state_.step > 0 && evaluation.loss < state_.best_val_loss;
@@ -229,7 +251,7 @@ void Trainer::warn_if_rising(double previous_loss) {
 
 void Trainer::sample_if_due() {
   const bool due = is_due(state_.step, config_.sample_interval) || state_.step == config_.max_iters;
-  if (!decoder_ || !due || state_.step == 0) return;
+  if (!decoder_ || !due || state_.step == 0 || !parts_.ranks.is_root()) return;
   GenerationOptions options;
   options.sampling = {.temperature = config_.sample_temperature, .top_k = config_.sample_top_k};
   options.max_new_tokens = config_.sample_tokens;
@@ -252,23 +274,40 @@ void Trainer::save_if_due() {
   if (state_.step > 0 && bad_steps_ == 0 && is_due(state_.step, config_.save_interval)) save(step_checkpoint_name(state_.step));
 }
 
+/// Every rank comes here for every checkpoint. Rank 0 writes it and asks the others for what it does not hold; where it cannot,
+/// its error ends the run, and the last checkpoint stands.
 void Trainer::save(const std::string& name) {
   const bool is_step = name != "best";
   if (is_step && last_saved_step_ == state_.step) return;
+  ProcessGroup* group = parts_.ranks.group;
+  PartGathering gathering(parts_.backend, group, parts_.plan.parameters(),
+                          {gpt_.master_weights(), optimizer_.first_moments(), optimizer_.second_moments()});
+  if (parts_.ranks.is_root()) {
+    write_checkpoint(name, gathering);
+    gathering.finish();
+  } else {
+    gathering.serve();
+  }
+  if (!is_step) return;
+  last_saved_step_ = state_.step;
+  if (parts_.ranks.is_root()) prune_checkpoints(parts_.files, parts_.run, config_.keep_last);
+}
+
+void Trainer::write_checkpoint(const std::string& name, PartGathering& gathering) {
   const ParameterLayout& layout = parts_.plan.parameters();
+  const auto reader = [&gathering](std::size_t tensor) {
+    return [&gathering, tensor](std::span<std::byte> dst, std::int64_t first) { gathering.read(tensor, first, dst); };
+  };
+  const DType moments = parts_.plan.step().optimizer_state_dtype;
   CheckpointContents contents;
   contents.model = parts_.plan.model().sizes();
   contents.tokenizer = &parts_.tokenizer;
-  contents.parameters = parameter_sources(parts_.backend, layout, "", gpt_.master_weights());
-  contents.optimizer = parameter_sources(parts_.backend, layout, "m.", optimizer_.first_moments());
-  std::ranges::move(parameter_sources(parts_.backend, layout, "v.", optimizer_.second_moments()),
-                    std::back_inserter(contents.optimizer));
+  contents.parameters = parameter_sources(layout, "", gpt_.master_weights().view().dtype(), reader(0));
+  contents.optimizer = parameter_sources(layout, "m.", moments, reader(1));
+  std::ranges::move(parameter_sources(layout, "v.", moments, reader(2)), std::back_inserter(contents.optimizer));
   contents.state = state_;
   contents.state.loss_scaler = scaler_ ? scaler_->state() : LossScalerState{};
   save_checkpoint(parts_.files, parts_.run / name, contents);
-  if (!is_step) return;
-  last_saved_step_ = state_.step;
-  prune_checkpoints(parts_.files, parts_.run, config_.keep_last);
 }
 
 StepMetrics Trainer::train_step() {
@@ -276,7 +315,15 @@ StepMetrics Trainer::train_step() {
   StepMetrics metrics;
   metrics.step = state_.step;
   metrics.max_steps = config_.max_iters;
-  metrics.loss = accumulate_micro_steps() / static_cast<double>(config_.total_batch_size);
+  const std::vector<double> losses = accumulate_micro_steps();
+  // A rank that fails from here on has told its loss: nobody takes another's update for its own.
+  const StepExchange all = exchange_step(parts_.ranks, losses, rank_step(milliseconds_since(start)), parts_.stop_requested());
+  double loss_sum = 0;
+  for (const double loss : all.losses) loss_sum += loss;
+  metrics.loss = loss_sum / static_cast<double>(config_.total_batch_size);
+  metrics.ranks = all.ranks;
+  stop_agreed_ = all.stop_requested;
+  if (exchange_) exchange_->finish_step();
   update(metrics);
   ++state_.step;
   state_.tokens_seen += config_.total_batch_size;
@@ -285,29 +332,39 @@ StepMetrics Trainer::train_step() {
   return metrics;
 }
 
-/// Gradients of the mean loss over all micro-steps, times the loss scale; returns the sum of losses.
-double Trainer::accumulate_micro_steps() {
+/// Gradients of the mean loss over all micro-steps, times the loss scale; returns this rank's sums of losses, by micro-step.
+std::vector<double> Trainer::accumulate_micro_steps() {
   const double scale = scaler_ ? scaler_->scale() : 1;
   const auto grad_scale = static_cast<float>(scale / static_cast<double>(config_.total_batch_size));
-  double loss_sum = 0;
-  gpt_.zero_gradients();
+  std::vector<double> losses;
+  if (exchange_) {
+    exchange_->begin_step();
+  } else {
+    gpt_.zero_gradients();
+  }
   for (std::int64_t micro = 0; micro < config_.grad_accum_steps; ++micro) {
     prepare_batch(state_.step, micro);
     gpt_.load_batch(inputs_, targets_);
-    gpt_.enqueue_gradients(grad_scale,
-                           {config_.seed, static_cast<std::uint32_t>(state_.step), micro * parts_.plan.step().batch_size});
     const bool is_last = micro + 1 == config_.grad_accum_steps;
+    gpt_.enqueue_gradients(grad_scale, {config_.seed, static_cast<std::uint32_t>(state_.step), first_sequence(micro)},
+                           exchange_ ? exchange_->observe(is_last) : nullptr);
     prepare_batch(is_last ? state_.step + 1 : state_.step, is_last ? 0 : micro + 1);
-    loss_sum += gpt_.read_loss_sum();
+    losses.push_back(gpt_.read_loss_sum());
   }
-  return loss_sum;
+  return losses;
+}
+
+/// Number within the step of the first sequence of this rank's micro-step: the ranks take turns, so that together they see what
+/// one process would.
+std::int64_t Trainer::first_sequence(std::int64_t micro) const {
+  return (micro * parts_.ranks.size() + parts_.ranks.rank()) * parts_.plan.step().batch_size;
 }
 
 /// Draws a micro-step's sequences, unless they are at hand. They depend on the numbers alone, so when it is done is of no
 /// matter.
 void Trainer::prepare_batch(std::int64_t step, std::int64_t micro) {
   if (prepared_ == std::pair(step, micro)) return;
-  sampler_.fill(step, micro * parts_.plan.step().batch_size, inputs_, targets_);
+  sampler_.fill(step, first_sequence(micro), inputs_, targets_);
   prepared_ = {step, micro};
 }
 
@@ -316,7 +373,7 @@ void Trainer::update(StepMetrics& metrics) {
   const double scale = scaler_ ? scaler_->scale() : 1;
   if (scaler_) metrics.loss_scale = scale;
   const bool finite_loss = std::isfinite(metrics.loss);
-  metrics.grad_norm = finite_loss ? optimizer_.step(state_.step + 1, metrics.learning_rate, scale) : metrics.loss;
+  metrics.grad_norm = finite_loss ? apply_gradients(metrics.learning_rate, scale) : metrics.loss;
   metrics.updated = std::isfinite(metrics.grad_norm);
   // The scale has no part in the loss itself: a loss that is not finite is no matter of the scale.
   const bool scale_may_help = scaler_ && finite_loss && !scaler_->is_at_minimum();
@@ -328,6 +385,13 @@ void Trainer::update(StepMetrics& metrics) {
     report_non_finite(metrics.loss);
   }
   if (scaler_ && finite_loss) scaler_->update(metrics.updated);
+}
+
+/// The update, and the norm of the gradients over all ranks.
+double Trainer::apply_gradients(double learning_rate, double loss_scale) {
+  const std::int64_t t = state_.step + 1;
+  return exchange_ ? exchange_->update(optimizer_, t, learning_rate, loss_scale)
+                   : optimizer_.step(t, learning_rate, loss_scale);
 }
 
 void Trainer::report_overflow() {
@@ -354,14 +418,34 @@ void Trainer::measure(StepMetrics& metrics, double elapsed_ms) {
 
 void Trainer::report_non_finite(double loss) {
   ++bad_steps_;
-  const std::string weight = find_non_finite_weight(parts_.backend, parts_.plan, parts_.memory);
-  const std::string gradient = find_non_finite_gradient(parts_.backend, parts_.plan, parts_.memory);
+  const std::int64_t rank = parts_.ranks.rank();
+  const std::string weight = first_named(find_non_finite_weight(parts_.backend, parts_.plan, parts_.memory, rank));
+  const std::string gradient = first_named(find_non_finite_gradient(parts_.backend, parts_.plan, parts_.memory, rank));
   std::string what = std::isfinite(loss) ? "" : fmt::format("the loss is {}; ", loss);
   what += !weight.empty()     ? fmt::format("the weight {} is not finite", weight)
           : !gradient.empty() ? fmt::format("the gradient of {} is not finite", gradient)
                               : "the norm of all gradients together overflows";
   parts_.console.warn(fmt::format("step {}: {}; the update was not applied ({} in a row, the run stops at {})", state_.step,
                                   what, bad_steps_, config_.max_bad_steps));
+}
+
+/// The parameter that stands first in the model among those that the ranks name.
+std::string Trainer::first_named(const std::string& mine) const {
+  if (parts_.ranks.size() == 1) return mine;
+  const std::vector<std::string> names = parts_.ranks.group->all_gather_texts(mine);
+  for (const ParameterSpec& spec : parts_.plan.parameters().parameters()) {
+    if (std::ranges::find(names, spec.name) != names.end()) return spec.name;
+  }
+  return {};
+}
+
+RankStep Trainer::rank_step(double compute_ms) const {
+  const MemoryUse memory = memory_use();
+  return {.compute_ms = compute_ms,
+          .allocated_bytes = memory.allocated_bytes,
+          .peak_bytes = memory.peak_bytes,
+          .process_rss_bytes = memory.process_rss_bytes,
+          .device_used_bytes = memory.device ? memory.device->total_bytes - memory.device->free_bytes : 0};
 }
 
 MemoryUse Trainer::memory_use() const {

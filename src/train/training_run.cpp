@@ -4,12 +4,16 @@
 #include <optional>
 #include <utility>
 
+#include "config_text.h"
 #include "train/init_from.h"
+#include "train/processes.h"
 #include "train/run_data.h"
 #include "train/run_summary.h"
 #include "train/shell_quote.h"
+#include "virgil/backend/cuda_backend.h"
 #include "virgil/base/directory_lock.h"
 #include "virgil/base/error.h"
+#include "virgil/dist/agreement.h"
 #include "virgil/train/console_metrics.h"
 #include "virgil/train/device.h"
 #include "virgil/train/memory_summary.h"
@@ -34,9 +38,12 @@ struct MemoryBound {
 };
 
 /// max_memory bounds the plan, and so does what the machine has free.
-MemoryBound memory_bound(const TrainConfig& config, const Backend& backend) {
-  const std::int64_t free_bytes = backend.available_bytes();
+MemoryBound memory_bound(const TrainConfig& config, const Backend& backend, const ProcessGroup& group) {
+  // The processes of a machine share its memory; each has a GPU of its own.
+  const bool shared = !backend.device_memory() && group.local_size() > 1;
+  const std::int64_t free_bytes = backend.available_bytes() / (shared ? group.local_size() : 1);
   MemoryBound bound{free_bytes, free_bytes - headroom_bytes(free_bytes), std::string(name_of_free_memory(backend))};
+  if (shared) bound.source += fmt::format(", shared by {} processes", group.local_size());
   if (config.max_memory.empty()) return bound;
   const std::int64_t most_bytes = parse_memory_size(config.max_memory);
   bound.aim_bytes = std::min(bound.aim_bytes, most_bytes);
@@ -49,32 +56,66 @@ MemoryBound memory_bound(const TrainConfig& config, const Backend& backend) {
 /// What one invocation works on. Built in an order that writes nothing until all of it has been checked.
 class TrainingRun {
  public:
-  TrainingRun(const CommandLine& command_line, FileSystem& files, MetricsSink& console)
-      : command_line_(command_line),
-        given_(command_line.config.resume ? load_run_config(command_line) : command_line.config),
-        config_(given_),
-        files_(files),
-        console_(console) {
+  TrainingRun(const CommandLine& command_line, FileSystem& files, MetricsSink& console, ProcessGroup& group)
+      : command_line_(command_line), files_(files), console_(console), group_(group) {
+    in_agreement(group_, [&] { configure(); });
+    check_same_on_all(group_, "the program", program_fingerprint(),
+                      "start the same build on every machine, of one version of Virgil");
+    check_same_config();
+  }
+
+ private:
+  void configure() {
+    given_ = command_line_.config.resume ? load_run_config(command_line_, group_.size()) : command_line_.config;
+    config_ = given_;
     if (!config_.init_from.empty() && !config_.resume) {
       check_run_folder(config_);  // before the work of reading a model
-      start_ = open_init_from(command_line, given_, console_);
+      start_ = open_init_from(command_line_, given_, console_);
       config_ = given_;
     }
-    resolve_config(config_);
+    resolve_config(config_, group_.size());
+    check_zero_stage();
+    if (group_.size() > 1 && config_.batch_size != 0) {
+      // A run that goes on in another number of processes keeps the tokens of its steps.
+      given_.total_batch_size = config_.total_batch_size;
+      given_.grad_accum_steps = 1;
+    }
     check_run_folder(config_);
     run_ = run_folder(config_);
-    if (!config_.dry_run && std::filesystem::exists(run_)) lock_.emplace(run_);
+    if (!config_.dry_run && group_.is_root() && std::filesystem::exists(run_)) lock_.emplace(run_);
     if (config_.resume) checkpoint_ = load_newest_checkpoint(run_);
-    if (config_.resume && !command_line.config_file.empty()) {
+    if (config_.resume && !command_line_.config_file.empty()) {
       console_.info(fmt::format("config   a run that goes on keeps its own ({}); {} only names it",
-                                run_config_path(run_).string(), command_line.config_file));
+                                run_config_path(run_).string(), command_line_.config_file));
     }
-    if (config_.resume && !command_line.config.init_from.empty() && command_line.config.init_from != config_.init_from) {
+    if (config_.resume && !command_line_.config.init_from.empty() && command_line_.config.init_from != config_.init_from) {
       console_.info(
-          fmt::format("config   a run that goes on has its own weights; {} is not read", command_line.config.init_from));
+          fmt::format("config   a run that goes on has its own weights; {} is not read", command_line_.config.init_from));
     }
   }
 
+  void check_zero_stage() const {
+    if (group_.size() > 1 && config_.zero_stage == 2 && config_.grad_accum_steps > 1 &&
+        config_.grad_reduce_dtype != "float32") {
+      throw user_error(
+          "grad_reduce_dtype is {} with zero_stage 2 and {} micro-steps, whose sum would be rounded after each: use float32, "
+          "zero_stage 1, or a larger batch_size",
+          config_.grad_reduce_dtype, config_.grad_accum_steps);
+    }
+  }
+
+  /// Key by key, so that the error can name what differs.
+  void check_same_config() {
+    const std::string remedy = "give every process the same command and the same files";
+    for (const ConfigKey& key : config_keys()) {
+      check_same_on_all(group_, fmt::format("the key {}", key.name), value_text(config_, key), remedy);
+    }
+    const auto step = [](const auto& checkpoint) { return checkpoint ? std::to_string(checkpoint->state.step) : "none"; };
+    check_same_on_all(group_, "the step of the newest checkpoint", step(checkpoint_),
+                      "put out_dir where all machines see it, or copy the run to each");
+  }
+
+ public:
   RunStatus run(const std::function<bool()>& stop_requested) {
     if (checkpoint_ && checkpoint_->state.step >= config_.max_iters) {
       if (lock_) prune_checkpoints(files_, run_, config_.keep_last);  // what a kill at the very end left to do
@@ -83,49 +124,95 @@ class TrainingRun {
                                 2 * checkpoint_->state.step));
       return RunStatus::kFinished;
     }
-    const std::unique_ptr<Backend> backend = make_backend(device_request(config_), console_);
-    resolve_dtype(config_, *backend);
-    const Dataset data = load_run_data(config_, checkpoint_ ? &*checkpoint_ : nullptr, files_, console_);
-    const MemoryPlan plan = make_plan(data, *backend);
+    DeviceRequest request = device_request(config_);
+    const CpuShare share = cpu_share(group_);
+    if (request.threads == 0) request.threads = share.threads;
+    if (!share.warning.empty()) console_.warn(share.warning);
+    request.gpu = device_of_process(group_, cuda_device_count());
+    std::unique_ptr<Backend> backend;
+    in_agreement(group_, [&] {
+      backend = make_backend(request, console_);
+      resolve_dtype(config_, *backend);
+    });
+    check_same_on_all(group_, "the type that dtype auto stands for", config_.dtype, "give --dtype");
+    const std::unique_ptr<Communicator> communicator = make_communicator(*backend, group_);
+    const Dataset data = load_data();
+    check_same_on_all(group_, "the training text", data.train.fingerprint, "give every process the same input");
+    bound_ = memory_bound(config_, *backend, group_);
+    bound_.aim_bytes = least_on_all(bound_.aim_bytes);
+    std::optional<MemoryPlan> planned;
+    in_agreement(group_, [&] { planned.emplace(make_plan(data, *backend, *communicator)); });
+    const MemoryPlan& plan = *planned;
+    check_same_on_all(group_, "the plan's size in bytes", std::to_string(plan.total_bytes()),
+                      "use machines whose processors are of one kind");
     const ProcessMemory before = read_process_memory();
     TrackingResource tracker(backend->memory());
-    const PlannedMemory memory = allocate(plan, tracker, backend->traits());
+    std::optional<PlannedMemory> allocated;
+    in_agreement(group_, [&] { allocated.emplace(allocate(plan, tracker, backend->traits())); });
+    const PlannedMemory& memory = *allocated;
     const double matmul_gflops = time_matmul(*backend, plan, memory);
     JsonlMetrics jsonl;
     Trainer trainer({config_, *backend, tracker, plan, memory, *data.tokenizer, data.train, data.val ? &*data.val : nullptr,
-                     files_, run_, console_, jsonl, stop_requested, matmul_gflops, before.rss_bytes});
-    prepare(trainer);
+                     files_, run_, console_, jsonl, stop_requested, matmul_gflops * group_.size(), before.rss_bytes,
+                     Ranks{&group_, communicator.get()}});
+    in_agreement(group_, [&] { prepare(trainer); });
     const std::int64_t first_step = trainer.state().step;
-    console_.info(
-        fmt::format("time     about {} (by a timed matrix product; evaluations and samples come on top)",
-                    format_duration(estimate_seconds(config_, plan.model(), matmul_gflops, config_.max_iters - first_step))));
+    console_.info(fmt::format("time     about {} (by a timed matrix product; evaluations and samples come on top)",
+                              format_duration(estimate_seconds(config_, plan.model(), matmul_gflops * group_.size(),
+                                                               config_.max_iters - first_step))));
     if (config_.dry_run) {
       console_.info(
           fmt::format("dry run: stopping before step 0; nothing was written{}", data.cached ? " but the token cache" : ""));
       return RunStatus::kFinished;
     }
-    open_run_folder(jsonl, first_step);
+    in_agreement(group_, [&] {
+      if (group_.is_root()) open_run_folder(jsonl, first_step);
+    });
     const RunStatus status = trainer.run();
     const MemoryComparison comparison = compare_memory(plan, tracker, before, backend->device_memory());
     for (const std::string& line : describe_memory(comparison)) console_.info(line);
-    report_end(status, trainer.state());
+    if (group_.is_root()) report_end(status, trainer.state());
     return status;
   }
 
  private:
-  MemoryPlan make_plan(const Dataset& data, Backend& backend) {
+  /// Rank 0 first: the others then find the tokens that it may keep in the cache.
+  Dataset load_data() {
+    std::optional<Dataset> data;
+    const auto load = [&] { data.emplace(load_run_data(config_, checkpoint_ ? &*checkpoint_ : nullptr, files_, console_)); };
+    for (const bool root_turn : {true, false}) {
+      in_agreement(group_, [&] {
+        if (group_.is_root() == root_turn) load();
+      });
+    }
+    return std::move(*data);
+  }
+
+  /// The least that any rank may use, so that all choose the same batch.
+  std::int64_t least_on_all(std::int64_t bytes) {
+    std::vector<std::int64_t> all(static_cast<std::size_t>(group_.size()));
+    group_.all_gather(std::as_writable_bytes(std::span(all)), std::as_bytes(std::span(&bytes, 1)));
+    return std::ranges::min(all);
+  }
+
+  MemoryPlan make_plan(const Dataset& data, Backend& backend, const Communicator& communicator) {
     const ModelConfig model = make_model_config(config_, *data.tokenizer);
     if (checkpoint_) check_same_model(*checkpoint_, model);
     // Windows must fit before anything large is allocated.
     static_cast<void>(BatchSampler(data.train.tokens, config_.block_size, config_.seed));
-    const MemoryBound bound = memory_bound(config_, backend);
-    choose_batch_size(config_, model.sizes(), bound.aim_bytes, backend.traits());
+    const MemoryBound& bound = bound_;
+    const DataParallel parallel = data_parallel(config_, group_.size(), communicator.kind());
+    choose_batch_size(config_, model.sizes(), bound.aim_bytes, backend.traits(), parallel);
     // A run that goes on elsewhere keeps what was chosen here.
     given_.dtype = config_.dtype;
     given_.batch_size = config_.batch_size;
-    const TrainingShape shape = training_shape(config_, model.sizes());
+    if (group_.size() > 1) given_.total_batch_size = config_.total_batch_size;
+    check_zero_stage();
+    shape_ = training_shape(config_, model.sizes(), parallel);
+    const TrainingShape& shape = shape_;
     MemoryPlan plan = plan_training(shape, backend.traits());
     console_.info(fmt::format("device   {}", describe_device(backend)));
+    if (group_.size() > 1) console_.info(describe_processes(config_, group_, communicator, shape));
     const auto dtypes = backend.dtypes();
     if (std::ranges::find(dtypes, shape.dtype) > std::ranges::find(dtypes, DType::kFloat32)) {
       console_.warn(
@@ -149,12 +236,11 @@ class TrainingRun {
       return {plan, tracker};
     } catch (const OutOfMemoryError& error) {
       const std::int64_t limit_bytes = plan.total_bytes() - headroom_bytes(plan.total_bytes());
-      const TrainingShape shape = training_shape(config_, plan.model().sizes());
       throw OutOfMemoryError(
           fmt::format("{}the plan of {} fitted into what was free when it was made; close other programs that use the device, "
                       "or make it smaller:\n{}",
                       error.what(), format_bytes(plan.total_bytes()),
-                      describe_remedies(shape, limit_bytes, limit_bytes, traits, command_line_)));
+                      describe_remedies(shape_, limit_bytes, limit_bytes, traits, command_line_)));
     }
   }
 
@@ -210,10 +296,13 @@ class TrainingRun {
   }
 
   const CommandLine& command_line_;
-  TrainConfig given_;   // as a later --resume shall find it
-  TrainConfig config_;  // resolved
+  TrainConfig given_;    // as a later --resume shall find it
+  TrainConfig config_;   // resolved
+  TrainingShape shape_;  // of the plan
+  MemoryBound bound_;
   FileSystem& files_;
   MetricsSink& console_;
+  ProcessGroup& group_;
   std::filesystem::path run_;
   std::optional<DirectoryLock> lock_;
   std::optional<LoadedCheckpoint> checkpoint_;  // what a resumed run goes on from
@@ -233,8 +322,14 @@ void check_plan_fits(const MemoryPlan& plan, std::int64_t limit_bytes, std::stri
 }
 
 RunStatus run_training(const CommandLine& command_line, FileSystem& files, MetricsSink& console,
+                       const std::function<bool()>& stop_requested, ProcessGroup& group) {
+  return TrainingRun(command_line, files, console, group).run(stop_requested);
+}
+
+RunStatus run_training(const CommandLine& command_line, FileSystem& files, MetricsSink& console,
                        const std::function<bool()>& stop_requested) {
-  return TrainingRun(command_line, files, console).run(stop_requested);
+  const std::unique_ptr<ProcessGroup> alone = make_single_process_group();
+  return run_training(command_line, files, console, stop_requested, *alone);
 }
 
 }  // namespace virgil

@@ -31,7 +31,7 @@ class SharedDecoding : public testing::TestWithParam<std::int64_t> {
         gpt_(*backend_, plan_, memory_),
         decoder_(*backend_, plan_, memory_) {
     for (const PlanItem& item : plan_.items()) std::ranges::fill(memory_.bytes(item.slot), std::byte{0xFF});
-    initialize_parameters(*backend_, plan_.parameters(), gpt_.weights(), 1);
+    initialize_parameters(*backend_, plan_.parameters(), gpt_.master_weights(), 1);
   }
 
   std::unique_ptr<Backend> backend_;

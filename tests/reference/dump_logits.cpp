@@ -35,7 +35,7 @@ void run(const std::vector<std::string>& arguments) {
   const virgil::MemoryPlan plan(config, {.step = shape}, backend->traits());
   const virgil::PlannedMemory memory(plan, backend->memory());
   virgil::Gpt gpt(*backend, plan, memory);
-  virgil::load_parameters(*backend, plan.parameters(), pretrained, gpt.weights());
+  virgil::load_parameters(*backend, plan.parameters(), pretrained, gpt.master_weights());
   std::vector<float> logits(static_cast<std::size_t>(count * config.vocab_size()));
   gpt.load_batch(tokens, tokens);
   (void)gpt.evaluate_with_logits(logits);

@@ -75,10 +75,10 @@ class TestModel {
   void write(const TensorView& tensor, std::span<const float> values) {
     backend_->copy_from_host(tensor, std::as_bytes(values));
   }
-  [[nodiscard]] std::vector<float> weights() { return read(gpt_.master_weights()); }
+  [[nodiscard]] std::vector<float> weights() { return read(gpt_.master_weights().view()); }
   [[nodiscard]] std::vector<float> gradients() { return read(gpt_.gradients()); }
   void set_weights(std::span<const float> values) {
-    write(gpt_.master_weights(), values);
+    write(gpt_.master_weights().view(), values);
     gpt_.refresh_weights();
   }
 

@@ -23,7 +23,7 @@ class Golden : public testing::TestWithParam<const char*> {
       : file_(std::string(VIRGIL_SOURCE_DIR "/tests/golden/") + GetParam() + ".safetensors"),
         case_(nlohmann::json::parse(file_.metadata().at("case"))),
         model_(sizes(), {.batch_size = case_.at("batch_size"), .length = case_.at("length")}) {
-    load_parameters(model_.backend(), layout(), file_, "weights.", model_.gpt().weights());
+    load_parameters(model_.backend(), layout(), file_, "weights.", model_.gpt().master_weights());
   }
 
   [[nodiscard]] ModelSizes sizes() const {
@@ -162,7 +162,7 @@ TEST_P(Golden, TenUpdatesMatch) {
     const std::vector<float> gradients = model_.gradients();
     EXPECT_NEAR(optimizer.step(t, learning_rate), norms[step], backward_gamma() * norms[step]) << "step " << step;
     const double clip = std::min(1.0, options.max_norm / norms[step]);
-    drift.add(gradients, model_.read(optimizer.second_moments()), clip, backward_gamma(),
+    drift.add(gradients, model_.read(optimizer.second_moments().view()), clip, backward_gamma(),
               1 - std::pow(options.beta2, static_cast<double>(t)));
   }
   const std::vector<float> weights = model_.weights();

@@ -40,7 +40,7 @@ TEST_P(ImportedGolden, LogitsMatch) {
   read("logits", expected);
 
   test_support::TestModel model(pretrained.model, {.batch_size = 2, .length = 12});
-  load_parameters(model.backend(), model.plan().parameters(), pretrained, model.gpt().weights());
+  load_parameters(model.backend(), model.plan().parameters(), pretrained, model.gpt().master_weights());
   model.gpt().load_batch(inputs, inputs);
   std::vector<float> actual(expected.size());
   (void)model.gpt().evaluate_with_logits(actual);
@@ -69,7 +69,7 @@ class Pretrained : public testing::Test {
     const ParameterLayout& layout = plan.parameters();
     std::ranges::fill(memory.bytes(PlanSlot::kWeights), std::byte{0xFF});
     const TensorView flat = memory.view(PlanSlot::kWeights, 0, DType::kFloat32, {layout.flat_elements()});
-    load_parameters(*backend, layout, model, flat);
+    load_parameters(*backend, layout, model, FlatTensor::whole(layout, flat));
     std::vector<float> expected(static_cast<std::size_t>(layout.flat_elements()));  // gaps and padding rows are zero
     for (const ParameterSpec& spec : layout.parameters()) {
       const auto found = original_.tensors.find(spec.name);
@@ -198,7 +198,7 @@ TEST_F(Pretrained, ShortensTheContext) {
                         backend->traits());
   const PlannedMemory memory(plan, backend->memory());
   const TensorView flat = memory.view(PlanSlot::kWeights, 0, DType::kFloat32, {plan.parameters().flat_elements()});
-  load_parameters(*backend, plan.parameters(), model, flat);
+  load_parameters(*backend, plan.parameters(), model, FlatTensor::whole(plan.parameters(), flat));
   const ParameterSpec& positions = plan.parameters().find("transformer.wpe.weight");
   ASSERT_EQ(positions.stored_shape, (Shape{5, 16}));
   const auto* values = static_cast<const float*>(flat.data()) + positions.offset;

@@ -30,7 +30,7 @@ class Generation : public testing::Test {
           memory(plan, backend->memory()),
           decoder(*backend, plan, memory) {
       const TensorView weights = memory.view(PlanSlot::kWeights, 0, DType::kFloat32, {plan.parameters().flat_elements()});
-      initialize_parameters(*backend, plan.parameters(), weights, 1);
+      initialize_parameters(*backend, plan.parameters(), FlatTensor::whole(plan.parameters(), weights), 1);
       auto* values = weights.as<float>();
       for (const ParameterSpec& spec : plan.parameters().parameters()) {
         if (spec.init != InitKind::kNormal) continue;

@@ -20,19 +20,32 @@ struct PassRandomness {
   std::int64_t first_sequence = 0;  // number within the step of this micro-batch's first sequence
 };
 
+/// Is told how a pass adds to the gradients, one bucket (ParameterLayout::buckets()) after the other. Its orders to the backend
+/// take their place among the pass's.
+class GradientObserver {
+ public:
+  virtual ~GradientObserver() = default;
+  /// The pass is about to add to the bucket's gradients.
+  virtual void before_bucket(std::size_t bucket) = 0;
+  /// The pass has added all that it will.
+  virtual void after_bucket(std::size_t bucket) = 0;
+};
+
 /// Runs steps of one plan. Owns nothing: backend, plan and memory must outlive it.
 class Gpt {
  public:
-  /// Binds the plan's workspace to the backend.
-  Gpt(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory);
+  /// Binds the plan's workspace to the backend. `rank` of the plan's processes.
+  Gpt(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory, std::int64_t rank = 0);
 
   /// All parameters as the passes read them (flat_elements()), in the plan's dtype.
   [[nodiscard]] TensorView weights() const { return weights_; }
-  /// All parameters as the optimizer updates them: float32 in a training plan; the same as weights() where that is float32.
-  [[nodiscard]] TensorView master_weights() const { return master_weights_; }
-  /// Rounds master_weights() to weights(): for when something other than the optimizer has written them.
+  /// The parameters as the optimizer updates them, or this rank's part: float32 in a training plan; the same as weights() where
+  /// that is float32.
+  [[nodiscard]] const FlatTensor& master_weights() const { return master_weights_; }
+  /// Rounds master_weights() to weights() (of a part, to the same part): for when something other than the optimizer has
+  /// written them.
   void refresh_weights();
-  /// All gradients, float32 (training plans only).
+  /// All gradients, or the window for them, float32 (training plans only): placed by the plan's GradientLayout.
   [[nodiscard]] TensorView gradients() const;
 
   /// Copies a batch to the device: inputs and targets, each B * T ids; a negative target is ignored by the loss.
@@ -46,7 +59,7 @@ class Gpt {
   void zero_gradients();
   /// Forward and backward pass over the loaded batch: gradients += d(sum of losses * grad_scale). Waits for nothing: the host
   /// may prepare what comes next.
-  void enqueue_gradients(float grad_scale, const PassRandomness& randomness);
+  void enqueue_gradients(float grad_scale, const PassRandomness& randomness, GradientObserver* observer = nullptr);
   /// The sum of losses of the last pass, once the device has done all that was asked of it.
   [[nodiscard]] double read_loss_sum();
   /// Both, one after the other.
@@ -58,7 +71,7 @@ class Gpt {
   void forward(const PassRandomness* randomness);
   void block_until_gelu(std::int64_t layer, Pass pass, const PassRandomness* randomness);
   void classify(float grad_scale, bool with_gradients, std::span<float> logits_out);
-  void backward(const PassRandomness& randomness);
+  void backward(const PassRandomness& randomness, GradientObserver* observer);
   void block_backward(std::int64_t layer, const PassRandomness& randomness);
   void mlp_backward(std::int64_t layer, const PassRandomness& randomness);
   void attention_backward(std::int64_t layer, const PassRandomness& randomness);
@@ -70,7 +83,8 @@ class Gpt {
   const PlannedMemory& memory_;
   const ModelConfig& config_;
   TensorView weights_;
-  TensorView master_weights_;
+  std::int64_t rank_;
+  FlatTensor master_weights_;
   TensorView gradients_;
   ParameterViews parameters_;
   ParameterViews parameter_gradients_;

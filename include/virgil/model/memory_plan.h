@@ -12,21 +12,25 @@
 #include "virgil/model/activation_layout.h"
 #include "virgil/model/decoder_layout.h"
 #include "virgil/model/parameter_layout.h"
+#include "virgil/model/sharding.h"
 
 namespace virgil {
 
 /// The allocations of a run. Each is one call to MemoryResource::allocate.
 enum class PlanSlot : std::uint8_t {
   kWeights,        // flat parameters in the plan's dtype: what the passes read
-  kMasterWeights,  // flat float32, same offsets: what the optimizer updates; only in training with 16-bit weights
-  kGradients,      // flat float32, same offsets
-  kAdamM,          // flat in the optimizer state's dtype, same offsets
-  kAdamV,          // flat, likewise
+  kMasterWeights,  // float32, same offsets, or a rank's part: what the optimizer updates; only in training with 16-bit weights
+  kGradients,      // float32, as GradientLayout says: same offsets, or a window
+  kGradientPart,   // float32: a rank's part of the gradients; only where kGradients is a window
+  kAdamM,          // in the optimizer state's dtype, same offsets, or a rank's part
+  kAdamV,          // likewise
   kActivations,    // arena: of a training step and, when no step runs, of generation
   kLogits,         // (logits_rows, Vp): one chunk of the classifier
   kLosses,         // (B * T) float32
   kWorkspace,      // scratch of the ops
   kScalars,        // results of reductions
+  kPartNorms,      // (processes, buckets) float32: norms of the gradients' parts; only with several processes
+  kStaging,        // what collectives pack their messages in; only with several processes
   kInputs,         // (B, T) int32
   kTargets,        // (B, T) int32
 };
@@ -49,6 +53,7 @@ struct PlanItem {
 struct PlanRequest {
   std::optional<StepShape> step = std::nullopt;
   std::optional<DecodeShape> decode = std::nullopt;
+  DataParallel parallel = {};  // of training
 };
 
 /// Pure function of model, request and backend traits.
@@ -68,6 +73,9 @@ class MemoryPlan {
 
   [[nodiscard]] const ModelConfig& model() const { return config_; }
   [[nodiscard]] const ParameterLayout& parameters() const { return parameters_; }
+  [[nodiscard]] const DataParallel& parallel() const { return parallel_; }
+  /// Of kGradients.
+  [[nodiscard]] const GradientLayout& gradients() const { return gradients_; }
   /// Throws InternalError when the plan has no step / no decode.
   [[nodiscard]] const StepShape& step() const;
   [[nodiscard]] const ActivationLayout& activations() const;
@@ -80,7 +88,9 @@ class MemoryPlan {
   [[nodiscard]] std::int64_t workspace_bytes(const BackendTraits& traits) const;
 
   ModelConfig config_;
+  DataParallel parallel_;
   ParameterLayout parameters_;
+  GradientLayout gradients_;
   std::optional<StepShape> step_;
   std::optional<ActivationLayout> activations_;
   std::optional<DecoderLayout> decoder_;
@@ -98,6 +108,8 @@ class PlannedMemory {
 
   /// The item's bytes; throws InternalError when the plan has no such item.
   [[nodiscard]] std::span<std::byte> bytes(PlanSlot slot) const;
+  /// A slot of parameters, gradients or optimizer state, of which rank `rank` holds what the plan gives it.
+  [[nodiscard]] FlatTensor flat(const MemoryPlan& plan, PlanSlot slot, std::int64_t rank) const;
   /// `shape` elements of `dtype` at `offset_bytes` of the item.
   [[nodiscard]] TensorView view(PlanSlot slot, std::int64_t offset_bytes, DType dtype, const Shape& shape) const;
   /// (1) float32.

@@ -37,21 +37,47 @@ struct ParameterRange {
   bool decayed = false;
 };
 
+/// Parameters whose gradients are complete at the same time in the backward pass.
+enum class BucketKind : std::uint8_t {
+  kEmbeddings,  // wte and wpe: after the embedding's backward, at the very end
+  kLayer,       // the matrices of one block: after the block's backward
+  kHead,        // an lm_head of its own: after the classifier
+  kVectors,     // all biases and norms: at the very end, since they are small
+};
+
+/// A run of the flat buffer that is reduced and, between processes, divided as a whole.
+struct ParameterBucket {
+  BucketKind kind = BucketKind::kLayer;
+  int layer = -1;  // of kLayer
+  std::int64_t offset = 0;
+  std::int64_t num_elements = 0;  // a multiple of num_shards() * kAlignment, gaps included
+  std::int64_t lone_offset = 0;   // what `offset` would be with one shard: names an element whatever the number of processes
+  bool decayed = false;
+};
+
 /// Pure function of a ModelConfig. Decayed tensors come first in the flat buffer, so that the optimizer makes two passes;
 /// inside each group tensors follow the model from the embeddings to the head. Each starts at a multiple of kAlignment
-/// elements.
+/// elements, and each bucket so that it divides into as many equal, aligned parts as there are shards: rank r of R processes
+/// owns part r of every bucket.
 class ParameterLayout {
  public:
   static constexpr std::int64_t kAlignment = 64;
 
-  /// Throws UserError when the total overflows.
-  explicit ParameterLayout(const ModelConfig& config);
+  /// Throws UserError when the total overflows. num_shards >= 1.
+  explicit ParameterLayout(const ModelConfig& config, std::int64_t num_shards = 1);
 
   /// In model order (as a reader of the model meets them).
   [[nodiscard]] std::span<const ParameterSpec> parameters() const { return parameters_; }
   /// Throws InternalError for an unknown name.
   [[nodiscard]] const ParameterSpec& find(std::string_view name) const;
   [[nodiscard]] std::span<const ParameterRange> ranges() const { return ranges_; }
+  /// In order of offset; together the whole flat buffer.
+  [[nodiscard]] std::span<const ParameterBucket> buckets() const { return buckets_; }
+  [[nodiscard]] std::int64_t num_shards() const { return num_shards_; }
+  /// Index of a bucket; buckets().size() where the model has none such. `layer` counts for kLayer only.
+  [[nodiscard]] std::size_t find_bucket(BucketKind kind, std::int64_t layer = -1) const;
+  /// The bucket that holds element `offset` of the flat buffer.
+  [[nodiscard]] std::size_t bucket_of(std::int64_t offset) const;
   /// Trained values: the sum of num_elements() (padding rows count, alignment gaps do not).
   [[nodiscard]] std::int64_t num_parameters() const { return num_parameters_; }
   /// As published for a model and as a checkpoint holds them: without padding rows.
@@ -62,6 +88,8 @@ class ParameterLayout {
  private:
   std::vector<ParameterSpec> parameters_;
   std::vector<ParameterRange> ranges_;
+  std::vector<ParameterBucket> buckets_;
+  std::int64_t num_shards_ = 1;
   std::int64_t num_parameters_ = 0;
   std::int64_t num_stored_parameters_ = 0;
   std::int64_t flat_elements_ = 0;

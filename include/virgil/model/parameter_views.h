@@ -1,6 +1,7 @@
 // Views of a flat parameter (or gradient) buffer under the names the model's code uses.
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "virgil/memory/tensor_view.h"
@@ -27,6 +28,9 @@ struct ParameterViews {
 
   /// Views of `flat` (flat_elements()), which must outlive them.
   ParameterViews(const ModelConfig& config, const ParameterLayout& layout, TensorView flat);
+  /// Views that `view_of` gives, each of its parameter's shape.
+  ParameterViews(const ModelConfig& config, const ParameterLayout& layout,
+                 const std::function<TensorView(const ParameterSpec&)>& view_of);
 };
 
 /// One parameter of a flat buffer.

@@ -22,7 +22,9 @@ struct AdamWOptions {
 /// passes read, where there are any. Owns nothing; moments live in the plan's memory.
 class AdamW {
  public:
-  AdamW(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory, const AdamWOptions& options);
+  /// `rank` of the plan's processes.
+  AdamW(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory, const AdamWOptions& options,
+        std::int64_t rank = 0);
 
   /// Zeroes the moments: the state before the first update.
   void reset();
@@ -30,22 +32,39 @@ class AdamW {
   /// finite nothing is changed. Where the loss was multiplied by `loss_scale`, a power of two, the norm and the update are
   /// those of the loss itself.
   double step(std::int64_t t, double learning_rate, double loss_scale = 1);
-  /// First and second moments, flat_elements() each, in the plan's optimizer_state_dtype.
-  [[nodiscard]] TensorView first_moments() const { return m_; }
-  [[nodiscard]] TensorView second_moments() const { return v_; }
+  /// The same in two halves, for several processes: between them the caller gathers part_norms() of all ranks, and after them,
+  /// where the optimizer is sharded, the weights.
+  void enqueue_part_norms();
+  double update(std::int64_t t, double learning_rate, double loss_scale = 1);
+  /// (processes * buckets) float32: norms of the gradients' parts, rank by rank. enqueue_part_norms() sets this rank's.
+  [[nodiscard]] TensorView part_norms() const { return part_norms_; }
+  /// First and second moments, or this rank's parts, in the plan's optimizer_state_dtype.
+  [[nodiscard]] const FlatTensor& first_moments() const { return m_; }
+  [[nodiscard]] const FlatTensor& second_moments() const { return v_; }
 
  private:
+  void enqueue_update(TensorView weights, TensorView working, TensorView m, TensorView v, TensorView gradients, bool decayed,
+                      std::int64_t first_index);
+  void enqueue_bucket(std::size_t bucket, std::int64_t rank);
+
   Backend& backend_;
   const ParameterLayout& layout_;
+  DataParallel parallel_;
+  std::int64_t rank_;
   AdamWOptions options_;
-  TensorView weights_, working_, gradients_, m_, v_;  // working_ is absent where weights_ are what the passes read
-  TensorView norm_;                                   // (1) float32
+  FlatTensor weights_, working_, m_, v_;  // working_ is absent where weights_ are what the passes read
+  FlatTensor gradients_;                  // the whole, or this rank's part
+  TensorView norm_;                       // (1) float32
+  TensorView part_norms_;                 // absent in one process
+  AdamWStep step_;                        // of the update that is being asked for
 };
 
-/// Name of a parameter whose gradient holds a NaN or an infinity, or an empty string. Reads the gradients once, tensor by
-/// tensor.
-[[nodiscard]] std::string find_non_finite_gradient(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory);
+/// Name of a parameter whose gradient holds a NaN or an infinity in what rank `rank` has of its sum, or an empty string. Reads
+/// the gradients once, tensor by tensor.
+[[nodiscard]] std::string find_non_finite_gradient(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory,
+                                                   std::int64_t rank = 0);
 /// The same for the parameters themselves.
-[[nodiscard]] std::string find_non_finite_weight(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory);
+[[nodiscard]] std::string find_non_finite_weight(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory,
+                                                 std::int64_t rank = 0);
 
 }  // namespace virgil

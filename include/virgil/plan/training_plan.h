@@ -20,10 +20,13 @@ struct TrainingShape {
   std::int64_t logits_chunk = 0;  // as StepShape's
   DType dtype = DType::kFloat32;
   DType optimizer_state_dtype = DType::kFloat32;
-  bool samples = true;  // text is generated between steps
+  bool samples = true;         // text is generated between steps
+  DataParallel parallel = {};  // of the processes; the plan is that of each of them
 
-  /// Throws UserError on overflow.
-  [[nodiscard]] std::int64_t sequences_per_step() const { return checked_multiply(batch_size, grad_accum_steps); }
+  /// Over all processes. Throws UserError on overflow.
+  [[nodiscard]] std::int64_t sequences_per_step() const {
+    return checked_multiply(checked_multiply(batch_size, grad_accum_steps), parallel.processes);
+  }
 };
 
 /// A step over whole contexts, and samples of one sequence between steps where there are any.
@@ -73,7 +76,8 @@ struct Remedy {
 [[nodiscard]] std::vector<Remedy> find_remedies(const TrainingShape& shape, std::int64_t limit_bytes,
                                                 const BackendTraits& traits);
 
-/// The shape with the largest batch_size that divides `sequences_per_step` and fits; nothing when a batch of one does not.
+/// The shape with the largest batch_size that, times the processes, divides `sequences_per_step` and fits; nothing when a batch
+/// of one does not.
 [[nodiscard]] std::optional<TrainingShape> largest_dividing_batch(const TrainingShape& shape, std::int64_t sequences_per_step,
                                                                   std::int64_t limit_bytes, const BackendTraits& traits);
 

@@ -68,7 +68,8 @@ struct CommandLine {
 
 /// Checks rules between keys (n_embd and n_head, batch sizes, min_lr, warmup) and fills values that 0 stands for and that
 /// follow from other keys alone (d_ff, lr_decay_iters, grad_accum_steps, total_batch_size). Throws UserError with the remedy.
-void resolve_config(TrainConfig& config);
+/// grad_accum_steps is that of each of `processes`.
+void resolve_config(TrainConfig& config, std::int64_t processes = 1);
 
 /// All saved keys as a JSON object, in schema order; reading it back gives an equal config.
 [[nodiscard]] std::string config_to_json(const TrainConfig& config);

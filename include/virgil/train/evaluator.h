@@ -7,6 +7,7 @@
 #include "virgil/data/token_sequence.h"
 #include "virgil/model/gpt.h"
 #include "virgil/train/metrics.h"
+#include "virgil/train/ranks.h"
 
 namespace virgil {
 
@@ -26,8 +27,9 @@ class Evaluator {
   /// stride is out of range.
   Evaluator(TokenSequence tokens, std::int64_t text_bytes, const EvaluationOptions& options);
 
-  /// Runs over a plan with a step of this batch_size and length. Destroys the loaded batch and the activations.
-  [[nodiscard]] EvalMetrics run(Gpt& gpt, std::int64_t step) const;
+  /// Runs over a plan with a step of this batch_size and length; ranks take turns with the batches, and all get the same bits,
+  /// whatever their number. Destroys the loaded batch and the activations.
+  [[nodiscard]] EvalMetrics run(Gpt& gpt, std::int64_t step, const Ranks& ranks = {}) const;
   [[nodiscard]] std::int64_t num_batches() const { return num_batches_; }
   /// Perplexity and bits per byte of a loss on this text.
   [[nodiscard]] EvalMetrics describe(std::int64_t step, double loss) const;

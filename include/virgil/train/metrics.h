@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "virgil/backend/backend.h"
 #include "virgil/base/file_system.h"
@@ -26,6 +27,15 @@ struct MemoryUse {
   std::int64_t process_rss_bytes = 0;
   std::int64_t process_peak_bytes = 0;
   std::optional<DeviceMemory> device;  // where it has memory of its own
+};
+
+/// One process's account of a step.
+struct RankStep {
+  double compute_ms = 0;  // until its own gradients were complete: the slowest rank makes the others wait
+  std::int64_t allocated_bytes = 0;
+  std::int64_t peak_bytes = 0;
+  std::int64_t process_rss_bytes = 0;
+  std::int64_t device_used_bytes = 0;  // 0 where the device has no memory of its own
 };
 
 struct EvalMetrics {
@@ -53,8 +63,9 @@ struct StepMetrics {
   double model_gflops = 0;  // (6 N + 6 L C T) * tokens_per_s / 10^9, N without looked-up embeddings
   double mfu = 0;           // model_gflops over the rate of the matrix product timed before step 0; 0: none was timed
   double remaining_s = 0;
-  bool is_logged = true;  // log_interval asks for a line on the console
-  MemoryUse memory;
+  bool is_logged = true;                  // log_interval asks for a line on the console
+  MemoryUse memory;                       // of this process
+  std::vector<RankStep> ranks;            // of all processes, by rank
   std::optional<EvalMetrics> evaluation;  // made at this step, before the update
 };
 
@@ -65,6 +76,9 @@ class MetricsSink : public Logger {
   virtual void evaluation(const EvalMetrics& metrics) = 0;
   virtual void sample(std::int64_t step, std::string_view text) = 0;
 };
+
+/// The number of the rank that took longest.
+[[nodiscard]] std::size_t slowest_rank(const std::vector<RankStep>& ranks);
 
 /// metrics.jsonl: one object a step, handed to the system line by line. An evaluation after the last step has its own object.
 class JsonlMetrics final : public MetricsSink {

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "virgil/dist/communicator.h"
 #include "virgil/plan/training_plan.h"
 #include "virgil/train/config_schema.h"
 
@@ -16,7 +17,10 @@ namespace virgil {
 void resolve_dtype(TrainConfig& config, const Backend& backend);
 
 /// What a resolved config, whose dtype is not auto, trains: `model` with the config's batch, recomputation and samples.
-[[nodiscard]] TrainingShape training_shape(const TrainConfig& config, const ModelSizes& model);
+[[nodiscard]] TrainingShape training_shape(const TrainConfig& config, const ModelSizes& model,
+                                           const DataParallel& parallel = {});
+/// What a config asks of several processes whose tensors `communicator` moves.
+[[nodiscard]] DataParallel data_parallel(const TrainConfig& config, std::int64_t processes, CommunicatorKind communicator);
 
 /// Tokens of all vocabularies but those learned from a text are known beforehand: vocab_size, or that of `tokenizer` when it is
 /// byte, gpt2 or bpe:<size>; char counts as 128, the most that its padded rows hold for plain texts. Throws UserError for a
@@ -25,7 +29,8 @@ void resolve_dtype(TrainConfig& config, const Backend& backend);
 
 /// For batch_size auto: the largest that fits into `limit_bytes` and, where total_batch_size is given, divides it; resolves the
 /// config again. Where not even one sequence fits, the batch is 1. Otherwise does nothing. Throws UserError.
-void choose_batch_size(TrainConfig& config, const ModelSizes& model, std::int64_t limit_bytes, const BackendTraits& traits);
+void choose_batch_size(TrainConfig& config, const ModelSizes& model, std::int64_t limit_bytes, const BackendTraits& traits,
+                       const DataParallel& parallel = {});
 
 /// Keys and values that turn `from` into `to`.
 using KeyValues = std::vector<std::pair<std::string, std::string>>;

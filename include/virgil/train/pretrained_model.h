@@ -13,6 +13,7 @@
 #include "virgil/backend/backend.h"
 #include "virgil/data/tokenizer.h"
 #include "virgil/model/parameter_layout.h"
+#include "virgil/model/sharding.h"
 #include "virgil/train/safetensors.h"
 
 namespace virgil {
@@ -51,7 +52,8 @@ void shorten_context(PretrainedModel& model, std::int64_t block_size);
 /// What is wrong and how to mend it, where tokenizer_spec gives none.
 [[nodiscard]] std::string describe_missing_tokenizer(const PretrainedModel& model);
 
-/// Fills `flat`, float32, exactly; alignment gaps and padding rows become zero. `layout` is that of model.model.
-void load_parameters(Backend& backend, const ParameterLayout& layout, const PretrainedModel& model, TensorView flat);
+/// Fills `flat`, float32, the whole or a part, exactly; alignment gaps and padding rows become zero. `layout` is that of
+/// model.model.
+void load_parameters(Backend& backend, const ParameterLayout& layout, const PretrainedModel& model, const FlatTensor& flat);
 
 }  // namespace virgil

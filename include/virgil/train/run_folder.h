@@ -23,7 +23,7 @@ namespace virgil {
 /// For --resume: the saved configuration of the run with the flags of this command line over it. The preset (--config) only
 /// names the run: its keys are in the saved configuration. init_from stays as saved. Throws UserError when there is no run to
 /// resume, or a flag asks for another tokenizer than the run's.
-[[nodiscard]] TrainConfig load_run_config(const CommandLine& command_line);
+[[nodiscard]] TrainConfig load_run_config(const CommandLine& command_line, std::int64_t processes = 1);
 
 /// Throws UserError when the folder holds a run and neither `resume` nor `overwrite` is set. Touches nothing.
 void check_run_folder(const TrainConfig& config);

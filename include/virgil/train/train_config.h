@@ -36,7 +36,7 @@ struct TrainConfig {
   // Batch
   std::int64_t batch_size = 12;  // sequences per micro-step; 0: auto, as many as fit
   std::int64_t grad_accum_steps = 1;
-  std::int64_t total_batch_size = 0;  // tokens per step; 0: batch_size * block_size * grad_accum_steps
+  std::int64_t total_batch_size = 0;  // tokens per step; 0: batch_size * block_size * grad_accum_steps * processes
 
   // Optimizer and schedule
   std::int64_t max_iters = 1000;
@@ -80,6 +80,9 @@ struct TrainConfig {
   std::int64_t logits_chunk = 0;                  // most tokens whose logits exist at one time; 0: about 64 MiB of them
   std::int64_t threads = 0;                       // 0: as many as the process may use
   bool thread_invariant = false;                  // the same bits for any number of threads
+  std::int64_t zero_stage = 0;                    // of several processes: 0 | 1 | 2
+  std::string grad_reduce_dtype = "float32";      // in which their gradients travel: float32 | bfloat16
+  std::int64_t rank_timeout = 600;                // seconds after which a rank that is waited for counts as lost
   std::uint64_t seed = 1337;
   std::string max_memory;  // such as 12GB; empty: what the machine has free
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -21,6 +22,7 @@
 #include "virgil/train/evaluator.h"
 #include "virgil/train/metrics.h"
 #include "virgil/train/pretrained_model.h"
+#include "virgil/train/ranks.h"
 #include "virgil/train/train_config.h"
 
 namespace virgil {
@@ -49,7 +51,11 @@ struct TrainerParts {
   std::function<bool()> stop_requested;
   double matmul_gflops = 0;               // rate that StepMetrics::mfu is measured against; 0: unknown
   std::int64_t process_before_bytes = 0;  // resident before the plan was allocated, for the metrics; 0: unknown
+  Ranks ranks = {};                       // every rank runs a trainer with equal parts; only rank 0 writes files
 };
+
+class GradientExchange;
+class PartGathering;
 
 /// Steps are numbered by the updates done before them. At the top of step k come, where due: evaluation, sample, checkpoint
 /// "step-k"; then the step itself: loss of the current weights, gradients, update. What happens at step k depends on nothing
@@ -59,6 +65,7 @@ class Trainer {
   /// Writes nothing. Throws UserError when the training text is shorter than a window, the held-out text than two tokens, or
   /// sample_prompt is empty for a tokenizer that has no token to begin with.
   explicit Trainer(const TrainerParts& parts);
+  ~Trainer();
 
   /// A new run: weights from the seed, moments zero.
   void initialize();
@@ -81,12 +88,18 @@ class Trainer {
   void save_if_due();
   void save(const std::string& name);
   [[nodiscard]] StepMetrics train_step();
-  [[nodiscard]] double accumulate_micro_steps();
+  [[nodiscard]] std::vector<double> accumulate_micro_steps();
+  [[nodiscard]] std::int64_t first_sequence(std::int64_t micro) const;
+  [[nodiscard]] double apply_gradients(double learning_rate, double loss_scale);
   void prepare_batch(std::int64_t step, std::int64_t micro);
   void update(StepMetrics& metrics);
   void report_overflow();
   void measure(StepMetrics& metrics, double elapsed_ms);
   void report_non_finite(double loss);
+  [[nodiscard]] std::string first_named(const std::string& mine) const;
+  [[nodiscard]] RankStep rank_step(double compute_ms) const;
+  void write_checkpoint(const std::string& name, PartGathering& gathering);
+  void share_weights();
   void warn_if_rising(double previous_loss);
   [[nodiscard]] MemoryUse memory_use() const;
 
@@ -95,6 +108,7 @@ class Trainer {
   Gpt gpt_;
   std::optional<GptDecoder> decoder_;  // where samples are made
   AdamW optimizer_;
+  std::unique_ptr<GradientExchange> exchange_;  // with several processes
   LrSchedule schedule_;
   BatchSampler sampler_;
   std::optional<Evaluator> evaluator_;
@@ -106,6 +120,7 @@ class Trainer {
   std::optional<EvalMetrics> pending_evaluation_;  // made at this step, not yet logged with it
   std::int64_t last_saved_step_ = -1;
   std::int64_t bad_steps_ = 0;
+  bool stop_agreed_ = false;  // with several processes: one of them was asked to stop
   std::int64_t rising_evaluations_ = 0;
   double mean_step_ms_ = 0;
 };

@@ -5,6 +5,7 @@
 #include <functional>
 #include <string_view>
 
+#include "virgil/dist/process_group.h"
 #include "virgil/train/config_schema.h"
 #include "virgil/train/metrics.h"
 #include "virgil/train/trainer.h"
@@ -17,7 +18,11 @@ void check_plan_fits(const MemoryPlan& plan, std::int64_t limit_bytes, std::stri
 
 /// Runs the whole command. `command_line.config` is not yet resolved. Prints through `console`. Nothing is written before every
 /// check has passed; with dry_run, nothing at all. A run that is already at max_iters is left as it is. `stop_requested` is
-/// asked once a step. Throws UserError.
+/// asked once a step. Every process of `group` calls it with the same command; only rank 0 writes files, and needs a console
+/// that somebody reads. Throws UserError (AgreedError where all ranks do), LostRankError.
+[[nodiscard]] RunStatus run_training(const CommandLine& command_line, FileSystem& files, MetricsSink& console,
+                                     const std::function<bool()>& stop_requested, ProcessGroup& group);
+/// In one process.
 [[nodiscard]] RunStatus run_training(const CommandLine& command_line, FileSystem& files, MetricsSink& console,
                                      const std::function<bool()>& stop_requested);
 

@@ -1,0 +1,104 @@
+#include "train/gradient_exchange.h"
+
+#include "virgil/base/error.h"
+
+namespace virgil {
+
+GradientExchange::GradientExchange(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory,
+                                   Communicator& communicator, DType wire)
+    : backend_(backend),
+      plan_(plan),
+      communicator_(communicator),
+      wire_(wire),
+      weights_(memory.flat(plan, PlanSlot::kWeights, communicator.rank())),
+      gradients_(memory.view(PlanSlot::kGradients, 0, DType::kFloat32, {plan.gradients().num_elements()})),
+      tickets_(plan.parameters().buckets().size()) {
+  VIRGIL_CHECK(plan.parallel().processes == communicator.size(), "a plan of {} processes, {} ranks", plan.parallel().processes,
+               communicator.size());
+  const DataParallel& parallel = plan.parallel();
+  if (plan.master_slot() != PlanSlot::kWeights && !parallel.shards_optimizer()) {
+    whole_masters_ = memory.flat(plan, plan.master_slot(), communicator.rank());
+  }
+  if (parallel.shards_gradients()) gradient_part_ = memory.flat(plan, PlanSlot::kGradientPart, communicator.rank());
+  if (parallel.staging_bytes > 0) communicator.bind_staging(memory.bytes(PlanSlot::kStaging));
+}
+
+void GradientExchange::share_weights(Gpt& gpt) {
+  const FlatTensor& shared = whole_masters_.present() ? whole_masters_ : weights_;
+  const bool parts = gpt.master_weights().present() && !gpt.master_weights().is_whole();
+  if (parts) {
+    gpt.refresh_weights();
+    gather_weights();
+    return;
+  }
+  communicator_.start_broadcast(shared.view(), 0);
+  communicator_.wait_all();
+  gpt.refresh_weights();
+}
+
+void GradientExchange::begin_step() {
+  first_micro_step_ = true;
+  in_window_.clear();
+  if (!gradient_part_.present()) backend_.set_zero(gradients_);
+}
+
+GradientObserver* GradientExchange::observe(bool is_last_micro_step) {
+  return gradient_part_.present() || is_last_micro_step ? this : nullptr;
+}
+
+TensorView GradientExchange::gradients_of(std::size_t bucket) const {
+  return gradients_.slice(plan_.gradients().offset_of(bucket), {plan_.parameters().buckets()[bucket].num_elements});
+}
+
+/// Stage 2: the bucket's sum leaves the window.
+void GradientExchange::keep_part(std::size_t bucket) {
+  communicator_.wait(tickets_[bucket]);
+  const TensorView kept = gradient_part_.part_of_bucket(bucket, communicator_.rank());
+  backend_.copy(kept, gradients_of(bucket).slice(communicator_.rank() * kept.num_elements(), {kept.num_elements()}));
+}
+
+void GradientExchange::before_bucket(std::size_t bucket) {
+  if (!gradient_part_.present()) return;
+  const std::int64_t offset = plan_.gradients().offset_of(bucket);
+  if (const auto found = in_window_.find(offset); found != in_window_.end()) keep_part(found->second);
+  in_window_[offset] = bucket;
+  backend_.set_zero(gradients_of(bucket));
+  if (first_micro_step_) return;
+  // What has been summed so far joins this rank's summand, so that the reduction adds it once.
+  const TensorView kept = gradient_part_.part_of_bucket(bucket, communicator_.rank());
+  backend_.copy(gradients_of(bucket).slice(communicator_.rank() * kept.num_elements(), {kept.num_elements()}), kept);
+}
+
+void GradientExchange::after_bucket(std::size_t bucket) {
+  const bool everywhere = plan_.parallel().zero_stage == 0;
+  tickets_[bucket] = everywhere ? communicator_.start_all_reduce(gradients_of(bucket), wire_)
+                                : communicator_.start_reduce_scatter(gradients_of(bucket), wire_);
+  if (plan_.parameters().buckets()[bucket].kind == BucketKind::kEmbeddings)
+    first_micro_step_ = false;  // the pass's last bucket
+}
+
+void GradientExchange::finish_step() {
+  if (gradient_part_.present()) {
+    for (const auto& [offset, bucket] : in_window_) keep_part(bucket);
+    in_window_.clear();
+  }
+  communicator_.wait_all();
+}
+
+double GradientExchange::update(AdamW& optimizer, std::int64_t t, double learning_rate, double loss_scale) {
+  optimizer.enqueue_part_norms();
+  communicator_.wait(communicator_.start_all_gather(optimizer.part_norms()));
+  const double norm = optimizer.update(t, learning_rate, loss_scale);
+  if (plan_.parallel().shards_optimizer()) gather_weights();
+  return norm;
+}
+
+/// Every rank has updated its part of the weights.
+void GradientExchange::gather_weights() {
+  for (const ParameterBucket& bucket : plan_.parameters().buckets()) {
+    communicator_.start_all_gather(weights_.view().slice(bucket.offset, {bucket.num_elements}));
+  }
+  communicator_.wait_all();
+}
+
+}  // namespace virgil

@@ -1,0 +1,80 @@
+#include "train/processes.h"
+
+#include <fmt/format.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "virgil/base/error.h"
+#include "virgil/base/sha256.h"
+#include "virgil/dist/nccl_communicator.h"
+#include "virgil/plan/communication.h"
+#include "virgil/train/console_metrics.h"
+
+namespace virgil {
+
+namespace {
+
+std::string machine_name() {
+  char name[256] = {};
+  return gethostname(name, sizeof(name) - 1) == 0 ? name : "unknown";
+}
+
+/// Numbers of the processors this process may run on.
+std::vector<int> allowed_processors() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  std::vector<int> processors;
+  if (sched_getaffinity(0, sizeof(set), &set) != 0) return processors;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (CPU_ISSET(cpu, &set)) processors.push_back(cpu);
+  }
+  return processors;
+}
+
+}  // namespace
+
+std::string program_fingerprint() {
+  try {
+    return sha256_of_file("/proc/self/exe").substr(0, 16);
+  } catch (const UserError&) {
+    return "unknown";
+  }
+}
+
+std::unique_ptr<Communicator> make_communicator(Backend& backend, ProcessGroup& group) {
+  const bool on_gpu = backend.device_memory().has_value();
+  return group.size() > 1 && on_gpu ? make_nccl_communicator(backend, group) : group.make_host_communicator();
+}
+
+CpuShare cpu_share(ProcessGroup& group) {
+  CpuShare share;
+  if (group.size() == 1) return share;
+  const std::vector<int> processors = allowed_processors();
+  const std::string mine = fmt::format("{} {}", machine_name(), fmt::join(processors, ","));
+  const auto sharers = std::ranges::count(group.all_gather_texts(mine), mine);
+  share.threads = std::max(1, static_cast<int>(std::ssize(processors) / sharers));
+  const long online = sysconf(_SC_NPROCESSORS_ONLN);
+  if (processors.size() == 1 && online >= 2L * group.local_size()) {
+    share.warning = fmt::format(
+        "each process is bound to one of {} processors, and computes with one thread: start with mpirun --bind-to none",
+        online);
+  }
+  return share;
+}
+
+int device_of_process(const ProcessGroup& group, int num_devices) {
+  return num_devices > 0 ? group.local_rank() % num_devices : 0;
+}
+
+std::string describe_processes(const TrainConfig& config, const ProcessGroup& group, const Communicator& communicator,
+                               const TrainingShape& shape) {
+  const CommunicationVolume volume =
+      communication_volume(shape, config.grad_reduce_dtype == "bfloat16" ? DType::kBFloat16 : DType::kFloat32);
+  return fmt::format("ranks    {}; {}; zero_stage {}; each sends {} a step", group.description(), communicator.description(),
+                     config.zero_stage, format_bytes(volume.total_bytes()));
+}
+
+}  // namespace virgil
