@@ -43,6 +43,8 @@ struct Statistics {
   std::uint64_t switches = 0;
   std::uint64_t collectives = 0;
   std::uint64_t barriers = 0;
+  std::uint64_t graph_launches = 0;
+  std::uint64_t host_waits = 0;  // of the host for a stream or an event whose work was not over
 };
 [[nodiscard]] const Statistics& statistics();
 

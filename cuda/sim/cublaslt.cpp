@@ -4,6 +4,7 @@
 #include <cstring>
 #include <vector>
 
+#include "cuda/sim/capture.h"
 #include "cuda/sim/race_detector.h"
 #include "cuda/sim/simulator.h"
 #include "cuda/sim/streams.h"
@@ -210,6 +211,8 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t /*handle*/, cubla
                                               cublasLtMatmulPreference_t preference, int requested,
                                               cublasLtMatmulHeuristicResult_t* results, int* returned) {
   if (requested < 1) return CUBLAS_STATUS_INVALID_VALUE;
+  // The library may load code for its choice: that belongs before a capture.
+  if (captures().allow_unsafe_call() != cudaSuccess) return CUBLAS_STATUS_NOT_SUPPORTED;
   *returned = 1;
   *results = {};
   constexpr std::uint64_t kScratchBytes = 4096;  // which the product below writes over

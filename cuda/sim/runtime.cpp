@@ -10,6 +10,7 @@
 #include <string>
 #include <utility>
 
+#include "cuda/sim/capture.h"
 #include "cuda/sim/device_memory.h"
 #include "cuda/sim/race_detector.h"
 #include "cuda/sim/simulator.h"
@@ -21,13 +22,15 @@ struct CUstream_st {
 };
 struct CUevent_st {
   bool timed = true;
-  std::shared_ptr<const virgil::simt::Milestone> milestone;
+  std::shared_ptr<const virgil::simt::Milestone> milestone = {};
+  std::shared_ptr<virgil::simt::Capture> capture = {};  // recorded in it last, as this mark of it; null: outside
+  std::size_t mark = 0;
 };
 struct CUgraph_st {
-  std::vector<virgil::simt::Work> work;
+  virgil::simt::GraphProgram program;
 };
 struct CUgraphExec_st {
-  std::vector<virgil::simt::Work> work;
+  virgil::simt::ExecutableGraph graph;
 };
 
 namespace virgil::simt {
@@ -40,6 +43,7 @@ struct Runtime {
   DeviceMemory memory;
   cudaError_t last_error = cudaSuccess;
   std::map<const void*, int> dynamic_smem_limits;  // by kernel, where raised
+  std::map<const std::byte*, std::size_t> pinned;  // host memory of cudaMallocHost, and its bytes
 };
 
 Runtime& runtime() {
@@ -67,6 +71,15 @@ int max_dynamic_smem(int compute_capability) {
 
 int number_of(cudaStream_t stream) { return stream == nullptr ? 0 : stream->number; }
 
+/// Whether the host may ask now for an event's state.
+cudaError_t allow_asking(cudaEvent_t event) {
+  if (event->capture != nullptr) {
+    event->capture->invalidate();
+    return cudaErrorCapturedEvent;
+  }
+  return captures().allow_unsafe_call();
+}
+
 /// The error of this call: its own, or the device's that an earlier piece of work left.
 cudaError_t result(cudaError_t own = cudaSuccess) {
   if (own != cudaSuccess) {
@@ -80,8 +93,20 @@ cudaError_t result(cudaError_t own = cudaSuccess) {
   return cudaSuccess;
 }
 
+bool is_pinned(const void* data, std::size_t size_bytes) {
+  const auto& pinned = runtime().pinned;
+  const auto* begin = static_cast<const std::byte*>(data);
+  const auto after = pinned.upper_bound(begin);
+  return after != pinned.begin() && begin + size_bytes <= std::prev(after)->first + std::prev(after)->second;
+}
+
 cudaError_t submit(cudaStream_t stream, std::function<void()> run) {
   if (!streams().exists(number_of(stream))) return result(cudaErrorInvalidResourceHandle);
+  if (const auto capture = captures().of(number_of(stream)); capture != nullptr) {
+    if (capture->invalid()) return result(cudaErrorStreamCaptureInvalidated);
+    capture->run(number_of(stream), std::move(run));
+    return result();
+  }
   streams().submit(number_of(stream), {std::move(run), nullptr, nullptr});
   return result();
 }
@@ -149,6 +174,16 @@ const char* cudaGetErrorName(cudaError_t error) {
       return "cudaErrorStreamCaptureUnsupported";
     case cudaErrorStreamCaptureInvalidated:
       return "cudaErrorStreamCaptureInvalidated";
+    case cudaErrorStreamCaptureMerge:
+      return "cudaErrorStreamCaptureMerge";
+    case cudaErrorStreamCaptureUnmatched:
+      return "cudaErrorStreamCaptureUnmatched";
+    case cudaErrorStreamCaptureUnjoined:
+      return "cudaErrorStreamCaptureUnjoined";
+    case cudaErrorStreamCaptureIsolation:
+      return "cudaErrorStreamCaptureIsolation";
+    case cudaErrorCapturedEvent:
+      return "cudaErrorCapturedEvent";
   }
   return "unknown error";
 }
@@ -218,6 +253,7 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
 }
 
 cudaError_t cudaDeviceSynchronize() {
+  if (const cudaError_t status = captures().allow_unsafe_call(); status != cudaSuccess) return result(status);
   streams().synchronize_all();
   return result();
 }
@@ -232,26 +268,30 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   if (stream == nullptr) return result(cudaErrorInvalidResourceHandle);
+  if (const cudaError_t status = captures().allow_uncapturable(stream->number); status != cudaSuccess) return result(status);
   streams().destroy(stream->number);
   delete stream;
   return result();
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  if (const cudaError_t status = captures().allow_uncapturable(number_of(stream)); status != cudaSuccess) return result(status);
+  if (const cudaError_t status = captures().allow_unsafe_call(); status != cudaSuccess) return result(status);
   if (stream == nullptr) {
     streams().synchronize_all();
   } else {
-    if (streams().capturing(stream->number)) return result(cudaErrorStreamCaptureUnsupported);
     streams().synchronize(stream->number);
   }
   return result();
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned /*flags*/) {
   if (event == nullptr) return result(cudaErrorInvalidResourceHandle);
+  if (event->capture != nullptr) return result(captures().wait(number_of(stream), event->capture, event->mark));
+  if (captures().of(number_of(stream)) != nullptr) return result(captures().refuse_outside_event(number_of(stream)));
   if (event->milestone != nullptr) streams().submit(number_of(stream), {nullptr, event->milestone, nullptr});
   return result();
 }
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
-  *event = new CUevent_st{flags != cudaEventDisableTiming, nullptr};
+  *event = new CUevent_st{.timed = flags != cudaEventDisableTiming};
   return cudaSuccess;
 }
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
@@ -260,15 +300,24 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   if (event == nullptr) return result(cudaErrorInvalidResourceHandle);
+  event->capture = captures().of(number_of(stream));
+  if (event->capture != nullptr) {
+    if (event->capture->invalid()) return result(cudaErrorStreamCaptureInvalidated);
+    event->mark = event->capture->mark(number_of(stream));
+    event->milestone = nullptr;
+    return result();
+  }
   event->milestone = streams().record(number_of(stream));
   return result();
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   if (event == nullptr) return result(cudaErrorInvalidResourceHandle);
+  if (const cudaError_t status = allow_asking(event); status != cudaSuccess) return result(status);
   if (event->milestone != nullptr) streams().synchronize(*event->milestone);
   return result();
 }
 cudaError_t cudaEventQuery(cudaEvent_t event) {
+  if (const cudaError_t status = allow_asking(event); status != cudaSuccess) return result(status);
   if (event->milestone != nullptr && !streams().reached(*event->milestone)) return cudaErrorNotReady;
   return result();
 }
@@ -281,22 +330,34 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEve
   return result();
 }
 
-cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode /*mode*/) {
-  if (stream == nullptr || streams().capturing(stream->number)) return result(cudaErrorStreamCaptureUnsupported);
-  streams().begin_capture(stream->number);
-  return result();
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode) {
+  return result(captures().begin(number_of(stream), mode));
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
-  if (stream == nullptr || !streams().capturing(stream->number)) return result(cudaErrorStreamCaptureInvalidated);
-  *graph = new CUgraph_st{streams().end_capture(stream->number)};
+  *graph = nullptr;
+  GraphProgram program;
+  if (const cudaError_t status = captures().end(number_of(stream), &program); status != cudaSuccess) return result(status);
+  *graph = new CUgraph_st{std::move(program)};
   return result();
 }
-cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long /*flags*/) {
-  *exec = new CUgraphExec_st{graph->work};
-  return cudaSuccess;
+cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
+  const auto capture = captures().of(number_of(stream));
+  *status = capture == nullptr   ? cudaStreamCaptureStatusNone
+            : capture->invalid() ? cudaStreamCaptureStatusInvalidated
+                                 : cudaStreamCaptureStatusActive;
+  return result();
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long flags) {
+  if (graph == nullptr || flags != 0) return result(cudaErrorInvalidValue);
+  if (const cudaError_t status = captures().allow_unsafe_call(); status != cudaSuccess) return result(status);
+  *exec = new CUgraphExec_st{ExecutableGraph(graph->program)};
+  return result();
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
-  for (const Work& work : exec->work) streams().submit(number_of(stream), work);
+  if (exec == nullptr || !streams().exists(number_of(stream))) return result(cudaErrorInvalidValue);
+  // CUDA would make it a part of the graph that is captured; Virgil has no use for that.
+  if (const cudaError_t status = captures().allow_uncapturable(number_of(stream)); status != cudaSuccess) return result(status);
+  exec->graph.launch(number_of(stream));
   return result();
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
@@ -311,12 +372,14 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
 // --- Memory ------------------------------------------------------------------------------------------------------------------
 
 cudaError_t cudaMalloc(void** data, std::size_t size_bytes) {
+  if (const cudaError_t status = captures().allow_unsafe_call(); status != cudaSuccess) return result(status);
   const auto capacity = static_cast<std::size_t>(runtime().device.memory_bytes - kContextBytes);
   *data = size_bytes == 0 ? nullptr : runtime().memory.allocate(size_bytes, capacity);
   return result(*data == nullptr && size_bytes > 0 ? cudaErrorMemoryAllocation : cudaSuccess);
 }
 cudaError_t cudaFree(void* data) {
   if (data == nullptr) return result();
+  if (const cudaError_t status = captures().allow_unsafe_call(); status != cudaSuccess) return result(status);
   streams().synchronize_all();
   return result(runtime().memory.free(data) ? cudaSuccess : cudaErrorInvalidValue);
 }
@@ -324,16 +387,22 @@ cudaError_t cudaMallocAsync(void** data, std::size_t size_bytes, cudaStream_t /*
   return cudaMalloc(data, size_bytes);
 }
 cudaError_t cudaFreeAsync(void* data, cudaStream_t stream) {
+  if (const cudaError_t status = captures().allow_uncapturable(number_of(stream)); status != cudaSuccess) return result(status);
   return submit(stream, [data] {
     if (!runtime().memory.free(data)) simulator().record("cudaFreeAsync of what was not allocated");
   });
 }
 cudaError_t cudaMallocHost(void** data, std::size_t size_bytes) {
+  if (const cudaError_t status = captures().allow_unsafe_call(); status != cudaSuccess) return result(status);
   *data = ::operator new(size_bytes, std::nothrow);
-  return result(*data == nullptr ? cudaErrorMemoryAllocation : cudaSuccess);
+  if (*data == nullptr) return result(cudaErrorMemoryAllocation);
+  runtime().pinned[static_cast<const std::byte*>(*data)] = size_bytes;
+  return result();
 }
 cudaError_t cudaFreeHost(void* data) {
+  if (const cudaError_t status = captures().allow_unsafe_call(); status != cudaSuccess) return result(status);
   streams().synchronize_all();
+  runtime().pinned.erase(static_cast<const std::byte*>(data));
   ::operator delete(data);
   return result();
 }
@@ -352,6 +421,12 @@ cudaError_t cudaMemcpyAsync(void* target, const void* source, std::size_t size_b
       (from_device && !memory.contains(source, size_bytes))) {
     return result(cudaErrorInvalidValue);
   }
+  if ((!to_device && !is_pinned(target, size_bytes)) || (!from_device && !is_pinned(source, size_bytes))) {
+    const auto capture = captures().of(number_of(stream));
+    if (capture != nullptr && capture->mode() != cudaStreamCaptureModeRelaxed) {
+      return result(captures().allow_uncapturable(number_of(stream)));
+    }
+  }
   return submit(stream, [target, source, size_bytes] {
     if (simulator().failed()) return;
     race_detector().transfer(source, size_bytes, Access::kRead, "cudaMemcpyAsync");
@@ -360,6 +435,7 @@ cudaError_t cudaMemcpyAsync(void* target, const void* source, std::size_t size_b
   });
 }
 cudaError_t cudaMemcpy(void* target, const void* source, std::size_t size_bytes, cudaMemcpyKind kind) {
+  if (const cudaError_t status = captures().allow_unsafe_call(); status != cudaSuccess) return result(status);
   return cudaMemcpyAsync(target, source, size_bytes, kind, nullptr);
 }
 cudaError_t cudaMemsetAsync(void* target, int value, std::size_t size_bytes, cudaStream_t stream) {
@@ -371,6 +447,7 @@ cudaError_t cudaMemsetAsync(void* target, int value, std::size_t size_bytes, cud
   });
 }
 cudaError_t cudaMemset(void* target, int value, std::size_t size_bytes) {
+  if (const cudaError_t status = captures().allow_unsafe_call(); status != cudaSuccess) return result(status);
   return cudaMemsetAsync(target, value, size_bytes, nullptr);
 }
 

@@ -42,10 +42,6 @@ void Streams::set_at_least(Clock& clock, int stream, std::uint64_t number) {
 
 void Streams::submit(int stream, Work work) {
   Stream& target = at(stream);
-  if (target.capturing) {
-    target.captured.push_back(std::move(work));
-    return;
-  }
   if (stream == 0) synchronize_all();
   join(target.clock, host_);
   target.queue.push_back({std::move(work), ++target.submitted});
@@ -82,6 +78,7 @@ void Streams::drain(int stream) {
 }
 
 void Streams::synchronize(int stream) {
+  if (!at(stream).queue.empty()) ++simulator().statistics().host_waits;
   drain(stream);
   join(host_, at(stream).clock);
 }
@@ -100,6 +97,7 @@ void Streams::synchronize_all() {
 }
 
 void Streams::synchronize(const Milestone& milestone) {
+  if (!reached(milestone)) ++simulator().statistics().host_waits;
   while (!reached(milestone)) advance(milestone.stream);
   join(host_, milestone.clock);
 }
@@ -107,16 +105,9 @@ void Streams::synchronize(const Milestone& milestone) {
 std::shared_ptr<const Milestone> Streams::record(int stream) {
   auto milestone = std::make_shared<Milestone>();
   milestone->stream = stream;
-  milestone->number = at(stream).submitted + (at(stream).capturing ? 0 : 1);
+  milestone->number = at(stream).submitted + 1;
   submit(stream, {nullptr, nullptr, milestone});
   return milestone;
-}
-
-void Streams::begin_capture(int stream) { at(stream).capturing = true; }
-bool Streams::capturing(int stream) const { return at(stream).capturing; }
-std::vector<Work> Streams::end_capture(int stream) {
-  at(stream).capturing = false;
-  return std::move(at(stream).captured);
 }
 
 }  // namespace virgil::simt

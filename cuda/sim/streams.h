@@ -45,10 +45,6 @@ class Streams {
   [[nodiscard]] bool reached(const Milestone& milestone) const;
   [[nodiscard]] std::shared_ptr<const Milestone> record(int stream);
 
-  void begin_capture(int stream);
-  [[nodiscard]] bool capturing(int stream) const;
-  [[nodiscard]] std::vector<Work> end_capture(int stream);
-
  private:
   struct Queued {
     Work work;
@@ -60,8 +56,6 @@ class Streams {
     std::uint64_t finished = 0;
     Clock clock;  // what its next piece of work knows to be over
     bool alive = true;
-    bool capturing = false;
-    std::vector<Work> captured;
   };
   [[nodiscard]] Stream& at(int stream) { return *streams_[static_cast<std::size_t>(stream)]; }
   [[nodiscard]] const Stream& at(int stream) const { return *streams_[static_cast<std::size_t>(stream)]; }

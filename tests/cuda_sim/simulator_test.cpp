@@ -93,22 +93,6 @@ TEST_F(Streams, ShowTheHostNothingBeforeItWaits) {
   EXPECT_EQ(seen, 3.0F);
 }
 
-TEST_F(Streams, ReplayACapturedGraph) {
-  DeviceArray<float> out(100);
-  cudaGraph_t graph = nullptr;
-  cudaGraphExec_t exec = nullptr;
-  check(cudaStreamBeginCapture(context().stream, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
-  faulty::fill(context(), out.data(), 4.0F, 100);
-  check(cudaStreamEndCapture(context().stream, &graph), "cudaStreamEndCapture");
-  EXPECT_TRUE(std::isnan(out.values()[0]));
-  check(cudaGraphInstantiate(&exec, graph), "cudaGraphInstantiate");
-  check(cudaGraphLaunch(exec, context().stream), "cudaGraphLaunch");
-  check(cudaStreamSynchronize(context().stream), "cudaStreamSynchronize");
-  EXPECT_EQ(out.values()[99], 4.0F);
-  cudaGraphExecDestroy(exec);
-  cudaGraphDestroy(graph);
-}
-
 class Runtime : public KernelTest {};
 
 TEST_F(Runtime, RefusesMoreSharedMemoryThanTheDeviceHas) {
