@@ -50,7 +50,8 @@ Gpt::Gpt(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory, 
       inputs_(memory.view(PlanSlot::kInputs, 0, DType::kInt32, {plan.step().batch_size, plan.step().length})),
       targets_(memory.view(PlanSlot::kTargets, 0, DType::kInt32, {plan.step().batch_size, plan.step().length})),
       losses_(memory.view(PlanSlot::kLosses, 0, DType::kFloat32, {inputs_.num_elements()})),
-      loss_sum_(memory.scalar(PlanScalar::kLossSum)) {
+      loss_sum_(memory.scalar(PlanScalar::kLossSum)),
+      loss_sums_(memory.micro_step_losses(plan.step().micro_steps)) {
   VIRGIL_CHECK(plan.step().length <= config_.block_size(), "length {} of block_size {}", plan.step().length,
                config_.block_size());
   backend_.bind_workspace(memory.bytes(PlanSlot::kWorkspace));
@@ -106,8 +107,11 @@ double Gpt::evaluate_with_logits(std::span<float> logits) {
 
 void Gpt::zero_gradients() { backend_.set_zero(gradients()); }
 
-void Gpt::enqueue_gradients(float grad_scale, const PassRandomness& randomness, GradientObserver* observer) {
+void Gpt::enqueue_gradients(float grad_scale, const PassRandomness& randomness, std::int64_t micro_step,
+                            GradientObserver* observer) {
   VIRGIL_CHECK(plan_.step().training, "the plan is for evaluation only");
+  VIRGIL_CHECK(micro_step >= 0 && micro_step < plan_.step().micro_steps, "micro-step {} of {}", micro_step,
+               plan_.step().micro_steps);
   const BucketKind head = config_.tie_weights() ? BucketKind::kEmbeddings : BucketKind::kHead;
   const std::size_t head_bucket = plan_.parameters().find_bucket(head);
   forward(&randomness);
@@ -115,6 +119,7 @@ void Gpt::enqueue_gradients(float grad_scale, const PassRandomness& randomness, 
   classify(grad_scale, true, {});
   if (observer != nullptr && head == BucketKind::kHead) observer->after_bucket(head_bucket);
   backward(randomness, observer);
+  backend_.copy(loss_sums_.slice(micro_step, {1}), loss_sum_);
 }
 
 double Gpt::read_loss_sum() {

@@ -143,7 +143,8 @@ MemoryPlan::MemoryPlan(const ModelConfig& config, const PlanRequest& request, co
   }
   add(PlanSlot::kActivations, MemoryCategory::kActivations, "activation arena", arena_bytes);
   add(PlanSlot::kWorkspace, MemoryCategory::kWorkspace, "op workspace", workspace_bytes(traits));
-  add(PlanSlot::kScalars, MemoryCategory::kWorkspace, "scalars", kNumPlanScalars * size_of(DType::kFloat32));
+  const std::int64_t num_scalars = checked_add(kNumPlanScalars, step_ ? step_->micro_steps : 0);
+  add(PlanSlot::kScalars, MemoryCategory::kWorkspace, "scalars", checked_multiply(num_scalars, size_of(DType::kFloat32)));
   if (parallel_.processes > 1) {
     const auto buckets = static_cast<std::int64_t>(parameters_.buckets().size());
     add(PlanSlot::kPartNorms, MemoryCategory::kWorkspace, "norms of parts",
@@ -223,6 +224,10 @@ FlatTensor PlannedMemory::flat(const MemoryPlan& plan, PlanSlot slot, std::int64
 
 TensorView PlannedMemory::scalar(PlanScalar scalar) const {
   return view(PlanSlot::kScalars, static_cast<std::int64_t>(scalar) * size_of(DType::kFloat32), DType::kFloat32, {1});
+}
+
+TensorView PlannedMemory::micro_step_losses(std::int64_t micro_steps) const {
+  return view(PlanSlot::kScalars, kNumPlanScalars * size_of(DType::kFloat32), DType::kFloat32, {micro_steps});
 }
 
 }  // namespace virgil

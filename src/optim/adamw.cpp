@@ -86,11 +86,6 @@ void AdamW::reset() {
   backend_.set_zero(v_.view());
 }
 
-double AdamW::step(std::int64_t t, double learning_rate, double loss_scale) {
-  VIRGIL_CHECK(parallel_.processes == 1, "the norms of {} processes are not gathered", parallel_.processes);
-  return update(t, learning_rate, loss_scale);
-}
-
 void AdamW::enqueue_part_norms() {
   const std::size_t buckets = layout_.buckets().size();
   for (std::size_t bucket = 0; bucket < buckets; ++bucket) {
@@ -99,7 +94,12 @@ void AdamW::enqueue_part_norms() {
   }
 }
 
-double AdamW::update(std::int64_t t, double learning_rate, double loss_scale) {
+/// The norm of the parts' norms is the norm of the whole, and the same bits whoever holds the parts.
+void AdamW::enqueue_norm(double loss_scale) {
+  backend_.l2_norm(norm_, part_norms_.present() ? part_norms_ : gradients_.view(), static_cast<float>(1 / loss_scale));
+}
+
+void AdamW::enqueue_update(std::int64_t t, double learning_rate, double loss_scale) {
   step_ = {.learning_rate = static_cast<float>(learning_rate),
            .beta1 = static_cast<float>(options_.beta1),
            .beta2 = static_cast<float>(options_.beta2),
@@ -110,23 +110,27 @@ double AdamW::update(std::int64_t t, double learning_rate, double loss_scale) {
            .grad_scale = static_cast<float>(1 / loss_scale),
            .rounding = {options_.seed, RandomPurpose::kStochasticRounding, 0, static_cast<std::uint32_t>(t)},
            .first_index = 0};
-  // The norm of the parts' norms is the norm of the whole, and the same bits whoever holds the parts.
-  backend_.l2_norm(norm_, part_norms_.present() ? part_norms_ : gradients_.view(), step_.grad_scale);
   if (parallel_.processes == 1) {
     for (const ParameterRange& range : layout_.ranges()) {
       const Shape shape{range.num_elements};
       const auto slice = [&](const FlatTensor& flat) {
         return flat.present() ? flat.view().slice(range.offset, shape) : TensorView{};
       };
-      enqueue_update(slice(weights_), slice(working_), slice(m_), slice(v_), slice(gradients_), range.decayed, range.offset);
+      enqueue_run(slice(weights_), slice(working_), slice(m_), slice(v_), slice(gradients_), range.decayed, range.offset);
     }
-  } else {
-    for (std::size_t bucket = 0; bucket < layout_.buckets().size(); ++bucket) {
-      const std::int64_t first = parallel_.shards_optimizer() ? rank_ : 0;
-      const std::int64_t last = parallel_.shards_optimizer() ? rank_ : parallel_.processes - 1;
-      for (std::int64_t rank = first; rank <= last; ++rank) enqueue_bucket(bucket, rank);
-    }
+    return;
   }
+  const std::int64_t first = parallel_.shards_optimizer() ? rank_ : 0;
+  const std::int64_t last = parallel_.shards_optimizer() ? rank_ : parallel_.processes - 1;
+  for (std::size_t bucket = 0; bucket < layout_.buckets().size(); ++bucket) {
+    for (std::int64_t rank = first; rank <= last; ++rank) enqueue_bucket(bucket, rank);
+  }
+}
+
+double AdamW::step(std::int64_t t, double learning_rate, double loss_scale) {
+  VIRGIL_CHECK(parallel_.processes == 1, "the norms of {} processes are not gathered", parallel_.processes);
+  enqueue_norm(loss_scale);
+  enqueue_update(t, learning_rate, loss_scale);
   return read_scalar(backend_, norm_);
 }
 
@@ -136,11 +140,11 @@ void AdamW::enqueue_bucket(std::size_t index, std::int64_t rank) {
   const ParameterBucket& bucket = layout_.buckets()[index];
   const auto part = [&](const FlatTensor& flat) { return flat.present() ? flat.part_of_bucket(index, rank) : TensorView{}; };
   const std::int64_t first_index = bucket.lone_offset + rank * (bucket.num_elements / layout_.num_shards());
-  enqueue_update(part(weights_), part(working_), part(m_), part(v_), part(gradients_), bucket.decayed, first_index);
+  enqueue_run(part(weights_), part(working_), part(m_), part(v_), part(gradients_), bucket.decayed, first_index);
 }
 
-void AdamW::enqueue_update(TensorView weights, TensorView working, TensorView m, TensorView v, TensorView gradients,
-                           bool decayed, std::int64_t first_index) {
+void AdamW::enqueue_run(TensorView weights, TensorView working, TensorView m, TensorView v, TensorView gradients, bool decayed,
+                        std::int64_t first_index) {
   AdamWStep step = step_;
   step.weight_decay = decayed ? static_cast<float>(options_.weight_decay) : 0.0F;
   step.first_index = first_index;

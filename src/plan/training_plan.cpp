@@ -14,6 +14,7 @@ PlanRequest plan_request(const TrainingShape& shape) {
                                         .dtype = shape.dtype,
                                         .optimizer_state_dtype = shape.optimizer_state_dtype,
                                         .recompute = shape.recompute,
+                                        .micro_steps = shape.grad_accum_steps,
                                         .logits_chunk = shape.logits_chunk}};
   request.parallel = shape.parallel;
   if (shape.samples) {

@@ -77,20 +77,18 @@ void GradientExchange::after_bucket(std::size_t bucket) {
     first_micro_step_ = false;  // the pass's last bucket
 }
 
-void GradientExchange::finish_step() {
+void GradientExchange::finish_step(AdamW& optimizer) {
   if (gradient_part_.present()) {
     for (const auto& [offset, bucket] : in_window_) keep_part(bucket);
     in_window_.clear();
   }
   communicator_.wait_all();
-}
-
-double GradientExchange::update(AdamW& optimizer, std::int64_t t, double learning_rate, double loss_scale) {
   optimizer.enqueue_part_norms();
   communicator_.wait(communicator_.start_all_gather(optimizer.part_norms()));
-  const double norm = optimizer.update(t, learning_rate, loss_scale);
+}
+
+void GradientExchange::share_update() {
   if (plan_.parallel().shards_optimizer()) gather_weights();
-  return norm;
 }
 
 /// Every rank has updated its part of the weights.

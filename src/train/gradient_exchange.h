@@ -33,10 +33,10 @@ class GradientExchange final : public GradientObserver {
   [[nodiscard]] GradientObserver* observe(bool is_last_micro_step);
   void before_bucket(std::size_t bucket) override;
   void after_bucket(std::size_t bucket) override;
-  /// After the last micro-step: what the backend does from now on finds the sums.
-  void finish_step();
-  /// AdamW's update, and its norm, over all ranks.
-  [[nodiscard]] double update(AdamW& optimizer, std::int64_t t, double learning_rate, double loss_scale);
+  /// After the last micro-step: what the backend does from now on finds the sums, and the optimizer the norms of all parts.
+  void finish_step(AdamW& optimizer);
+  /// After an update: every rank has all weights.
+  void share_update();
 
  private:
   void gather_weights();

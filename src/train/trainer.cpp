@@ -5,12 +5,14 @@
 #include <cmath>
 #include <iterator>
 #include <limits>
+#include <numeric>
 #include <utility>
 
 #include "train/gradient_exchange.h"
 #include "train/part_gathering.h"
 #include "virgil/base/error.h"
 #include "virgil/model/initializer.h"
+#include "virgil/optim/step_figures.h"
 #include "virgil/train/config_schema.h"
 #include "virgil/train/parameter_io.h"
 #include "virgil/train/text_generator.h"
@@ -315,16 +317,11 @@ StepMetrics Trainer::train_step() {
   StepMetrics metrics;
   metrics.step = state_.step;
   metrics.max_steps = config_.max_iters;
-  const std::vector<double> losses = accumulate_micro_steps();
-  // A rank that fails from here on has told its loss: nobody takes another's update for its own.
-  const StepExchange all = exchange_step(parts_.ranks, losses, rank_step(milliseconds_since(start)), parts_.stop_requested());
-  double loss_sum = 0;
-  for (const double loss : all.losses) loss_sum += loss;
-  metrics.loss = loss_sum / static_cast<double>(config_.total_batch_size);
-  metrics.ranks = all.ranks;
-  stop_agreed_ = all.stop_requested;
-  if (exchange_) exchange_->finish_step();
-  update(metrics);
+  accumulate_micro_steps();
+  if (parts_.ranks.size() > 1) parts_.backend.synchronize();  // so that each rank's own time can be told
+  const double compute_ms = milliseconds_since(start);
+  sum_gradients();
+  update(metrics, compute_ms);
   ++state_.step;
   state_.tokens_seen += config_.total_batch_size;
   measure(metrics, milliseconds_since(start));
@@ -332,11 +329,10 @@ StepMetrics Trainer::train_step() {
   return metrics;
 }
 
-/// Gradients of the mean loss over all micro-steps, times the loss scale; returns this rank's sums of losses, by micro-step.
-std::vector<double> Trainer::accumulate_micro_steps() {
+/// Asks for the gradients of the mean loss over all micro-steps, times the loss scale.
+void Trainer::accumulate_micro_steps() {
   const double scale = scaler_ ? scaler_->scale() : 1;
   const auto grad_scale = static_cast<float>(scale / static_cast<double>(config_.total_batch_size));
-  std::vector<double> losses;
   if (exchange_) {
     exchange_->begin_step();
   } else {
@@ -346,12 +342,16 @@ std::vector<double> Trainer::accumulate_micro_steps() {
     prepare_batch(state_.step, micro);
     gpt_.load_batch(inputs_, targets_);
     const bool is_last = micro + 1 == config_.grad_accum_steps;
-    gpt_.enqueue_gradients(grad_scale, {config_.seed, static_cast<std::uint32_t>(state_.step), first_sequence(micro)},
+    gpt_.enqueue_gradients(grad_scale, {config_.seed, static_cast<std::uint32_t>(state_.step), first_sequence(micro)}, micro,
                            exchange_ ? exchange_->observe(is_last) : nullptr);
-    prepare_batch(is_last ? state_.step + 1 : state_.step, is_last ? 0 : micro + 1);
-    losses.push_back(gpt_.read_loss_sum());
   }
-  return losses;
+}
+
+/// Asks for their sum over all ranks, and for its norm. The first batch of the next step is drawn while the device computes.
+void Trainer::sum_gradients() {
+  if (exchange_) exchange_->finish_step(optimizer_);
+  optimizer_.enqueue_norm(scaler_ ? scaler_->scale() : 1);
+  prepare_batch(state_.step + 1, 0);
 }
 
 /// Number within the step of the first sequence of this rank's micro-step: the ranks take turns, so that together they see what
@@ -368,13 +368,25 @@ void Trainer::prepare_batch(std::int64_t step, std::int64_t micro) {
   prepared_ = {step, micro};
 }
 
-void Trainer::update(StepMetrics& metrics) {
+/// Waits for the step's figures, the one time in a step, and asks for the update unless they are bad.
+void Trainer::update(StepMetrics& metrics, double compute_ms) {
   metrics.learning_rate = schedule_.at(state_.step);
   const double scale = scaler_ ? scaler_->scale() : 1;
   if (scaler_) metrics.loss_scale = scale;
+  const StepFigures figures = read_step_figures(parts_.backend, parts_.plan, parts_.memory);
+  // Before the update: a rank that fails in it has told its figures.
+  const StepExchange all = exchange_step(parts_.ranks, figures.loss_sums, exchange_ ? rank_step(compute_ms) : RankStep{},
+                                         exchange_ && parts_.stop_requested());
+  metrics.loss = std::accumulate(all.losses.begin(), all.losses.end(), 0.0) / static_cast<double>(config_.total_batch_size);
+  metrics.ranks = all.ranks;
+  stop_agreed_ = all.stop_requested;
   const bool finite_loss = std::isfinite(metrics.loss);
-  metrics.grad_norm = finite_loss ? apply_gradients(metrics.learning_rate, scale) : metrics.loss;
+  metrics.grad_norm = finite_loss ? figures.grad_norm : metrics.loss;
   metrics.updated = std::isfinite(metrics.grad_norm);
+  if (metrics.updated) {
+    optimizer_.enqueue_update(state_.step + 1, metrics.learning_rate, scale);
+    if (exchange_) exchange_->share_update();
+  }
   // The scale has no part in the loss itself: a loss that is not finite is no matter of the scale.
   const bool scale_may_help = scaler_ && finite_loss && !scaler_->is_at_minimum();
   if (metrics.updated) {
@@ -385,13 +397,6 @@ void Trainer::update(StepMetrics& metrics) {
     report_non_finite(metrics.loss);
   }
   if (scaler_ && finite_loss) scaler_->update(metrics.updated);
-}
-
-/// The update, and the norm of the gradients over all ranks.
-double Trainer::apply_gradients(double learning_rate, double loss_scale) {
-  const std::int64_t t = state_.step + 1;
-  return exchange_ ? exchange_->update(optimizer_, t, learning_rate, loss_scale)
-                   : optimizer_.step(t, learning_rate, loss_scale);
 }
 
 void Trainer::report_overflow() {

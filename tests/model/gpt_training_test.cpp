@@ -1,7 +1,11 @@
+#include <numeric>
+
 #include <gtest/gtest.h>
 
 #include "support/test_model.h"
+#include "virgil/base/error.h"
 #include "virgil/optim/adamw.h"
+#include "virgil/optim/step_figures.h"
 
 namespace virgil {
 namespace {
@@ -30,6 +34,28 @@ TEST(GptTraining, OverfitsOneBatchToNearZero) {
   (void)train_on_one_batch(model, batch, 200);
   // 64 random tokens that context and position tell apart: nothing but the number of steps keeps the loss from zero.
   EXPECT_LT(model.evaluate(batch), 0.01);
+}
+
+TEST(GptTraining, AStepsFiguresAreThoseOfItsMicroSteps) {
+  StepShape step = kStep;
+  step.micro_steps = 3;
+  TestModel model(kSizes, step);
+  AdamW optimizer(model.backend(), model.plan(), model.memory(), {});
+  optimizer.reset();
+  model.gpt().zero_gradients();
+  double loss_sum = 0;
+  for (std::int64_t micro = 0; micro < 3; ++micro) {
+    const TestBatch batch = model.random_batch(static_cast<std::uint64_t>(micro));
+    model.gpt().load_batch(batch.inputs, batch.targets);
+    model.gpt().enqueue_gradients(1.0F / 192, {.seed = 1, .step = 0, .first_sequence = micro * 4}, micro);
+    loss_sum += model.gpt().read_loss_sum();
+  }
+  optimizer.enqueue_norm();
+  const StepFigures figures = read_step_figures(model.backend(), model.plan(), model.memory());
+  EXPECT_EQ(std::accumulate(figures.loss_sums.begin(), figures.loss_sums.end(), 0.0), loss_sum);
+  EXPECT_EQ(figures.grad_norm, optimizer.step(1, 1e-3)) << "which computes it again";
+  EXPECT_THROW(model.gpt().enqueue_gradients(1, {}, 3), InternalError);
+  EXPECT_THROW(model.gpt().enqueue_gradients(1, {}, -1), InternalError);
 }
 
 TEST(GptTraining, TwoRunsGiveTheSameBits) {

@@ -211,6 +211,21 @@ TEST(MemoryPlan, ChunksOfLogitsAreAsLargeAsAsked) {
   }
 }
 
+TEST(MemoryPlan, HoldsASumOfLossesForEachMicroStep) {
+  StepShape step = kStep;
+  // Beside them the last pass's sum and the norm; all are float32, and the alignment is 64 bytes.
+  for (const auto& [micro_steps, bytes] : {std::pair{1, 64}, {14, 64}, {15, 128}, {1000, 4032}}) {
+    step.micro_steps = micro_steps;
+    const MemoryPlan plan(small_config(), {.step = step}, FakeTraits{});
+    EXPECT_EQ(items_of(plan).at(PlanSlot::kScalars).size_bytes, bytes) << micro_steps;
+    HostMemoryResource host;
+    const PlannedMemory memory(plan, host);
+    EXPECT_EQ(memory.micro_step_losses(micro_steps).num_elements(), micro_steps);
+    const auto* behind_scalars = static_cast<const float*>(memory.scalar(PlanScalar::kGradientNorm).data()) + 1;
+    EXPECT_EQ(memory.micro_step_losses(micro_steps).data(), behind_scalars);
+  }
+}
+
 TEST(MemoryPlan, RefusesABatchThatOverflows) {
   const StepShape step{.batch_size = std::int64_t{1} << 60, .length = 64};
   EXPECT_THROW(MemoryPlan(small_config(), {.step = step}, FakeTraits{}), UserError);

@@ -123,7 +123,7 @@ TEST(ConfigJson, RoundTripsEveryKey) {
           } else if constexpr (std::is_same_v<Value, double>) {
             config.*member = 0.1 + 0.01 * static_cast<double>(n++);  // not a short decimal
           } else {
-            config.*member = static_cast<Value>(100 + n++);
+            config.*member = static_cast<Value>(std::min(100 + n++, static_cast<std::int64_t>(key.max)));
           }
         },
         key.member);

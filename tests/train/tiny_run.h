@@ -127,7 +127,8 @@ class TinyRun {
                              .length = config.block_size,
                              .dtype = shape.dtype,
                              .optimizer_state_dtype = shape.optimizer_state_dtype,
-                             .recompute = shape.recompute};
+                             .recompute = shape.recompute,
+                             .micro_steps = shape.grad_accum_steps};
     if (config.sample_interval > 0) {
       request.decode = DecodeShape{.num_sequences = 1, .max_length = config.block_size, .dtype = shape.dtype};
     }

@@ -9,6 +9,7 @@
 #include "virgil/model/gpt_decoder.h"
 #include "virgil/model/initializer.h"
 #include "virgil/optim/adamw.h"
+#include "virgil/optim/step_figures.h"
 #include "virgil/train/device.h"
 #include "virgil/train/metrics.h"
 #include "virgil/train/trainer.h"
@@ -72,10 +73,12 @@ struct StepBench::Parts {
     gpt.zero_gradients();
     for (std::int64_t micro = 0; micro < planned.shape.grad_accum_steps; ++micro) {
       gpt.load_batch(tokens, targets);
-      static_cast<void>(gpt.accumulate_gradients(static_cast<float>(1 / tokens_per_step),
-                                                 {.seed = config.seed, .step = static_cast<std::uint32_t>(steps_done)}));
+      gpt.enqueue_gradients(static_cast<float>(1 / tokens_per_step),
+                            {.seed = config.seed, .step = static_cast<std::uint32_t>(steps_done)}, micro);
     }
-    static_cast<void>(adamw.step(++steps_done, config.learning_rate));
+    adamw.enqueue_norm();
+    static_cast<void>(read_step_figures(*planned.backend, planned.get(), memory));
+    adamw.enqueue_update(++steps_done, config.learning_rate);
   }
 
   TrainConfig config;

@@ -58,8 +58,9 @@ class Gpt {
 
   void zero_gradients();
   /// Forward and backward pass over the loaded batch: gradients += d(sum of losses * grad_scale). Waits for nothing: the host
-  /// may prepare what comes next.
-  void enqueue_gradients(float grad_scale, const PassRandomness& randomness, GradientObserver* observer = nullptr);
+  /// may prepare what comes next. The sum of losses is kept as that of `micro_step` (from 0) for read_step_figures().
+  void enqueue_gradients(float grad_scale, const PassRandomness& randomness, std::int64_t micro_step = 0,
+                         GradientObserver* observer = nullptr);
   /// The sum of losses of the last pass, once the device has done all that was asked of it.
   [[nodiscard]] double read_loss_sum();
   /// Both, one after the other.
@@ -91,6 +92,7 @@ class Gpt {
   TensorView inputs_, targets_;  // (B, T) int32
   TensorView losses_;            // (B * T) float32
   TensorView loss_sum_;          // (1) float32
+  TensorView loss_sums_;         // (micro_steps) float32
 };
 
 }  // namespace virgil

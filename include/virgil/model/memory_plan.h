@@ -28,7 +28,7 @@ enum class PlanSlot : std::uint8_t {
   kLogits,         // (logits_rows, Vp): one chunk of the classifier
   kLosses,         // (B * T) float32
   kWorkspace,      // scratch of the ops
-  kScalars,        // results of reductions
+  kScalars,        // results of reductions: one float32 for each PlanScalar, then a sum of losses for each micro-step
   kPartNorms,      // (processes, buckets) float32: norms of the gradients' parts; only with several processes
   kStaging,        // what collectives pack their messages in; only with several processes
   kInputs,         // (B, T) int32
@@ -36,7 +36,7 @@ enum class PlanSlot : std::uint8_t {
 };
 
 /// Results of reductions, one float32 each, in PlanSlot::kScalars.
-enum class PlanScalar : std::uint8_t { kLossSum, kGradientNorm };
+enum class PlanScalar : std::uint8_t { kLossSum, kGradientNorm };  // kLossSum: of the last pass
 inline constexpr std::int64_t kNumPlanScalars = 2;
 
 struct PlanItem {
@@ -114,6 +114,8 @@ class PlannedMemory {
   [[nodiscard]] TensorView view(PlanSlot slot, std::int64_t offset_bytes, DType dtype, const Shape& shape) const;
   /// (1) float32.
   [[nodiscard]] TensorView scalar(PlanScalar scalar) const;
+  /// (micro_steps) float32: the sums of losses of a step's micro-steps.
+  [[nodiscard]] TensorView micro_step_losses(std::int64_t micro_steps) const;
 
  private:
   std::vector<std::pair<PlanSlot, Buffer>> buffers_;

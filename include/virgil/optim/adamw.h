@@ -28,14 +28,17 @@ class AdamW {
 
   /// Zeroes the moments: the state before the first update.
   void reset();
-  /// Applies update number `t` (1 is the first) and returns the global gradient norm before clipping. When the norm is not
-  /// finite nothing is changed. Where the loss was multiplied by `loss_scale`, a power of two, the norm and the update are
-  /// those of the loss itself.
+  /// Computes the global gradient norm before clipping. Where the loss was multiplied by `loss_scale`, a power of two, the norm
+  /// and the update are those of the loss itself. Waits for nothing.
+  void enqueue_norm(double loss_scale = 1);
+  /// Applies update number `t` (1 is the first), clipped by the norm that was computed last; when that is not finite nothing is
+  /// changed. Waits for nothing.
+  void enqueue_update(std::int64_t t, double learning_rate, double loss_scale = 1);
+  /// Both, one after the other, in one process; returns the norm.
   double step(std::int64_t t, double learning_rate, double loss_scale = 1);
-  /// The same in two halves, for several processes: between them the caller gathers part_norms() of all ranks, and after them,
-  /// where the optimizer is sharded, the weights.
+  /// With several processes: norms of this rank's part of the gradients, into part_norms(). The caller gathers those of all
+  /// ranks before enqueue_norm() and, where the optimizer is sharded, the weights after enqueue_update().
   void enqueue_part_norms();
-  double update(std::int64_t t, double learning_rate, double loss_scale = 1);
   /// (processes * buckets) float32: norms of the gradients' parts, rank by rank. enqueue_part_norms() sets this rank's.
   [[nodiscard]] TensorView part_norms() const { return part_norms_; }
   /// First and second moments, or this rank's parts, in the plan's optimizer_state_dtype.
@@ -43,8 +46,8 @@ class AdamW {
   [[nodiscard]] const FlatTensor& second_moments() const { return v_; }
 
  private:
-  void enqueue_update(TensorView weights, TensorView working, TensorView m, TensorView v, TensorView gradients, bool decayed,
-                      std::int64_t first_index);
+  void enqueue_run(TensorView weights, TensorView working, TensorView m, TensorView v, TensorView gradients, bool decayed,
+                   std::int64_t first_index);
   void enqueue_bucket(std::size_t bucket, std::int64_t rank);
 
   Backend& backend_;

@@ -88,11 +88,11 @@ class Trainer {
   void save_if_due();
   void save(const std::string& name);
   [[nodiscard]] StepMetrics train_step();
-  [[nodiscard]] std::vector<double> accumulate_micro_steps();
+  void accumulate_micro_steps();
   [[nodiscard]] std::int64_t first_sequence(std::int64_t micro) const;
-  [[nodiscard]] double apply_gradients(double learning_rate, double loss_scale);
+  void sum_gradients();
   void prepare_batch(std::int64_t step, std::int64_t micro);
-  void update(StepMetrics& metrics);
+  void update(StepMetrics& metrics, double compute_ms);
   void report_overflow();
   void measure(StepMetrics& metrics, double elapsed_ms);
   void report_non_finite(double loss);
