@@ -67,7 +67,8 @@ CudaBackend::CudaBackend(const CudaOptions& options)
       stream_(make_stream_of(options.device)),
       context_(make_context(options, stream_.get())),
       matmul_(context_, options.tf32),
-      traits_(matmul_.workspace_bytes()) {
+      traits_(matmul_.workspace_bytes()),
+      upload_(memory_) {
   // bfloat16 needs tensor cores of sm_80; before them float16's are faster than float32.
   if (context_.compute_capability >= 80) dtypes_.push_back(DType::kBFloat16);
   dtypes_.push_back(DType::kFloat16);

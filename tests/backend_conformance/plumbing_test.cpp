@@ -22,6 +22,34 @@ TEST_P(Plumbing, CopiesRoundTrip) {
   }
 }
 
+// More copies than can be on their way at a time, each of other bytes into one tensor: none may overtake what reads it.
+TEST_P(Plumbing, CopiesFromTheHostKeepTheirPlaceAmongTheOps) {
+  constexpr std::int64_t kUploads = 200;
+  OpRun run(backend(), dtype());
+  const TensorView staged = run.output("staged", {1}, DType::kFloat32);
+  const TensorView all = run.output("all", {kUploads}, DType::kFloat32);
+  std::vector<float> expected;
+  for (std::int64_t i = 0; i < kUploads; ++i) {
+    float value = expected.emplace_back(static_cast<float>(i));
+    backend().copy_from_host(staged, std::as_bytes(std::span(&value, 1)));
+    value = -1;
+    backend().copy(all.slice(i, {1}), staged);
+  }
+  expect_same_bits("all", run.finish().at("all"), expected);
+}
+
+TEST_P(Plumbing, CopiesFromTheHostMayBeLarge) {
+  constexpr std::int64_t kCount = 3'000'001;  // 12 MB, and not a whole number of pieces
+  OpRun run(backend(), dtype());
+  const TensorView x = run.output("x", {kCount}, DType::kFloat32);
+  std::vector<float> values(static_cast<std::size_t>(kCount));
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i);
+  const std::vector<float> expected = values;
+  backend().copy_from_host(x, std::as_bytes(std::span(values)));
+  std::ranges::fill(values, -1.0F);
+  expect_same_bits("x", run.finish().at("x"), expected);
+}
+
 TEST_P(Plumbing, CopiesOnTheDeviceUnderAnotherShape) {
   const auto values = normal_values(24, 1);
   const auto results = results_of([&](OpRun& run) { run.backend().copy(run.output("x", {3, 8}), run.input({24}, values)); });
