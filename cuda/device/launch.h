@@ -8,6 +8,7 @@
 #include <string>
 
 #include "cuda/device/gpu.h"
+#include "cuda/device/recorded_place.h"
 #include "virgil/base/dtype.h"
 
 namespace virgil::cuda {
@@ -33,6 +34,7 @@ struct LaunchContext {
   int compute_capability = 80;  // 10 * major + minor
   int num_sms = 1;
   int max_smem_per_block = 48 * 1024;  // opt-in limit of dynamic shared memory, in bytes
+  RecordedPlace place = {};            // while a sequence is recorded
 };
 
 /// Starts `kernel` on the context's stream. Arguments are converted to the kernel's parameter types.

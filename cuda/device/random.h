@@ -2,31 +2,45 @@
 #pragma once
 
 #include "cuda/device/gpu.h"
+#include "cuda/device/recorded_place.h"
 #include "virgil/backend/dropout.h"
 
 namespace virgil::cuda {
 
 /// A dropout site as a kernel takes it.
 struct DeviceDropout {
-  RandomStream stream;
+  RandomStream stream;  // its step counts from that of `place`, where there is one
   std::uint32_t threshold = 0;
   float scale = 1;
-  std::int64_t first_sequence = 0;
+  std::int64_t first_sequence_offset = 0;  // from that of `place`, where there is one
+  const RandomPlace* place = nullptr;      // in device memory; see RecordedPlace
   bool enabled = false;
 
   DeviceDropout() = default;
-  explicit DeviceDropout(const Dropout& dropout)
+  DeviceDropout(const Dropout& dropout, const RecordedPlace& recorded)
       : stream(dropout.stream),
         threshold(dropout.threshold()),
         scale(dropout.scale()),
-        first_sequence(dropout.first_sequence),
-        enabled(dropout.enabled()) {}
+        first_sequence_offset(dropout.first_sequence),
+        place(recorded.now),
+        enabled(dropout.enabled()) {
+    if (place == nullptr) return;
+    stream.step -= recorded.recorded.step;  // modulo 2^32, as it is added again
+    first_sequence_offset -= recorded.recorded.first_sequence;
+  }
+
+  [[nodiscard]] __device__ __forceinline__ std::uint32_t step() const {
+    return place == nullptr ? stream.step : stream.step + __ldg(&place->step);
+  }
+  [[nodiscard]] __device__ __forceinline__ std::int64_t first_sequence() const {
+    return place == nullptr ? first_sequence_offset : first_sequence_offset + __ldg(&place->first_sequence);
+  }
 };
 
-/// The four words of block `block_index` of a stream.
-__device__ __forceinline__ uint4 random_words(const RandomStream& stream, std::uint64_t block_index) {
+/// The four words of block `block_index` of a stream, at `step` instead of its own.
+__device__ __forceinline__ uint4 random_words(const RandomStream& stream, std::uint32_t step, std::uint64_t block_index) {
   std::uint32_t c0 = static_cast<std::uint32_t>(block_index), c1 = static_cast<std::uint32_t>(block_index >> 32);
-  std::uint32_t c2 = (static_cast<std::uint32_t>(stream.purpose) << 24) | (stream.site & 0xFFFFFFU), c3 = stream.step;
+  std::uint32_t c2 = (static_cast<std::uint32_t>(stream.purpose) << 24) | (stream.site & 0xFFFFFFU), c3 = step;
   std::uint32_t key0 = static_cast<std::uint32_t>(stream.seed), key1 = static_cast<std::uint32_t>(stream.seed >> 32);
 #pragma unroll
   for (int round = 0; round < 10; ++round) {
@@ -42,9 +56,13 @@ __device__ __forceinline__ uint4 random_words(const RandomStream& stream, std::u
   return make_uint4(c0, c1, c2, c3);
 }
 
+__device__ __forceinline__ uint4 random_words(const RandomStream& stream, std::uint64_t block_index) {
+  return random_words(stream, stream.step, block_index);
+}
+
 /// Factors (0 or the scale) of elements 4 * block_index to 4 * block_index + 3.
 __device__ __forceinline__ void dropout_factors(const DeviceDropout& dropout, std::uint64_t block_index, float (&factors)[4]) {
-  const uint4 words = random_words(dropout.stream, block_index);
+  const uint4 words = random_words(dropout.stream, dropout.step(), block_index);
   factors[0] = words.x >= dropout.threshold ? dropout.scale : 0.0F;
   factors[1] = words.y >= dropout.threshold ? dropout.scale : 0.0F;
   factors[2] = words.z >= dropout.threshold ? dropout.scale : 0.0F;
@@ -74,7 +92,8 @@ __device__ __forceinline__ void dropout_factors_at(const DeviceDropout& dropout,
 /// Number of channel 0 of row b * length + t of a (B, length, channels) tensor; see virgil/backend/dropout.h.
 __device__ __forceinline__ std::uint64_t dropout_row_base(const DeviceDropout& dropout, std::int64_t row, std::int64_t length,
                                                           std::int64_t channels) {
-  return static_cast<std::uint64_t>(dropout.first_sequence * length + row) * static_cast<std::uint64_t>((channels + 3) / 4 * 4);
+  return static_cast<std::uint64_t>(dropout.first_sequence() * length + row) *
+         static_cast<std::uint64_t>((channels + 3) / 4 * 4);
 }
 
 }  // namespace virgil::cuda

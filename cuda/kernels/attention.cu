@@ -85,7 +85,7 @@ void attention_forward(const LaunchContext& context, const AttentionSizes& sizes
                                .rows = static_cast<int>(T),
                                .first_position = 0,
                                .scale_log2 = attention_scale_log2(HS),
-                               .dropout = DeviceDropout(dropout)};
+                               .dropout = DeviceDropout(dropout, context.place)};
   attention_forward(context, dtype, problem);
 }
 
@@ -111,7 +111,7 @@ void attention_backward(const LaunchContext& context, const AttentionSizes& size
                                 .length = static_cast<int>(T),
                                 .scale = attention_scale(HS),
                                 .scale_log2 = attention_scale_log2(HS),
-                                .dropout = DeviceDropout(dropout)};
+                                .dropout = DeviceDropout(dropout, context.place)};
   with_device_type(dtype, [&]<typename Element>(Element) {
     const dim3 grid = attention_grid(problem.padded_length * kLanesPerRow / kThreads, NH, B);
     launch(context, grid, kThreads, 0, attention_statistics_kernel<Element>, statistics, static_cast<const Element*>(dout),

@@ -14,8 +14,8 @@ namespace virgil::cuda {
 class HeadDropout {
  public:
   __device__ __forceinline__ HeadDropout(const DeviceDropout& dropout, int b, int h, int num_heads, int length)
-      : dropout_(dropout), blocks_per_row_((static_cast<unsigned>(length) + 3) / 4) {
-    const auto head = static_cast<std::uint64_t>((dropout.first_sequence + b) * num_heads + h);
+      : dropout_(dropout), step_(dropout.step()), blocks_per_row_((static_cast<unsigned>(length) + 3) / 4) {
+    const auto head = static_cast<std::uint64_t>((dropout.first_sequence() + b) * num_heads + h);
     first_block_ = head * static_cast<unsigned>(length) * blocks_per_row_;
   }
 
@@ -23,7 +23,7 @@ class HeadDropout {
   [[nodiscard]] __device__ __forceinline__ std::uint32_t kept_keys(int query, int key) const {
     const std::uint64_t in_head =
         std::uint64_t{static_cast<unsigned>(query)} * blocks_per_row_ + static_cast<unsigned>(key) / 4;
-    const uint4 words = random_words(dropout_.stream, first_block_ + in_head);
+    const uint4 words = random_words(dropout_.stream, step_, first_block_ + in_head);
     return (words.x >= dropout_.threshold ? 1U : 0U) | (words.y >= dropout_.threshold ? 2U : 0U) |
            (words.z >= dropout_.threshold ? 4U : 0U) | (words.w >= dropout_.threshold ? 8U : 0U);
   }
@@ -33,6 +33,7 @@ class HeadDropout {
 
  private:
   const DeviceDropout& dropout_;
+  std::uint32_t step_;
   std::uint64_t first_block_ = 0;
   unsigned blocks_per_row_;
 };

@@ -47,7 +47,8 @@ void dropout_backward(const LaunchContext& context, DType dtype, void* dinp, con
   with_device_type(dtype, [&](auto element) {
     using T = decltype(element);
     constexpr int kSize = Pack<T>::kSize;
-    const Operands<T> op{static_cast<T*>(dinp), static_cast<const T*>(dout), rows, length, channels, DeviceDropout(dropout)};
+    const Operands<T> op{
+        static_cast<T*>(dinp), static_cast<const T*>(dout), rows, length, channels, DeviceDropout(dropout, context.place)};
     const bool packs = packs_fit<T>(channels, op.dinp, op.dout);
     const unsigned blocks = grid_stride_blocks(context, rows * channels / (packs ? kSize : 1), kThreads);
     launch(context, blocks, kThreads, 0, packs ? dropout_backward_kernel<T, kSize> : dropout_backward_kernel<T, 1>, op);

@@ -63,7 +63,7 @@ void embedding_forward(const LaunchContext& context, DType dtype, void* out, con
   with_device_type(dtype, [&](auto element) {
     using T = decltype(element);
     const Operands<T> op{static_cast<T*>(out),       tokens, static_cast<const T*>(wte),
-                         static_cast<const T*>(wpe), sizes,  DeviceDropout(dropout)};
+                         static_cast<const T*>(wpe), sizes,  DeviceDropout(dropout, context.place)};
     const bool packs = packs_fit<T>(sizes.channels, op.out, op.wte, op.wpe);
     launch(context, blocks_for(rows, kWarps), kWarps * kWarpSize, 0,
            packs ? embedding_forward_kernel<T, Pack<T>::kSize> : embedding_forward_kernel<T, 1>, op);

@@ -268,7 +268,7 @@ void residual_layernorm_forward(const LaunchContext& context, DType dtype, const
                            .rows = operands.rows,
                            .channels = operands.channels,
                            .length = operands.length,
-                           .dropout = DeviceDropout(dropout)});
+                           .dropout = DeviceDropout(dropout, context.place)});
   });
 }
 

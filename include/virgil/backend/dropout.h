@@ -7,6 +7,12 @@
 
 namespace virgil {
 
+/// Where in a run's random numbers a pass stands: what all its dropouts have in common.
+struct RandomPlace {
+  std::uint32_t step = 0;           // RandomStream::step
+  std::int64_t first_sequence = 0;  // Dropout::first_sequence
+};
+
 /// One dropout site of one step. Element `index` is kept when its Philox word is at least threshold(), and then scaled by
 /// 1 / (1 - p). Elements are numbered by their place in the whole step, so that masks do not depend on how a step is split into
 /// micro-batches or processes, nor on recomputation:
