@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
+#include "cuda/graph_capture.h"
 #include "cuda/kernels/adamw.h"
 #include "cuda/kernels/attention.h"
 #include "cuda/kernels/column_sums.h"
@@ -68,6 +70,8 @@ CudaBackend::CudaBackend(const CudaOptions& options)
       context_(make_context(options, stream_.get())),
       matmul_(context_, options.tf32),
       traits_(matmul_.workspace_bytes()),
+      place_(options.graphs ? Buffer(memory_, sizeof(RandomPlace), {MemoryCategory::kWorkspace, "place of the graph"})
+                            : Buffer()),
       upload_(memory_) {
   // bfloat16 needs tensor cores of sm_80; before them float16's are faster than float32.
   if (context_.compute_capability >= 80) dtypes_.push_back(DType::kBFloat16);
@@ -95,6 +99,10 @@ std::span<std::byte> CudaBackend::workspace(const char* op, std::int64_t needed_
   return workspace_;
 }
 
+void CudaBackend::expect_not_recording(const char* call) const {
+  VIRGIL_CHECK(context_.place.now == nullptr, "{} while a sequence of ops is recorded", call);
+}
+
 void CudaBackend::expect_supported(const char* op, DType dtype) const {
   VIRGIL_CHECK(std::ranges::find(dtypes_, dtype) != dtypes_.end(), "{}: this GPU (sm_{}) does not compute in {}", op,
                context_.compute_capability, name_of(dtype));
@@ -109,11 +117,13 @@ void CudaBackend::bind_workspace(std::span<std::byte> workspace) {
 }
 
 void CudaBackend::copy_from_host(TensorView dst, std::span<const std::byte> src) {
+  expect_not_recording("copy_from_host");
   VIRGIL_CHECK(std::ssize(src) == dst.size_bytes(), "copy_from_host: {} bytes to a tensor of {}", src.size(), dst.size_bytes());
   upload_.copy(dst.data(), src, stream_.get());
 }
 
 void CudaBackend::copy_to_host(std::span<std::byte> dst, ConstTensorView src) {
+  expect_not_recording("copy_to_host");
   VIRGIL_CHECK(std::ssize(dst) == src.size_bytes(), "copy_to_host: a tensor of {} bytes to {}", src.size_bytes(), dst.size());
   if (!dst.empty()) {
     check(cudaMemcpyAsync(dst.data(), src.data(), dst.size(), cudaMemcpyDeviceToHost, stream_.get()), "cudaMemcpyAsync");
@@ -140,7 +150,56 @@ void CudaBackend::convert(TensorView dst, ConstTensorView src) {
   cuda::convert(context_, dst.dtype(), dst.data(), src.dtype(), src.data(), num_elements);
 }
 
-void CudaBackend::synchronize() { check(cudaStreamSynchronize(stream_.get()), "cudaStreamSynchronize"); }
+void CudaBackend::synchronize() {
+  expect_not_recording("synchronize");
+  check(cudaStreamSynchronize(stream_.get()), "cudaStreamSynchronize");
+}
+
+class CudaBackend::GraphSequence final : public OpSequence {
+ public:
+  explicit GraphSequence(CudaBackend& backend) : backend_(backend) {}
+  GraphSequence(const GraphSequence&) = delete;
+  GraphSequence& operator=(const GraphSequence&) = delete;
+  ~GraphSequence() override {
+    // A graph must not go while it runs.
+    if (graph_.get() != nullptr) static_cast<void>(cudaStreamSynchronize(backend_.stream_.get()));
+  }
+
+  void run(const RandomPlace& place, const std::function<void()>& ops) override {
+    backend_.expect_not_recording("OpSequence::run");
+    // The first run loads kernels' code and chooses cuBLASLt's algorithms, for which a recording is no place.
+    if (!std::exchange(has_run_, true)) return ops();
+    if (graph_.get() == nullptr) record(place, ops);
+    VIRGIL_CHECK(workspace_.data() == backend_.workspace_.data() && workspace_.size() == backend_.workspace_.size(),
+                 "a sequence of ops was recorded with another workspace");
+    backend_.upload_.copy(backend_.place_.data(), std::as_bytes(std::span(&place, 1)), backend_.stream_.get());
+    check(cudaGraphLaunch(graph_.get(), backend_.stream_.get()), "cudaGraphLaunch");
+  }
+
+ private:
+  void record(const RandomPlace& place, const std::function<void()>& ops) {
+    RecordedPlace& recorded = backend_.context_.place;
+    recorded = {.now = reinterpret_cast<const RandomPlace*>(backend_.place_.data()), .recorded = place};
+    try {
+      graph_ = capture_graph(backend_.stream_.get(), ops);
+    } catch (...) {
+      recorded = {};
+      throw;
+    }
+    recorded = {};
+    workspace_ = backend_.workspace_;
+  }
+
+  CudaBackend& backend_;
+  bool has_run_ = false;
+  GraphExec graph_;
+  std::span<std::byte> workspace_;  // that the graph uses
+};
+
+std::unique_ptr<OpSequence> CudaBackend::make_sequence() {
+  if (!options_.graphs) return Backend::make_sequence();
+  return std::make_unique<GraphSequence>(*this);
+}
 
 // --- Ops ---------------------------------------------------------------------------------------------------------------------
 

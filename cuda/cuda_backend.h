@@ -1,6 +1,7 @@
 // The CUDA backend: checks the arguments of each op and launches the kernels of its family on one stream.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "cuda/staged_upload.h"
 #include "virgil/backend/backend.h"
 #include "virgil/backend/cuda_backend.h"
+#include "virgil/memory/buffer.h"
 
 namespace virgil::cuda {
 
@@ -37,6 +39,8 @@ class CudaBackend final : public Backend {
   void set_zero(TensorView dst) override;
   void convert(TensorView dst, ConstTensorView src) override;
   void synchronize() override;
+  /// Where options.graphs: runs the ops once, records them as a CUDA graph at the second run, and repeats that from then on.
+  [[nodiscard]] std::unique_ptr<OpSequence> make_sequence() override;
 
   /// Tokens are not checked: looking at them would stop the host.
   void embedding_forward(TensorView out, ConstTensorView tokens, ConstTensorView wte, ConstTensorView wpe,
@@ -72,9 +76,13 @@ class CudaBackend final : public Backend {
                     ConstTensorView norm, const AdamWStep& step) override;
 
  private:
+  class GraphSequence;
+
   /// The bound workspace, of which the op named `op` needs `needed_bytes`.
   [[nodiscard]] std::span<std::byte> workspace(const char* op, std::int64_t needed_bytes) const;
   void expect_supported(const char* op, DType dtype) const;
+  /// Throws InternalError while a sequence is recorded.
+  void expect_not_recording(const char* call) const;
 
   CudaOptions options_;
   std::string device_name_;
@@ -83,6 +91,7 @@ class CudaBackend final : public Backend {
   CublasLtMatmul matmul_;
   CudaTraits traits_;
   DeviceResource memory_;
+  Buffer place_;  // one RandomPlace, that of the graph which runs; empty without graphs
   StagedUpload upload_;
   std::vector<DType> dtypes_;
   std::int64_t context_bytes_ = 0;

@@ -107,6 +107,11 @@ check() {
     --batch_size "$batch_size")
   stage ops 75 build-cuda/bench "${shape[@]}" --steps 10 --ops --json || true
   find_text
+  # shellcheck disable=SC2016 # expanded by the inner shell
+  stage graph 60 bash -c 'for graph in true false; do "$@" --cuda_graph "$graph" --model_name "graph_$graph" || exit; done' graph \
+    build-cuda/train --input "$text" --tokenizer byte --n_layer 6 --n_embd 384 --n_head 6 --block_size 256 --batch_size 12 \
+    --dropout 0.1 --grad_accum_steps 2 --max_iters 20 --warmup_iters 5 --eval_interval 8 --eval_iters 2 --sample_interval 0 \
+    --save_interval 0 --device cuda --out_dir "$logs/runs" --overwrite || true
   local tokenizer=gpt2
   if [[ ! -s data/gpt2.tiktoken ]]; then tokenizer=char; fi
   stage train 100 build-cuda/train "${shape[@]}" --input "$text" --tokenizer "$tokenizer" --grad_accum_steps 4 --max_iters 50 \

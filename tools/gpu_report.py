@@ -81,6 +81,27 @@ def read_training(path):
     return result
 
 
+def read_graphs(folder):
+    """Whether the steps of a run with CUDA graphs have the bits of those without, and how fast both are."""
+    runs = {}
+    for graph in ("true", "false"):
+        path = folder / f"graph_{graph}" / "metrics.jsonl"
+        training = read_training(path)
+        if training is None:
+            return None
+        steps = [json.loads(line) for line in path.read_text().splitlines()]
+        figures = [(step["loss"], step["grad_norm"], step.get("val_loss")) for step in steps if "loss" in step]
+        runs[graph] = (figures, training["ms"])
+    return {"steps": len(runs["true"][0]), "same_bits": runs["true"][0] == runs["false"][0], "ms": runs["true"][1],
+            "ms_without": runs["false"][1]}
+
+
+def failures_of_graphs(graphs):
+    if graphs is None:
+        return ["graph: left no steps"]
+    return [] if graphs["same_bits"] else ["graph: losses with cuda_graph are not those without"]
+
+
 def failures_of_stage(stage):
     if stage["status"] in TIMED_OUT:
         return [f"{stage['name']}: no time left (after {stage['seconds']} s)"]
@@ -126,6 +147,9 @@ def make_report(folder):
         report["bench"] = read_bench(folder / "ops.log")
         if report["bench"] is None:
             failures.append("ops: bench left no JSON")
+    if "graph" in ran:
+        report["graph"] = read_graphs(folder / "runs")
+        failures += failures_of_graphs(report["graph"])
     if "train" in ran:
         report["train"] = read_training(folder / "runs" / "check" / "metrics.jsonl")
         failures += failures_of_training(report["train"])
@@ -154,6 +178,9 @@ def table(report):
         peaks = ", ".join(f"{gflops / 1000:.1f} TFLOP/s in {dtype}" for dtype, gflops in bench["gemm_peak_gflops"].items())
         yield f"measured peak: {peaks}; {bench['bandwidth_gb_per_s']:.0f} GB/s"
         yield from op_rows(bench)
+    graphs = report.get("graph")
+    if graphs:
+        yield f"CUDA graphs: {graphs['ms']:.2f} ms a step of a small model, {graphs['ms_without']:.2f} without"
     training = report.get("train")
     if training:
         yield (f"training: {training['tokens_per_s']:,.0f} tokens/s, {training['ms']:.1f} ms a step, loss "

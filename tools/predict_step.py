@@ -37,7 +37,8 @@ GPUS = (
     Gpu("H100", matmul=0.55, attention=0.165, memory=0.85, integer_share=0.25),
 )
 LAUNCH_S = 4e-6  # the host needs so long to start a kernel, and the GPU waits for it where kernels are shorter
-SYNC_S = 30e-6  # of each micro-step: its loss is read before the backward pass starts
+GRAPH_LAUNCH_S = 1.5e-6  # from kernel to kernel of a CUDA graph, which the GPU starts by itself
+SYNC_S = 30e-6  # of each step: its figures are read before the update is asked for
 PHILOX_OPERATIONS = 17  # of one element's quarter of a block of ten rounds, counted in attention's machine code
 INTEGER_EFFICIENCY = 0.7
 
@@ -57,6 +58,7 @@ class Shape:
     dropout: bool
     recompute: str
     logits_chunk: int = 0
+    cuda_graph: bool = True
 
     @property
     def rows(self):
@@ -88,7 +90,8 @@ def read_shape(path, logits_chunk=0):
     vocabulary = 50257 if config.get("tokenizer", "gpt2") == "gpt2" else 96
     return Shape(L=config["n_layer"], NH=config["n_head"], C=config["n_embd"], T=config["block_size"], B=config["batch_size"],
                  V=math.ceil(vocabulary / 64) * 64, micro_steps=max(1, config.get("total_batch_size", 0) // tokens),
-                 dropout=config.get("dropout", 0) > 0, recompute=config.get("recompute", "none"), logits_chunk=logits_chunk)
+                 dropout=config.get("dropout", 0) > 0, recompute=config.get("recompute", "none"), logits_chunk=logits_chunk,
+                 cuda_graph=config.get("cuda_graph", True))
 
 
 # --- The ops of a step ---
@@ -103,6 +106,7 @@ class Op:
     dropped: float = 0  # elements that a Philox block is drawn for
     launches: int = 1
     count: int = 1
+    launch_s: float = LAUNCH_S
 
     def seconds(self, gpu, rates):
         tensor = rates["bfloat16_tflops"] * 1e12
@@ -112,7 +116,7 @@ class Op:
         drawing = self.dropped * PHILOX_OPERATIONS / integers
         # Elementwise kernels draw while they wait for memory; attention has nothing to hide it behind.
         work = products + drawing if self.attention_flops else max(products, drawing)
-        return self.count * max(memory, work, self.launches * LAUNCH_S)
+        return self.count * max(memory, work, self.launches * self.launch_s)
 
 
 def product(name, m, n, k, accumulate=False, count=1):
@@ -188,7 +192,8 @@ def micro_step_ops(s):
 
 
 def step_ops(s):
-    ops = [dataclasses.replace(op, count=op.count * s.micro_steps) for op in micro_step_ops(s)]
+    launch_s = GRAPH_LAUNCH_S if s.cuda_graph else LAUNCH_S
+    ops = [dataclasses.replace(op, count=op.count * s.micro_steps, launch_s=launch_s) for op in micro_step_ops(s)]
     # Zeroed gradients, their norm, and AdamW: param, grad, m and v in float32, and the bfloat16 copy.
     return [*ops, Op("optimizer", bytes=(4 + 4 + 30) * s.parameters, launches=4)]
 
@@ -206,7 +211,7 @@ def predict(s, gpu, rates):
     seconds = collections.Counter()
     for op in step_ops(s):
         seconds[op.name] += op.seconds(gpu, rates)
-    seconds["waiting for the host"] = SYNC_S * s.micro_steps
+    seconds["waiting for the host"] = SYNC_S
     return seconds
 
 

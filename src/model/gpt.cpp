@@ -112,13 +112,25 @@ void Gpt::enqueue_gradients(float grad_scale, const PassRandomness& randomness, 
   VIRGIL_CHECK(plan_.step().training, "the plan is for evaluation only");
   VIRGIL_CHECK(micro_step >= 0 && micro_step < plan_.step().micro_steps, "micro-step {} of {}", micro_step,
                plan_.step().micro_steps);
-  const BucketKind head = config_.tie_weights() ? BucketKind::kEmbeddings : BucketKind::kHead;
-  const std::size_t head_bucket = plan_.parameters().find_bucket(head);
-  forward(&randomness);
-  if (observer != nullptr) observer->before_bucket(head_bucket);
-  classify(grad_scale, true, {});
-  if (observer != nullptr && head == BucketKind::kHead) observer->after_bucket(head_bucket);
-  backward(randomness, observer);
+  const auto pass = [&] {
+    const BucketKind head = config_.tie_weights() ? BucketKind::kEmbeddings : BucketKind::kHead;
+    const std::size_t head_bucket = plan_.parameters().find_bucket(head);
+    forward(&randomness);
+    if (observer != nullptr) observer->before_bucket(head_bucket);
+    classify(grad_scale, true, {});
+    if (observer != nullptr && head == BucketKind::kHead) observer->after_bucket(head_bucket);
+    backward(randomness, observer);
+  };
+  if (observer != nullptr) {
+    pass();  // what the observer starts is another's to record
+  } else {
+    const PassKey key{grad_scale, randomness.seed};
+    if (training_pass_ == nullptr || training_pass_key_ != key) {
+      training_pass_ = backend_.make_sequence();
+      training_pass_key_ = key;
+    }
+    training_pass_->run({randomness.step, randomness.first_sequence}, pass);
+  }
   backend_.copy(loss_sums_.slice(micro_step, {1}), loss_sum_);
 }
 

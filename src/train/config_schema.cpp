@@ -253,6 +253,12 @@ std::vector<ConfigKey> run_keys() {
        0,
        0,
        {"float32", "bfloat16"}},
+      {"cuda_graph",
+       {},
+       &TrainConfig::cuda_graph,
+       s,
+       "A GPU records the training pass once, as a CUDA graph, and repeats it: the same bits, and the host starts one graph "
+       "instead of each kernel. No effect on the CPU."},
       {"tf32",
        {},
        &TrainConfig::tf32,

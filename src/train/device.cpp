@@ -29,19 +29,23 @@ std::unique_ptr<Backend> make_cpu(const DeviceRequest& request) {
   return make_cpu_backend({.num_threads = static_cast<int>(request.threads), .thread_invariant = request.thread_invariant});
 }
 
-std::unique_ptr<Backend> make_cuda(int index, bool tf32) {
+std::unique_ptr<Backend> make_cuda(int index, const DeviceRequest& request) {
   const int num_devices = cuda_device_count();
   if (num_devices > 0 && index >= num_devices) {
     throw user_error("device is cuda:{}, and there {}: use --device cuda:{} or below, or look at CUDA_VISIBLE_DEVICES", index,
                      num_devices == 1 ? "is one, cuda:0" : fmt::format("are {}, from cuda:0", num_devices), num_devices - 1);
   }
-  return make_cuda_backend({.device = index, .tf32 = tf32});
+  return make_cuda_backend({.device = index, .tf32 = request.tf32, .graphs = request.cuda_graph});
 }
 
 }  // namespace
 
 DeviceRequest device_request(const TrainConfig& config) {
-  return {.device = config.device, .threads = config.threads, .thread_invariant = config.thread_invariant, .tf32 = config.tf32};
+  return {.device = config.device,
+          .threads = config.threads,
+          .thread_invariant = config.thread_invariant,
+          .tf32 = config.tf32,
+          .cuda_graph = config.cuda_graph};
 }
 
 std::string check_device(std::string_view value) {
@@ -53,9 +57,9 @@ std::unique_ptr<Backend> make_backend(const DeviceRequest& request, Logger& log)
   if (const std::string problem = check_device(request.device); !problem.empty()) {
     throw user_error("device \"{}\" {}", request.device, problem);
   }
-  if (const std::optional<int> index = cuda_index(request.device, request.gpu)) return make_cuda(*index, request.tf32);
+  if (const std::optional<int> index = cuda_index(request.device, request.gpu)) return make_cuda(*index, request);
   if (request.device == "cpu") return make_cpu(request);
-  if (cuda_device_count() > 0) return make_cuda(request.gpu, request.tf32);
+  if (cuda_device_count() > 0) return make_cuda(request.gpu, request);
   if (const std::string problem = cuda_problem(); !problem.empty()) {
     log.warn(fmt::format("computing on the CPU: {}; --device cpu asks for it without this note", problem));
   }

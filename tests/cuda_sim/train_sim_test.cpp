@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <map>
 
@@ -11,6 +12,7 @@
 #include "support/test_model.h"
 #include "train/tiny_run.h"
 #include "virgil/backend/cuda_backend.h"
+#include "virgil/train/device.h"
 
 namespace virgil {
 namespace {
@@ -27,6 +29,13 @@ std::vector<std::pair<double, double>> figures(const TinyRun& run) {
   std::vector<std::pair<double, double>> result;
   for (const StepMetrics& step : run.sink.steps) result.emplace_back(step.loss, step.grad_norm);
   return result;
+}
+
+/// Of figures that may be infinite or NaN.
+MATCHER(SameBits, "") {
+  const auto& [a, b] = arg;
+  return std::bit_cast<std::uint64_t>(a.first) == std::bit_cast<std::uint64_t>(b.first) &&
+         std::bit_cast<std::uint64_t>(a.second) == std::bit_cast<std::uint64_t>(b.second);
 }
 
 /// Everything that a run carries from step to step, as bytes on the host.
@@ -63,11 +72,11 @@ class TrainSim : public testing::Test {
     config.sample_interval = 0;
     return config;
   }
-  static std::unique_ptr<Backend> gpu(int compute_capability = 80) {
+  static std::unique_ptr<Backend> gpu(int compute_capability = 80, bool graphs = true) {
     simt::DeviceModel model;
     model.compute_capability = compute_capability;
     simt::set_device(model);
-    return make_cuda_backend({});
+    return make_cuda_backend({.graphs = graphs});
   }
   /// The CPU's backend, storing float16 where the run does.
   static std::unique_ptr<Backend> cpu() {
@@ -232,6 +241,80 @@ TEST_P(TrainSimTypes, TheOrderOfThreadsAndStreamsChangesNothing) {
   }
 }
 
+// Dropout, micro-steps and evaluations between, with the least and the most recomputation.
+TEST_P(TrainSimTypes, GraphsRepeatTheBits) {
+  constexpr std::int64_t kSteps = 4;
+  for (const char* recompute : {"none", "block"}) {
+    std::vector<std::pair<double, double>> expected;
+    std::vector<double> evaluations;
+    State state;
+    for (const bool graphs : {false, true}) {
+      TrainConfig given = config(std::string(recompute) + (graphs ? "_graph" : ""), GetParam(), kSteps);
+      given.recompute = recompute;
+      given.dropout = 0.2;
+      given.batch_size = 2;
+      given.grad_accum_steps = 3;
+      given.eval_interval = 2;
+      given.eval_iters = 1;
+      const std::uint64_t launches_before = simt::statistics().graph_launches;
+      TinyRun run(given, tiny_text(), gpu(80, graphs));
+      train(run);
+      // All micro-steps but the first.
+      EXPECT_EQ(simt::statistics().graph_launches - launches_before, graphs ? kSteps * given.grad_accum_steps - 1 : 0);
+      std::vector<double> losses;
+      for (const EvalMetrics& evaluation : run.sink.evaluations) losses.push_back(evaluation.loss);
+      if (!graphs) {
+        expected = figures(run);
+        evaluations = losses;
+        state = read_state(run);
+        continue;
+      }
+      EXPECT_EQ(figures(run), expected) << recompute;
+      EXPECT_EQ(losses, evaluations) << recompute;
+      EXPECT_EQ(read_state(run), state) << recompute;
+    }
+  }
+}
+
+TEST_P(TrainSimTypes, ARunGoesOnBitForBitWithAndWithoutGraphs) {
+  constexpr std::int64_t kSteps = 5;
+  TinyRun whole(config("whole", GetParam(), kSteps), tiny_text(), gpu());
+  train(whole);
+  for (const bool graphs : {false, true}) {
+    const TrainConfig given = config(graphs ? "on" : "off", GetParam(), kSteps);
+    {
+      TinyRun begun(given, tiny_text(), gpu(80, !graphs));
+      begun.stop_requested = [](TinyRun& run) { return run.trainer.state().step == 3; };
+      begun.trainer.initialize();
+      ASSERT_EQ(begun.trainer.run(), RunStatus::kInterrupted);
+    }
+    TinyRun resumed(given, tiny_text(), gpu(80, graphs));
+    resumed.trainer.restore(load_checkpoint(resumed.folder() / step_checkpoint_name(3)));
+    ASSERT_EQ(resumed.trainer.run(), RunStatus::kFinished);
+    EXPECT_EQ(read_state(resumed), read_state(whole));
+  }
+}
+
+// Uploads, passes and the update are asked for; only the figures of the step are waited for.
+TEST_P(TrainSimTypes, AStepWaitsForTheDeviceOnce) {
+  simt::Schedule lazy;
+  lazy.lazy_streams = true;
+  simt::set_schedule(lazy);
+  for (const bool graphs : {false, true}) {
+    TrainConfig given = config(graphs ? "on" : "off", GetParam(), 8);
+    given.grad_accum_steps = 5;
+    std::vector<std::uint64_t> waits;
+    TinyRun run(given, tiny_text(), gpu(80, graphs));
+    run.stop_requested = [&](TinyRun&) {
+      waits.push_back(simt::statistics().host_waits);
+      return false;
+    };
+    train(run);
+    ASSERT_EQ(waits.size(), 8U);
+    for (std::size_t step = 1; step < waits.size(); ++step) EXPECT_EQ(waits[step] - waits[step - 1], 1U) << step;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Types, TrainSimTypes, testing::Values("float32", "bfloat16", "float16"),
                          [](const auto& info) { return std::string(info.param); });
 
@@ -244,26 +327,51 @@ TEST_F(TrainSim, ALossScaleThatOverflowsIsHalvedUntilTheGradientsFit) {
     begun.trainer.initialize();
     ASSERT_EQ(begun.trainer.run(), RunStatus::kInterrupted);
   }
-  TinyRun run(given, tiny_text(), gpu());
-  LoadedCheckpoint checkpoint = load_checkpoint(run.folder() / step_checkpoint_name(1));
-  checkpoint.state.loss_scaler = {.scale = 0x1p24, .good_steps = 7};
-  run.trainer.restore(checkpoint);
-  const State before = read_state(run);
-  State after;
-  run.stop_requested = [&](TinyRun& tiny) {
-    if (tiny.trainer.state().step == 2) after = read_state(tiny);
-    return false;
-  };
-  ASSERT_EQ(run.trainer.run(), RunStatus::kFinished);
-  // (softmax - onehot) 2^24 / 64 tokens is above 65504 at every target of a new model.
-  EXPECT_FALSE(run.sink.steps.front().updated);
-  EXPECT_EQ(before, after) << "nothing was changed";
-  double scale = 0x1p24;
-  for (const StepMetrics& step : run.sink.steps) {
-    EXPECT_EQ(step.loss_scale, scale);
-    if (!step.updated) scale /= 2;
+  std::vector<std::pair<double, double>> without_graphs;
+  State state_without_graphs;
+  for (const bool graphs : {false, true}) {
+    TinyRun run(given, tiny_text(), gpu(80, graphs));
+    LoadedCheckpoint checkpoint = load_checkpoint(run.folder() / step_checkpoint_name(1));
+    checkpoint.state.loss_scaler = {.scale = 0x1p24, .good_steps = 7};
+    run.trainer.restore(checkpoint);
+    const State before = read_state(run);
+    State after;
+    run.stop_requested = [&](TinyRun& tiny) {
+      if (tiny.trainer.state().step == 2) after = read_state(tiny);
+      return false;
+    };
+    ASSERT_EQ(run.trainer.run(), RunStatus::kFinished);
+    // (softmax - onehot) 2^24 / 64 tokens is above 65504 at every target of a new model.
+    EXPECT_FALSE(run.sink.steps.front().updated);
+    EXPECT_EQ(before, after) << "nothing was changed";
+    double scale = 0x1p24;
+    for (const StepMetrics& step : run.sink.steps) {
+      EXPECT_EQ(step.loss_scale, scale);
+      if (!step.updated) scale /= 2;
+    }
+    EXPECT_TRUE(run.sink.steps.back().updated);
+    if (!graphs) {
+      without_graphs = figures(run);
+      state_without_graphs = read_state(run);
+      continue;
+    }
+    // A pass is recorded for the scale that it multiplies the loss by.
+    EXPECT_EQ(read_state(run), state_without_graphs);
+    EXPECT_THAT(figures(run), testing::Pointwise(SameBits(), without_graphs));
   }
-  EXPECT_TRUE(run.sink.steps.back().updated);
+}
+
+TEST_F(TrainSim, TheKeyChoosesWhetherPassesAreRecorded) {
+  for (const bool cuda_graph : {true, false}) {
+    TrainConfig given = config(cuda_graph ? "on" : "off", "float32", 2);
+    given.device = "cuda";
+    given.cuda_graph = cuda_graph;
+    NullLogger log;
+    TinyRun run(given, tiny_text(), make_backend(device_request(given), log));
+    const std::uint64_t launches_before = simt::statistics().graph_launches;
+    train(run);
+    EXPECT_EQ(simt::statistics().graph_launches > launches_before, cuda_graph);
+  }
 }
 
 TEST_F(TrainSim, SamplesAndEvaluatesBetweenSteps) {

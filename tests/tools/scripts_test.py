@@ -140,10 +140,15 @@ class GpuCheck(unittest.TestCase):
         echo '{'
         echo '"gemm_peak_gflops": {"bfloat16": 150000}, "bandwidth_gb_per_s": 900, "ops": [{"name": "gelu_forward", "calls": 12,'
         echo '"shape": "(8, 1024, 3072)", "ms": 0.2, "floor_ms": 0.1}]}'"""
-    TRAIN = """while (($# > 0)); do [[ $1 != --out_dir ]] || out=$2/check; shift; done
+    TRAIN = """while (($# > 0)); do
+          [[ $1 != --out_dir ]] || out=$2
+          [[ $1 != --model_name ]] || name=$2
+          shift
+        done
+        out=$out/$name
         mkdir -p "$out"
         for loss in 10.9 9.0 8.0; do
-          printf '{"loss": %s, "tokens_per_s": 1000, "dt_ms": 5, "mem": {"planned": 1000, "allocated": 1000, ' "$loss"
+          printf '{"loss": %s, "grad_norm": 1.5, "tokens_per_s": 1000, "dt_ms": 5, "mem": {"planned": 1000, "allocated": 1000, ' "$loss"
           echo '"device_used": 1500, "device_free": 9000, "device_context": 400}}'
         done >"$out/metrics.jsonl"
         """
@@ -195,12 +200,19 @@ class GpuCheck(unittest.TestCase):
         report = self.report()
         self.assertEqual(report["failures"], [])
         self.assertEqual([s["name"] for s in report["stages"]],
-                         ["build", "conformance", "memcheck", "racecheck", "ops", "train"])
+                         ["build", "conformance", "memcheck", "racecheck", "ops", "graph", "train"])
         self.assertEqual(report["tests"]["conformance"], {"passed": 1, "skipped": 0, "failed": []})
+        self.assertEqual(report["graph"], {"steps": 3, "same_bits": True, "ms": 5, "ms_without": 5})
         self.assertEqual(report["train"]["last_loss"], 8.0)
         self.assertEqual(report["train"]["beyond_plan_bytes"], 100)
         for words in ("Stand-in", "gelu_forward", "50 %", "1,000 tokens/s"):
             self.assertIn(words, output)
+
+    def test_sees_a_graph_that_changes_a_bit(self):
+        self.stand_in("built/train", self.TRAIN.replace("for loss in", "[[ $name != graph_true ]] || extra=1\nfor loss in")
+                      .replace("1.5,", "1.5'\"$extra\"',"))
+        self.check(expect=1)
+        self.assertEqual(self.report()["failures"], ["graph: losses with cuda_graph are not those without"])
 
     def test_lists_what_failed(self):
         self.stand_in("built/tests/gpu_conformance_tests", self.TESTS.replace("COMPLETED", "SKIPPED"))

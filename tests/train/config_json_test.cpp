@@ -123,7 +123,9 @@ TEST(ConfigJson, RoundTripsEveryKey) {
           } else if constexpr (std::is_same_v<Value, double>) {
             config.*member = 0.1 + 0.01 * static_cast<double>(n++);  // not a short decimal
           } else {
-            config.*member = static_cast<Value>(std::min(100 + n++, static_cast<std::int64_t>(key.max)));
+            const std::int64_t value = 100 + n++;
+            const bool fits = key.min == key.max || static_cast<double>(value) <= key.max;
+            config.*member = static_cast<Value>(fits ? value : static_cast<std::int64_t>(key.max));
           }
         },
         key.member);

@@ -16,6 +16,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -97,6 +98,17 @@ struct DeviceMemory {
   std::int64_t context_bytes = 0;  // when the backend was made: context, code, libraries, and what other programs held
 };
 
+/// A sequence of ops that is asked for again and again, such as a training pass. Must not outlive its backend, nor be run once
+/// a tensor of its ops is gone.
+class OpSequence {
+ public:
+  virtual ~OpSequence() = default;
+  /// Does what ops() asks of the backend, as if it were called each time; a backend may keep what it asked for once and repeat
+  /// that. So every ops() must ask for the same ops with the same arguments, save that step and first_sequence of all their
+  /// dropouts follow `place`, with the same workspace bound; and it neither waits nor copies from or to the host.
+  virtual void run(const RandomPlace& place, const std::function<void()>& ops) = 0;
+};
+
 /// One device that runs the ops. Not thread-safe: one thread drives a backend.
 class Backend {
  public:
@@ -130,6 +142,8 @@ class Backend {
   virtual void convert(TensorView dst, ConstTensorView src) = 0;
   /// Waits until all work is done.
   virtual void synchronize() = 0;
+  /// A sequence to come. Unless a backend knows better, its ops are called at each run.
+  [[nodiscard]] virtual std::unique_ptr<OpSequence> make_sequence();
 
   // --- Embedding ---------------------------------------------------------------------------------------------------------
 

@@ -10,8 +10,9 @@
 namespace virgil {
 
 struct CudaOptions {
-  int device = 0;     // as cudaSetDevice counts
-  bool tf32 = false;  // products of float32 may round their factors to TF32 (10 bits of mantissa), where the GPU has it
+  int device = 0;      // as cudaSetDevice counts
+  bool tf32 = false;   // products of float32 may round their factors to TF32 (10 bits of mantissa), where the GPU has it
+  bool graphs = true;  // sequences of ops (OpSequence) are recorded as CUDA graphs and repeated; the bits are the same
 };
 
 /// Devices that this build can ask for; 0 without CUDA, without a driver and without a GPU.

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 
 #include "virgil/backend/backend.h"
@@ -79,6 +80,13 @@ class Gpt {
   [[nodiscard]] TensorView branch_gradient(Activation kind, std::int64_t layer, const Dropout& dropout);
   void linear_backward_weight(TensorView dweight, TensorView dbias, ConstTensorView inp, ConstTensorView dout);
 
+  /// What a pass depends on besides its batch and its place in the random numbers.
+  struct PassKey {
+    float grad_scale = 0;
+    std::uint64_t seed = 0;
+    friend bool operator==(const PassKey&, const PassKey&) = default;
+  };
+
   Backend& backend_;
   const MemoryPlan& plan_;
   const PlannedMemory& memory_;
@@ -93,6 +101,8 @@ class Gpt {
   TensorView losses_;            // (B * T) float32
   TensorView loss_sum_;          // (1) float32
   TensorView loss_sums_;         // (micro_steps) float32
+  PassKey training_pass_key_;
+  std::unique_ptr<OpSequence> training_pass_;  // of that key; none before the first pass
 };
 
 }  // namespace virgil

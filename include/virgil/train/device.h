@@ -18,6 +18,7 @@ struct DeviceRequest {
   std::int64_t threads = 0;     // of the CPU backend; 0: as many as the process may use
   bool thread_invariant = false;
   bool tf32 = false;
+  bool cuda_graph = true;
   int gpu = 0;  // that cuda and auto mean
 };
 

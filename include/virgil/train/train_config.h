@@ -75,6 +75,7 @@ struct TrainConfig {
   std::string device = "auto";                    // auto | cpu | cuda | cuda:N
   std::string dtype = "auto";                     // auto | float32 | bfloat16 | float16
   std::string optimizer_state_dtype = "float32";  // float32 | bfloat16
+  bool cuda_graph = true;                         // a GPU repeats a recorded training pass
   bool tf32 = false;                              // products of float32 may use TF32
   std::string recompute = "none";                 // none | gelu | norm | block
   std::int64_t logits_chunk = 0;                  // most tokens whose logits exist at one time; 0: about 64 MiB of them
