@@ -4,11 +4,14 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
+#include <cstdlib>
 #include <exception>
 #include <set>
 
 #include "mpi/mpi_communicator.h"
 #include "mpi/mpi_errors.h"
+#include "mpi/patient_pause.h"
 #include "virgil/dist/communicator.h"
 
 namespace virgil {
@@ -24,12 +27,19 @@ std::string machine_name() {
   return {name.data(), static_cast<std::size_t>(length)};
 }
 
-/// The first communicator besides MPI's own. No roll can be called yet; but all ranks are alive, as they have just left
-/// MPI_Init.
-OwnedComm duplicate_world(std::atomic<bool>& is_broken) {
+/// For the time before a roll can be called.
+OwnedComm duplicate_world(std::chrono::milliseconds timeout, std::atomic<bool>& is_broken) {
   MPI_Comm comm = MPI_COMM_NULL;
-  check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &comm), "MPI_Comm_dup");
-  check_mpi(MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+  MPI_Request request = MPI_REQUEST_NULL;
+  check_mpi(MPI_Comm_idup(MPI_COMM_WORLD, &comm, &request), "MPI_Comm_idup");
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  PatientPause pause;
+  for (int is_done = 0; is_done == 0; pause()) {
+    check_mpi(MPI_Test(&request, &is_done, MPI_STATUS_IGNORE), "MPI_Test");
+    if (is_done != 0 || std::chrono::steady_clock::now() < deadline) continue;
+    is_broken = true;
+    throw LostRankError(fmt::format("not all processes have started within {} ms of each other", timeout.count()));
+  }
   return {comm, is_broken};
 }
 
@@ -37,9 +47,10 @@ OwnedComm duplicate_world(std::atomic<bool>& is_broken) {
 
 MpiProcessGroup::MpiProcessGroup(const GroupOptions& options, int num_launched)
     : session_(num_launched),
-      roll_call_comm_(duplicate_world(session_.is_broken())),
+      roll_call_comm_(duplicate_world(options.timeout, session_.is_broken())),
       roll_call_(std::make_unique<RollCall>(roll_call_comm_.get(), options.timeout, session_.is_broken())),
-      channel_(std::make_unique<MpiChannel>(duplicate_world(session_.is_broken()), *roll_call_, "the host's collectives")) {
+      channel_(std::make_unique<MpiChannel>(duplicate_world(options.timeout, session_.is_broken()), *roll_call_,
+                                            "the host's collectives")) {
   introduce_ranks();
 }
 

@@ -1,5 +1,7 @@
 #include "mpi/roll_call.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cstring>
 #include <thread>
@@ -104,9 +106,9 @@ void RollCall::Wait::check() {
   }
   // All wait: perhaps the last has just come, and what it brings is under way. Once only.
   if (all_have_answered_) {
-    const std::string why = roll_call_.describe_stuck(*this);
+    const Verdict verdict = roll_call_.judge_stuck(*this);
     lock.unlock();
-    roll_call_.condemn(false, why);
+    roll_call_.condemn(verdict.is_lost, verdict.why);
   }
   all_have_answered_ = true;
   deadline_ = now + roll_call_.grace_;
@@ -184,12 +186,10 @@ void RollCall::forget_sent() {
 }
 
 std::string RollCall::places() const {
-  std::string text;
-  for (const Wait* wait : waits_) {
-    if (!text.empty()) text += " and ";
-    text += fmt::format("{} for {:.1f} s", to_string(wait->place_), seconds_of(Clock::now() - wait->start_));
-  }
-  return text;
+  std::vector<std::string> texts;
+  for (const Wait* wait : waits_) texts.push_back(to_string(wait->place_));
+  std::ranges::sort(texts);
+  return fmt::format("{}", fmt::join(texts, " and "));
 }
 
 std::string RollCall::describe_lost(const Wait& caller) const {
@@ -209,12 +209,20 @@ std::string RollCall::describe_lost(const Wait& caller) const {
       seconds_of(grace_));
 }
 
-std::string RollCall::describe_stuck(const Wait& caller) const {
-  std::string text = fmt::format("all ranks wait for each other, after {:.1f} s:", seconds_of(Clock::now() - caller.start_));
-  for (std::size_t r = 0; r < std::min(names_.size(), kMaxNames); ++r) {
-    text += fmt::format(" {} in {};", names_[r], *call_->answers[r]);
+RollCall::Verdict RollCall::judge_stuck(const Wait& caller) const {
+  const auto& answers = call_->answers;
+  const double seconds = seconds_of(Clock::now() - caller.start_);
+  if (std::ranges::all_of(answers, [&](const auto& answer) { return answer == answers.front(); })) {
+    return {.is_lost = true,
+            .why = fmt::format("all ranks have come to {}, and its messages have not arrived after {:.1f} s (the limit is {:g} "
+                               "s): the network does not deliver them. The newest checkpoint stands",
+                               *answers.front(), seconds, seconds_of(timeout_))};
   }
-  return text + " they have taken different ways through the program";
+  std::string text = fmt::format("all ranks wait for each other, after {:.1f} s:", seconds);
+  for (std::size_t r = 0; r < std::min(names_.size(), kMaxNames); ++r) {
+    text += fmt::format(" {} in {};", names_[r], *answers[r]);
+  }
+  return {.is_lost = false, .why = text + " they have taken different ways through the program"};
 }
 
 }  // namespace virgil

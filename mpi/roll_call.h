@@ -54,7 +54,7 @@ class RollCall {
     Wait& operator=(const Wait&) = delete;
 
     /// To be called every kCheckInterval: answers other ranks, and calls the roll when the limit has passed. Throws
-    /// LostRankError when ranks are lost, and InternalError when all wait, but not for the same.
+    /// LostRankError when ranks are lost or messages do not arrive, and InternalError when all wait, but not for the same.
     void check();
 
    private:
@@ -96,10 +96,9 @@ class RollCall {
   void send_to_others(Letter letter, std::int64_t call, const std::string& text);
   void forget_sent();
   void call_roll(const Wait& caller);
-  void judge(Wait& caller);
   [[nodiscard]] std::string places() const;
   [[nodiscard]] std::string describe_lost(const Wait& caller) const;
-  [[nodiscard]] std::string describe_stuck(const Wait& caller) const;
+  [[nodiscard]] Verdict judge_stuck(const Wait& caller) const;
   [[noreturn]] void throw_verdict();
 
   MPI_Comm comm_;

@@ -68,6 +68,14 @@ void run(ProcessGroup& group, std::string_view what) {
   } else if (what == "leaves") {
     if (is_bad) throw user_error("the disk is full");
     group.barrier();
+  } else if (what == "leaves_work") {
+    const std::unique_ptr<Communicator> communicator = group.make_host_communicator();
+    std::vector<float> values(static_cast<std::size_t>(group.size()));
+    if (is_bad) {
+      communicator->start_all_gather({values.data(), DType::kFloat32, {group.size()}});
+      throw user_error("the disk is full");
+    }
+    group.barrier();
   } else {
     throw user_error("unknown case {}", what);
   }
@@ -83,7 +91,7 @@ int main(int argc, char** argv) {
   try {
     const std::unique_ptr<ProcessGroup> group = join_process_group({.timeout = std::chrono::milliseconds(std::atoi(argv[2]))});
     fmt::print(stderr, "I am {}\n", group->name_of(group->rank()));
-    if (what == "leaves") {
+    if (what.starts_with("leaves")) {
       run(*group, what);  // the exception takes the group with it
       return 0;
     }

@@ -50,9 +50,10 @@ class LostRank(unittest.TestCase):
         self.assertEqual(status, 128 + signal.SIGKILL, output)
 
     def test_that_leaves_with_an_error_ends_the_job(self):
-        status, output, _, _ = self.run_case("leaves", limit_s=30)
-        self.assertEqual(status, 2, output)
-        self.assertIn("error: the disk is full", output)
+        for case in ("leaves", "leaves_work"):
+            status, output, _, _ = self.run_case(case, limit_s=30)
+            self.assertEqual(status, 2, output)
+            self.assertIn("error: the disk is full", output)
 
     def test_that_comes_late_is_waited_for(self):
         status, output, _, _ = self.run_case("comes_late")
