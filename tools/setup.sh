@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what building Virgil needs and this machine lacks, through apt (Debian 12 or later, Ubuntu 24.04 or later).
 #   tools/setup.sh           what a build needs
-#   tools/setup.sh --tests   also what the tests and .ci/run need
+#   tools/setup.sh --mpi     also Open MPI, for training in several processes; another MPI that is there is left as it is
+#   tools/setup.sh --tests   also what the tests and .ci/run need, Open MPI included
 # VIRGIL_SKIP_SETUP=1 installs nothing: for machines where the libraries come from elsewhere.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -26,6 +27,9 @@ libcli11-dev
 libfmt-dev
 libssl-dev
 libpcre2-dev'
+mpi_requirements='
+openmpi-bin mpirun
+libopenmpi-dev mpicxx'
 test_requirements='
 libgtest-dev
 libgmock-dev
@@ -37,11 +41,15 @@ libraries='oneDNN 2.6 or later, Highway 1.0 or later, nlohmann/json, CLI11 2, {f
 requirements=$build_requirements
 case ${1:-} in
   '') ;;
-  --tests)
-    requirements+=$test_requirements
-    libraries+=', GoogleTest with gMock, Python 3, clang-format'
+  --mpi)
+    requirements+=$mpi_requirements
+    libraries+=', an MPI'
     ;;
-  *) die "unknown option $1; the only one is --tests" ;;
+  --tests)
+    requirements+=$mpi_requirements$test_requirements
+    libraries+=', GoogleTest with gMock, Python 3, clang-format, an MPI'
+    ;;
+  *) die "unknown option $1; there are --mpi and --tests" ;;
 esac
 
 if [[ -n ${VIRGIL_SKIP_SETUP:-} ]]; then exit 0; fi

@@ -100,12 +100,12 @@ class SetUp(unittest.TestCase):
             path.write_text(f"#!/usr/bin/env bash\n{body}\n")
             path.chmod(0o755)
 
-    def run_setup(self):
+    def run_setup(self, *flags):
         calls = self.folder / "calls"
         environment = {**os.environ, "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}", "CALLS": str(calls),
                        "PIP": str(self.folder / "pip")}
         environment.pop("VIRGIL_SKIP_SETUP", None)
-        done = subprocess.run([self.folder / "tools" / "setup.sh"], capture_output=True, text=True, env=environment)
+        done = subprocess.run([self.folder / "tools" / "setup.sh", *flags], capture_output=True, text=True, env=environment)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         return done.stdout, calls.read_text().splitlines() if calls.exists() else []
 
@@ -121,6 +121,15 @@ class SetUp(unittest.TestCase):
     def test_installs_nothing_when_the_vocabulary_is_there(self):
         (self.folder / "data" / "gpt2.tiktoken").write_text("here")
         self.assertEqual(self.run_setup(), ("", []))
+
+    def test_installs_open_mpi_where_it_is_asked_for_and_no_mpi_is_there(self):
+        (self.folder / "data" / "gpt2.tiktoken").write_text("here")
+        (self.folder / "bin" / "dpkg-query").write_text('#!/usr/bin/env bash\n[[ $* == *openmpi* ]] || echo installed\n')
+        missing = {package for package, probe in (("openmpi-bin", "mpirun"), ("libopenmpi-dev", "mpicxx")) if not shutil.which(probe)}
+        self.assertEqual(self.run_setup(), ("", []))
+        for flag in ("--mpi", "--tests"):
+            _, calls = self.run_setup(flag)
+            self.assertEqual({word for call in calls for word in call.split() if "openmpi" in word}, missing, calls)
 
     def test_does_not_install_pip_twice(self):
         (self.folder / "pip").touch()
