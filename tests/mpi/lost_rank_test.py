@@ -5,6 +5,7 @@
 """
 
 import argparse
+import os
 import re
 import signal
 import subprocess
@@ -54,6 +55,13 @@ class LostRank(unittest.TestCase):
             status, output, _, _ = self.run_case(case, limit_s=30)
             self.assertEqual(status, 2, output)
             self.assertIn("error: the disk is full", output)
+
+    def test_of_another_launcher_is_told_so(self):
+        command = [self.failing_rank, "comes_late", "1000"]
+        environment = {**os.environ, "PMI_SIZE": "4"}
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, env=environment)
+        self.assertEqual(done.returncode, 2, done.stdout)
+        self.assertIn("the launcher has started 4 processes", done.stdout)
 
     def test_that_comes_late_is_waited_for(self):
         status, output, _, _ = self.run_case("comes_late")
