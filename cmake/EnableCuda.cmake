@@ -101,3 +101,21 @@ find_package(CUDAToolkit ${virgil_oldest_cuda} REQUIRED)
 if(NOT TARGET CUDA::cublasLt)
   message(FATAL_ERROR "the CUDA toolkit at ${CUDAToolkit_LIBRARY_DIR} has no cuBLASLt: install its package libcublas-dev")
 endif()
+
+# Attention by cuDNN, beside the project's own kernels.
+set(VIRGIL_CUDNN AUTO CACHE STRING "Build with cuDNN's attention (--attention cudnn): AUTO (where it is found), ON or OFF")
+set_property(CACHE VIRGIL_CUDNN PROPERTY STRINGS AUTO ON OFF)
+set(Cudnn_FOUND OFF)
+set(Cudnn_PROBLEM "VIRGIL_CUDNN is ${VIRGIL_CUDNN}")
+if(VIRGIL_CUDNN STREQUAL "AUTO" OR VIRGIL_CUDNN)
+  find_package(Cudnn QUIET MODULE)
+endif()
+if(Cudnn_FOUND)
+  message(STATUS "cuDNN ${Cudnn_VERSION}, frontend ${Cudnn_FRONTEND_VERSION}: with --attention cudnn")
+elseif(VIRGIL_CUDNN STREQUAL "AUTO" OR NOT VIRGIL_CUDNN)
+  message(STATUS "without --attention cudnn: ${Cudnn_PROBLEM}")
+else()
+  message(FATAL_ERROR "VIRGIL_CUDNN is ${VIRGIL_CUDNN}, and ${Cudnn_PROBLEM}: in a virtual environment that is active, pip install "
+                      "--upgrade nvidia-cudnn-frontend nvidia-cudnn-cu${CUDAToolkit_VERSION_MAJOR}, name its site-packages with "
+                      "-DVIRGIL_CUDNN_PATH=FOLDER, or leave VIRGIL_CUDNN at AUTO")
+endif()

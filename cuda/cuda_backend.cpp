@@ -69,7 +69,8 @@ CudaBackend::CudaBackend(const CudaOptions& options)
       stream_(make_stream_of(options.device)),
       context_(make_context(options, stream_.get())),
       matmul_(context_, options.tf32),
-      traits_(matmul_.workspace_bytes()),
+      cudnn_(options.cudnn_attention ? std::make_unique<CudnnAttention>(context_) : nullptr),
+      traits_(matmul_.workspace_bytes(), cudnn_.get()),
       place_(options.graphs ? Buffer(memory_, sizeof(RandomPlace), {MemoryCategory::kWorkspace, "place of the graph"})
                             : Buffer()),
       upload_(memory_) {
@@ -82,8 +83,9 @@ CudaBackend::CudaBackend(const CudaOptions& options)
 }
 
 std::string CudaBackend::description() const {
-  return fmt::format("cuda:{}: {}, sm_{}, {} SMs, cuBLASLt {}{}", options_.device, device_name_, context_.compute_capability,
-                     context_.num_sms, CublasLtMatmul::library_version(), options_.tf32 ? ", TF32" : "");
+  const std::string attention = cudnn_ ? fmt::format(", attention by cuDNN {}", cudnn_->library_version()) : "";
+  return fmt::format("cuda:{}: {}, sm_{}, {} SMs, cuBLASLt {}{}{}", options_.device, device_name_, context_.compute_capability,
+                     context_.num_sms, CublasLtMatmul::library_version(), options_.tf32 ? ", TF32" : "", attention);
 }
 
 std::int64_t CudaBackend::available_bytes() const { return device_bytes().free; }
@@ -310,8 +312,9 @@ void CudaBackend::attention_forward(TensorView out, TensorView lse, ConstTensorV
   const std::int64_t C = num_heads * shape.head_size;
   op_checks::expect(kOp, "out", out, {shape.batch, shape.length, C}, shape.dtype);
   op_checks::expect(kOp, "lse", lse, {shape.batch, num_heads, shape.length}, DType::kFloat32);
-  cuda::attention_forward(context_, attention_sizes(shape), out.data(), lse.as<float>(), qkv.data(), dropout,
-                          workspace(kOp, traits_.attention_forward_workspace_bytes(shape)));
+  const std::span<std::byte> scratch = workspace(kOp, traits_.attention_forward_workspace_bytes(shape));
+  if (cudnn_) return cudnn_->forward(attention_sizes(shape), out.data(), lse.as<float>(), qkv.data(), dropout, scratch);
+  cuda::attention_forward(context_, attention_sizes(shape), out.data(), lse.as<float>(), qkv.data(), dropout, scratch);
 }
 
 void CudaBackend::attention_backward(TensorView dqkv, ConstTensorView dout, ConstTensorView out, ConstTensorView qkv,
@@ -324,8 +327,13 @@ void CudaBackend::attention_backward(TensorView dqkv, ConstTensorView dout, Cons
   op_checks::expect(kOp, "dout", dout, {shape.batch, shape.length, C}, shape.dtype);
   op_checks::expect(kOp, "out", out, {shape.batch, shape.length, C}, shape.dtype);
   op_checks::expect(kOp, "lse", lse, {shape.batch, num_heads, shape.length}, DType::kFloat32);
+  const std::span<std::byte> scratch = workspace(kOp, traits_.attention_backward_workspace_bytes(shape));
+  if (cudnn_) {
+    return cudnn_->backward(attention_sizes(shape), dqkv.data(), dout.data(), out.data(), qkv.data(), lse.as<float>(), dropout,
+                            scratch);
+  }
   cuda::attention_backward(context_, attention_sizes(shape), dqkv.data(), dout.data(), out.data(), qkv.data(), lse.as<float>(),
-                           dropout, workspace(kOp, traits_.attention_backward_workspace_bytes(shape)));
+                           dropout, scratch);
 }
 
 void CudaBackend::attention_decode(TensorView out, TensorView k_cache, TensorView v_cache, ConstTensorView qkv,

@@ -7,6 +7,7 @@
 
 #include "cuda/cublaslt_matmul.h"
 #include "cuda/cuda_traits.h"
+#include "cuda/cudnn_attention.h"
 #include "cuda/device/launch.h"
 #include "cuda/device_resource.h"
 #include "cuda/handles.h"
@@ -89,6 +90,7 @@ class CudaBackend final : public Backend {
   Stream stream_;
   LaunchContext context_;
   CublasLtMatmul matmul_;
+  std::unique_ptr<CudnnAttention> cudnn_;  // null: attention by our own kernels
   CudaTraits traits_;
   DeviceResource memory_;
   Buffer place_;  // one RandomPlace, that of the graph which runs; empty without graphs

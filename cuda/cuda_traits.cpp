@@ -21,10 +21,12 @@ AttentionSizes sizes_of(const AttentionShape& shape) {
 }  // namespace
 
 std::int64_t CudaTraits::attention_forward_workspace_bytes(const AttentionShape& shape) const {
+  if (cudnn_ != nullptr) return cudnn_->forward_workspace_bytes(sizes_of(shape));
   return cuda::attention_forward_workspace_bytes(sizes_of(shape));
 }
 
 std::int64_t CudaTraits::attention_backward_workspace_bytes(const AttentionShape& shape) const {
+  if (cudnn_ != nullptr) return cudnn_->backward_workspace_bytes(sizes_of(shape));
   return cuda::attention_backward_workspace_bytes(sizes_of(shape));
 }
 

@@ -1,6 +1,8 @@
-// Alignment and scratch sizes of the CUDA backend's ops. They do not depend on the GPU's model, except for matrix products.
+// Alignment and scratch sizes of the CUDA backend's ops. They do not depend on the GPU's model, except for matrix
+// products and for attention by cuDNN, which only tells them once it has built its plan on the device.
 #pragma once
 
+#include "cuda/cudnn_attention.h"
 #include "cuda/device_resource.h"
 #include "virgil/backend/backend.h"
 
@@ -8,7 +10,9 @@ namespace virgil::cuda {
 
 class CudaTraits final : public BackendTraits {
  public:
-  explicit CudaTraits(std::int64_t matmul_workspace_bytes) : matmul_workspace_bytes_(matmul_workspace_bytes) {}
+  /// cudnn computes attention where it is not null, and outlives the traits.
+  CudaTraits(std::int64_t matmul_workspace_bytes, CudnnAttention* cudnn)
+      : matmul_workspace_bytes_(matmul_workspace_bytes), cudnn_(cudnn) {}
 
   [[nodiscard]] std::int64_t alignment_bytes() const override { return DeviceResource::kAlignment; }
   [[nodiscard]] std::int64_t matmul_workspace_bytes(const MatmulShape& /*shape*/) const override {
@@ -25,6 +29,7 @@ class CudaTraits final : public BackendTraits {
 
  private:
   std::int64_t matmul_workspace_bytes_;
+  CudnnAttention* cudnn_;
 };
 
 }  // namespace virgil::cuda

@@ -29,6 +29,10 @@ Preset load_preset(const fs::path& path, const BackendTraits& traits) {
   // A table says the same on every processor; where auto is not bfloat16, calc_params and train plan in float32.
   if (config.dtype == "auto") config.dtype = name_of(DType::kBFloat16);
   if (config.batch_size == 0) throw user_error("{}: a preset names its batch_size", path.string());
+  if (config.attention != "virgil") {
+    throw user_error("{}: attention is {}, whose scratch only a GPU can tell; give it to train instead (--attention {})",
+                     path.string(), config.attention, config.attention);
+  }
   preset.shape = training_shape(config, *preset.subject.trainable);
   preset.num_parameters = count_parameters(preset.subject.spec).total;
   preset.tokens_per_step = config.total_batch_size;

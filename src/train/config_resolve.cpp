@@ -96,6 +96,12 @@ void resolve_config(TrainConfig& config, std::int64_t processes) {
   resolve_model(resolved);
   resolve_batch(resolved, processes);
   resolve_schedule(resolved);
+  if (resolved.attention == "cudnn" && resolved.dropout > 0) {
+    throw user_error(
+        "attention is cudnn and dropout is {}: cuDNN would drop other elements than the seed numbers; set dropout "
+        "to 0, or attention to virgil",
+        resolved.dropout);
+  }
   if (resolved.resume && resolved.overwrite) {
     throw user_error("resume goes on with a run and overwrite replaces it; give one of the two");
   }

@@ -25,7 +25,12 @@ std::optional<int> cuda_index(std::string_view device, int gpu) {
   return is_index ? std::optional(index) : std::nullopt;
 }
 
+constexpr std::string_view kCudnn = "cudnn";
+
 std::unique_ptr<Backend> make_cpu(const DeviceRequest& request) {
+  if (request.attention == kCudnn) {
+    throw user_error("attention is cudnn, and the device is the CPU: cuDNN is for NVIDIA GPUs; use --attention virgil");
+  }
   return make_cpu_backend({.num_threads = static_cast<int>(request.threads), .thread_invariant = request.thread_invariant});
 }
 
@@ -35,7 +40,8 @@ std::unique_ptr<Backend> make_cuda(int index, const DeviceRequest& request) {
     throw user_error("device is cuda:{}, and there {}: use --device cuda:{} or below, or look at CUDA_VISIBLE_DEVICES", index,
                      num_devices == 1 ? "is one, cuda:0" : fmt::format("are {}, from cuda:0", num_devices), num_devices - 1);
   }
-  return make_cuda_backend({.device = index, .tf32 = request.tf32, .graphs = request.cuda_graph});
+  return make_cuda_backend(
+      {.device = index, .tf32 = request.tf32, .graphs = request.cuda_graph, .cudnn_attention = request.attention == kCudnn});
 }
 
 }  // namespace
@@ -45,7 +51,8 @@ DeviceRequest device_request(const TrainConfig& config) {
           .threads = config.threads,
           .thread_invariant = config.thread_invariant,
           .tf32 = config.tf32,
-          .cuda_graph = config.cuda_graph};
+          .cuda_graph = config.cuda_graph,
+          .attention = config.attention};
 }
 
 std::string check_device(std::string_view value) {

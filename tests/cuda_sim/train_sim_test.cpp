@@ -10,6 +10,7 @@
 #include "cuda/sim/control.h"
 #include "support/half_backend.h"
 #include "support/test_model.h"
+#include "support/user_error.h"
 #include "train/tiny_run.h"
 #include "virgil/backend/cuda_backend.h"
 #include "virgil/train/device.h"
@@ -372,6 +373,12 @@ TEST_F(TrainSim, TheKeyChoosesWhetherPassesAreRecorded) {
     train(run);
     EXPECT_EQ(simt::statistics().graph_launches > launches_before, cuda_graph);
   }
+}
+
+TEST_F(TrainSim, AttentionByCudnnIsNotInTheSimulator) {
+  EXPECT_THAT(test_support::user_error_of([] { static_cast<void>(make_cuda_backend({.cudnn_attention = true})); }),
+              testing::AllOf(testing::HasSubstr("built without cuDNN"), testing::HasSubstr("pip install nvidia-cudnn-frontend"),
+                             testing::HasSubstr("-DVIRGIL_CUDNN=ON"), testing::HasSubstr("--attention virgil")));
 }
 
 TEST_F(TrainSim, SamplesAndEvaluatesBetweenSteps) {

@@ -123,6 +123,14 @@ TEST(ResolveConfig, RefusesResumeWithOverwrite) {
   EXPECT_THAT(error_of(config), HasSubstr("one of the two"));
 }
 
+TEST(ResolveConfig, RefusesDropoutWithAttentionByCudnn) {
+  TrainConfig config;
+  config.attention = "cudnn";
+  EXPECT_EQ(resolved(config).attention, "cudnn");
+  config.dropout = 0.1;
+  EXPECT_THAT(error_of(config), AllOf(HasSubstr("dropout is 0.1"), HasSubstr("cudnn"), HasSubstr("attention to virgil")));
+}
+
 TEST(Presets, ParseResolveAndBearTheirOwnName) {
   int num_presets = 0;
   for (const auto& entry : std::filesystem::directory_iterator(VIRGIL_SOURCE_DIR "/configs")) {

@@ -38,6 +38,14 @@ TEST(Device, RefusesWhatIsNoDevice) {
   for (const char* device : {"auto", "cpu", "cuda", "cuda:0", "cuda:12"}) EXPECT_EQ(check_device(device), "");
 }
 
+TEST(Device, AttentionByCudnnIsNotForTheCpu) {
+  NullLogger log;
+  for (const char* device : {"auto", "cpu"}) {
+    EXPECT_THAT(user_error_of([&] { (void)make_backend({.device = device, .attention = "cudnn"}, log); }),
+                testing::AllOf(HasSubstr("attention is cudnn"), HasSubstr("CPU"), HasSubstr("--attention virgil")));
+  }
+}
+
 TEST(Device, SaysWhatItsMemoryHoldsBeforeThePlan) {
   test_support::HalfBackend backend(make_cpu_backend({.num_threads = 1}));
   EXPECT_EQ(describe_device(backend), backend.description());

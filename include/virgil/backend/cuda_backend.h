@@ -13,6 +13,9 @@ struct CudaOptions {
   int device = 0;      // as cudaSetDevice counts
   bool tf32 = false;   // products of float32 may round their factors to TF32 (10 bits of mantissa), where the GPU has it
   bool graphs = true;  // sequences of ops (OpSequence) are recorded as CUDA graphs and repeated; the bits are the same
+  /// Attention's forward and backward passes by cuDNN instead of the kernels of cuda/kernels: 16-bit types, no dropout, a
+  /// program built with cuDNN. Generation with a cache stays on ours.
+  bool cudnn_attention = false;
 };
 
 /// Devices that this build can ask for; 0 without CUDA, without a driver and without a GPU.
@@ -23,7 +26,8 @@ struct CudaOptions {
 [[nodiscard]] std::string cuda_problem();
 
 /// Throws UserError, saying what would be needed: a build without CUDA, no driver or one too old, no such device, a device for
-/// which the build has no code. Throws OutOfMemoryError where the device cannot even hold the context.
+/// which the build has no code; with cudnn_attention a build without cuDNN, no library, or a device that it does not serve.
+/// Throws OutOfMemoryError where the device cannot even hold the context.
 [[nodiscard]] std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options);
 
 }  // namespace virgil

@@ -19,7 +19,8 @@ struct DeviceRequest {
   bool thread_invariant = false;
   bool tf32 = false;
   bool cuda_graph = true;
-  int gpu = 0;  // that cuda and auto mean
+  std::string attention = "virgil";  // virgil | cudnn
+  int gpu = 0;                       // that cuda and auto mean
 };
 
 /// What a config asks for.
@@ -29,7 +30,8 @@ struct DeviceRequest {
 [[nodiscard]] std::string check_device(std::string_view value);
 
 /// The backend asked for; auto is the first GPU where there is one that can be used, else the CPU, and says through `log` when
-/// a build with CUDA falls back to it. Throws UserError: a device that is not there, with what is, or a build without CUDA.
+/// a build with CUDA falls back to it. Throws UserError: a device that is not there, with what is, or a build without CUDA;
+/// attention by cuDNN on the CPU, or where make_cuda_backend() refuses it.
 [[nodiscard]] std::unique_ptr<Backend> make_backend(const DeviceRequest& request, Logger& log);
 
 /// Where Backend::available_bytes() comes from: "free on this machine", or "free on the device".

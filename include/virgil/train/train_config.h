@@ -77,6 +77,7 @@ struct TrainConfig {
   std::string optimizer_state_dtype = "float32";  // float32 | bfloat16
   bool cuda_graph = true;                         // a GPU repeats a recorded training pass
   bool tf32 = false;                              // products of float32 may use TF32
+  std::string attention = "virgil";               // virgil | cudnn: whose kernels, on GPUs
   std::string recompute = "none";                 // none | gelu | norm | block
   std::int64_t logits_chunk = 0;                  // most tokens whose logits exist at one time; 0: about 64 MiB of them
   std::int64_t threads = 0;                       // 0: as many as the process may use

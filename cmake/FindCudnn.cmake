@@ -1,0 +1,57 @@
+# cuDNN's headers, its C++ frontend's headers, and the folder of its library, which programs load when they need it: linking does not
+# ask for it. NVIDIA's packages in a Python environment hold all three (docs/gpu.md).
+#   VIRGIL_CUDNN_PATH   where to look first: site-packages of a Python environment, or folders with include/
+#   Cudnn_FOUND, Cudnn_PROBLEM (why not)
+#   Cudnn::Cudnn        include directories, and the library's folder for the program's loader
+set(VIRGIL_CUDNN_PATH "" CACHE STRING "Folders to look for cuDNN in first: a Python environment's site-packages, or folders with include/")
+set(virgil_oldest_cudnn 9.15.1)
+set(virgil_oldest_cudnn_frontend 1.32.0)
+
+file(GLOB virgil_python_packages LIST_DIRECTORIES ON $ENV{VIRTUAL_ENV}/lib/python3*/site-packages)
+set(virgil_cudnn_roots ${VIRGIL_CUDNN_PATH} $ENV{CUDNN_PATH} ${virgil_python_packages})
+find_path(Cudnn_FRONTEND_INCLUDE_DIR cudnn_frontend.h HINTS ${virgil_cudnn_roots} PATH_SUFFIXES include)
+find_path(Cudnn_INCLUDE_DIR cudnn_version.h HINTS ${virgil_cudnn_roots} ${CUDAToolkit_INCLUDE_DIRS} PATH_SUFFIXES nvidia/cudnn/include include)
+find_file(Cudnn_LIBRARY libcudnn.so.9 HINTS ${virgil_cudnn_roots} ${CUDAToolkit_LIBRARY_DIR}
+          PATHS /usr/lib/x86_64-linux-gnu /usr/lib/aarch64-linux-gnu /usr/lib64 PATH_SUFFIXES nvidia/cudnn/lib lib lib64)
+mark_as_advanced(Cudnn_FRONTEND_INCLUDE_DIR Cudnn_INCLUDE_DIR Cudnn_LIBRARY)
+
+# virgil_header_version(RESULT FILE PREFIX): from the macros PREFIX_MAJOR..., the last of which some headers spell in their own way.
+function(virgil_header_version result file prefix)
+  set(version "")
+  foreach(part MAJOR MINOR PATCH)
+    file(STRINGS ${file} line REGEX "^#define ${prefix}_${part}[A-Z_]* +[0-9]+")
+    string(REGEX MATCH "[0-9]+$" number "${line}")
+    list(APPEND version ${number})
+  endforeach()
+  list(JOIN version "." version)
+  set(${result} ${version} PARENT_SCOPE)
+endfunction()
+
+set(Cudnn_PROBLEM "")
+if(NOT Cudnn_FRONTEND_INCLUDE_DIR)
+  set(Cudnn_PROBLEM "there is no cudnn_frontend.h")
+elseif(NOT Cudnn_INCLUDE_DIR)
+  set(Cudnn_PROBLEM "there is no cudnn_version.h")
+else()
+  virgil_header_version(Cudnn_VERSION ${Cudnn_INCLUDE_DIR}/cudnn_version.h CUDNN)
+  virgil_header_version(Cudnn_FRONTEND_VERSION ${Cudnn_FRONTEND_INCLUDE_DIR}/cudnn_frontend_version.h CUDNN_FRONTEND)
+  if(Cudnn_VERSION VERSION_LESS virgil_oldest_cudnn)
+    set(Cudnn_PROBLEM "cuDNN in ${Cudnn_INCLUDE_DIR} is ${Cudnn_VERSION}, older than ${virgil_oldest_cudnn}")
+  elseif(Cudnn_FRONTEND_VERSION VERSION_LESS virgil_oldest_cudnn_frontend)
+    set(Cudnn_PROBLEM "cuDNN's frontend in ${Cudnn_FRONTEND_INCLUDE_DIR} is ${Cudnn_FRONTEND_VERSION}, older than ${virgil_oldest_cudnn_frontend}")
+  endif()
+endif()
+
+set(Cudnn_FOUND OFF)
+if(NOT Cudnn_PROBLEM)
+  set(Cudnn_FOUND ON)
+  if(NOT TARGET Cudnn::Cudnn)
+    add_library(Cudnn::Cudnn INTERFACE IMPORTED)
+    target_include_directories(Cudnn::Cudnn SYSTEM INTERFACE ${Cudnn_FRONTEND_INCLUDE_DIR} ${Cudnn_INCLUDE_DIR})
+    target_link_libraries(Cudnn::Cudnn INTERFACE ${CMAKE_DL_LIBS})
+    if(Cudnn_LIBRARY)
+      get_filename_component(virgil_cudnn_folder ${Cudnn_LIBRARY} DIRECTORY)
+      target_link_options(Cudnn::Cudnn INTERFACE "LINKER:-rpath,${virgil_cudnn_folder}")
+    endif()
+  endif()
+endif()
