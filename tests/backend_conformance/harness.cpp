@@ -195,9 +195,17 @@ void Conformance::check(const std::vector<Expected>& expected, const std::functi
   }
 }
 
+std::vector<BackendCase> backend_cases_in(const std::string& suite) {
+  std::vector<BackendCase> cases = backend_cases();
+  std::erase_if(cases,
+                [&](const BackendCase& backend_case) { return !backend_case.suite.empty() && backend_case.suite != suite; });
+  return cases;
+}
+
 std::vector<BackendCase> backend_cases_of(DType dtype) {
   std::vector<BackendCase> cases = backend_cases();
-  std::erase_if(cases, [&](const BackendCase& backend_case) { return backend_case.dtype != dtype; });
+  std::erase_if(cases,
+                [&](const BackendCase& backend_case) { return backend_case.dtype != dtype || !backend_case.suite.empty(); });
   return cases;
 }
 

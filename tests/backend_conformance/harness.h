@@ -44,12 +44,17 @@ struct BackendCase {
   std::function<void()> leave;
   bool same_products = false;  // the twin promises the same bits of matrix products too
   bool checks_indices = true;  // tokens and targets out of range are refused
+  std::string suite = {};      // the only one in which it takes part; empty: in all
+  bool attention_dropout = true;
+  std::int64_t shortest_attention = 1;  // positions of the shortest backward pass that it computes
 };
 std::ostream& operator<<(std::ostream& out, const BackendCase& backend_case);
 
 /// All backends of this build. Defined once, beside the list.
 [[nodiscard]] std::vector<BackendCase> backend_cases();
-/// Those of one dtype.
+/// Those that take part in a suite.
+[[nodiscard]] std::vector<BackendCase> backend_cases_in(const std::string& suite);
+/// Those of one dtype, of the ones that take part in all suites.
 [[nodiscard]] std::vector<BackendCase> backend_cases_of(DType dtype);
 
 /// Those that refuse tokens and targets out of range.
@@ -159,8 +164,8 @@ class Conformance : public ::testing::TestWithParam<BackendCase> {
   std::unique_ptr<Backend> twin_;
 };
 
-#define VIRGIL_CONFORMANCE_SUITE(Suite)                                                                  \
-  INSTANTIATE_TEST_SUITE_P(Backends, Suite, ::testing::ValuesIn(::virgil::conformance::backend_cases()), \
+#define VIRGIL_CONFORMANCE_SUITE(Suite)                                                                           \
+  INSTANTIATE_TEST_SUITE_P(Backends, Suite, ::testing::ValuesIn(::virgil::conformance::backend_cases_in(#Suite)), \
                            [](const auto& info) { return info.param.name; })
 
 /// The same, of the backends that look at tokens and targets; there may be none.

@@ -1,8 +1,10 @@
-// The backends of the GPU's conformance suite: the first CUDA device in each type that it computes in.
+// The backends of the GPU's conformance suite: the first CUDA device in each type that it computes in; and its attention by
+// cuDNN, where the program and the machine have it, against the same references and bounds.
 #include <algorithm>
 
 #include "backend_conformance/harness.h"
 #include "virgil/backend/cuda_backend.h"
+#include "virgil/base/error.h"
 
 namespace virgil::conformance {
 
@@ -20,6 +22,31 @@ void skip_unless_computes(DType dtype) {
   }
 }
 
+std::unique_ptr<Backend> first_gpu_with_cudnn() { return make_cuda_backend({.cudnn_attention = true}); }
+
+void skip_unless_cudnn_computes(DType dtype) {
+  skip_unless_computes(dtype);
+  if (testing::Test::IsSkipped()) return;
+  try {
+    static_cast<void>(first_gpu_with_cudnn());
+  } catch (const UserError& error) {
+    GTEST_SKIP() << error.what();
+  }
+}
+
+BackendCase with_cudnn(DType dtype) {
+  return {.name = fmt::format("cuda_cudnn_{}", name_of(dtype)),
+          .make = first_gpu_with_cudnn,
+          .dtype = dtype,
+          .make_twin = first_gpu_with_cudnn,
+          .enter = [dtype] { skip_unless_cudnn_computes(dtype); },
+          .leave = nullptr,
+          .checks_indices = false,
+          .suite = "Attention",
+          .attention_dropout = false,
+          .shortest_attention = 2};
+}
+
 }  // namespace
 
 std::vector<BackendCase> backend_cases() {
@@ -34,6 +61,7 @@ std::vector<BackendCase> backend_cases() {
                      .same_products = true,
                      .checks_indices = false});
   }
+  for (const DType dtype : {DType::kBFloat16, DType::kFloat16}) cases.push_back(with_cudnn(dtype));
   return cases;
 }
 
