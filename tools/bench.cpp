@@ -4,6 +4,7 @@
 // Exit codes: 0 done, 1 an internal error, 2 something its user can mend.
 #include <cstdio>
 
+#include "bench/attention_race.h"
 #include "bench/bench_report.h"
 #include "bench/machine_peak.h"
 #include "bench/step_bench.h"
@@ -20,6 +21,7 @@ const std::vector<ToolFlag> kFlags = {
     {"steps", ToolFlag::Takes::kValue, "N", "Training steps to time (default: 10)"},
     {"ops", ToolFlag::Takes::kNothing, "", "Show every op of the step: its time, its floor, its share"},
     {"json", ToolFlag::Takes::kNothing, "", "Write JSON"},
+    {"compare_cudnn", ToolFlag::Takes::kNothing, "", "Run the step's attention by cuDNN too, in turns (on a GPU)"},
     {"compare_torch", ToolFlag::Takes::kNothing, "", "Run the same steps in PyTorch, in turns"},
     {"python", ToolFlag::Takes::kValue, "PROGRAM", "Python interpreter of comparisons (default: python3)"},
     {"torch_script", ToolFlag::Takes::kValue, "FILE", "Script of --compare_torch (default: tests/reference/bench_torch.py)"},
@@ -58,6 +60,7 @@ void run(std::span<const std::string> words) {
   result.resident_growth_bytes = bench.resident_growth_bytes();
   result.inference_ops = bench.time_inference_ops();
   result.generation = bench.time_generation();
+  if (arguments.has("compare_cudnn")) result.cudnn = virgil::bench::race_cudnn(subject.resolved, bench.plan());
   result.torch_wanted = arguments.has("compare_torch");
   if (result.torch_wanted) {
     result.torch = virgil::bench::compare_with_torch(

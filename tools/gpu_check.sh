@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # On a machine with an NVIDIA GPU, in under 8 minutes: builds with CUDA, runs the GPU's tests, also under compute-sanitizer, times
-# every kernel against its floor, trains a model of GPT-2's smallest shape for 50 steps, and compares the memory that was planned
+# every kernel against its floor, and attention also against cuDNN's where that is found, trains a model of GPT-2's smallest shape for 50 steps, and compares the memory that was planned
 # with what the driver reports. docs/gpu.md
 #   tools/gpu_check.sh [--output FILE] [--limit SECONDS] [--batch_size N]
 # Writes FILE (gpu_check.json) and prints a table. Logs go to build-cuda/gpu_check/.
@@ -105,7 +105,7 @@ check() {
   fi
   local shape=(--n_layer 12 --n_embd 768 --n_head 12 --block_size 1024 --vocab_size 50257 --dropout 0 --device cuda
     --batch_size "$batch_size")
-  stage ops 75 build-cuda/bench "${shape[@]}" --steps 10 --ops --json || true
+  stage ops 75 build-cuda/bench "${shape[@]}" --steps 10 --ops --compare_cudnn --json || true
   find_text
   # shellcheck disable=SC2016 # expanded by the inner shell
   stage graph 60 bash -c 'for graph in true false; do "$@" --cuda_graph "$graph" --model_name "graph_$graph" || exit; done' graph \

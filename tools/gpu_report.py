@@ -166,6 +166,16 @@ def op_rows(bench):
                f"{share:>6.0f} %")
 
 
+def race_rows(race):
+    """Attention by our kernels and by cuDNN's, or why they did not race."""
+    if "skipped" in race:
+        yield f"attention against cuDNN: skipped: {race['skipped']}"
+        return
+    for name in ("forward_ms", "backward_ms"):
+        ours, cudnn = race["virgil"][name], race["cudnn"][name]
+        yield f"attention against cuDNN, {name[:-3]}: {ours:.3f} and {cudnn:.3f} ms, {cudnn / ours:.2f} times as fast"
+
+
 def table(report):
     yield f"GPU: {report['gpu']}; {report['toolkit']}"
     for stage in report["stages"]:
@@ -178,6 +188,7 @@ def table(report):
         peaks = ", ".join(f"{gflops / 1000:.1f} TFLOP/s in {dtype}" for dtype, gflops in bench["gemm_peak_gflops"].items())
         yield f"measured peak: {peaks}; {bench['bandwidth_gb_per_s']:.0f} GB/s"
         yield from op_rows(bench)
+        yield from race_rows(bench["cudnn"]) if "cudnn" in bench else ()
     graphs = report.get("graph")
     if graphs:
         yield f"CUDA graphs: {graphs['ms']:.2f} ms a step of a small model, {graphs['ms_without']:.2f} without"

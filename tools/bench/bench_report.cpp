@@ -47,6 +47,26 @@ std::string op_table(const BenchResult& result) {
   return text;
 }
 
+std::string race_text(const AttentionRace& race) {
+  if (!race.skipped.empty()) return fmt::format("cudnn    skipped: {}\n", race.skipped);
+  const auto line = [](const char* pass, double ours, double cudnn) {
+    return fmt::format("         {:<8} {:>8.3f} ms, cuDNN {:>8.3f} ms: {:.2f} times as fast\n", pass, ours, cudnn,
+                       cudnn / ours);
+  };
+  return fmt::format("cudnn    attention of qkv {}; scratch {}, cuDNN {}\n", race.shape,
+                     format_bytes(race.virgil.workspace_bytes), format_bytes(race.cudnn.workspace_bytes)) +
+         line("forward", race.virgil.forward_ms, race.cudnn.forward_ms) +
+         line("backward", race.virgil.backward_ms, race.cudnn.backward_ms);
+}
+
+nlohmann::json race_json(const AttentionRace& race) {
+  if (!race.skipped.empty()) return {{"skipped", race.skipped}};
+  const auto times = [](const AttentionTimes& t) -> nlohmann::json {
+    return {{"forward_ms", t.forward_ms}, {"backward_ms", t.backward_ms}, {"workspace_bytes", t.workspace_bytes}};
+  };
+  return {{"shape", race.shape}, {"virgil", times(race.virgil)}, {"cudnn", times(race.cudnn)}};
+}
+
 }  // namespace
 
 std::string text_report(const BenchResult& result, bool ops) {
@@ -76,6 +96,7 @@ std::string text_report(const BenchResult& result, bool ops) {
                         format_bytes(static_cast<std::int64_t>(generation.weight_bytes)));
   }
   if (ops) text += op_table(result);
+  if (result.cudnn) text += race_text(*result.cudnn);
   if (result.torch) {
     text += fmt::format("torch    {} tokens/s {:.0f}, ours {:.0f}: {:.2f} times as fast\n", result.torch->torch_version,
                         result.torch->torch, result.torch->ours, result.torch->ratio());
@@ -102,6 +123,7 @@ std::string json_report(const BenchResult& result) {
   json["ops"] = nlohmann::json::array();
   for (const OpTiming& op : step.ops) json["ops"].push_back(op_json(op, result.peak, "step", ops_ms(step)));
   for (const OpTiming& op : result.inference_ops) json["ops"].push_back(op_json(op, result.peak, "inference", 0));
+  if (result.cudnn) json["cudnn"] = race_json(*result.cudnn);
   if (result.torch) {
     json["torch"] = {{"version", result.torch->torch_version},
                      {"tokens_per_s", result.torch->torch},

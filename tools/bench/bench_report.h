@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/attention_race.h"
 #include "bench/op_timer.h"
 #include "bench/step_bench.h"
 #include "bench/torch_comparison.h"
@@ -21,6 +22,7 @@ struct BenchResult {
   std::optional<GenerationResult> generation;
   std::int64_t planned_bytes = 0;
   std::int64_t resident_growth_bytes = 0;  // see StepBench
+  std::optional<AttentionRace> cudnn;      // where it was asked for
   bool torch_wanted = false;
   std::optional<TorchComparison> torch;
 };

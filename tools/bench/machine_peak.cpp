@@ -10,10 +10,7 @@
 
 namespace virgil::bench {
 
-namespace {
-
-/// Fills `dst` with normal values: a GPU draws less power on zeros, and multiplies them faster than any weights.
-void fill(Backend& backend, TensorView dst) {
+void fill_with_normal_values(Backend& backend, TensorView dst) {
   constexpr std::int64_t kMostElements = std::int64_t{1} << 20;
   const std::int64_t total = dst.num_elements(), count = std::min(total, kMostElements);
   const RandomStream stream{.seed = 1, .purpose = RandomPurpose::kInit};
@@ -29,6 +26,8 @@ void fill(Backend& backend, TensorView dst) {
   backend.synchronize();
 }
 
+namespace {
+
 double time_matmul_gflops(Backend& backend, DType dtype, std::int64_t m, std::int64_t n, std::int64_t k) {
   constexpr int kRepetitions = 15;
   const MatmulShape shape{.m = m, .n = n, .k = k, .dtype = dtype, .out_dtype = dtype, .has_bias = false, .options = {}};
@@ -39,8 +38,8 @@ double time_matmul_gflops(Backend& backend, DType dtype, std::int64_t m, std::in
   const std::int64_t size = size_of(dtype);
   const Buffer a = buffer(size * m * k), b = buffer(size * k * n), out = buffer(size * m * n);
   const Buffer workspace = buffer(backend.traits().matmul_workspace_bytes(shape));
-  fill(backend, tensor(a, m, k));
-  fill(backend, tensor(b, k, n));
+  fill_with_normal_values(backend, tensor(a, m, k));
+  fill_with_normal_values(backend, tensor(b, k, n));
   backend.bind_workspace({workspace.data(), static_cast<std::size_t>(workspace.size_bytes())});
   double best_ms = 0;
   for (int i = 0; i < kRepetitions; ++i) {

@@ -13,4 +13,7 @@ namespace virgil::bench {
 /// the machine offers, or of copies on a device with memory of its own.
 [[nodiscard]] MachinePeak measure_peak(Backend& backend, DType dtype);
 
+/// Fills `dst` with normal values: a GPU draws less power on zeros, and multiplies them faster than any weights.
+void fill_with_normal_values(Backend& backend, TensorView dst);
+
 }  // namespace virgil::bench
