@@ -394,7 +394,8 @@ void CudaBackend::l2_norm(TensorView out, ConstTensorView inp, float scale) {
 
 void CudaBackend::adamw_update(TensorView param, TensorView working, TensorView m, TensorView v, ConstTensorView grad,
                                ConstTensorView norm, const AdamWStep& step) {
-  const AdamWTensors tensors{.param = param.as<float>(),
+  const AdamWTensors tensors{.param = param.data(),
+                             .param_dtype = param.dtype(),
                              .working = working.data(),
                              .working_dtype = working.dtype(),
                              .m = m.data(),
@@ -403,6 +404,7 @@ void CudaBackend::adamw_update(TensorView param, TensorView working, TensorView 
                              .grad = grad.as<float>(),
                              .norm = norm.as<float>(),
                              .count = op_checks::adamw_update(param, working, m, v, grad, norm, step)};
+  expect_supported("adamw_update", param.dtype());
   const auto t = static_cast<double>(step.t);
   const AdamWScalars scalars{.learning_rate = step.learning_rate,
                              .beta1 = step.beta1,

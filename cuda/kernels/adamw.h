@@ -22,8 +22,9 @@ struct AdamWScalars {
 };
 
 struct AdamWTensors {
-  float* param = nullptr;
-  void* working = nullptr;  // optional: param rounded to working_dtype
+  void* param = nullptr;
+  DType param_dtype = DType::kFloat32;  // or bfloat16, rounded stochastically, without working
+  void* working = nullptr;              // optional: param rounded to working_dtype
   DType working_dtype = DType::kBFloat16;
   void* m = nullptr;
   void* v = nullptr;

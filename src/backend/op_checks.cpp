@@ -245,9 +245,11 @@ std::int64_t adamw_update(const ConstTensorView& param, const ConstTensorView& w
                           const ConstTensorView& v, const ConstTensorView& grad, const ConstTensorView& norm,
                           const AdamWStep& step) {
   constexpr std::string_view kOp = "adamw_update";
-  expect_present(kOp, "param", param, DType::kFloat32);
+  const bool rounds_param = param.dtype() == DType::kBFloat16;
+  expect_present(kOp, "param", param, rounds_param ? DType::kBFloat16 : DType::kFloat32);
   const std::int64_t num_elements = param.num_elements();
   if (working.present()) {
+    VIRGIL_CHECK(!rounds_param, "{}: working weights beside bfloat16 parameters", kOp);
     const DType rounded = working.dtype() == DType::kFloat16 ? DType::kFloat16 : DType::kBFloat16;
     expect_count(kOp, "working", working, num_elements, rounded);
   }

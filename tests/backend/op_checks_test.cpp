@@ -139,6 +139,16 @@ TEST_F(OpChecks, AdamwNeedsMomentsOfOneTypeAndWorkingWeightsIn16Bits) {
   EXPECT_THROW(check(DType::kBFloat16, DType::kBFloat16, DType::kBFloat16, 2), InternalError);
 }
 
+TEST_F(OpChecks, AdamwUpdatesFloat32OrBFloat16WithoutWorkingWeights) {
+  const auto check = [&](DType param, const TensorView& working) {
+    (void)op_checks::adamw_update(view({24}, param), working, view({24}), view({24}), view({24}), view({1}), {});
+  };
+  EXPECT_NO_THROW(check(DType::kFloat32, {}));
+  EXPECT_NO_THROW(check(DType::kBFloat16, {}));
+  EXPECT_THROW(check(DType::kFloat16, {}), InternalError);
+  EXPECT_THROW(check(DType::kBFloat16, view({24}, DType::kBFloat16)), InternalError);
+}
+
 TEST_F(OpChecks, GradientsOfParametersAreFloat32) {
   const auto check = [&](DType dbias) { (void)op_checks::bias_backward(view({8}, dbias), view({3, 8}, DType::kBFloat16)); };
   EXPECT_NO_THROW(check(DType::kFloat32));

@@ -67,11 +67,18 @@ struct AdamWStep {
   std::int64_t t = 1;    // 1 at the first update: bias corrections are 1 - beta^t, computed in double
   float max_norm = 0;    // gradients are scaled by min(1, max_norm / norm); 0 switches clipping off
   float grad_scale = 1;  // gradients are multiplied by this before anything else (the norm includes it already)
-  // For 16-bit moments, which are rounded stochastically: up with the probability that makes the expected result exact. Element
-  // i takes word first_index + i of the stream, its upper half for m and its lower half for v.
+  // For bfloat16 moments and parameters, which are rounded stochastically: up with the probability that makes the expected
+  // result exact. Of this stream element i takes word first_index + i, the upper half for m and the lower half for v; a
+  // parameter takes the upper half of the same word of weight_rounding(rounding).
   RandomStream rounding = {};
   std::int64_t first_index = 0;  // a multiple of 4
 };
+
+/// The stream that rounds parameters, of the same seed, site and step.
+[[nodiscard]] constexpr RandomStream weight_rounding(RandomStream rounding) {
+  rounding.purpose = RandomPurpose::kWeightRounding;
+  return rounding;
+}
 
 /// What planning must know of a backend, without needing the device: how allocations are aligned and what scratch ops need.
 /// All results are in bytes.
@@ -219,10 +226,11 @@ class Backend {
   virtual void reduce_sum(TensorView out, ConstTensorView inp) = 0;
   /// out (1) float32 = sqrt(sum of squares of inp) * scale, summed in float64; not finite when any element is not.
   virtual void l2_norm(TensorView out, ConstTensorView inp, float scale) = 0;
-  /// One AdamW update in place: param, m, v, grad of equal size; param and grad float32, m and v float32, or both bfloat16 and
-  /// then rounded stochastically (the update itself uses the moments before rounding). working becomes param rounded to
-  /// nearest: bfloat16, float16, or absent. norm (1) is the global norm from l2_norm: it scales the gradient when above
-  /// max_norm, and when it is not finite nothing is changed.
+  /// One AdamW update in place: param, m, v, grad of equal size; grad float32; m and v float32, or both bfloat16 and then
+  /// rounded stochastically (the update itself uses the moments before rounding). param is float32, and working becomes param
+  /// rounded to nearest: bfloat16, float16, or absent; or param is bfloat16, working is absent, and the new param, computed in
+  /// float32, is rounded stochastically. norm (1) is the global norm from l2_norm: it scales the gradient when above max_norm,
+  /// and when it is not finite nothing is changed.
   virtual void adamw_update(TensorView param, TensorView working, TensorView m, TensorView v, ConstTensorView grad,
                             ConstTensorView norm, const AdamWStep& step) = 0;
 };

@@ -15,11 +15,12 @@ enum class RandomPurpose : std::uint32_t {
   kInit = 1,   // parameter initialisation; site = index in the ParameterLayout
   kBatch = 2,  // which windows of the text a step trains on; index = sequence in the step
   kEmbeddingDropout = 3,
-  kAttentionDropout = 4,  // site = layer
-  kResidualDropout = 5,   // site = 2 * layer (attention) or 2 * layer + 1 (MLP)
-  kSampling = 6,          // token choice while generating; index = token position, site = sample
-  kStochasticRounding = 7,
-  kShuffle = 8,  // order of windows in an epoch
+  kAttentionDropout = 4,    // site = layer
+  kResidualDropout = 5,     // site = 2 * layer (attention) or 2 * layer + 1 (MLP)
+  kSampling = 6,            // token choice while generating; index = token position, site = sample
+  kStochasticRounding = 7,  // of AdamW's moments
+  kShuffle = 8,             // order of windows in an epoch
+  kWeightRounding = 9,      // of weights without a float32 copy
 };
 
 /// One family of random numbers: fixed for an op call, indexed by element.

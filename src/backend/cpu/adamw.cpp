@@ -34,8 +34,15 @@ struct AdamWFactors {
 
 /// Where the random words of stochastic rounding come from: element i of the call takes word first_index + i.
 struct AdamWRounding {
-  RandomStream stream;
+  RandomStream moments;
+  RandomStream param;
   std::int64_t first_index;  // a multiple of 4
+};
+
+/// A word for each element of a range, where the tensor is rounded.
+struct AdamWWords {
+  const std::uint32_t* moments;
+  const std::uint32_t* param;
 };
 
 }  // namespace virgil::cpu
@@ -72,49 +79,81 @@ HWY_INLINE void store_moments(FloatVector m, FloatVector v, BFloat16* m_to, BFlo
   part.store_bits(round_stochastically(v, hn::And(words, hn::Set(du, 0xFFFF))), v_to);
 }
 
-/// Elements [begin, end); `random` holds a word for each, from element begin on, where Moment is rounded.
-template <typename Moment>
-HWY_INLINE void adamw_range(const AdamWTensors<Moment>& t, std::int64_t begin, std::int64_t end, const AdamWFactors& f,
-                            const std::uint32_t* random) {
+/// Stores parameters: float32 as they are.
+HWY_INLINE void store_param(FloatVector v, float* to, auto part, const std::uint32_t* /*random*/) { part.store(v, to); }
+
+/// bfloat16 with stochastic rounding, by the upper half of an element's random word.
+HWY_INLINE void store_param(FloatVector v, BFloat16* to, auto part, const std::uint32_t* random) {
+  const hn::RebindToUnsigned<FloatTag> du;
+  part.store_bits(round_stochastically(v, hn::ShiftRight<16>(hn::LoadU(du, random))), to);
+}
+
+/// Elements [begin, end).
+template <typename Param, typename Moment>
+HWY_INLINE void adamw_range(const AdamWTensors<Param, Moment>& t, std::int64_t begin, std::int64_t end, const AdamWFactors& f,
+                            const AdamWWords& random) {
   const FloatTag d;
   const FloatVector grad_factor = hn::Set(d, f.grad_factor), eps = hn::Set(d, f.eps);
   const FloatVector beta1 = hn::Set(d, f.beta1), one_minus_beta1 = hn::Set(d, f.one_minus_beta1);
   const FloatVector beta2 = hn::Set(d, f.beta2), one_minus_beta2 = hn::Set(d, f.one_minus_beta2);
   const FloatVector decay = hn::Set(d, f.decay), step_size = hn::Set(d, f.step_size);
   const FloatVector root_correction = hn::Set(d, f.root_correction);
-  float* HWY_RESTRICT param = t.param + begin;
+  Param* HWY_RESTRICT param = t.param + begin;
   Moment* HWY_RESTRICT m = t.m + begin;
   Moment* HWY_RESTRICT v = t.v + begin;
   const float* HWY_RESTRICT grad = t.grad + begin;
   BFloat16* HWY_RESTRICT working = t.working == nullptr ? nullptr : t.working + begin;
+  // Multiply-adds are spelled out, as in the CUDA kernel: where the processor has them fused, the bits are the same there.
   for_each_vector(static_cast<std::size_t>(end - begin), [&](std::size_t i, auto part) HWY_ATTR {
     const FloatVector g = hn::Mul(part.load(grad + i), grad_factor);
     const FloatVector new_m = hn::MulAdd(beta1, part.load(m + i), hn::Mul(one_minus_beta1, g));
     const FloatVector new_v = hn::MulAdd(beta2, part.load(v + i), hn::Mul(one_minus_beta2, hn::Mul(g, g)));
     const FloatVector denominator = hn::MulAdd(hn::Sqrt(new_v), root_correction, eps);
     const FloatVector update = hn::Div(hn::Mul(step_size, new_m), denominator);
-    const FloatVector new_param = hn::Sub(hn::Mul(part.load(param + i), decay), update);
-    store_moments(new_m, new_v, m + i, v + i, part, random + i);
-    part.store(new_param, param + i);
+    const FloatVector new_param = hn::MulSub(part.load(param + i), decay, update);
+    store_moments(new_m, new_v, m + i, v + i, part, random.moments + i);
+    store_param(new_param, param + i, part, random.param + i);
     if (working != nullptr) part.store(new_param, working + i);
   });
 }
 
-HWY_ATTR void adamw_range_float32(const AdamWTensors<float>& t, std::int64_t begin, std::int64_t end, const AdamWFactors& f,
-                                  const AdamWRounding& /*rounding*/) {
-  adamw_range(t, begin, end, f, nullptr);
+/// The same with the words that it needs, piece by piece: they stay in the nearest cache.
+template <typename Param, typename Moment>
+HWY_INLINE void adamw_pieces(const AdamWTensors<Param, Moment>& t, std::int64_t begin, std::int64_t end, const AdamWFactors& f,
+                             const AdamWRounding& rounding) {
+  constexpr std::int64_t kPiece = 1024;
+  constexpr bool kRoundsMoments = std::is_same_v<Moment, BFloat16>;
+  constexpr bool kRoundsParam = std::is_same_v<Param, BFloat16>;
+  HWY_ALIGN std::uint32_t moment_random[kRoundsMoments ? kPiece + kDropoutPad : 1];
+  HWY_ALIGN std::uint32_t param_random[kRoundsParam ? kPiece + kDropoutPad : 1];
+  const RandomWords moment_words(rounding.moments);
+  const RandomWords param_words(rounding.param);
+  for (; begin < end; begin += kPiece) {
+    const std::int64_t piece_end = std::min(end, begin + kPiece);
+    const auto first = static_cast<std::uint64_t>(rounding.first_index + begin);
+    const auto count = static_cast<std::size_t>(piece_end - begin);
+    if constexpr (kRoundsMoments) moment_words.fill(first, count, moment_random);
+    if constexpr (kRoundsParam) param_words.fill(first, count, param_random);
+    adamw_range(t, begin, piece_end, f, {moment_random, param_random});
+  }
 }
 
-HWY_ATTR void adamw_range_bfloat16(const AdamWTensors<BFloat16>& t, std::int64_t begin, std::int64_t end, const AdamWFactors& f,
-                                   const AdamWRounding& rounding) {
-  constexpr std::int64_t kChunk = 1024;
-  HWY_ALIGN std::uint32_t random[kChunk + kDropoutPad];
-  const RandomWords words(rounding.stream);
-  for (; begin < end; begin += kChunk) {
-    const std::int64_t chunk_end = std::min(end, begin + kChunk);
-    words.fill(static_cast<std::uint64_t>(rounding.first_index + begin), static_cast<std::size_t>(chunk_end - begin), random);
-    adamw_range(t, begin, chunk_end, f, random);
-  }
+// Pairs by the type of the moments: of float32 parameters, and of bfloat16 ones.
+HWY_ATTR void adamw_float32(const AdamWTensors<float, float>& t, std::int64_t begin, std::int64_t end, const AdamWFactors& f,
+                            const AdamWRounding& /*rounding*/) {
+  adamw_range(t, begin, end, f, {});
+}
+HWY_ATTR void adamw_bfloat16(const AdamWTensors<float, BFloat16>& t, std::int64_t begin, std::int64_t end,
+                             const AdamWFactors& f, const AdamWRounding& rounding) {
+  adamw_pieces(t, begin, end, f, rounding);
+}
+HWY_ATTR void adamw_rounded_float32(const AdamWTensors<BFloat16, float>& t, std::int64_t begin, std::int64_t end,
+                                    const AdamWFactors& f, const AdamWRounding& rounding) {
+  adamw_pieces(t, begin, end, f, rounding);
+}
+HWY_ATTR void adamw_rounded_bfloat16(const AdamWTensors<BFloat16, BFloat16>& t, std::int64_t begin, std::int64_t end,
+                                     const AdamWFactors& f, const AdamWRounding& rounding) {
+  adamw_pieces(t, begin, end, f, rounding);
 }
 
 }  // namespace HWY_NAMESPACE
@@ -124,7 +163,8 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace virgil::cpu {
 
-VIRGIL_EXPORT_PAIR(adamw_range);
+VIRGIL_EXPORT_PAIR(adamw);
+VIRGIL_EXPORT_PAIR(adamw_rounded);
 
 namespace {
 
@@ -150,19 +190,25 @@ AdamWFactors adamw_factors(const AdamWStep& step, float norm) {
 
 }  // namespace
 
-template <typename Moment>
-void adamw_update(const AdamWTensors<Moment>& tensors, std::int64_t num_elements, float norm, const AdamWStep& step,
+template <typename Param, typename Moment>
+void adamw_update(const AdamWTensors<Param, Moment>& tensors, std::int64_t num_elements, float norm, const AdamWStep& step,
                   const CpuContext& context) {
   if (!std::isfinite(norm)) return;
   const AdamWFactors factors = adamw_factors(step, norm);
-  const AdamWRounding rounding{step.rounding, step.first_index};
+  const AdamWRounding rounding{step.rounding, weight_rounding(step.rounding), step.first_index};
   parallel_ranges(num_elements, kElementGrain, context.num_threads, [&](std::int64_t begin, std::int64_t end) {
-    VIRGIL_DISPATCH_PAIR(Moment, adamw_range)(tensors, begin, end, factors, rounding);
+    if constexpr (std::is_same_v<Param, float>) {
+      VIRGIL_DISPATCH_PAIR(Moment, adamw)(tensors, begin, end, factors, rounding);
+    } else {
+      VIRGIL_DISPATCH_PAIR(Moment, adamw_rounded)(tensors, begin, end, factors, rounding);
+    }
   });
 }
 
-template void adamw_update(const AdamWTensors<float>&, std::int64_t, float, const AdamWStep&, const CpuContext&);
-template void adamw_update(const AdamWTensors<BFloat16>&, std::int64_t, float, const AdamWStep&, const CpuContext&);
+template void adamw_update(const AdamWTensors<float, float>&, std::int64_t, float, const AdamWStep&, const CpuContext&);
+template void adamw_update(const AdamWTensors<float, BFloat16>&, std::int64_t, float, const AdamWStep&, const CpuContext&);
+template void adamw_update(const AdamWTensors<BFloat16, float>&, std::int64_t, float, const AdamWStep&, const CpuContext&);
+template void adamw_update(const AdamWTensors<BFloat16, BFloat16>&, std::int64_t, float, const AdamWStep&, const CpuContext&);
 
 }  // namespace virgil::cpu
 #endif

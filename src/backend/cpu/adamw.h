@@ -8,10 +8,10 @@
 
 namespace virgil::cpu {
 
-/// (num_elements) each. Moment: float, or BFloat16 with stochastic rounding.
-template <typename Moment>
+/// (num_elements) each. Param and Moment: float, or BFloat16 with stochastic rounding.
+template <typename Param, typename Moment>
 struct AdamWTensors {
-  float* param;
+  Param* param;
   BFloat16* working;  // param rounded to nearest; null: not wanted
   Moment* m;
   Moment* v;
@@ -19,8 +19,8 @@ struct AdamWTensors {
 };
 
 /// One update in place, in one pass. Changes nothing when norm is not finite.
-template <typename Moment>
-void adamw_update(const AdamWTensors<Moment>& tensors, std::int64_t num_elements, float norm, const AdamWStep& step,
+template <typename Param, typename Moment>
+void adamw_update(const AdamWTensors<Param, Moment>& tensors, std::int64_t num_elements, float norm, const AdamWStep& step,
                   const CpuContext& context);
 
 }  // namespace virgil::cpu

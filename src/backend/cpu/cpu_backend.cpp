@@ -261,13 +261,15 @@ void CpuBackend::adamw_update(TensorView param, TensorView working, TensorView m
                               ConstTensorView norm, const AdamWStep& step) {
   const std::int64_t num_elements = op_checks::adamw_update(param, working, m, v, grad, norm, step);
   if (working.present()) op_checks::expect_supported("adamw_update", working.dtype(), {DType::kBFloat16});
-  with_float_type("adamw_update", m.dtype(), [&]<typename Moment>(Moment) {
-    const AdamWTensors<Moment> tensors{.param = param.as<float>(),
-                                       .working = optional<BFloat16>(working),
-                                       .m = m.as<Moment>(),
-                                       .v = v.as<Moment>(),
-                                       .grad = grad.as<float>()};
-    cpu::adamw_update(tensors, num_elements, *norm.as<float>(), step, context());
+  with_float_type("adamw_update", param.dtype(), [&]<typename Param>(Param) {
+    with_float_type("adamw_update", m.dtype(), [&]<typename Moment>(Moment) {
+      const AdamWTensors<Param, Moment> tensors{.param = param.as<Param>(),
+                                                .working = optional<BFloat16>(working),
+                                                .m = m.as<Moment>(),
+                                                .v = v.as<Moment>(),
+                                                .grad = grad.as<float>()};
+      cpu::adamw_update(tensors, num_elements, *norm.as<float>(), step, context());
+    });
   });
 }
 
