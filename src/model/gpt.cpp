@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "virgil/base/error.h"
+#include "virgil/model/float_copy.h"
 
 namespace virgil {
 
@@ -13,20 +14,6 @@ const TensorView kAbsent{};
 
 TensorView flat_view(const MemoryPlan& plan, const PlannedMemory& memory, PlanSlot slot, DType dtype) {
   return memory.view(slot, 0, dtype, {plan.parameters().flat_elements()});
-}
-
-template <typename T>
-void read_as(Backend& backend, ConstTensorView tensor, std::vector<float>& values) {
-  std::vector<T> stored(values.size());
-  backend.copy_to_host(std::as_writable_bytes(std::span(stored)), tensor);
-  std::ranges::transform(stored, values.begin(), [](T value) { return static_cast<float>(value); });
-}
-
-void read_as_floats(Backend& backend, ConstTensorView tensor, std::vector<float>& values) {
-  values.resize(static_cast<std::size_t>(tensor.num_elements()));
-  if (tensor.dtype() == DType::kBFloat16) return read_as<BFloat16>(backend, tensor, values);
-  if (tensor.dtype() == DType::kFloat16) return read_as<Float16>(backend, tensor, values);
-  backend.copy_to_host(std::as_writable_bytes(std::span(values)), tensor);
 }
 
 }  // namespace
@@ -217,7 +204,8 @@ void Gpt::classify(float grad_scale, bool with_gradients, std::span<float> logit
     }
     backend_.cross_entropy_forward(losses, logits, targets, V);
     if (logits_out.empty()) continue;
-    read_as_floats(backend_, logits, chunk_logits);
+    chunk_logits.resize(static_cast<std::size_t>(logits.num_elements()));
+    copy_floats_to_host(backend_, chunk_logits, logits);
     for (std::int64_t row = 0; row < n; ++row) {
       std::copy_n(chunk_logits.begin() + row * Vp, V, logits_out.begin() + (first + row) * V);
     }

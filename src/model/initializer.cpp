@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "virgil/base/philox.h"
+#include "virgil/model/float_copy.h"
 
 namespace virgil {
 
@@ -22,8 +23,9 @@ void initialize_parameters(Backend& backend, const ParameterLayout& layout, cons
     }
     weights.for_each_piece(spec.offset, spec.num_elements(), [&](std::int64_t first, TensorView piece) {
       const std::span<const float> all(values);
-      backend.copy_from_host(piece, std::as_bytes(all.subspan(static_cast<std::size_t>(first - spec.offset),
-                                                              static_cast<std::size_t>(piece.num_elements()))));
+      copy_floats_to_device(
+          backend, piece,
+          all.subspan(static_cast<std::size_t>(first - spec.offset), static_cast<std::size_t>(piece.num_elements())));
     });
   }
 }

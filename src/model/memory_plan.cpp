@@ -108,6 +108,7 @@ MemoryPlan::MemoryPlan(const ModelConfig& config, const PlanRequest& request, co
   VIRGIL_CHECK(step_ || request.decode, "a plan of nothing");
   VIRGIL_CHECK(!step_ || !request.decode || step_->dtype == request.decode->dtype, "a step in {}, generation in {}",
                name_of(step_->dtype), name_of(request.decode->dtype));
+  VIRGIL_CHECK(!step_ || step_->master_weights || step_->dtype != DType::kFloat16, "float16 weights without a float32 copy");
   const DType weights_dtype = step_ ? step_->dtype : request.decode->dtype;
   add_flat(PlanSlot::kWeights, MemoryCategory::kWeights, "parameters", weights_dtype, flat);
   std::int64_t arena_bytes = 0;
@@ -118,7 +119,7 @@ MemoryPlan::MemoryPlan(const ModelConfig& config, const PlanRequest& request, co
     arena_bytes = activations_->arena_bytes();
     logits_rows_ = choose_logits_rows(config_, *step_);
     if (step_->training) {
-      if (weights_dtype != DType::kFloat32) {
+      if (master_slot() == PlanSlot::kMasterWeights) {
         add_flat(PlanSlot::kMasterWeights, MemoryCategory::kMasterWeights, "master parameters", DType::kFloat32, state);
       }
       // Gradients are float32 whatever the weights: sums over micro-steps, and of the two uses of tied weights, keep their
@@ -169,7 +170,8 @@ void MemoryPlan::add(PlanSlot slot, MemoryCategory category, std::string name, s
 }
 
 PlanSlot MemoryPlan::master_slot() const {
-  return step_ && step_->training && step_->dtype != DType::kFloat32 ? PlanSlot::kMasterWeights : PlanSlot::kWeights;
+  const bool has_copy = step_ && step_->training && step_->dtype != DType::kFloat32 && step_->master_weights;
+  return has_copy ? PlanSlot::kMasterWeights : PlanSlot::kWeights;
 }
 
 const StepShape& MemoryPlan::step() const {

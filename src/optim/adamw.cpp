@@ -16,7 +16,7 @@ double read_scalar(Backend& backend, const TensorView& scalar) {
   return value;
 }
 
-/// The weights in the plan's own dtype, where that is not the dtype of the master weights.
+/// The weights in the plan's own dtype, where those that the optimizer updates are a float32 copy of them.
 FlatTensor working_weights(const MemoryPlan& plan, const PlannedMemory& memory, std::int64_t rank) {
   if (plan.master_slot() == PlanSlot::kWeights) return {};
   return memory.flat(plan, PlanSlot::kWeights, rank);

@@ -37,10 +37,15 @@ class RemedySearch {
     }
     const auto found = [&] { return std::ranges::any_of(remedies_, &Remedy::fits); };
     if (!found()) consider(smallest_run(), true);
+    if (has_master_copy(asked_)) {
+      consider(without_master_weights(asked_), true);
+      if (!found()) consider(without_master_weights(smallest_run()), true);
+    }
     if (!found()) smaller_model();
-    std::ranges::stable_sort(remedies_, {}, [](const Remedy& r) {
-      // Of those that do not fit the one that comes nearest is first, whatever its time.
-      return std::tuple(!r.fits, !r.same_training, r.fits ? r.time_factor : 0, -r.saved_bytes);
+    std::ranges::stable_sort(remedies_, {}, [&](const Remedy& r) {
+      // Of those that do not fit the one that comes nearest is first, whatever its cost.
+      return std::tuple(!r.fits, !r.same_training, r.fits && r.drops_master_weights(asked_), r.fits ? r.time_factor : 0,
+                        -r.saved_bytes);
     });
     return std::move(remedies_);
   }
@@ -58,7 +63,15 @@ class RemedySearch {
     return shape;
   }
 
-  /// The least memory in which this model makes steps of as many tokens.
+  /// Whether there is a float32 copy of the weights that a run can do without.
+  static bool has_master_copy(const TrainingShape& shape) { return shape.dtype == DType::kBFloat16 && shape.master_weights; }
+
+  static TrainingShape without_master_weights(TrainingShape shape) {
+    if (has_master_copy(shape)) shape.master_weights = false;
+    return shape;
+  }
+
+  /// The least memory in which this model makes steps of as many tokens and keeps its master weights.
   [[nodiscard]] TrainingShape smallest_run() const {
     TrainingShape smallest = asked_;
     smallest.recompute = Recompute::kBlock;
@@ -97,7 +110,8 @@ class RemedySearch {
   /// When no step of this model fits: what would, with everything else at its smallest.
   void smaller_model() {
     for (const SolveVariable variable : {SolveVariable::kBlockSize, SolveVariable::kNumLayers, SolveVariable::kEmbeddingDim}) {
-      if (const auto shape = solve_largest(smallest_run(), variable, limit_bytes_, traits_)) consider(*shape, false);
+      if (const auto shape = solve_largest(without_master_weights(smallest_run()), variable, limit_bytes_, traits_))
+        consider(*shape, false);
     }
   }
 

@@ -12,6 +12,7 @@ PlanRequest plan_request(const TrainingShape& shape) {
                                         .length = shape.model.block_size,
                                         .training = true,
                                         .dtype = shape.dtype,
+                                        .master_weights = shape.master_weights,
                                         .optimizer_state_dtype = shape.optimizer_state_dtype,
                                         .recompute = shape.recompute,
                                         .micro_steps = shape.grad_accum_steps,

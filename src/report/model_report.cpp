@@ -142,11 +142,11 @@ std::string describe_training(const Subject& subject, const PlannedSubject& plan
   const MemoryPlan& plan = *planned.plan;
   const TrainingShape& shape = planned.shape;
   std::string text = fmt::format(
-      "Training memory: the plan that train allocates (batch {} x {}, {} accumulation step{}, recompute {}, {}; {})\n",
+      "Training memory: the plan that train allocates (batch {} x {}, {} accumulation step{}, recompute {}, {}{}; {})\n",
       shape.batch_size, format_count(shape.model.block_size), shape.grad_accum_steps, shape.grad_accum_steps == 1 ? "" : "s",
       name_of(shape.recompute),
       subject.resolved.dtype == "auto" ? fmt::format("dtype auto: {}", name_of(shape.dtype)) : name_of(shape.dtype),
-      planned.backend->description());
+      shape.master_weights ? "" : " without master weights", planned.backend->description());
   for (const MemoryCategory category : kAllMemoryCategories) {
     const std::int64_t bytes = plan.by_category()[category];
     if (bytes == 0) continue;

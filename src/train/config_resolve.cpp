@@ -91,6 +91,21 @@ void resolve_schedule(TrainConfig& config) {
 
 }  // namespace
 
+void check_master_weights(const TrainConfig& config) {
+  if (config.master_weights || config.dtype == "auto" || config.dtype == "bfloat16") return;
+  if (config.dtype == "float32") {
+    throw user_error(
+        "master_weights is false and dtype is float32: float32 weights have no copy to leave out; set dtype to bfloat16 to "
+        "train "
+        "without one, or leave master_weights out");
+  }
+  throw user_error(
+      "master_weights is false and dtype is {}: its range is too small for weights without a float32 copy (steps below 2^-24 "
+      "are "
+      "lost, values above 65504 overflow); set dtype to bfloat16 or float32, or leave master_weights out",
+      config.dtype);
+}
+
 void resolve_config(TrainConfig& config, std::int64_t processes) {
   TrainConfig resolved = config;
   resolve_model(resolved);
@@ -102,6 +117,7 @@ void resolve_config(TrainConfig& config, std::int64_t processes) {
         "to 0, or attention to virgil",
         resolved.dropout);
   }
+  check_master_weights(resolved);
   if (resolved.resume && resolved.overwrite) {
     throw user_error("resume goes on with a run and overwrite replaces it; give one of the two");
   }

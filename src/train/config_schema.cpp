@@ -245,6 +245,13 @@ std::vector<ConfigKey> run_keys() {
        0,
        0,
        {"auto", "float32", "bfloat16", "float16"}},
+      {"master_weights",
+       {},
+       &TrainConfig::master_weights,
+       s,
+       "Keep a float32 copy of 16-bit weights, which the optimizer updates; false, with bfloat16 only: no copy, and updates "
+       "are "
+       "rounded stochastically. Where dtype auto is float32 it changes nothing."},
       {"optimizer_state_dtype",
        {},
        &TrainConfig::optimizer_state_dtype,

@@ -34,14 +34,16 @@ std::string flag_text(const TrainConfig& config, const ConfigKey& key) {
   return text;
 }
 
-std::string describe_remedy(const Remedy& remedy, std::int64_t limit_bytes, const KeyValues& changes) {
+std::string describe_remedy(const TrainingShape& asked, const Remedy& remedy, std::int64_t limit_bytes) {
   const Verdict verdict = judge(remedy.planned_bytes, limit_bytes);
   const char* fits = verdict == Verdict::kYes ? "fits" : verdict == Verdict::kTight ? "tight" : "no";
   const auto percent = static_cast<int>(100 * (remedy.time_factor - 1) + 0.5);
   const std::string time = percent == 0 ? "no more time" : fmt::format("{:+d} % time", percent);
-  return fmt::format("  {:<5} {:>10}  (saves {}, {}{})  {}\n", fits, format_bytes(remedy.planned_bytes),
-                     format_bytes(remedy.saved_bytes), time, remedy.same_training ? "" : "; another model",
-                     flags_text(changes));
+  std::string cost = time;
+  if (!remedy.same_training) cost += "; another model";
+  if (remedy.drops_master_weights(asked)) cost += "; a loss that may be a little higher";
+  return fmt::format("  {:<5} {:>10}  (saves {}, {})  {}\n", fits, format_bytes(remedy.planned_bytes),
+                     format_bytes(remedy.saved_bytes), cost, flags_text(changed_keys(asked, remedy.shape)));
 }
 
 DType parse_dtype(std::string_view name) {
@@ -55,7 +57,12 @@ DType parse_dtype(std::string_view name) {
 
 void resolve_dtype(TrainConfig& config, const Backend& backend) {
   const auto dtypes = backend.dtypes();
-  if (config.dtype == "auto") config.dtype = name_of(dtypes.front());
+  if (config.dtype == "auto") {
+    config.dtype = name_of(dtypes.front());
+    // Chosen by the device, not by the user: weights in float32 have no copy that could be left out.
+    if (dtypes.front() == DType::kFloat32) config.master_weights = true;
+    check_master_weights(config);
+  }
   std::string names;
   for (const DType dtype : dtypes) {
     if (config.dtype == name_of(dtype)) return;
@@ -79,6 +86,7 @@ TrainingShape training_shape(const TrainConfig& config, const ModelSizes& model,
           .recompute = parse_recompute(config.recompute),
           .logits_chunk = config.logits_chunk,
           .dtype = parse_dtype(config.dtype),
+          .master_weights = config.master_weights,
           .optimizer_state_dtype = parse_dtype(config.optimizer_state_dtype),
           .samples = config.sample_interval > 0,
           .parallel = parallel};
@@ -137,6 +145,7 @@ KeyValues changed_keys(const TrainingShape& from, const TrainingShape& to) {
   add("logits_chunk", from.logits_chunk, to.logits_chunk);
   if (from.optimizer_state_dtype != to.optimizer_state_dtype)
     keys.emplace_back("optimizer_state_dtype", name_of(to.optimizer_state_dtype));
+  if (from.master_weights != to.master_weights) keys.emplace_back("master_weights", to.master_weights ? "true" : "false");
   add("zero_stage", from.parallel.zero_stage, to.parallel.zero_stage);
   return keys;
 }
@@ -163,7 +172,7 @@ std::string describe_remedies(const TrainingShape& asked, std::int64_t limit_byt
   const std::vector<Remedy> remedies = find_remedies(asked, aim_bytes, traits);
   if (remedies.empty()) return "nothing makes this run smaller; choose a smaller model\n";
   std::string text;
-  for (const Remedy& remedy : remedies) text += describe_remedy(remedy, limit_bytes, changed_keys(asked, remedy.shape));
+  for (const Remedy& remedy : remedies) text += describe_remedy(asked, remedy, limit_bytes);
   if (!remedies.front().fits) return text + "none of these fits; choose a smaller model\n";
   return text + fmt::format("  {}\n", command_text("train", given, changed_keys(asked, remedies.front().shape)));
 }

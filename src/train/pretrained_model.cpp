@@ -1,7 +1,6 @@
 #include "virgil/train/pretrained_model.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "train/checkpoint_format.h"
@@ -9,6 +8,7 @@
 #include "train/gpt2_tensors.h"
 #include "virgil/base/error.h"
 #include "virgil/train/checkpoint.h"
+#include "virgil/train/parameter_io.h"
 
 namespace virgil {
 namespace {
@@ -51,28 +51,6 @@ PretrainedModel open_gpt2(const fs::path& directory) {
   if (!opened.model.bias) opened.model.bias = tensors.has_biases(ModelConfig(opened.model));
   opened.tensors = tensors.select(ModelConfig(opened.model));
   return opened;
-}
-
-template <typename Half>
-void widen(std::span<const std::byte> bytes, std::span<float> values) {
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    Half half;
-    std::memcpy(&half, bytes.data() + i * sizeof(Half), sizeof(Half));
-    values[i] = static_cast<float>(half);
-  }
-}
-
-/// Converts piece by piece, so that no second copy of a model exists.
-template <typename Half>
-void copy_widened(Backend& backend, const TensorView& destination, std::span<const std::byte> bytes) {
-  constexpr std::int64_t kPiece = std::int64_t{1} << 18;
-  std::vector<float> values;
-  for (std::int64_t first = 0; first < destination.num_elements(); first += kPiece) {
-    const std::int64_t count = std::min(kPiece, destination.num_elements() - first);
-    values.resize(static_cast<std::size_t>(count));
-    widen<Half>(bytes.subspan(static_cast<std::size_t>(first) * sizeof(Half)), values);
-    backend.copy_from_host(destination.slice(first, {count}), std::as_bytes(std::span(values)));
-  }
 }
 
 }  // namespace
@@ -135,18 +113,7 @@ void load_parameters(Backend& backend, const ParameterLayout& layout, const Pret
     const StoredTensor& tensor = model.tensors[i];
     VIRGIL_CHECK(tensor.name == spec.name && tensor.shape == spec.stored_shape, "{} {} for {} {}", tensor.name,
                  tensor.shape.to_string(), spec.name, spec.stored_shape.to_string());
-    flat.for_each_piece(spec.offset, spec.stored_shape.num_elements(), [&](std::int64_t first, TensorView piece) {
-      const std::int64_t element_bytes = size_of(tensor.dtype);
-      const auto bytes = tensor.bytes.subspan(static_cast<std::size_t>((first - spec.offset) * element_bytes),
-                                              static_cast<std::size_t>(piece.num_elements() * element_bytes));
-      if (tensor.dtype == DType::kFloat16) {
-        copy_widened<Float16>(backend, piece, bytes);
-      } else if (tensor.dtype == DType::kBFloat16) {
-        copy_widened<BFloat16>(backend, piece, bytes);
-      } else {
-        backend.copy_from_host(piece, bytes);
-      }
-    });
+    upload_pieces(backend, flat, spec.offset, tensor.dtype, tensor.bytes);
   }
 }
 

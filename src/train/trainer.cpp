@@ -11,6 +11,7 @@
 #include "train/gradient_exchange.h"
 #include "train/part_gathering.h"
 #include "virgil/base/error.h"
+#include "virgil/model/float_copy.h"
 #include "virgil/model/initializer.h"
 #include "virgil/optim/step_figures.h"
 #include "virgil/train/config_schema.h"
@@ -60,6 +61,9 @@ std::optional<EpochSampling> epoch_sampling(const TrainConfig& config) {
 DType wire_dtype(const TrainConfig& config) {
   return config.grad_reduce_dtype == "bfloat16" ? DType::kBFloat16 : DType::kFloat32;
 }
+
+/// Of the weights in a checkpoint, whatever the type they are trained in.
+constexpr DType kSavedDType = DType::kFloat32;
 
 bool is_due(std::int64_t step, std::int64_t interval) { return interval > 0 && step % interval == 0; }
 
@@ -145,10 +149,14 @@ void Trainer::restore(const LoadedCheckpoint& checkpoint) {
                      checkpoint.directory.string(), name_of(saved), name_of(moments), name_of(saved));
   }
   const ParameterLayout& layout = parts_.plan.parameters();
-  load_parameters(parts_.backend, layout, checkpoint.parameters, "", gpt_.master_weights());
+  const bool exact = load_parameters(parts_.backend, layout, checkpoint.parameters, "", gpt_.master_weights(), kSavedDType);
   share_weights();
-  load_parameters(parts_.backend, layout, *checkpoint.optimizer, "m.", optimizer_.first_moments());
-  load_parameters(parts_.backend, layout, *checkpoint.optimizer, "v.", optimizer_.second_moments());
+  load_parameters(parts_.backend, layout, *checkpoint.optimizer, "m.", optimizer_.first_moments(), moments);
+  load_parameters(parts_.backend, layout, *checkpoint.optimizer, "v.", optimizer_.second_moments(), moments);
+  if (!exact) {
+    parts_.console.warn(fmt::format("{}: was saved from float32 weights; they are rounded to {}, as master_weights is false",
+                                    checkpoint.directory.string(), name_of(gpt_.master_weights().view().dtype())));
+  }
   restore_scaler(checkpoint);
   state_ = checkpoint.state;
   state_.seed = config_.seed;
@@ -300,11 +308,18 @@ void Trainer::write_checkpoint(const std::string& name, PartGathering& gathering
   const auto reader = [&gathering](std::size_t tensor) {
     return [&gathering, tensor](std::span<std::byte> dst, std::int64_t first) { gathering.read(tensor, first, dst); };
   };
+  const auto read_weights = [this, &gathering](std::span<std::byte> dst, std::int64_t first) {
+    const TensorView weights = gpt_.master_weights().view();
+    if (weights.dtype() == kSavedDType) return gathering.read(0, first, dst);
+    std::vector<float> values(dst.size() / sizeof(float));  // narrower ones are never divided
+    copy_floats_to_host(parts_.backend, values, weights.slice(first, {std::ssize(values)}));
+    std::ranges::copy(std::as_bytes(std::span(values)), dst.begin());
+  };
   const DType moments = parts_.plan.step().optimizer_state_dtype;
   CheckpointContents contents;
   contents.model = parts_.plan.model().sizes();
   contents.tokenizer = &parts_.tokenizer;
-  contents.parameters = parameter_sources(layout, "", gpt_.master_weights().view().dtype(), reader(0));
+  contents.parameters = parameter_sources(layout, "", kSavedDType, read_weights);
   contents.optimizer = parameter_sources(layout, "m.", moments, reader(1));
   std::ranges::move(parameter_sources(layout, "v.", moments, reader(2)), std::back_inserter(contents.optimizer));
   contents.state = state_;

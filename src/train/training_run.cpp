@@ -135,6 +135,9 @@ class TrainingRun {
       resolve_dtype(config_, *backend);
     });
     check_same_on_all(group_, "the type that dtype auto stands for", config_.dtype, "give --dtype");
+    if (config_.master_weights != given_.master_weights) {
+      console_.info("config   master_weights false changes nothing: dtype auto is float32 here, whose weights have no copy");
+    }
     const std::unique_ptr<Communicator> communicator = make_communicator(*backend, group_);
     const Dataset data = load_data();
     check_same_on_all(group_, "the training text", data.train.fingerprint, "give every process the same input");
@@ -205,6 +208,7 @@ class TrainingRun {
     choose_batch_size(config_, model.sizes(), bound.aim_bytes, backend.traits(), parallel);
     // A run that goes on elsewhere keeps what was chosen here.
     given_.dtype = config_.dtype;
+    given_.master_weights = config_.master_weights;
     given_.batch_size = config_.batch_size;
     if (group_.size() > 1) given_.total_batch_size = config_.total_batch_size;
     check_zero_stage();

@@ -61,11 +61,15 @@ class TrainSim : public testing::Test {
  protected:
   void TearDown() override { simt::set_schedule(simt::schedule_of(0)); }
 
+  /// In place of a dtype: bfloat16 without master weights.
+  static constexpr const char* kAlone = "bfloat16_alone";
+
   /// Dropout, two micro-steps, clipping; neither samples nor evaluations, which cost more than the steps.
   [[nodiscard]] TrainConfig config(const std::string& name, const std::string& dtype, std::int64_t max_iters) const {
     TrainConfig config = tiny_config(directory_.path());
     config.model_name = name;
-    config.dtype = dtype;
+    config.master_weights = dtype != kAlone;
+    config.dtype = config.master_weights ? dtype : "bfloat16";
     config.max_iters = config.lr_decay_iters = max_iters;
     config.warmup_iters = std::min<std::int64_t>(2, max_iters - 1);
     config.grad_clip = 0.5;
@@ -186,7 +190,7 @@ TEST_P(TrainSimTypes, AStoppedRunGoesOnBitForBit) {
   constexpr std::int64_t kSteps = 6;
   const auto given = [&](const char* name) {
     TrainConfig result = config(name, GetParam(), kSteps);
-    result.optimizer_state_dtype = std::string(GetParam()) == "bfloat16" ? "bfloat16" : "float32";
+    result.optimizer_state_dtype = result.dtype == "bfloat16" ? "bfloat16" : "float32";
     return result;
   };
   TinyRun whole(given("whole"), tiny_text(), gpu());
@@ -316,7 +320,7 @@ TEST_P(TrainSimTypes, AStepWaitsForTheDeviceOnce) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, TrainSimTypes, testing::Values("float32", "bfloat16", "float16"),
+INSTANTIATE_TEST_SUITE_P(Types, TrainSimTypes, testing::Values("float32", "bfloat16", "bfloat16_alone", "float16"),
                          [](const auto& info) { return std::string(info.param); });
 
 TEST_F(TrainSim, ALossScaleThatOverflowsIsHalvedUntilTheGradientsFit) {

@@ -98,6 +98,26 @@ TEST(MemoryPlan, BFloat16KeepsMasterWeightsAndGradientsInFloat32) {
   EXPECT_EQ(evaluation.master_slot(), PlanSlot::kWeights);
 }
 
+TEST(MemoryPlan, WithoutMasterWeightsBFloat16IsAllThereIs) {
+  StepShape step = kStep;
+  step.dtype = DType::kBFloat16;
+  const MemoryPlan with(small_config(), {.step = step}, FakeTraits{});
+  step.master_weights = false;
+  const MemoryPlan plan(small_config(), {.step = step}, FakeTraits{});
+  EXPECT_FALSE(items_of(plan).contains(PlanSlot::kMasterWeights));
+  EXPECT_EQ(plan.by_category()[MemoryCategory::kMasterWeights], 0);
+  EXPECT_EQ(with.total_bytes() - plan.total_bytes(), with.by_category()[MemoryCategory::kMasterWeights]);
+  EXPECT_EQ(plan.master_slot(), PlanSlot::kWeights);
+  EXPECT_EQ(plan.master_dtype(), DType::kBFloat16);
+  EXPECT_EQ(with.master_dtype(), DType::kFloat32);
+
+  step.dtype = DType::kFloat32;  // which has no copy either way
+  EXPECT_EQ(MemoryPlan(small_config(), {.step = step}, FakeTraits{}).total_bytes(),
+            MemoryPlan(small_config(), {.step = kStep}, FakeTraits{}).total_bytes());
+  step.dtype = DType::kFloat16;
+  EXPECT_THROW(MemoryPlan(small_config(), {.step = step}, FakeTraits{}), InternalError);
+}
+
 TEST(MemoryPlan, MomentsInBFloat16TakeHalf) {
   for (const DType dtype : {DType::kFloat32, DType::kBFloat16}) {
     StepShape step = kStep;

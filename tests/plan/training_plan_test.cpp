@@ -208,6 +208,50 @@ TEST(Remedies, ShrinkTheModelOnlyWhenNothingElseFits) {
   for (const Remedy& remedy : find_remedies(shape, bytes_of(least), kTraits)) EXPECT_TRUE(remedy.same_training);
 }
 
+TEST(Remedies, GiveUpMasterWeightsAfterAllThatKeepsThem) {
+  TrainingShape shape = small_shape();
+  shape.dtype = DType::kBFloat16;
+  TrainingShape without = shape;
+  without.master_weights = false;
+  // A limit that the copy alone is above.
+  const std::int64_t limit = bytes_of(without);
+  const std::vector<Remedy> remedies = find_remedies(shape, limit, kTraits);
+  bool keeps = true;
+  std::int64_t dropping = 0;
+  for (const Remedy& remedy : remedies) {
+    if (!remedy.fits) continue;
+    EXPECT_TRUE(remedy.same_training);
+    EXPECT_LE(!remedy.drops_master_weights(shape), keeps) << "those that keep them come first, whatever their time";
+    keeps = !remedy.drops_master_weights(shape);
+    dropping += keeps ? 0 : 1;
+  }
+  EXPECT_EQ(dropping, 1);
+  EXPECT_FALSE(remedies.front().drops_master_weights(shape));
+
+  without.batch_size = 1;
+  without.grad_accum_steps = 48;
+  without.recompute = Recompute::kBlock;
+  without.logits_chunk = 64;
+  without.optimizer_state_dtype = DType::kBFloat16;
+  TrainingShape with = without;
+  with.master_weights = true;
+  // Where nothing that keeps them fits, the smallest run without them does, before any other model is named.
+  const std::vector<Remedy> last = find_remedies(shape, bytes_of(with) - 1, kTraits);
+  EXPECT_TRUE(last.front().fits);
+  EXPECT_TRUE(last.front().same_training);
+  EXPECT_TRUE(last.front().drops_master_weights(shape));
+}
+
+TEST(Remedies, NameMasterWeightsInBFloat16Only) {
+  for (const DType dtype : {DType::kFloat32, DType::kFloat16}) {
+    TrainingShape shape = small_shape();
+    shape.dtype = dtype;
+    for (const Remedy& remedy : find_remedies(shape, bytes_of(shape) / 8, kTraits)) {
+      EXPECT_TRUE(remedy.shape.master_weights) << name_of(dtype);
+    }
+  }
+}
+
 TEST(Remedies, AreEmptyWhereNothingCanBeSaved) {
   TrainingShape shape{.model = {.num_layers = 1, .num_heads = 1, .embedding_dim = 8, .block_size = 1, .vocab_size = 1}};
   shape.recompute = Recompute::kBlock;

@@ -122,6 +122,14 @@ TEST(CalcParams, PlansMasterWeightsAndMomentsByTheirTypes) {
   EXPECT_EQ(exact.at("optimizer"), 2 * weights);
 }
 
+TEST(CalcParams, PlansBFloat16WithoutMasterWeights) {
+  const auto json = json_of(small_with({"--dtype", "bfloat16", "--master_weights", "false"}));
+  const nlohmann::json bytes = json.at("plan").at("by_category");
+  EXPECT_EQ(bytes.at("master_weights"), 0);
+  EXPECT_EQ(bytes.at("weights").get<std::int64_t>() * 2, bytes.at("gradients").get<std::int64_t>());
+  EXPECT_THAT(error_of(small_with({"--dtype", "float32", "--master_weights", "false"})), HasSubstr("master_weights"));
+}
+
 TEST(CalcParams, FitsAnswersWithItsExitCode) {
   const std::int64_t bytes = json_of(kSmall).at("plan").at("total_bytes");
   const Result yes = calc(small_with({"--fits", std::to_string(2 * bytes)}));

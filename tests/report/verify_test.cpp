@@ -33,7 +33,8 @@ using Settings = std::vector<std::pair<const char*, const char*>>;
 const std::vector<Settings> kPrecisions = {{{"dtype", "float32"}},
                                            {{"dtype", "bfloat16"}},
                                            {{"dtype", "float32"}, {"optimizer_state_dtype", "bfloat16"}},
-                                           {{"dtype", "bfloat16"}, {"optimizer_state_dtype", "bfloat16"}}};
+                                           {{"dtype", "bfloat16"}, {"optimizer_state_dtype", "bfloat16"}},
+                                           {{"dtype", "bfloat16"}, {"master_weights", "false"}}};
 
 /// Levers that change the plan and nothing else.
 const std::vector<Settings> kLevers = {{}, {{"logits_chunk", "100"}}, {{"sample_interval", "0"}}};

@@ -23,6 +23,7 @@ class RandomModel {
     step.length = between(1, sizes.block_size);
     step.training = between(0, 3) != 0;
     step.dtype = between(0, 1) == 1 ? DType::kBFloat16 : DType::kFloat32;
+    step.master_weights = between(0, 1) == 1;
     step.optimizer_state_dtype = between(0, 1) == 1 ? DType::kBFloat16 : DType::kFloat32;
     step.recompute = kAllRecompute[static_cast<std::size_t>(between(0, 3))];
   }

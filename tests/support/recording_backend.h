@@ -19,7 +19,7 @@ struct RecordedOp {
   std::vector<ConstTensorView> inputs;
 };
 
-class RecordingBackend final : public Backend {
+class RecordingBackend : public Backend {
  public:
   [[nodiscard]] const std::vector<RecordedOp>& ops() const { return ops_; }
   void clear() { ops_.clear(); }

@@ -10,6 +10,7 @@
 
 #include "virgil/backend/backend.h"
 #include "virgil/base/philox.h"
+#include "virgil/model/float_copy.h"
 #include "virgil/model/gpt.h"
 #include "virgil/model/initializer.h"
 #include "virgil/model/memory_plan.h"
@@ -69,12 +70,10 @@ class TestModel {
 
   [[nodiscard]] std::vector<float> read(const TensorView& tensor) {
     std::vector<float> values(static_cast<std::size_t>(tensor.num_elements()));
-    backend_->copy_to_host(std::as_writable_bytes(std::span(values)), tensor);
+    copy_floats_to_host(*backend_, values, tensor);
     return values;
   }
-  void write(const TensorView& tensor, std::span<const float> values) {
-    backend_->copy_from_host(tensor, std::as_bytes(values));
-  }
+  void write(const TensorView& tensor, std::span<const float> values) { copy_floats_to_device(*backend_, tensor, values); }
   [[nodiscard]] std::vector<float> weights() { return read(gpt_.master_weights().view()); }
   [[nodiscard]] std::vector<float> gradients() { return read(gpt_.gradients()); }
   void set_weights(std::span<const float> values) {

@@ -50,6 +50,21 @@ TEST(ResolveConfig, IsIdempotent) {
   EXPECT_EQ(resolved(once), once);
 }
 
+TEST(ResolveConfig, WeightsWithoutAFloat32CopyAreBFloat16) {
+  TrainConfig config;
+  config.master_weights = false;
+  for (const char* dtype : {"auto", "bfloat16"}) {
+    config.dtype = dtype;
+    EXPECT_FALSE(resolved(config).master_weights) << dtype;
+  }
+  config.dtype = "float32";
+  EXPECT_THAT(error_of(config), AllOf(HasSubstr("master_weights is false and dtype is float32"), HasSubstr("bfloat16")));
+  config.dtype = "float16";
+  EXPECT_THAT(error_of(config), AllOf(HasSubstr("master_weights is false and dtype is float16"), HasSubstr("65504")));
+  config.master_weights = true;
+  EXPECT_TRUE(resolved(config).master_weights);
+}
+
 TEST(ResolveConfig, DerivesAccumulationFromTheTotal) {
   TrainConfig config;
   config.batch_size = 4;

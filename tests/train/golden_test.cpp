@@ -23,7 +23,7 @@ class Golden : public testing::TestWithParam<const char*> {
       : file_(std::string(VIRGIL_SOURCE_DIR "/tests/golden/") + GetParam() + ".safetensors"),
         case_(nlohmann::json::parse(file_.metadata().at("case"))),
         model_(sizes(), {.batch_size = case_.at("batch_size"), .length = case_.at("length")}) {
-    load_parameters(model_.backend(), layout(), file_, "weights.", model_.gpt().master_weights());
+    load_parameters(model_.backend(), layout(), file_, "weights.", model_.gpt().master_weights(), DType::kFloat32);
   }
 
   [[nodiscard]] ModelSizes sizes() const {

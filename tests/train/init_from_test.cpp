@@ -89,6 +89,26 @@ TEST_F(InitFrom, ReadsTheWeightsAsTheyAre) {
             sha256_of_file(source / "step-00000004" / "model.safetensors"));
 }
 
+TEST_F(InitFrom, RoundsTheWeightsOnceWhereThereIsNoFloat32Copy) {
+  const fs::path source = trained_run();
+  EXPECT_EQ(run("tuned", {init(source / "step-00000004"), "--learning_rate=0", "--min_lr=0", "--max_iters=1",
+                          "--dtype=bfloat16", "--master_weights=false"}),
+            RunStatus::kFinished);
+  const LoadedCheckpoint before = load_checkpoint(source / "step-00000004");
+  const LoadedCheckpoint after = load_checkpoint(last_step("tuned"));
+  for (const SafetensorsFile::Entry& entry : before.parameters.entries()) {
+    const auto* found = after.parameters.find(entry.name);
+    ASSERT_NE(found, nullptr) << entry.name;
+    for (std::size_t i = 0; i < entry.bytes.size(); i += 4) {
+      float original = 0;
+      float rounded = 0;
+      std::memcpy(&original, entry.bytes.data() + i, 4);
+      std::memcpy(&rounded, found->bytes.data() + i, 4);
+      ASSERT_EQ(rounded, static_cast<float>(BFloat16(original))) << entry.name << " " << i / 4;
+    }
+  }
+}
+
 TEST_F(InitFrom, TakesAHuggingFaceFolder) {
   const Gpt2Folder folder = byte_model();
   EXPECT_EQ(run("tuned", {init(folder.path()), "--tokenizer=byte", "--learning_rate=0", "--min_lr=0"}), RunStatus::kFinished);

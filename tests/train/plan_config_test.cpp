@@ -168,6 +168,50 @@ TEST(PlanConfig, LogitsChunkIsALever) {
   EXPECT_EQ(flags_text(changed_keys(training_shape(small_config(), kModel), shape)), "--logits_chunk 100");
 }
 
+TEST(PlanConfig, AnAutomaticTypeOfFloat32HasNoCopyToLeaveOut) {
+  const test_support::RecordingBackend device;  // prefers float32
+  TrainConfig config;
+  config.master_weights = false;
+  resolve_dtype(config, device);
+  EXPECT_EQ(config.dtype, "float32");
+  EXPECT_TRUE(config.master_weights) << "as a run that goes on shall find it";
+  EXPECT_NO_THROW(resolve_config(config));
+
+  const auto cpu = make_cpu_backend({.num_threads = 1});
+  config.dtype = "bfloat16";
+  config.master_weights = false;
+  resolve_dtype(config, *cpu);
+  EXPECT_FALSE(training_shape(config, kModel).master_weights);
+}
+
+/// Prefers float16, as a GPU before compute capability 8.0.
+class HalfDevice final : public test_support::RecordingBackend {
+ public:
+  [[nodiscard]] std::span<const DType> dtypes() const override { return kDTypes; }
+
+ private:
+  static constexpr std::array kDTypes = {DType::kFloat16, DType::kFloat32};
+};
+
+TEST(PlanConfig, AnAutomaticTypeOfFloat16IsRefusedWithoutMasterWeights) {
+  const HalfDevice device;
+  TrainConfig config;
+  config.master_weights = false;
+  EXPECT_THAT(user_error_of([&] { resolve_dtype(config, device); }), HasSubstr("float16"));
+}
+
+TEST(PlanConfig, MasterWeightsAreALeverWithACost) {
+  TrainConfig config = small_config();
+  config.dtype = "bfloat16";
+  const TrainingShape asked = training_shape(config, kModel);
+  config.master_weights = false;
+  const TrainingShape without = training_shape(config, kModel);
+  EXPECT_EQ(flags_text(changed_keys(asked, without)), "--master_weights false");
+  const std::int64_t limit = plan_training(without, kTraits).total_bytes();
+  EXPECT_THAT(describe_remedies(asked, limit, limit, kTraits, {}),
+              HasSubstr("no more time; a loss that may be a little higher)  --master_weights false\n"));
+}
+
 TEST(PlanConfig, RemediesEndInACommand) {
   CommandLine line;
   line.config = small_config();

@@ -126,6 +126,7 @@ class TinyRun {
     request.step = StepShape{.batch_size = config.batch_size,
                              .length = config.block_size,
                              .dtype = shape.dtype,
+                             .master_weights = shape.master_weights,
                              .optimizer_state_dtype = shape.optimizer_state_dtype,
                              .recompute = shape.recompute,
                              .micro_steps = shape.grad_accum_steps};

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -61,15 +62,16 @@ class TrainerTest : public testing::Test {
 /// A run of 2N steps, and one that was stopped after `first` of them and went on in a new process's place.
 class StoppedRun : public TrainerTest, public testing::WithParamInterface<std::int64_t> {
  protected:
-  void check_goes_on(const std::string& dtype, const std::string& optimizer_state_dtype);
+  void check_goes_on(const std::string& dtype, const std::string& optimizer_state_dtype, bool master_weights = true);
 };
 
-void StoppedRun::check_goes_on(const std::string& dtype, const std::string& optimizer_state_dtype) {
+void StoppedRun::check_goes_on(const std::string& dtype, const std::string& optimizer_state_dtype, bool master_weights) {
   SCOPED_TRACE(dtype + ", moments in " + optimizer_state_dtype);
   const auto config = [&](const std::string& name) {
     TrainConfig result = TrainerTest::config(name);
     result.model_name = name + dtype + optimizer_state_dtype;
     result.dtype = dtype;
+    result.master_weights = master_weights;
     result.optimizer_state_dtype = optimizer_state_dtype;
     return result;
   };
@@ -106,6 +108,10 @@ TEST_P(StoppedRun, GoesOnBitForBit) {
   }
 }
 
+TEST_P(StoppedRun, GoesOnBitForBitWithoutMasterWeights) {
+  for (const char* moments : {"float32", "bfloat16"}) check_goes_on("bfloat16", moments, false);
+}
+
 // 0: before the first step; 3: at an evaluation, whose figures belong to the step that follows; 4: at a sample; 7: the last.
 INSTANTIATE_TEST_SUITE_P(After, StoppedRun, testing::Values(0, 3, 4, 7), testing::PrintToStringParamName());
 
@@ -136,6 +142,83 @@ TEST_F(TrainerTest, RefusesMomentsOfAnotherType) {
     EXPECT_THAT(user_error_of([&] { resumed.trainer.restore(checkpoint); }),
                 HasSubstr(fmt::format("resume with --optimizer_state_dtype {}", saved)));
   }
+}
+
+/// Weights of a run as float32, from its own type.
+std::vector<float> weights_of(TinyRun& run) {
+  std::vector<float> values(static_cast<std::size_t>(run.plan.parameters().flat_elements()));
+  copy_floats_to_host(
+      *run.backend, values,
+      run.memory.view(run.plan.master_slot(), 0, run.plan.master_dtype(), {run.plan.parameters().flat_elements()}));
+  return values;
+}
+
+TEST_F(TrainerTest, WithoutMasterWeightsACheckpointIsStillFloat32AndHoldsEveryBit) {
+  TrainConfig given = config();
+  given.dtype = "bfloat16";
+  given.master_weights = false;
+  TinyRun run(given);
+  run.trainer.initialize();
+  ASSERT_EQ(run.trainer.run(), RunStatus::kFinished);
+  EXPECT_EQ(run.tracker.current(), run.plan.by_category());
+  EXPECT_EQ(run.tracker.current()[MemoryCategory::kMasterWeights], 0);
+  EXPECT_LT(run.sink.evaluations.back().loss, run.sink.evaluations.front().loss);
+  const LoadedCheckpoint checkpoint = load_checkpoint(run.folder() / run.checkpoints().back());
+  const std::vector<float> weights = weights_of(run);
+  for (const ParameterSpec& spec : run.plan.parameters().parameters()) {
+    const SafetensorsFile::Entry* entry = checkpoint.parameters.find(spec.name);
+    ASSERT_NE(entry, nullptr) << spec.name;
+    EXPECT_EQ(entry->dtype_name, "F32") << spec.name;
+    EXPECT_EQ(std::memcmp(entry->bytes.data(), weights.data() + spec.offset, entry->bytes.size()), 0) << spec.name;
+  }
+}
+
+TEST_F(TrainerTest, GoesOnWithoutTheMasterWeightsThatACheckpointWasSavedFrom) {
+  TrainConfig given = config();
+  given.dtype = "bfloat16";
+  TinyRun begun(given);
+  begun.trainer.initialize();
+  ASSERT_EQ(begun.trainer.run(), RunStatus::kFinished);
+  given.master_weights = false;
+  given.max_iters = 12;
+  TinyRun resumed(given);
+  resumed.trainer.restore(load_checkpoint(begun.folder() / begun.checkpoints().back()));
+  std::vector<float> rounded = weights_of(begun);
+  for (float& value : rounded) value = static_cast<float>(BFloat16(value));
+  test_support::expect_same_bits(resumed.plan.parameters(), rounded, weights_of(resumed));
+  EXPECT_THAT(resumed.sink.warnings, testing::Contains(HasSubstr("are rounded to bfloat16, as master_weights is false")));
+  ASSERT_EQ(resumed.trainer.run(), RunStatus::kFinished);
+}
+
+TEST_F(TrainerTest, GoesOnWithMasterWeightsThatACheckpointWasSavedWithout) {
+  TrainConfig given = config();
+  given.dtype = "bfloat16";
+  given.master_weights = false;
+  TinyRun begun(given);
+  begun.trainer.initialize();
+  ASSERT_EQ(begun.trainer.run(), RunStatus::kFinished);
+  given.master_weights = true;
+  given.max_iters = 12;
+  TinyRun resumed(given);
+  resumed.trainer.restore(load_checkpoint(begun.folder() / begun.checkpoints().back()));
+  test_support::expect_same_bits(resumed.plan.parameters(), weights_of(begun), weights_of(resumed));
+  EXPECT_THAT(resumed.sink.warnings, IsEmpty());
+  ASSERT_EQ(resumed.trainer.run(), RunStatus::kFinished);
+}
+
+TEST_F(TrainerTest, NamesABFloat16WeightThatIsNotFinite) {
+  TrainConfig given = config();
+  given.dtype = "bfloat16";
+  given.master_weights = false;
+  given.max_bad_steps = 1;
+  TinyRun run(given);
+  run.trainer.initialize();
+  const ParameterSpec& spec = run.plan.parameters().find("transformer.h.1.mlp.c_fc.weight");
+  const std::vector<BFloat16> spoilt(1, BFloat16(std::numeric_limits<float>::quiet_NaN()));
+  run.backend->copy_from_host(run.memory.view(PlanSlot::kWeights, spec.offset * 2, DType::kBFloat16, {1}),
+                              std::as_bytes(std::span(spoilt)));
+  EXPECT_EQ(run.trainer.run(), RunStatus::kDiverged);
+  EXPECT_THAT(run.sink.warnings, testing::Contains(HasSubstr("the weight transformer.h.1.mlp.c_fc.weight is not finite")));
 }
 
 TEST_F(TrainerTest, BeginsAtTheLossOfAGuess) {

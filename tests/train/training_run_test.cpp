@@ -160,6 +160,28 @@ TEST_F(TrainingRunTest, GoesOnFromTheSavedConfigAlone) {
   }
 }
 
+TEST_F(TrainingRunTest, GoesOnWithoutMasterWeightsFromTheSavedConfigAlone) {
+  const std::vector<std::string> flags = {"--dtype=bfloat16", "--master_weights=false"};
+  std::vector<std::string> whole = flags;
+  whole.emplace_back("--model_name=whole");
+  EXPECT_EQ(run(whole), RunStatus::kFinished);
+  EXPECT_EQ(sink_.steps.back().memory.by_category[MemoryCategory::kMasterWeights], 0);
+  EXPECT_EQ(sink_.steps.back().memory.allocated_bytes, sink_.steps.back().memory.planned_bytes);
+  stop_at_ = 3;
+  EXPECT_EQ(run(flags), RunStatus::kInterrupted);
+  stop_at_ = -1;
+  sink_ = {};
+  const std::vector<std::string> resume = {"--resume", "--out_dir=" + (directory_.path() / "runs").string(),
+                                           "--model_name=run"};
+  EXPECT_EQ(run_training(parse_train_command_line(resume), files_, sink_, [] { return false; }), RunStatus::kFinished);
+  for (const char* name : {"model.safetensors", "optimizer.safetensors"}) {
+    EXPECT_EQ(sha256_of_file(folder() / "step-00000008" / name),
+              sha256_of_file(directory_.path() / "runs" / "whole" / "step-00000008" / name));
+  }
+  EXPECT_THAT(refused({"--model_name=other", "--dtype=float32", "--master_weights=false"}),
+              HasSubstr("master_weights is false"));
+}
+
 TEST_F(TrainingRunTest, DropsTheFiguresOfStepsThatAreDoneAgain) {
   EXPECT_EQ(run({"--save_interval=2"}), RunStatus::kFinished);
   fs::remove_all(folder() / "step-00000008");

@@ -36,7 +36,8 @@ struct StepShape {
   std::int64_t batch_size = 0;                    // B
   std::int64_t length = 0;                        // T
   bool training = true;                           // false: forward only, no gradients
-  DType dtype = DType::kFloat32;                  // of weights and activations; float32 master weights stand beside 16-bit ones
+  DType dtype = DType::kFloat32;                  // of weights and activations
+  bool master_weights = true;                     // a float32 copy beside 16-bit weights in training; false: bfloat16 alone
   DType optimizer_state_dtype = DType::kFloat32;  // of AdamW's moments: float32 or bfloat16
   Recompute recompute = Recompute::kNone;
   std::int64_t micro_steps = 1;   // of an update: each leaves its sum of losses

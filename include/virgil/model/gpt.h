@@ -40,11 +40,11 @@ class Gpt {
 
   /// All parameters as the passes read them (flat_elements()), in the plan's dtype.
   [[nodiscard]] TensorView weights() const { return weights_; }
-  /// The parameters as the optimizer updates them, or this rank's part: float32 in a training plan; the same as weights() where
-  /// that is float32.
+  /// The parameters as the optimizer updates them, or this rank's part, in the plan's master_dtype(); the same as weights()
+  /// where there is no copy.
   [[nodiscard]] const FlatTensor& master_weights() const { return master_weights_; }
-  /// Rounds master_weights() to weights() (of a part, to the same part): for when something other than the optimizer has
-  /// written them.
+  /// Rounds master_weights() to weights() where they are two (of a part, to the same part): for when something other than the
+  /// optimizer has written them.
   void refresh_weights();
   /// All gradients, or the window for them, float32 (training plans only): placed by the plan's GradientLayout.
   [[nodiscard]] TensorView gradients() const;

@@ -19,7 +19,7 @@ namespace virgil {
 /// The allocations of a run. Each is one call to MemoryResource::allocate.
 enum class PlanSlot : std::uint8_t {
   kWeights,        // flat parameters in the plan's dtype: what the passes read
-  kMasterWeights,  // float32, same offsets, or a rank's part: what the optimizer updates; only in training with 16-bit weights
+  kMasterWeights,  // float32, same offsets, or a rank's part: what the optimizer updates beside 16-bit weights that have a copy
   kGradients,      // float32, as GradientLayout says: same offsets, or a window
   kGradientPart,   // float32: a rank's part of the gradients; only where kGradients is a window
   kAdamM,          // in the optimizer state's dtype, same offsets, or a rank's part
@@ -59,7 +59,8 @@ struct PlanRequest {
 /// Pure function of model, request and backend traits.
 class MemoryPlan {
  public:
-  /// Throws UserError when a size overflows, InternalError without a step and a decode, or when their dtypes differ.
+  /// Throws UserError when a size overflows, InternalError without a step and a decode, when their dtypes differ, or in
+  /// float16 without master weights.
   MemoryPlan(const ModelConfig& config, const PlanRequest& request, const BackendTraits& traits);
 
   [[nodiscard]] std::span<const PlanItem> items() const { return items_; }
@@ -68,8 +69,10 @@ class MemoryPlan {
 
   /// Of weights and activations.
   [[nodiscard]] DType dtype() const { return step_ ? step_->dtype : decoder_->shape().dtype; }
-  /// Where the float32 parameters are: kMasterWeights where there are any, else kWeights.
+  /// The parameters that the optimizer updates: kMasterWeights where there are any, else kWeights.
   [[nodiscard]] PlanSlot master_slot() const;
+  /// Their type: float32, but bfloat16 in training without a float32 copy.
+  [[nodiscard]] DType master_dtype() const { return master_slot() == PlanSlot::kWeights ? dtype() : DType::kFloat32; }
 
   [[nodiscard]] const ModelConfig& model() const { return config_; }
   [[nodiscard]] const ParameterLayout& parameters() const { return parameters_; }

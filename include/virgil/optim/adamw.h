@@ -15,11 +15,12 @@ struct AdamWOptions {
   double eps = 1e-8;
   double weight_decay = 0.1;  // matrices and embeddings only, as the ParameterLayout says
   double max_norm = 1.0;      // clip by global norm; 0: off
-  std::uint64_t seed = 0;     // of the stochastic rounding of bfloat16 moments
+  std::uint64_t seed = 0;     // of the stochastic rounding of bfloat16 moments and weights
 };
 
 /// Updates a plan's weights from its gradients: the float32 master weights, and in the same pass the 16-bit weights that the
-/// passes read, where there are any. Owns nothing; moments live in the plan's memory.
+/// passes read, where there are any; bfloat16 weights without a float32 copy are rounded stochastically. Owns nothing; moments
+/// live in the plan's memory.
 class AdamW {
  public:
   /// `rank` of the plan's processes.

@@ -19,6 +19,7 @@ struct TrainingShape {
   Recompute recompute = Recompute::kNone;
   std::int64_t logits_chunk = 0;  // as StepShape's
   DType dtype = DType::kFloat32;
+  bool master_weights = true;  // as StepShape's
   DType optimizer_state_dtype = DType::kFloat32;
   bool samples = true;         // text is generated between steps
   DataParallel parallel = {};  // of the processes; the plan is that of each of them
@@ -69,10 +70,15 @@ struct Remedy {
   double time_factor = 1;        // of a step with as many tokens, against the shape asked for
   bool fits = false;
   bool same_training = true;  // same model and as many tokens a step: the same loss but for rounding
+
+  /// Whether float32 master weights are given up: a loss that may be a little worse.
+  [[nodiscard]] bool drops_master_weights(const TrainingShape& asked) const {
+    return asked.master_weights && !shape.master_weights;
+  }
 };
 /// Ways to bring `shape` under `limit_bytes`, best first: those that fit before those that do not, those that leave the
-/// training as it is before those that change it, then by time, then by bytes saved. Batches become divisors of
-/// sequences_per_step.
+/// training as it is before those that change it, those that keep float32 master weights before those that give them up, then
+/// by time, then by bytes saved. Batches become divisors of sequences_per_step.
 [[nodiscard]] std::vector<Remedy> find_remedies(const TrainingShape& shape, std::int64_t limit_bytes,
                                                 const BackendTraits& traits);
 

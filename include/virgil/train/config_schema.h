@@ -71,6 +71,9 @@ struct CommandLine {
 /// grad_accum_steps is that of each of `processes`.
 void resolve_config(TrainConfig& config, std::int64_t processes = 1);
 
+/// One of these rules, which is asked again when dtype auto has been replaced: weights without a float32 copy are bfloat16.
+void check_master_weights(const TrainConfig& config);
+
 /// All saved keys as a JSON object, in schema order; reading it back gives an equal config.
 [[nodiscard]] std::string config_to_json(const TrainConfig& config);
 /// "key = value" lines of what differs from the defaults.

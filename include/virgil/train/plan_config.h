@@ -13,7 +13,8 @@
 
 namespace virgil {
 
-/// Replaces dtype auto by the type that the backend prefers. Throws UserError for a type that it does not compute in.
+/// Replaces dtype auto by the type that the backend prefers; where that is float32, master_weights becomes true. Throws
+/// UserError for a type that the backend does not compute in, and as check_master_weights does.
 void resolve_dtype(TrainConfig& config, const Backend& backend);
 
 /// What a resolved config, whose dtype is not auto, trains: `model` with the config's batch, recomputation and samples.

@@ -52,8 +52,8 @@ void shorten_context(PretrainedModel& model, std::int64_t block_size);
 /// What is wrong and how to mend it, where tokenizer_spec gives none.
 [[nodiscard]] std::string describe_missing_tokenizer(const PretrainedModel& model);
 
-/// Fills `flat`, float32, the whole or a part, exactly; alignment gaps and padding rows become zero. `layout` is that of
-/// model.model.
+/// Fills `flat`, the whole or a part, rounded to nearest where it is narrower; gaps and padding rows become zero. `layout` is
+/// that of model.model.
 void load_parameters(Backend& backend, const ParameterLayout& layout, const PretrainedModel& model, const FlatTensor& flat);
 
 }  // namespace virgil

@@ -74,6 +74,7 @@ struct TrainConfig {
   bool dry_run = false;
   std::string device = "auto";                    // auto | cpu | cuda | cuda:N
   std::string dtype = "auto";                     // auto | float32 | bfloat16 | float16
+  bool master_weights = true;                     // false: bfloat16 weights without a float32 copy
   std::string optimizer_state_dtype = "float32";  // float32 | bfloat16
   bool cuda_graph = true;                         // a GPU repeats a recorded training pass
   bool tf32 = false;                              // products of float32 may use TF32
