@@ -227,8 +227,8 @@ TEST_F(DataParallel, StateIsLoadedAsItWasSaved) {
       const ParameterLayout& layout = plan.parameters();
       const FlatTensor moments = memory.flat(plan, PlanSlot::kAdamM, group.rank());
       const FlatTensor masters = memory.flat(plan, PlanSlot::kMasterWeights, group.rank());
-      load_parameters(*backend, layout, *saved.optimizer, "m.", moments);
-      load_parameters(*backend, layout, saved.parameters, "", masters);
+      load_parameters(*backend, layout, *saved.optimizer, "m.", moments, DType::kFloat32);
+      load_parameters(*backend, layout, saved.parameters, "", masters, DType::kFloat32);
       PartGathering gathering(*backend, &group, layout, {masters, moments});
       if (!group.is_root()) return gathering.serve();
       for (const ParameterSpec& spec : layout.parameters()) {
