@@ -51,8 +51,8 @@ class Bench(harness.ProgramTest):
         self.assert_says(self.run_bench("--ops"), "attention_backward", "floor_ms")
 
     def test_race_with_cudnn_is_skipped_on_the_cpu(self):
-        self.assert_says(self.run_bench("--compare_cudnn"), "cudnn", "skipped: attention is cudnn", "NVIDIA")
-        self.assertIn("NVIDIA", json.loads(self.run_bench("--json", "--compare_cudnn"))["cudnn"]["skipped"])
+        self.assert_says(self.run_bench("--device", "cpu", "--compare_cudnn"), "cudnn", "skipped: attention is cudnn", "NVIDIA")
+        self.assertIn("NVIDIA", json.loads(self.run_bench("--device", "cpu", "--json", "--compare_cudnn"))["cudnn"]["skipped"])
 
     def test_comparison_without_pytorch_is_skipped_with_a_word(self):
         script = self.folder / "torch.py"
