@@ -11,6 +11,9 @@ namespace virgil::cuda {
 namespace {
 
 constexpr std::uintptr_t kMaxAlignment = 256;
+// cublasLtMatmulDescAttributes_t: the leading dimension of the GELU's input is a multiple of 8; vectors of 16 bytes read it.
+constexpr std::int64_t kGeluWidthMultiple = 8;
+constexpr std::uintptr_t kGeluAlignment = 16;
 
 void check_lt(cublasStatus_t status, const char* call, const MatmulShape& shape) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
@@ -69,7 +72,24 @@ std::string CublasLtMatmul::library_version() {
   return fmt::format("{}.{}.{}", version / 10000, version / 100 % 100, version % 100);
 }
 
-CublasLtMatmul::Plan CublasLtMatmul::make_plan(const MatmulShape& shape, std::uintptr_t alignment, const void* bias) const {
+const CublasLtMatmul::Plan* CublasLtMatmul::find_plan(const MatmulShape& shape, Epilogue epilogue, std::uintptr_t alignment) {
+  const Key key{shape.m,
+                shape.n,
+                shape.k,
+                static_cast<int>(shape.dtype),
+                static_cast<int>(shape.out_dtype),
+                shape.options.transpose_a,
+                shape.options.transpose_b,
+                shape.options.accumulate,
+                epilogue,
+                alignment};
+  auto found = plans_.find(key);
+  if (found == plans_.end()) found = plans_.emplace(key, make_plan(shape, epilogue, alignment)).first;
+  return found->second ? &*found->second : nullptr;
+}
+
+std::optional<CublasLtMatmul::Plan> CublasLtMatmul::make_plan(const MatmulShape& shape, Epilogue epilogue,
+                                                              std::uintptr_t alignment) const {
   const MatmulOptions& options = shape.options;
   const cudaDataType_t type = data_type(shape.dtype), out_type = data_type(shape.out_dtype);
   const bool tf32 = tf32_ && shape.dtype == DType::kFloat32 && context_.compute_capability >= 80;
@@ -82,10 +102,17 @@ CublasLtMatmul::Plan CublasLtMatmul::make_plan(const MatmulShape& shape, std::ui
   const auto operation = [](bool transpose) -> std::int32_t { return transpose ? CUBLAS_OP_T : CUBLAS_OP_N; };
   set(desc, CUBLASLT_MATMUL_DESC_TRANSA, operation(options.transpose_b), shape);
   set(desc, CUBLASLT_MATMUL_DESC_TRANSB, operation(options.transpose_a), shape);
-  if (bias != nullptr) {
+  // Of an epilogue's operand the search reads the alignment alone, from its address: that of all operands, which is what the
+  // plan will be used for. The true address is set for each product.
+  const void* const any_operand = reinterpret_cast<const void*>(alignment);
+  if (epilogue == Epilogue::kBias) {
     set(desc, CUBLASLT_MATMUL_DESC_EPILOGUE, std::int32_t{CUBLASLT_EPILOGUE_BIAS}, shape);
     set(desc, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, static_cast<std::int32_t>(type), shape);
-    set(desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias, shape);
+    set(desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, any_operand, shape);
+  } else if (epilogue == Epilogue::kGeluBackward) {
+    set(desc, CUBLASLT_MATMUL_DESC_EPILOGUE, std::int32_t{CUBLASLT_EPILOGUE_DGELU}, shape);
+    set(desc, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, shape.n, shape);
+    set(desc, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, any_operand, shape);
   }
 
   const auto layout = [&](cudaDataType_t element, std::int64_t rows, std::int64_t cols) {
@@ -110,10 +137,10 @@ CublasLtMatmul::Plan CublasLtMatmul::make_plan(const MatmulShape& shape, std::ui
   }
   cublasLtMatmulHeuristicResult_t found{};
   int num_found = 0;
-  check_lt(cublasLtMatmulAlgoGetHeuristic(handle_.get(), desc, plan.b.get(), plan.a.get(), plan.out.get(), plan.out.get(), made,
-                                          1, &found, &num_found),
-           "cublasLtMatmulAlgoGetHeuristic", shape);
-  if (num_found == 0) check_lt(CUBLAS_STATUS_NOT_SUPPORTED, "cublasLtMatmulAlgoGetHeuristic", shape);
+  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handle_.get(), desc, plan.b.get(), plan.a.get(), plan.out.get(),
+                                                               plan.out.get(), made, 1, &found, &num_found);
+  if (status == CUBLAS_STATUS_NOT_SUPPORTED || (status == CUBLAS_STATUS_SUCCESS && num_found == 0)) return std::nullopt;
+  check_lt(status, "cublasLtMatmulAlgoGetHeuristic", shape);
   plan.algo = found.algo;
   plan.workspace_bytes = found.workspaceSize;
   return plan;
@@ -121,26 +148,38 @@ CublasLtMatmul::Plan CublasLtMatmul::make_plan(const MatmulShape& shape, std::ui
 
 void CublasLtMatmul::run(void* out, const void* a, const void* b, const void* bias, const MatmulShape& shape,
                          std::span<std::byte> workspace) {
-  const std::uintptr_t alignment = alignment_of({out, a, b, bias});
-  const Key key{shape.m,
-                shape.n,
-                shape.k,
-                static_cast<int>(shape.dtype),
-                static_cast<int>(shape.out_dtype),
-                shape.options.transpose_a,
-                shape.options.transpose_b,
-                shape.options.accumulate,
-                bias != nullptr,
-                alignment};
-  auto found = plans_.find(key);
-  if (found == plans_.end()) found = plans_.emplace(key, make_plan(shape, alignment, bias)).first;
-  const Plan& plan = found->second;
-  if (bias != nullptr) set(plan.desc.get(), CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias, shape);
+  const Epilogue epilogue = bias != nullptr ? Epilogue::kBias : Epilogue::kNone;
+  const Plan* plan = find_plan(shape, epilogue, alignment_of({out, a, b, bias}));
+  if (plan == nullptr) check_lt(CUBLAS_STATUS_NOT_SUPPORTED, "cublasLtMatmulAlgoGetHeuristic", shape);
+  run(*plan, {out, a, b, epilogue, bias}, shape, workspace);
+}
+
+bool CublasLtMatmul::run_with_gelu_backward(void* dinp, const void* dout, const void* weight, const void* hidden,
+                                            const MatmulShape& shape, std::span<std::byte> workspace) {
+  const int generation = context_.compute_capability / 10;
+  const std::uintptr_t alignment = alignment_of({dinp, dout, weight, hidden});
+  if (shape.dtype == DType::kFloat32 || (generation != 9 && generation != 10) || shape.n % kGeluWidthMultiple != 0 ||
+      alignment < kGeluAlignment) {
+    return false;
+  }
+  const Plan* plan = find_plan(shape, Epilogue::kGeluBackward, alignment);
+  if (plan == nullptr) return false;
+  run(*plan, {dinp, dout, weight, Epilogue::kGeluBackward, hidden}, shape, workspace);
+  return true;
+}
+
+void CublasLtMatmul::run(const Plan& plan, const Operands& operands, const MatmulShape& shape, std::span<std::byte> workspace) {
+  if (operands.epilogue != Epilogue::kNone) {
+    const bool is_bias = operands.epilogue == Epilogue::kBias;
+    set(plan.desc.get(), is_bias ? CUBLASLT_MATMUL_DESC_BIAS_POINTER : CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER,
+        operands.epilogue_operand, shape);
+  }
   VIRGIL_CHECK(plan.workspace_bytes <= workspace.size(), "matmul: {} bytes of workspace are bound, {} are needed",
                workspace.size(), plan.workspace_bytes);
   const float alpha = 1, beta = shape.options.accumulate ? 1.0F : 0.0F;
-  check_lt(cublasLtMatmul(handle_.get(), plan.desc.get(), &alpha, b, plan.b.get(), a, plan.a.get(), &beta, out, plan.out.get(),
-                          out, plan.out.get(), &plan.algo, workspace.data(), plan.workspace_bytes, context_.stream),
+  check_lt(cublasLtMatmul(handle_.get(), plan.desc.get(), &alpha, operands.b, plan.b.get(), operands.a, plan.a.get(), &beta,
+                          operands.out, plan.out.get(), operands.out, plan.out.get(), &plan.algo, workspace.data(),
+                          plan.workspace_bytes, context_.stream),
            "cublasLtMatmul", shape);
 }
 

@@ -306,6 +306,16 @@ void CudaBackend::gelu_backward(TensorView dinp, ConstTensorView dout, ConstTens
 
 void CudaBackend::attention_forward(TensorView out, TensorView lse, ConstTensorView qkv, std::int64_t num_heads,
                                     const Dropout& dropout) {
+void CudaBackend::matmul_gelu_backward(TensorView dinp, ConstTensorView dout, ConstTensorView weight, ConstTensorView hidden) {
+  constexpr const char* kOp = "matmul_gelu_backward";
+  const MatmulShape shape = op_checks::matmul_gelu_backward(dinp, dout, weight, hidden);
+  expect_supported(kOp, shape.dtype);
+  const std::span<std::byte> scratch = workspace(kOp, matmul_.workspace_bytes());
+  if (matmul_.run_with_gelu_backward(dinp.data(), dout.data(), weight.data(), hidden.data(), shape, scratch)) return;
+  matmul_.run(dinp.data(), dout.data(), weight.data(), nullptr, shape, scratch);
+  cuda::gelu_backward(context_, shape.dtype, dinp.data(), dinp.data(), hidden.data(), hidden.num_elements());
+}
+
   constexpr const char* kOp = "attention_forward";
   const AttentionShape shape = op_checks::attention(kOp, qkv, num_heads, dropout);
   expect_supported(kOp, shape.dtype);

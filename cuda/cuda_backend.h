@@ -61,6 +61,7 @@ class CudaBackend final : public Backend {
   void bias_backward(TensorView dbias, ConstTensorView dout) override;
   void gelu_forward(TensorView out, ConstTensorView inp) override;
   void gelu_backward(TensorView dinp, ConstTensorView dout, ConstTensorView inp) override;
+  void matmul_gelu_backward(TensorView dinp, ConstTensorView dout, ConstTensorView weight, ConstTensorView hidden) override;
   void attention_forward(TensorView out, TensorView lse, ConstTensorView qkv, std::int64_t num_heads,
                          const Dropout& dropout) override;
   void attention_backward(TensorView dqkv, ConstTensorView dout, ConstTensorView out, ConstTensorView qkv, ConstTensorView lse,

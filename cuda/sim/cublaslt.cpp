@@ -1,6 +1,7 @@
 // The products of cuBLASLt, computed plainly: column-major operands of any type here, float32 sums in the order of k.
 #include <cublasLt.h>
 
+#include <cmath>
 #include <cstring>
 #include <vector>
 
@@ -18,6 +19,8 @@ struct cublasLtMatmulDescOpaque_t {
   std::int32_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
   std::int32_t bias_type = -1;
   const void* bias = nullptr;
+  const void* aux = nullptr;  // the GELU's input, column-major, of the result's type
+  std::int64_t aux_leading_dimension = 0;
 };
 struct cublasLtMatrixLayoutOpaque_t {
   cudaDataType_t type = CUDA_R_32F;
@@ -89,11 +92,24 @@ std::vector<float> unpacked(const void* data, const cublasLtMatrixLayoutOpaque_t
   return values;
 }
 
+/// The derivative of the GELU's tanh form.
+float gelu_slope(float x) {
+  constexpr float kRoot = 0.797884561F;  // sqrt(2 / pi)
+  constexpr float kCubic = 0.044715F;
+  const float t = std::tanh(kRoot * (x + kCubic * x * x * x));
+  return 0.5F * (1 + t) + 0.5F * x * (1 - t * t) * kRoot * (1 + 3 * kCubic * x * x);
+}
+
 void run(const Product& p) {
   if (simulator().failed()) return;
   if (race_detector().enabled()) {
     note_matrix(p.a, p.a_layout, Access::kRead);
     note_matrix(p.b, p.b_layout, Access::kRead);
+    if (p.desc.epilogue == CUBLASLT_EPILOGUE_DGELU) {
+      auto aux_layout = p.d_layout;
+      aux_layout.leading_dimension = p.desc.aux_leading_dimension;
+      note_matrix(p.desc.aux, aux_layout, Access::kRead);
+    }
     note_matrix(p.d, p.d_layout, Access::kWrite);
   }
   const bool transpose_a = p.desc.transpose_a == CUBLAS_OP_T;
@@ -113,9 +129,20 @@ void run(const Product& p) {
       if (p.desc.epilogue == CUBLASLT_EPILOGUE_BIAS) {
         value += element(p.desc.bias, static_cast<cudaDataType_t>(p.desc.bias_type), i);
       }
+      if (p.desc.epilogue == CUBLASLT_EPILOGUE_DGELU) {
+        value *= gelu_slope(element(p.desc.aux, p.d_layout.type, i + j * p.desc.aux_leading_dimension));
+      }
       store(p.d, p.d_layout.type, index, value);
     }
   }
+}
+
+/// What cublasLtMatmulDescAttributes_t asks of the operand of CUBLASLT_EPILOGUE_DGELU; and whole vectors can be read of it.
+bool gelu_input_fits(const cublasLtMatmulDescOpaque_t& desc, const cublasLtMatrixLayoutOpaque_t& d) {
+  constexpr std::int64_t kMultiple = 8;
+  constexpr std::uintptr_t kAlignment = 16;
+  return desc.aux != nullptr && reinterpret_cast<std::uintptr_t>(desc.aux) % kAlignment == 0 &&
+         desc.aux_leading_dimension % kMultiple == 0 && desc.aux_leading_dimension >= d.rows;
 }
 
 template <typename T>
@@ -176,6 +203,10 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t desc, cublasL
       return read_value(desc->bias, value, size_bytes);
     case CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE:
       return read_value(desc->bias_type, value, size_bytes);
+    case CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER:
+      return read_value(desc->aux, value, size_bytes);
+    case CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD:
+      return read_value(desc->aux_leading_dimension, value, size_bytes);
   }
   return CUBLAS_STATUS_INVALID_VALUE;
 }
@@ -205,16 +236,23 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p
     return read_value(preference->max_workspace_bytes, value, size_bytes);
   return size_bytes == sizeof(std::uint32_t) ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_INVALID_VALUE;
 }
-cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t /*handle*/, cublasLtMatmulDesc_t /*desc*/,
+cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t /*handle*/, cublasLtMatmulDesc_t desc,
                                               cublasLtMatrixLayout_t /*a*/, cublasLtMatrixLayout_t /*b*/,
-                                              cublasLtMatrixLayout_t /*c*/, cublasLtMatrixLayout_t /*d*/,
+                                              cublasLtMatrixLayout_t /*c*/, cublasLtMatrixLayout_t d,
                                               cublasLtMatmulPreference_t preference, int requested,
                                               cublasLtMatmulHeuristicResult_t* results, int* returned) {
   if (requested < 1) return CUBLAS_STATUS_INVALID_VALUE;
   // The library may load code for its choice: that belongs before a capture.
   if (captures().allow_unsafe_call() != cudaSuccess) return CUBLAS_STATUS_NOT_SUPPORTED;
-  *returned = 1;
   *results = {};
+  *returned = 0;
+  if (desc->epilogue == CUBLASLT_EPILOGUE_DGELU) {
+    if (!gelu_input_fits(*desc, *d)) return CUBLAS_STATUS_NOT_SUPPORTED;
+    // The library's gaps are not documented; this one stands for them.
+    constexpr std::int64_t kFewestColumns = 4;
+    if (d->cols < kFewestColumns) return CUBLAS_STATUS_SUCCESS;
+  }
+  *returned = 1;
   constexpr std::uint64_t kScratchBytes = 4096;  // which the product below writes over
   results->workspaceSize = std::min(preference->max_workspace_bytes, kScratchBytes);
   return CUBLAS_STATUS_SUCCESS;
@@ -231,7 +269,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t /*handle*/, cublasLtMatmulDesc_t 
   const std::int64_t k_of_b = transpose_b ? b_layout->cols : b_layout->rows;
   const bool has_bias = desc->epilogue == CUBLASLT_EPILOGUE_BIAS;
   if (k != k_of_b || d_layout->rows != m || d_layout->cols != n || c_layout->type != d_layout->type || c != d ||
-      a_layout->type != b_layout->type || (has_bias && (desc->bias == nullptr || desc->bias_type < 0))) {
+      a_layout->type != b_layout->type || (has_bias && (desc->bias == nullptr || desc->bias_type < 0)) ||
+      (desc->epilogue == CUBLASLT_EPILOGUE_DGELU && !gelu_input_fits(*desc, *d_layout))) {
     return CUBLAS_STATUS_INVALID_VALUE;
   }
   const Product product{

@@ -212,6 +212,23 @@ std::int64_t gelu_backward(const ConstTensorView& dinp, const ConstTensorView& d
   return inp.num_elements();
 }
 
+MatmulShape matmul_gelu_backward(const ConstTensorView& dinp, const ConstTensorView& dout, const ConstTensorView& weight,
+                                 const ConstTensorView& hidden) {
+  constexpr std::string_view kOp = "matmul_gelu_backward";
+  const RowSizes out_sizes = rows_of(kOp, "dout", dout), sizes = rows_of(kOp, "hidden", hidden);
+  VIRGIL_CHECK(out_sizes.rows == sizes.rows && out_sizes.dtype == sizes.dtype, "{}: dout is {} of {}, hidden {} of {}", kOp,
+               dout.shape().to_string(), name_of(out_sizes.dtype), hidden.shape().to_string(), name_of(sizes.dtype));
+  expect(kOp, "dinp", dinp, hidden.shape(), sizes.dtype);
+  expect(kOp, "weight", weight, {sizes.channels, out_sizes.channels}, sizes.dtype);
+  return {.m = sizes.rows,
+          .n = sizes.channels,
+          .k = out_sizes.channels,
+          .dtype = sizes.dtype,
+          .out_dtype = sizes.dtype,
+          .has_bias = false,
+          .options = {.transpose_b = true}};
+}
+
 AttentionShape attention(std::string_view op, const ConstTensorView& qkv, std::int64_t num_heads, const Dropout& dropout) {
   constexpr std::int64_t kHeadSizeStep = 8;
   constexpr std::int64_t kMaxHeadSize = 128;

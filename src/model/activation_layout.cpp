@@ -87,8 +87,7 @@ class ScheduleWalker {
     const Use grad_branch1 = dropout ? Use{kGradBranch1, l} : Use{kGradResidual, 0};
     op({{kGradResidual, 0}, grad_branch2});
     op({{kGelu, l}, grad_branch2});
-    op({grad_branch2, {kGradMlp, l}});
-    op({{kMlpHidden, l}, {kGradMlp, l}});
+    op({grad_branch2, {kMlpHidden, l}, {kGradMlp, l}});
     if (step_.recompute == Recompute::kNorm) op({{kResidualMid, l}, {kNorm2, l}, {kNorm2Mean, l}, {kNorm2Rstd, l}});
     op({{kNorm2, l}, {kGradMlp, l}});
     op({{kGradMlp, l}, {kGradNorm2, l}});

@@ -271,8 +271,7 @@ void Gpt::mlp_backward(std::int64_t l, const PassRandomness& randomness) {
 
   // The weight's gradient first: it is the last reader of the GELU output, whose bytes dhidden may then take.
   linear_backward_weight(gradients.mlp_weight, gradients.mlp_bias, activation(kGelu, l, Pass::kBackward), dbranch);
-  backend_.matmul(dhidden, dbranch, block.mlp_weight, kAbsent, {.transpose_b = true});
-  backend_.gelu_backward(dhidden, dhidden, hidden);
+  backend_.matmul_gelu_backward(dhidden, dbranch, block.mlp_weight, hidden);
   if (plan_.step().recompute == Recompute::kNorm) {
     backend_.layernorm_forward(norm2, mean, rstd, residual_mid, block.norm2_weight, block.norm2_bias);
   }

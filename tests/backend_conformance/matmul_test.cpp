@@ -1,6 +1,7 @@
 #include <omp.h>
 
 #include "backend_conformance/harness.h"
+#include "backend_conformance/reference_basic.h"
 #include "virgil/base/error.h"
 
 namespace virgil::conformance {
@@ -120,6 +121,46 @@ TEST_P(Matmul, ThrowsWhenTheWorkspaceIsTooSmall) {
   const auto a = run.input({s.m, s.k}, normal_values(s.m * s.k)), b = run.input({s.n, s.k}, normal_values(s.n * s.k));
   run.workspace(backend().traits().matmul_workspace_bytes(s) - 64);
   EXPECT_THROW(run.backend().matmul(out, a, b, {}, s.options), InternalError);
+}
+
+// The product may be rounded to the type before it is multiplied, or not. With 16 bits the derivative may be a library's, of a
+// tanh that the hardware approximates: to 2^-11 (PTX ISA, tanh.approx.f32) plus float32's rounding of it.
+TEST_P(Matmul, GeluBackwardMatchesReference) {
+  // Widths that vectors fit and such that they do not; one row; more rows than a block has.
+  const std::vector<MatmulShape> shapes = {{.m = 37, .n = 40, .k = 24}, {.m = 130, .n = 264, .k = 66},
+                                           {.m = 5, .n = 29, .k = 53},  {.m = 1, .n = 64, .k = 16},
+                                           {.m = 7, .n = 8, .k = 1},    {.m = 1, .n = 1, .k = 1}};
+  const double tanh_error = dtype() == DType::kFloat32 ? 0 : 0x1.0p-11 + 4 * kUnitRoundoff;
+  for (MatmulShape s : shapes) {
+    s.dtype = s.out_dtype = dtype();
+    s.options.transpose_b = true;
+    SCOPED_TRACE(fmt::format("m={} n={} k={}", s.m, s.n, s.k));
+    const auto dout = normal_values(s.m * s.k, 1), weight = normal_values(s.k * s.n, 2),
+               hidden = normal_values(s.m * s.n, 3, 2.0F);
+    const auto run_once = [&](OpRun& run) {
+      run.workspace(run.backend().traits().matmul_workspace_bytes(s));
+      run.backend().matmul_gelu_backward(run.output("dinp", {1, s.m, s.n}), run.input({1, s.m, s.k}, dout),
+                                         run.input({s.n, s.k}, weight), run.input({1, s.m, s.n}, hidden));
+    };
+    const auto results = results_of(run_once);
+    const auto product = reference_matmul({}, to_double(dout), to_double(weight), {}, s);
+    const auto expected = reference::gelu_backward(stored_as(dtype(), product), to_double(hidden), tanh_error);
+    expect_within_bounds("dinp", results.at("dinp"), stored_as(dtype(), expected));
+    expect_same_bits("dinp, run again", results_of(run_once).at("dinp"), results.at("dinp"));
+    if (GetParam().same_products)
+      expect_same_bits("dinp of the twin", results_of_twin(run_once).at("dinp"), results.at("dinp"));
+  }
+}
+
+TEST_P(Matmul, GeluBackwardThrowsWhereShapesDoNotAgree) {
+  OpRun run(backend(), dtype());
+  const auto tensor = [&](const Shape& shape) { return run.input(shape, normal_values(shape.num_elements())); };
+  const TensorView dinp = run.output("dinp", {6, 16});
+  const auto dout = tensor({6, 8}), weight = tensor({16, 8}), hidden = tensor({6, 16});
+  EXPECT_THROW(backend().matmul_gelu_backward(dinp, tensor({5, 8}), weight, hidden), InternalError);
+  EXPECT_THROW(backend().matmul_gelu_backward(dinp, dout, tensor({8, 16}), hidden), InternalError);
+  EXPECT_THROW(backend().matmul_gelu_backward(dinp, dout, weight, tensor({6, 8})), InternalError);
+  EXPECT_THROW(backend().matmul_gelu_backward(dinp, dout, weight, {}), InternalError);
 }
 
 TEST_P(Matmul, LeavesTheCallersNumberOfThreads) {

@@ -179,16 +179,18 @@ TrackedValues gelu_forward(const Values& inp) {
   return out;
 }
 
-TrackedValues gelu_backward(const Values& dout, const Values& inp) {
+TrackedValues gelu_backward(const TrackedValues& dout, const Values& inp, double tanh_error) {
   const double root = std::sqrt(2 * std::numbers::inv_pi);
   TrackedValues dinp;
   for (std::size_t i = 0; i < inp.size(); ++i) {
     const Tracked x(inp[i]);
-    const Tracked half = half_one_plus_tanh(x);
-    const Tracked other_half = half_one_plus_tanh(-x);  // 0.5 (1 - tanh u)
+    Tracked half = half_one_plus_tanh(x);
+    Tracked other_half = half_one_plus_tanh(-x);  // 0.5 (1 - tanh u)
+    half.error += 0.5 * tanh_error * std::abs(half.value - other_half.value);
+    other_half.error += 0.5 * tanh_error * std::abs(half.value - other_half.value);
     const Tracked two_du = rounded(2 * root, 0) + rounded(6 * root * kCubic, 0) * (x * x);
     // d/dx of 0.5 (1 + tanh u) is 0.5 (1 - tanh^2 u) u' = half * other_half * 2u'.
-    dinp.push_back(Tracked(dout[i]) * (half + x * (half * other_half * two_du)));
+    dinp.push_back(dout[i] * (half + x * (half * other_half * two_du)));
   }
   return dinp;
 }

@@ -61,7 +61,11 @@ struct LayernormGradients {
 [[nodiscard]] TrackedValues bias_backward(const Values& dbias, const Values& dout);
 
 [[nodiscard]] TrackedValues gelu_forward(const Values& inp);
-[[nodiscard]] TrackedValues gelu_backward(const Values& dout, const Values& inp);
+/// dout may already carry errors: those of a product. tanh_error: how far, relatively, a tanh may be off besides.
+[[nodiscard]] TrackedValues gelu_backward(const TrackedValues& dout, const Values& inp, double tanh_error = 0);
+[[nodiscard]] inline TrackedValues gelu_backward(const Values& dout, const Values& inp) {
+  return gelu_backward(TrackedValues(dout.begin(), dout.end()), inp);
+}
 
 struct CrossEntropyResult {
   TrackedValues losses;

@@ -128,6 +128,9 @@ class HalfBackend final : public Backend {
     widen([&](Operands& o) { inner_->gelu_backward(o.out(dinp), o.in(dout), o.in(inp)); });
   }
   void attention_forward(TensorView out, TensorView lse, ConstTensorView qkv, std::int64_t num_heads,
+  void matmul_gelu_backward(TensorView dinp, ConstTensorView dout, ConstTensorView weight, ConstTensorView hidden) override {
+    widen([&](Operands& o) { inner_->matmul_gelu_backward(o.out(dinp), o.in(dout), o.in(weight), o.in(hidden)); });
+  }
                          const Dropout& dropout) override {
     widen([&](Operands& o) { inner_->attention_forward(o.out(out), lse, o.in(qkv), num_heads, dropout); });
   }

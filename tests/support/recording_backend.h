@@ -68,6 +68,9 @@ class RecordingBackend : public Backend {
   void bias_backward(TensorView dbias, ConstTensorView dout) override { record({dbias}, {dbias, dout}); }
   void gelu_forward(TensorView out, ConstTensorView inp) override { record({out}, {inp}); }
   void gelu_backward(TensorView dinp, ConstTensorView dout, ConstTensorView inp) override { record({dinp}, {dout, inp}); }
+  void matmul_gelu_backward(TensorView dinp, ConstTensorView dout, ConstTensorView weight, ConstTensorView hidden) override {
+    record({dinp}, {dout, weight, hidden});
+  }
 
   void attention_forward(TensorView out, TensorView lse, ConstTensorView qkv, std::int64_t, const Dropout&) override {
     record({out, lse}, {qkv});

@@ -19,6 +19,10 @@ double bytes_of(std::initializer_list<ConstTensorView> operands) {
   return bytes;
 }
 
+double matmul_flops(const MatmulShape& s) {
+  return 2 * static_cast<double>(s.m) * static_cast<double>(s.n) * static_cast<double>(s.k);
+}
+
 /// Products of queries and keys, and of probabilities and values, under a causal mask: one each in the forward pass.
 double attention_product_flops(const ConstTensorView& qkv) {
   const Shape& s = qkv.shape();
@@ -85,8 +89,7 @@ void TimingBackend::matmul(TensorView out, ConstTensorView a, ConstTensorView b,
   const MatmulShape s = op_checks::matmul(out, a, b, bias, options);
   const std::string shape = fmt::format("m={} n={} k={}{}{}{}", s.m, s.n, s.k, options.transpose_a ? " a'" : "",
                                         options.transpose_b ? " b'" : "", options.accumulate ? " +=" : "");
-  const OpCost cost{2 * static_cast<double>(s.m) * static_cast<double>(s.n) * static_cast<double>(s.k),
-                    bytes_of({out, a, b, bias, options.accumulate ? out : TensorView{}})};
+  const OpCost cost{matmul_flops(s), bytes_of({out, a, b, bias, options.accumulate ? out : TensorView{}})};
   time("matmul", shape, "matmul", cost, [&] { inner_.matmul(out, a, b, bias, options); });
 }
 
@@ -101,6 +104,14 @@ void TimingBackend::gelu_forward(TensorView out, ConstTensorView inp) {
 void TimingBackend::gelu_backward(TensorView dinp, ConstTensorView dout, ConstTensorView inp) {
   time("gelu_backward", inp.shape().to_string(), "gelu", {0, bytes_of({dinp, dout, inp})},
        [&] { inner_.gelu_backward(dinp, dout, inp); });
+}
+
+void TimingBackend::matmul_gelu_backward(TensorView dinp, ConstTensorView dout, ConstTensorView weight,
+                                         ConstTensorView hidden) {
+  const MatmulShape s = op_checks::matmul_gelu_backward(dinp, dout, weight, hidden);
+  const OpCost cost{matmul_flops(s), bytes_of({dinp, dout, weight, hidden})};
+  time("matmul_gelu_backward", fmt::format("m={} n={} k={} b'", s.m, s.n, s.k), "matmul", cost,
+       [&] { inner_.matmul_gelu_backward(dinp, dout, weight, hidden); });
 }
 
 void TimingBackend::attention_forward(TensorView out, TensorView lse, ConstTensorView qkv, std::int64_t num_heads,

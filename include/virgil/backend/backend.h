@@ -201,6 +201,10 @@ class Backend {
   virtual void attention_forward(TensorView out, TensorView lse, ConstTensorView qkv, std::int64_t num_heads,
                                  const Dropout& dropout) = 0;
   /// dqkv (B, T, 3C) from dout, out (B, T, C), qkv and lse of the forward pass.
+  /// dinp (..., F) = (dout (..., C) * weight^T) * gelu'(hidden): back through a product with weight (F, C) and the GELU before
+  /// it, whose input was hidden (..., F). With 16 bits the product may be rounded before it is multiplied, and the derivative
+  /// may be that of a tanh off by 2^-11 of it. Scratch: the product's.
+  virtual void matmul_gelu_backward(TensorView dinp, ConstTensorView dout, ConstTensorView weight, ConstTensorView hidden) = 0;
   virtual void attention_backward(TensorView dqkv, ConstTensorView dout, ConstTensorView out, ConstTensorView qkv,
                                   ConstTensorView lse, std::int64_t num_heads, const Dropout& dropout) = 0;
   /// Generation with a cache: appends the n new rows' k and v to the caches at positions first_position.. and attends from

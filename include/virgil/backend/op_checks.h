@@ -73,6 +73,9 @@ void copy(const ConstTensorView& dst, const ConstTensorView& src);
 /// GELU, either way: all operands have the shape and the dtype of inp. Returns the number of elements.
 [[nodiscard]] std::int64_t gelu_forward(const ConstTensorView& out, const ConstTensorView& inp);
 [[nodiscard]] std::int64_t gelu_backward(const ConstTensorView& dinp, const ConstTensorView& dout, const ConstTensorView& inp);
+/// Returns the product's shape.
+[[nodiscard]] MatmulShape matmul_gelu_backward(const ConstTensorView& dinp, const ConstTensorView& dout,
+                                               const ConstTensorView& weight, const ConstTensorView& hidden);
 
 /// Sizes of attention from qkv (B, T, 3C); checks head count, head size (multiple of 8 up to 128) and dropout range.
 [[nodiscard]] AttentionShape attention(std::string_view op, const ConstTensorView& qkv, std::int64_t num_heads,

@@ -210,6 +210,12 @@ void CpuBackend::gelu_backward(TensorView dinp, ConstTensorView dout, ConstTenso
                   [&]<typename T>(T) { cpu::gelu_backward(dinp.as<T>(), dout.as<T>(), inp.as<T>(), num_elements, context()); });
 }
 
+void CpuBackend::matmul_gelu_backward(TensorView dinp, ConstTensorView dout, ConstTensorView weight, ConstTensorView hidden) {
+  const MatmulShape shape = op_checks::matmul_gelu_backward(dinp, dout, weight, hidden);
+  matmul(dinp, dout, weight, {}, shape.options);
+  gelu_backward(dinp, dinp, hidden);
+}
+
 void CpuBackend::attention_forward(TensorView out, TensorView lse, ConstTensorView qkv, std::int64_t num_heads,
                                    const Dropout& dropout) {
   cpu::attention_forward(out, lse, qkv, num_heads, dropout, context());

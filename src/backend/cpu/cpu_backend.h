@@ -70,6 +70,7 @@ class CpuBackend final : public Backend {
   void gelu_forward(TensorView out, ConstTensorView inp) override;
   void gelu_backward(TensorView dinp, ConstTensorView dout, ConstTensorView inp) override;
   void attention_forward(TensorView out, TensorView lse, ConstTensorView qkv, std::int64_t num_heads,
+  void matmul_gelu_backward(TensorView dinp, ConstTensorView dout, ConstTensorView weight, ConstTensorView hidden) override;
                          const Dropout& dropout) override;
   void attention_backward(TensorView dqkv, ConstTensorView dout, ConstTensorView out, ConstTensorView qkv, ConstTensorView lse,
                           std::int64_t num_heads, const Dropout& dropout) override;
