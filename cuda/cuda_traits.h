@@ -15,6 +15,11 @@ class CudaTraits final : public BackendTraits {
       : matmul_workspace_bytes_(matmul_workspace_bytes), cudnn_(cudnn) {}
 
   [[nodiscard]] std::int64_t alignment_bytes() const override { return DeviceResource::kAlignment; }
+  /// A quarter of a GiB hides the gradient of the embedding, which each chunk reads and writes, behind the products' arithmetic
+  /// (docs/kernels.md, "Predicted steps"); whole tiles of these products are 128 rows.
+  [[nodiscard]] LogitsChunk logits_chunk() const override {
+    return {.size_bytes = std::int64_t{256} << 20, .row_multiple = 128};
+  }
   [[nodiscard]] std::int64_t matmul_workspace_bytes(const MatmulShape& /*shape*/) const override {
     return matmul_workspace_bytes_;
   }

@@ -29,12 +29,13 @@ class Gpu:
     attention: float  # tensor-core attention, of the same
     memory: float  # elementwise kernels and row sums
     integer_share: float  # integer operations a second over float32_tflops: all lanes on A100, half of them elsewhere
+    fuses_gelu_backward: bool = False  # CublasLtMatmul::run_with_gelu_backward
 
 
 GPUS = (
     Gpu("RTX 4090", matmul=0.85, attention=0.45, memory=0.90, integer_share=0.25),
     Gpu("A100 80GB", matmul=0.70, attention=0.325, memory=0.85, integer_share=0.5),
-    Gpu("H100", matmul=0.55, attention=0.165, memory=0.85, integer_share=0.25),
+    Gpu("H100", matmul=0.54, attention=0.165, memory=0.85, integer_share=0.25, fuses_gelu_backward=True),
 )
 LAUNCH_S = 4e-6  # the host needs so long to start a kernel, and the GPU waits for it where kernels are shorter
 GRAPH_LAUNCH_S = 1.5e-6  # from kernel to kernel of a CUDA graph, which the GPU starts by itself
@@ -76,9 +77,13 @@ class Shape:
 
     @property
     def chunk_rows(self):
-        """As choose_logits_rows of src/model/memory_plan.cpp."""
-        most = self.logits_chunk or max(256, 2**26 // (4 * self.V))
-        return math.ceil(self.rows / math.ceil(self.rows / most))
+        """As choose_logits_rows of src/model/memory_plan.cpp, with CudaTraits::logits_chunk."""
+        fewest = math.ceil(self.rows / (self.logits_chunk or max(256, 2**28 // (4 * self.V))))
+        if not self.logits_chunk:
+            for chunks in range(fewest, 2 * fewest):
+                if self.rows % (chunks * 128) == 0:
+                    return self.rows // chunks
+        return math.ceil(self.rows / fewest)
 
 
 PUBLISHED_SHAPE = Shape(L=12, NH=12, C=768, T=1024, B=16, V=50304, micro_steps=32, dropout=False, recompute="none")
@@ -156,14 +161,20 @@ def recomputed_ops(s):
     return again + ([norm, norm] if s.recompute == "norm" else [])
 
 
-def block_backward_ops(s):
+def block_backward_ops(s, gpu):
     R, C = s.rows, s.C
     ops = recomputed_ops(s)
     for n, k in ((C, 4 * C), (4 * C, C), (C, C), (3 * C, C)):
         ops += [product("matmul backward", k, n, R, accumulate=True), product("matmul backward", R, k, n)]
     ops += [Op("dropout backward", bytes=4 * R * C, dropped=R * C)] * (2 if s.dropout else 0)
     norm_backward = Op("layernorm backward", bytes=8.5 * R * C, launches=2)
-    return [*ops, Op("GELU", bytes=6 * R * 4 * C), norm_backward, norm_backward, attention_ops(s)[1]]
+    if gpu.fuses_gelu_backward:  # the product reads the GELU's input besides its operands
+        fused = product("matmul backward", R, 4 * C, C)
+        ops.remove(fused)
+        ops.append(dataclasses.replace(fused, bytes=fused.bytes + 2 * R * 4 * C))
+    else:
+        ops.append(Op("GELU", bytes=6 * R * 4 * C))
+    return [*ops, norm_backward, norm_backward, attention_ops(s)[1]]
 
 
 def classifier_ops(s):
@@ -176,10 +187,10 @@ def classifier_ops(s):
     ]
 
 
-def micro_step_ops(s):
+def micro_step_ops(s, gpu):
     R, C = s.rows, s.C
     block = [*block_forward_ops(s), product("matmul forward", R, C, 4 * C),
-             Op("residual + layernorm", bytes=8 * R * C, dropped=R * C if s.dropout else 0), *block_backward_ops(s)]
+             Op("residual + layernorm", bytes=8 * R * C, dropped=R * C if s.dropout else 0), *block_backward_ops(s, gpu)]
     embedding = 4 * R * C + 8 * min(R, s.V) * C + 8 * s.T * C
     return [
         Op("embedding", bytes=4 * R * C, dropped=R * C if s.dropout else 0),
@@ -191,9 +202,9 @@ def micro_step_ops(s):
     ]
 
 
-def step_ops(s):
+def step_ops(s, gpu):
     launch_s = GRAPH_LAUNCH_S if s.cuda_graph else LAUNCH_S
-    ops = [dataclasses.replace(op, count=op.count * s.micro_steps, launch_s=launch_s) for op in micro_step_ops(s)]
+    ops = [dataclasses.replace(op, count=op.count * s.micro_steps, launch_s=launch_s) for op in micro_step_ops(s, gpu)]
     # Zeroed gradients, their norm, and AdamW: param, grad, m and v in float32, and the bfloat16 copy.
     return [*ops, Op("optimizer", bytes=(4 + 4 + 30) * s.parameters, launches=4)]
 
@@ -209,7 +220,7 @@ def load_rates():
 def predict(s, gpu, rates):
     """Seconds of a step by family of ops."""
     seconds = collections.Counter()
-    for op in step_ops(s):
+    for op in step_ops(s, gpu):
         seconds[op.name] += op.seconds(gpu, rates)
     seconds["waiting for the host"] = SYNC_S
     return seconds
@@ -235,10 +246,10 @@ def preset_table(shapes, rates):
 
 
 def calibration_table(rates):
-    yield "| GPT-2 124M, B=16 T=1,024, no dropout | predicted tokens/s | with `logits_chunk` 4096 | published for others' code |"
+    yield "| GPT-2 124M, B=16 T=1,024, no dropout | predicted tokens/s | with `logits_chunk` 333 | published for others' code |"
     yield "|---|---|---|---|"
     for gpu in GPUS:
-        cells = [figures(dataclasses.replace(PUBLISHED_SHAPE, logits_chunk=chunk), gpu, rates[gpu.name])[1] for chunk in (0, 4096)]
+        cells = [figures(dataclasses.replace(PUBLISHED_SHAPE, logits_chunk=chunk), gpu, rates[gpu.name])[1] for chunk in (0, 333)]
         published = " to ".join(f"{rate:,}" for rate in dict.fromkeys(PUBLISHED[gpu.name]))
         yield f"| {gpu.name} | " + " | ".join(f"{round(rate, -3):,.0f}" for rate in cells) + f" | {published} |"
 

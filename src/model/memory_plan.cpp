@@ -8,8 +8,6 @@ namespace virgil {
 
 namespace {
 
-/// Logits of a chunk are kept near this size: large enough for full-speed matrix products, small beside the activations.
-constexpr std::int64_t kLogitsChunkBytes = std::int64_t{64} << 20;
 constexpr std::int64_t kMinLogitsRows = 256;
 
 /// The largest scratch any op of the schedule asks for.
@@ -85,11 +83,18 @@ class WorkspaceSurvey {
 
 }  // namespace
 
-std::int64_t choose_logits_rows(const ModelConfig& config, const StepShape& step) {
+std::int64_t choose_logits_rows(const ModelConfig& config, const StepShape& step, const BackendTraits& traits) {
   const std::int64_t rows = checked_multiply(step.batch_size, step.length);
+  if (step.logits_chunk > 0) return ceil_div(rows, ceil_div(rows, step.logits_chunk));
+  const LogitsChunk wanted = traits.logits_chunk();
   const std::int64_t row_bytes = checked_multiply(config.padded_vocab_size(), size_of(DType::kFloat32));
-  const std::int64_t most = step.logits_chunk > 0 ? step.logits_chunk : std::max(kMinLogitsRows, kLogitsChunkBytes / row_bytes);
-  return ceil_div(rows, ceil_div(rows, most));
+  const std::int64_t fewest_chunks = ceil_div(rows, std::max(kMinLogitsRows, wanted.size_bytes / row_bytes));
+  if (wanted.row_multiple > 1) {
+    for (std::int64_t chunks = fewest_chunks; chunks < 2 * fewest_chunks; ++chunks) {
+      if (rows % (chunks * wanted.row_multiple) == 0) return rows / chunks;
+    }
+  }
+  return ceil_div(rows, fewest_chunks);
 }
 
 MemoryPlan::MemoryPlan(const ModelConfig& config, const PlanRequest& request, const BackendTraits& traits)
@@ -117,7 +122,7 @@ MemoryPlan::MemoryPlan(const ModelConfig& config, const PlanRequest& request, co
     const std::int64_t row_bytes = checked_multiply(rows, 4);
     activations_.emplace(config_, *step_, alignment_bytes_);
     arena_bytes = activations_->arena_bytes();
-    logits_rows_ = choose_logits_rows(config_, *step_);
+    logits_rows_ = choose_logits_rows(config_, *step_, traits);
     if (step_->training) {
       if (master_slot() == PlanSlot::kMasterWeights) {
         add_flat(PlanSlot::kMasterWeights, MemoryCategory::kMasterWeights, "master parameters", DType::kFloat32, state);

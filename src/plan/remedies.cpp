@@ -18,7 +18,7 @@ class RemedySearch {
         limit_bytes_(limit_bytes),
         traits_(traits),
         asked_bytes_(plan_training(asked, traits).total_bytes()),
-        asked_work_(step_work(asked)) {}
+        asked_work_(step_work(asked, traits)) {}
 
   std::vector<Remedy> run() {
     consider(with_small_chunk(asked_), true);
@@ -52,8 +52,8 @@ class RemedySearch {
 
  private:
   /// Chunks of so few rows that the logits count for nothing.
-  static TrainingShape with_small_chunk(TrainingShape shape) {
-    const std::int64_t rows = choose_logits_rows(ModelConfig(shape.model), *plan_request(shape).step);
+  [[nodiscard]] TrainingShape with_small_chunk(TrainingShape shape) const {
+    const std::int64_t rows = choose_logits_rows(ModelConfig(shape.model), *plan_request(shape).step, traits_);
     if (rows > kSmallLogitsChunk) shape.logits_chunk = kSmallLogitsChunk;
     return shape;
   }
@@ -87,7 +87,7 @@ class RemedySearch {
     remedies_.push_back({.shape = shape,
                          .planned_bytes = plan.total_bytes(),
                          .saved_bytes = saved,
-                         .time_factor = step_work(shape) / asked_work_,
+                         .time_factor = step_work(shape, traits_) / asked_work_,
                          .fits = plan.total_bytes() <= limit_bytes_,
                          .same_training = same_training});
   }

@@ -40,23 +40,24 @@ double work_again(const ModelConfig& model, Recompute recompute) {
 
 /// Products over few rows read their weights twice and their gradients once, and write these, for few tokens: blocks once a
 /// micro-step, the head once a chunk of logits.
-double weight_passes(const TrainingShape& shape, const ModelConfig& model, double block_weights, double head_weights) {
+double weight_passes(const TrainingShape& shape, const ModelConfig& model, const BackendTraits& traits, double block_weights,
+                     double head_weights) {
   const StepShape step = *plan_request(shape).step;
   const auto rows = static_cast<double>(checked_multiply(step.batch_size, step.length));
-  const auto chunk_rows = static_cast<double>(choose_logits_rows(model, step));
+  const auto chunk_rows = static_cast<double>(choose_logits_rows(model, step, traits));
   return kMultiplyAddsPerFloatMoved * 4 * (block_weights / rows + head_weights / chunk_rows);
 }
 
 }  // namespace
 
-double step_work(const TrainingShape& shape) {
+double step_work(const TrainingShape& shape, const BackendTraits& traits) {
   const ModelConfig model(shape.model);
   const auto L = static_cast<double>(model.num_layers());
   const BlockWork block = block_work(model);
   const double head = static_cast<double>(model.padded_vocab_size()) * static_cast<double>(model.embedding_dim());
   // The backward pass has two products for each of the forward pass; attention has five for two, as it makes the scores again.
   const double products = 3 * (L * block.linear + head) + 3.5 * L * block.attention;
-  return products + L * work_again(model, shape.recompute) + weight_passes(shape, model, L * block.linear, head);
+  return products + L * work_again(model, shape.recompute) + weight_passes(shape, model, traits, L * block.linear, head);
 }
 
 }  // namespace virgil

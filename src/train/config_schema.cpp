@@ -293,7 +293,7 @@ std::vector<ConfigKey> run_keys() {
        {},
        &TrainConfig::logits_chunk,
        s,
-       "Most tokens whose logits exist at one time in a step; 0: about 64 MiB of them, at least 256.",
+       "Most tokens whose logits exist at one time in a step; 0: 64 MiB of float32 logits, on a GPU 256 MiB, at least 256.",
        0,
        16777216},
       {"threads", {}, &TrainConfig::threads, s, "CPU threads; 0: as many as the process may use.", 0, 4096},

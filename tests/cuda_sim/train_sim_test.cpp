@@ -13,6 +13,7 @@
 #include "support/user_error.h"
 #include "train/tiny_run.h"
 #include "virgil/backend/cuda_backend.h"
+#include "virgil/plan/planning_traits.h"
 #include "virgil/train/device.h"
 
 namespace virgil {
@@ -383,6 +384,13 @@ TEST_F(TrainSim, AttentionByCudnnIsNotInTheSimulator) {
   EXPECT_THAT(test_support::user_error_of([] { static_cast<void>(make_cuda_backend({.cudnn_attention = true})); }),
               testing::AllOf(testing::HasSubstr("built without cuDNN"), testing::HasSubstr("pip install nvidia-cudnn-frontend"),
                              testing::HasSubstr("-DVIRGIL_CUDNN=ON"), testing::HasSubstr("--attention virgil")));
+}
+
+// Tables that hold for every machine count the chunk of logits that a GPU takes.
+TEST_F(TrainSim, PlansWithoutADeviceHaveItsChunkOfLogits) {
+  const LogitsChunk planned = PlanningTraits().logits_chunk(), wanted = make_cuda_backend({})->traits().logits_chunk();
+  EXPECT_EQ(planned.size_bytes, wanted.size_bytes);
+  EXPECT_EQ(planned.row_multiple, wanted.row_multiple);
 }
 
 TEST_F(TrainSim, SamplesAndEvaluatesBetweenSteps) {

@@ -172,6 +172,27 @@ TEST(MemoryPlan, LogitsOfTheWholeBatchNeverExist) {
   EXPECT_EQ(items_of(plan).at(PlanSlot::kLogits).size_bytes, chunk_bytes);
 }
 
+TEST(MemoryPlan, ChunksOfLogitsAreWhatTheBackendWants) {
+  const ModelConfig config({.num_layers = 1, .num_heads = 1, .embedding_dim = 64, .block_size = 1024, .vocab_size = 50257});
+  FakeTraits traits;
+  const auto rows = [&](std::int64_t batch) {
+    return choose_logits_rows(config, StepShape{.batch_size = batch, .length = 1024}, traits);
+  };
+  // 64 MiB hold 333 rows of 201,216 bytes, 256 MiB 1,334 of them.
+  EXPECT_EQ(rows(24), 333);  // 74 chunks, the last smaller
+  traits.chunk = {.size_bytes = std::int64_t{256} << 20};
+  EXPECT_EQ(rows(24), 1294);  // 19 chunks
+  traits.chunk.row_multiple = 128;
+  EXPECT_EQ(rows(24), 1024);  // 24 chunks: of 19 to 23 none is a multiple of 128
+  EXPECT_EQ(rows(20), 1280);  // 16 chunks
+  EXPECT_EQ(rows(1), 1024);
+  traits.chunk.size_bytes = 1 << 20;
+  EXPECT_EQ(rows(24), 256);  // the fewest
+  const StepShape odd{.batch_size = 3, .length = 1001};
+  traits.chunk.size_bytes = std::int64_t{256} << 20;
+  EXPECT_EQ(choose_logits_rows(config, odd, traits), 1001);  // no number of chunks gives multiples of 128
+}
+
 TEST(MemoryPlan, ChunksOfLogitsCoverAnyNumberOfRows) {
   for (std::int64_t batch = 1; batch < 40; ++batch) {
     const ModelConfig config({.num_layers = 1, .num_heads = 1, .embedding_dim = 8, .block_size = 97, .vocab_size = 60000});
@@ -227,7 +248,7 @@ TEST(MemoryPlan, ChunksOfLogitsAreAsLargeAsAsked) {
   for (const auto& [asked, rows] : {std::pair{1, 1}, {100, 86}, {128, 128}, {256, 256}, {1000, 256}}) {
     step.logits_chunk = asked;
     EXPECT_EQ(MemoryPlan(small_config(), {.step = step}, FakeTraits{}).logits_rows(), rows) << asked;
-    EXPECT_EQ(choose_logits_rows(small_config(), step), rows) << asked;
+    EXPECT_EQ(choose_logits_rows(small_config(), step, FakeTraits{}), rows) << asked;
   }
 }
 

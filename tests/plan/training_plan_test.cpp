@@ -39,12 +39,12 @@ TEST(TrainingPlan, MoreRecomputationTakesLessMemoryAndMoreTime) {
   for (const Recompute recompute : kAllRecompute) {
     shape.recompute = recompute;
     EXPECT_LT(bytes_of(shape), bytes) << name_of(recompute);
-    EXPECT_GT(step_work(shape), work) << name_of(recompute);
+    EXPECT_GT(step_work(shape, ScratchlessTraits()), work) << name_of(recompute);
     bytes = bytes_of(shape);
-    work = step_work(shape);
+    work = step_work(shape, ScratchlessTraits());
   }
   shape.recompute = Recompute::kNone;
-  EXPECT_LT(work / step_work(shape), 4.0 / 3 + 0.05);  // a whole forward pass more would be 4/3
+  EXPECT_LT(work / step_work(shape, ScratchlessTraits()), 4.0 / 3 + 0.05);  // a whole forward pass more would be 4/3
 }
 
 // 12 layers of width 768 at 1,024 tokens, vocabulary 50,304: a forward pass multiplies 12 * 7,077,888 parameters of the blocks
@@ -55,22 +55,22 @@ TEST(TrainingPlan, StepWorkCountsProducts) {
       .model = {.num_layers = 12, .num_heads = 12, .embedding_dim = 768, .block_size = 1024, .vocab_size = 50257},
       .batch_size = 12};
   const double products = 3 * (12 * 7077888.0 + 38633472.0) + 3.5 * 12 * 768 * 1024;
-  const double none = step_work(shape);
+  const double none = step_work(shape, ScratchlessTraits());
   EXPECT_GT(none, products);
   EXPECT_LT(none, 1.05 * products);  // chunks of logits
   shape.recompute = Recompute::kBlock;
   const double again = 12 * (7077888.0 - 2359296.0 + 768 * 1024);
-  EXPECT_GT(step_work(shape) - none, again);
-  EXPECT_LT(step_work(shape) - none, 1.1 * again);  // GELU and layernorms
+  EXPECT_GT(step_work(shape, ScratchlessTraits()) - none, again);
+  EXPECT_LT(step_work(shape, ScratchlessTraits()) - none, 1.1 * again);  // GELU and layernorms
 }
 
 TEST(TrainingPlan, SmallerBatchesTakeMoreTime) {
   TrainingShape shape = small_shape();
-  const double whole = step_work(shape);
+  const double whole = step_work(shape, ScratchlessTraits());
   shape.batch_size = 1;
   shape.grad_accum_steps = 48;
-  EXPECT_GT(step_work(shape), whole);
-  EXPECT_LT(step_work(shape), 1.2 * whole);
+  EXPECT_GT(step_work(shape, ScratchlessTraits()), whole);
+  EXPECT_LT(step_work(shape, ScratchlessTraits()), 1.2 * whole);
 }
 
 TEST(TrainingPlan, SmallerChunksOfLogitsTakeLessMemoryAndMoreTime) {
@@ -80,7 +80,7 @@ TEST(TrainingPlan, SmallerChunksOfLogitsTakeLessMemoryAndMoreTime) {
   smaller.logits_chunk = 64;
   EXPECT_EQ(plan_training(smaller, kTraits).logits_rows(), 64);
   EXPECT_EQ(bytes_of(shape) - bytes_of(smaller), (plan_training(shape, kTraits).logits_rows() - 64) * 30016 * 4);
-  EXPECT_GT(step_work(smaller), step_work(shape));
+  EXPECT_GT(step_work(smaller, ScratchlessTraits()), step_work(shape, ScratchlessTraits()));
 }
 
 TEST(TrainingPlan, LargestBatchFitsAndTheNextDivisorDoesNot) {

@@ -10,6 +10,7 @@ namespace virgil::test_support {
 /// Every size is asked from a member that a test may replace; all default to nothing.
 struct FakeTraits final : BackendTraits {
   std::int64_t alignment = 64;
+  LogitsChunk chunk = {.size_bytes = std::int64_t{64} << 20};
   std::function<std::int64_t(const MatmulShape&)> matmul = [](const MatmulShape&) { return 0; };
   std::int64_t attention_forward = 0;
   std::int64_t attention_backward = 0;
@@ -20,6 +21,7 @@ struct FakeTraits final : BackendTraits {
   std::function<std::int64_t(std::int64_t)> reduction = [](std::int64_t) { return 0; };
 
   [[nodiscard]] std::int64_t alignment_bytes() const override { return alignment; }
+  [[nodiscard]] LogitsChunk logits_chunk() const override { return chunk; }
   [[nodiscard]] std::int64_t matmul_workspace_bytes(const MatmulShape& shape) const override { return matmul(shape); }
   [[nodiscard]] std::int64_t attention_forward_workspace_bytes(const AttentionShape&) const override {
     return attention_forward;

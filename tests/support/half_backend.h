@@ -20,6 +20,7 @@ class HalfTraits final : public BackendTraits {
  public:
   explicit HalfTraits(const BackendTraits& inner) : inner_(inner) {}
   [[nodiscard]] std::int64_t alignment_bytes() const override { return inner_.alignment_bytes(); }
+  [[nodiscard]] LogitsChunk logits_chunk() const override { return inner_.logits_chunk(); }
   [[nodiscard]] std::int64_t matmul_workspace_bytes(const MatmulShape& shape) const override {
     MatmulShape wide = shape;
     wide.dtype = widened(shape.dtype);
@@ -127,10 +128,10 @@ class HalfBackend final : public Backend {
   void gelu_backward(TensorView dinp, ConstTensorView dout, ConstTensorView inp) override {
     widen([&](Operands& o) { inner_->gelu_backward(o.out(dinp), o.in(dout), o.in(inp)); });
   }
-  void attention_forward(TensorView out, TensorView lse, ConstTensorView qkv, std::int64_t num_heads,
   void matmul_gelu_backward(TensorView dinp, ConstTensorView dout, ConstTensorView weight, ConstTensorView hidden) override {
     widen([&](Operands& o) { inner_->matmul_gelu_backward(o.out(dinp), o.in(dout), o.in(weight), o.in(hidden)); });
   }
+  void attention_forward(TensorView out, TensorView lse, ConstTensorView qkv, std::int64_t num_heads,
                          const Dropout& dropout) override {
     widen([&](Operands& o) { inner_->attention_forward(o.out(out), lse, o.in(qkv), num_heads, dropout); });
   }

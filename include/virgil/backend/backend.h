@@ -80,12 +80,20 @@ struct AdamWStep {
   return rounding;
 }
 
-/// What planning must know of a backend, without needing the device: how allocations are aligned and what scratch ops need.
-/// All results are in bytes.
+/// How many rows of logits a device wants at a time where nobody says.
+struct LogitsChunk {
+  std::int64_t size_bytes = 0;    // at most so many bytes in float32 (whatever the type that they are stored in)
+  std::int64_t row_multiple = 1;  // a multiple of so many rows, where the step's rows are made of equal chunks of such
+};
+
+/// What planning must know of a backend, without needing the device: how allocations are aligned, what scratch ops need (in
+/// bytes), and in what pieces the classifier is fast.
 class BackendTraits {
  public:
   virtual ~BackendTraits() = default;
   [[nodiscard]] virtual std::int64_t alignment_bytes() const = 0;
+  /// Large enough for full-speed matrix products, small beside the activations.
+  [[nodiscard]] virtual LogitsChunk logits_chunk() const = 0;
   [[nodiscard]] virtual std::int64_t matmul_workspace_bytes(const MatmulShape& shape) const = 0;
   [[nodiscard]] virtual std::int64_t attention_forward_workspace_bytes(const AttentionShape& shape) const = 0;
   [[nodiscard]] virtual std::int64_t attention_backward_workspace_bytes(const AttentionShape& shape) const = 0;
@@ -193,6 +201,10 @@ class Backend {
   virtual void gelu_forward(TensorView out, ConstTensorView inp) = 0;
   /// dinp = dout * gelu'(inp). dinp may be dout.
   virtual void gelu_backward(TensorView dinp, ConstTensorView dout, ConstTensorView inp) = 0;
+  /// dinp (..., F) = (dout (..., C) * weight^T) * gelu'(hidden): back through a product with weight (F, C) and the GELU before
+  /// it, whose input was hidden (..., F). With 16 bits the product may be rounded before it is multiplied, and the derivative
+  /// may be that of a tanh off by 2^-11 of it. Scratch: the product's.
+  virtual void matmul_gelu_backward(TensorView dinp, ConstTensorView dout, ConstTensorView weight, ConstTensorView hidden) = 0;
 
   // --- Causal self-attention (Dao 2023: never stores T x T) ---------------------------------------------------------------
 
@@ -201,10 +213,6 @@ class Backend {
   virtual void attention_forward(TensorView out, TensorView lse, ConstTensorView qkv, std::int64_t num_heads,
                                  const Dropout& dropout) = 0;
   /// dqkv (B, T, 3C) from dout, out (B, T, C), qkv and lse of the forward pass.
-  /// dinp (..., F) = (dout (..., C) * weight^T) * gelu'(hidden): back through a product with weight (F, C) and the GELU before
-  /// it, whose input was hidden (..., F). With 16 bits the product may be rounded before it is multiplied, and the derivative
-  /// may be that of a tanh off by 2^-11 of it. Scratch: the product's.
-  virtual void matmul_gelu_backward(TensorView dinp, ConstTensorView dout, ConstTensorView weight, ConstTensorView hidden) = 0;
   virtual void attention_backward(TensorView dqkv, ConstTensorView dout, ConstTensorView out, ConstTensorView qkv,
                                   ConstTensorView lse, std::int64_t num_heads, const Dropout& dropout) = 0;
   /// Generation with a cache: appends the n new rows' k and v to the caches at positions first_position.. and attends from

@@ -41,7 +41,7 @@ struct StepShape {
   DType optimizer_state_dtype = DType::kFloat32;  // of AdamW's moments: float32 or bfloat16
   Recompute recompute = Recompute::kNone;
   std::int64_t micro_steps = 1;   // of an update: each leaves its sum of losses
-  std::int64_t logits_chunk = 0;  // most tokens whose logits exist at one time; 0: about 64 MiB of them
+  std::int64_t logits_chunk = 0;  // most tokens whose logits exist at one time; 0: as the backend wants
   bool share_arena = true;        // false: every activation keeps bytes of its own, to test that sharing changes nothing
 };
 

@@ -46,8 +46,9 @@ struct PlanItem {
   std::int64_t size_bytes = 0;  // a multiple of the alignment
 };
 
-/// Rows of a step's B * T whose logits exist at one time: equal chunks of at most step.logits_chunk, or of about 64 MiB.
-[[nodiscard]] std::int64_t choose_logits_rows(const ModelConfig& config, const StepShape& step);
+/// Rows of a step's B * T whose logits exist at one time: equal chunks of at most step.logits_chunk, or of what the backend
+/// wants (but of 256 rows at least, or all there are).
+[[nodiscard]] std::int64_t choose_logits_rows(const ModelConfig& config, const StepShape& step, const BackendTraits& traits);
 
 /// What a run does, as far as memory is concerned. Without a step the plan is for generation alone.
 struct PlanRequest {

@@ -14,6 +14,10 @@ class PlanningTraits final : public BackendTraits {
  public:
   static constexpr std::int64_t kPlanningThreads = 8;
   [[nodiscard]] std::int64_t alignment_bytes() const override { return HostMemoryResource::kAlignment; }
+  /// The CUDA backend's, the larger one.
+  [[nodiscard]] LogitsChunk logits_chunk() const override {
+    return {.size_bytes = std::int64_t{256} << 20, .row_multiple = 128};
+  }
   [[nodiscard]] std::int64_t matmul_workspace_bytes(const MatmulShape& shape) const override;
   [[nodiscard]] std::int64_t attention_forward_workspace_bytes(const AttentionShape& shape) const override;
   [[nodiscard]] std::int64_t attention_backward_workspace_bytes(const AttentionShape& shape) const override;

@@ -39,6 +39,7 @@ struct TrainingShape {
 class ScratchlessTraits final : public BackendTraits {
  public:
   [[nodiscard]] std::int64_t alignment_bytes() const override { return HostMemoryResource::kAlignment; }
+  [[nodiscard]] LogitsChunk logits_chunk() const override { return {.size_bytes = std::int64_t{64} << 20}; }
   [[nodiscard]] std::int64_t matmul_workspace_bytes(const MatmulShape&) const override { return 0; }
   [[nodiscard]] std::int64_t attention_forward_workspace_bytes(const AttentionShape&) const override { return 0; }
   [[nodiscard]] std::int64_t attention_backward_workspace_bytes(const AttentionShape&) const override { return 0; }
@@ -60,7 +61,7 @@ enum class Verdict : std::uint8_t { kYes, kTight, kNo };
 /// What a token costs in a step, in multiply-adds: the products and the attention of the forward and the backward pass and what
 /// `recompute` runs again are counted; passes over memory (GELU and layernorms run again, weights once more for each micro-step
 /// and of the head for each chunk of logits) are counted in floats moved and weighed. Ratios estimate ratios of times.
-[[nodiscard]] double step_work(const TrainingShape& shape);
+[[nodiscard]] double step_work(const TrainingShape& shape, const BackendTraits& traits);
 
 /// One way to make a run smaller.
 struct Remedy {

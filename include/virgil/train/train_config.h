@@ -80,7 +80,7 @@ struct TrainConfig {
   bool tf32 = false;                              // products of float32 may use TF32
   std::string attention = "virgil";               // virgil | cudnn: whose kernels, on GPUs
   std::string recompute = "none";                 // none | gelu | norm | block
-  std::int64_t logits_chunk = 0;                  // most tokens whose logits exist at one time; 0: about 64 MiB of them
+  std::int64_t logits_chunk = 0;                  // most tokens whose logits exist at one time; 0: as the backend wants
   std::int64_t threads = 0;                       // 0: as many as the process may use
   bool thread_invariant = false;                  // the same bits for any number of threads
   std::int64_t zero_stage = 0;                    // of several processes: 0 | 1 | 2

@@ -16,6 +16,7 @@ class CpuTraits final : public BackendTraits {
   CpuTraits(int num_threads, const OneDnnMatmul& matmul) : num_threads_(num_threads), matmul_(matmul) {}
 
   [[nodiscard]] std::int64_t alignment_bytes() const override { return HostMemoryResource::kAlignment; }
+  [[nodiscard]] LogitsChunk logits_chunk() const override { return {.size_bytes = std::int64_t{64} << 20}; }
   [[nodiscard]] std::int64_t matmul_workspace_bytes(const MatmulShape& shape) const override;
   [[nodiscard]] std::int64_t attention_forward_workspace_bytes(const AttentionShape& shape) const override;
   [[nodiscard]] std::int64_t attention_backward_workspace_bytes(const AttentionShape& shape) const override;
@@ -69,8 +70,8 @@ class CpuBackend final : public Backend {
   void bias_backward(TensorView dbias, ConstTensorView dout) override;
   void gelu_forward(TensorView out, ConstTensorView inp) override;
   void gelu_backward(TensorView dinp, ConstTensorView dout, ConstTensorView inp) override;
-  void attention_forward(TensorView out, TensorView lse, ConstTensorView qkv, std::int64_t num_heads,
   void matmul_gelu_backward(TensorView dinp, ConstTensorView dout, ConstTensorView weight, ConstTensorView hidden) override;
+  void attention_forward(TensorView out, TensorView lse, ConstTensorView qkv, std::int64_t num_heads,
                          const Dropout& dropout) override;
   void attention_backward(TensorView dqkv, ConstTensorView dout, ConstTensorView out, ConstTensorView qkv, ConstTensorView lse,
                           std::int64_t num_heads, const Dropout& dropout) override;
