@@ -1,5 +1,7 @@
 #include "virgil/base/format.h"
 
+#include <fmt/format.h>
+
 namespace virgil {
 
 std::string format_count(std::int64_t count) {
@@ -9,5 +11,7 @@ std::string format_count(std::int64_t count) {
   }
   return digits;
 }
+
+std::string format_gib(std::int64_t bytes) { return fmt::format("{:.2f}", static_cast<double>(bytes) / (1 << 30)); }
 
 }  // namespace virgil

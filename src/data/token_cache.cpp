@@ -19,10 +19,10 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kIndexFile = "index.json";
-constexpr const char* kFormat = "virgil-token-cache";
-constexpr int kVersion = 1;
+constexpr const char* kCacheFormat = "virgil-token-cache";
+constexpr int kCacheVersion = 1;
 constexpr std::int64_t kMaxIndexBytes = std::int64_t{16} << 20;
-constexpr int kMaxJsonDepth = 4;
+constexpr int kMaxIndexDepth = 4;
 
 UserError damaged(const fs::path& path, std::string_view what) {
   return user_error("{}: this entry of the token cache is damaged: {}; delete the folder to have it made again", path.string(),
@@ -67,8 +67,8 @@ std::optional<TokenCache::Entry> TokenCache::find(const std::string& key, const 
   std::error_code ignored;
   if (!fs::exists(folder, ignored)) return std::nullopt;
   try {
-    const nlohmann::json document = parse_json(read_file(index, kMaxIndexBytes), index, kMaxJsonDepth);
-    if (require_key(document, "format", index) != kFormat || require_key(document, "version", index) != kVersion) {
+    const nlohmann::json document = parse_json(read_file(index, kMaxIndexBytes), index, kMaxIndexDepth);
+    if (require_key(document, "format", index) != kCacheFormat || require_key(document, "version", index) != kCacheVersion) {
       throw damaged(folder, "index.json is of an unknown format");
     }
     return Entry{read_part(require_key(document, "train", index), folder, tokenizer),
@@ -90,8 +90,8 @@ TokenCache::Entry TokenCache::make(const std::string& key, const Tokenizer& toke
     ShardSink train(files_, partial, "train", tokenizer);
     ShardSink val(files_, partial, "val", tokenizer);
     fill(train, val);
-    const nlohmann::ordered_json document = {{"format", kFormat},
-                                             {"version", kVersion},
+    const nlohmann::ordered_json document = {{"format", kCacheFormat},
+                                             {"version", kCacheVersion},
                                              {"train", describe_part(partial, train.finish())},
                                              {"val", describe_part(partial, val.finish())}};
     write_file_atomically(files_, partial / kIndexFile, document.dump(1) + "\n");

@@ -15,7 +15,7 @@ namespace virgil {
 namespace {
 
 constexpr std::string_view kMagic = "VIRGILTK";
-constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kTokenFileVersion = 1;
 constexpr std::size_t kHeaderBytes = 256;
 constexpr std::size_t kHashedHeaderBytes = 104;
 constexpr std::size_t kHexBytes = 64;
@@ -54,8 +54,9 @@ void check_size(std::uint64_t num_tokens, std::size_t token_bytes, std::size_t a
 TokenFileInfo read_virgil_header(std::span<const std::byte> bytes, const std::filesystem::path& path) {
   if (bytes.size() < kHeaderBytes) throw user_error("{}: damaged: shorter than its header; make the file again", path.string());
   const auto version = load<std::uint32_t>(bytes, 8);
-  if (version != kVersion) {
-    throw user_error("{}: token file version {} is not known; this program reads {}", path.string(), version, kVersion);
+  if (version != kTokenFileVersion) {
+    throw user_error("{}: token file version {} is not known; this program reads {}", path.string(), version,
+                     kTokenFileVersion);
   }
   const auto width = load<std::uint32_t>(bytes, 12);
   if (width != 2 && width != 4) throw user_error("{}: damaged: ids of {} bytes", path.string(), width);
@@ -136,7 +137,7 @@ std::vector<std::byte> virgil_header(const Tokenizer& tokenizer, std::span<const
   const std::string fingerprint = tokenizer.fingerprint();
   VIRGIL_CHECK(fingerprint.size() == kHexBytes, "fingerprint {}", fingerprint);
   std::memcpy(out.data(), kMagic.data(), kMagic.size());
-  store(out, 8, kVersion);
+  store(out, 8, kTokenFileVersion);
   store(out, 12, static_cast<std::uint32_t>(token_bytes));
   store(out, 16, static_cast<std::uint64_t>(ids.size() / static_cast<std::size_t>(token_bytes)));
   store(out, 24, text_bytes);

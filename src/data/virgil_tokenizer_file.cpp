@@ -13,11 +13,13 @@
 namespace virgil {
 namespace {
 
-constexpr const char* kFormat = "virgil-tokenizer";
-constexpr int kVersion = 1;
-constexpr int kMaxJsonDepth = 4;
+constexpr const char* kTokenizerFormat = "virgil-tokenizer";
+constexpr int kTokenizerVersion = 1;
+constexpr int kMaxTokenizerDepth = 4;
 
-nlohmann::ordered_json header(const char* type) { return {{"format", kFormat}, {"version", kVersion}, {"type", type}}; }
+nlohmann::ordered_json header(const char* type) {
+  return {{"format", kTokenizerFormat}, {"version", kTokenizerVersion}, {"type", type}};
+}
 
 std::vector<std::uint32_t> read_characters(const nlohmann::json& list, const std::filesystem::path& path) {
   if (!list.is_array() || list.empty()) throw user_error("{}: \"characters\" is not a list of characters", path.string());
@@ -50,11 +52,12 @@ std::string write_char_tokenizer_file(const std::vector<std::string>& characters
 }
 
 std::unique_ptr<Tokenizer> read_virgil_tokenizer_file(std::string_view content, const std::filesystem::path& path) {
-  const nlohmann::json document = parse_json(content, path, kMaxJsonDepth);
-  if (require_key(document, "format", path) != kFormat) throw user_error("{}: not a Virgil tokenizer", path.string());
+  const nlohmann::json document = parse_json(content, path, kMaxTokenizerDepth);
+  if (require_key(document, "format", path) != kTokenizerFormat) throw user_error("{}: not a Virgil tokenizer", path.string());
   const nlohmann::json& version = require_key(document, "version", path);
-  if (version != kVersion) {
-    throw user_error("{}: version {} is not known; this program reads version {}", path.string(), version.dump(), kVersion);
+  if (version != kTokenizerVersion) {
+    throw user_error("{}: version {} is not known; this program reads version {}", path.string(), version.dump(),
+                     kTokenizerVersion);
   }
   const nlohmann::json& type = require_key(document, "type", path);
   if (type == "byte") return std::make_unique<ByteTokenizer>();

@@ -1,5 +1,6 @@
 #include "virgil/plan/estimates.h"
 
+#include "plan/checked_product.h"
 #include "virgil/base/shape.h"
 #include "virgil/plan/tensor_table.h"
 
@@ -8,12 +9,6 @@ namespace virgil {
 namespace {
 
 constexpr int kBitsPerByte = 8;
-
-std::int64_t product(std::initializer_list<std::int64_t> factors) {
-  std::int64_t result = 1;
-  for (const std::int64_t factor : factors) result = checked_multiply(result, factor);
-  return result;
-}
 
 }  // namespace
 
@@ -26,19 +21,20 @@ InferenceEstimate estimate_inference(const ArchitectureSpec& spec, int bits, std
   const std::int64_t parameters = count_parameters(spec).total;
   InferenceEstimate estimate;
   estimate.weights = weight_bytes(parameters, bits);
-  estimate.kv_cache = product({2, spec.num_layers, num_sequences, context, spec.key_value_width(), bytes});
+  estimate.kv_cache = checked_product({2, spec.num_layers, num_sequences, context, spec.key_value_width(), bytes});
   // Residual, its sum with the attention branch, norm, branch; query, keys, values, attention's output; the MLP's inside.
   const std::int64_t mlp = spec.mlp == MlpKind::kSwiGlu ? 3 * spec.d_ff : 2 * spec.d_ff;
   const std::int64_t values = 4 * spec.embedding_dim + 2 * spec.query_width() + 2 * spec.key_value_width() + mlp;
-  const std::int64_t logits = product({num_sequences, spec.padded_vocab_size(), 4});
-  estimate.activations = checked_add(product({num_sequences, values, bytes}), logits);
+  const std::int64_t logits = checked_product({num_sequences, spec.padded_vocab_size(), 4});
+  estimate.activations = checked_add(checked_product({num_sequences, values, bytes}), logits);
   estimate.total = checked_add(estimate.weights, checked_add(estimate.kv_cache, estimate.activations));
   estimate.rule_of_thumb = checked_add(estimate.weights, estimate.weights / 5);
   return estimate;
 }
 
 std::int64_t attention_matrix_bytes(const ArchitectureSpec& spec, std::int64_t batch_size, int bits) {
-  return product({2, spec.num_layers, batch_size, spec.num_heads, spec.block_size, spec.block_size, bits / kBitsPerByte});
+  return checked_product(
+      {2, spec.num_layers, batch_size, spec.num_heads, spec.block_size, spec.block_size, bits / kBitsPerByte});
 }
 
 FlopsPerToken count_flops(const ArchitectureSpec& spec) {

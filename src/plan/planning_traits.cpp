@@ -1,7 +1,6 @@
 #include "virgil/plan/planning_traits.h"
 
-#include <initializer_list>
-
+#include "plan/checked_product.h"
 #include "virgil/base/shape.h"
 
 namespace virgil {
@@ -14,24 +13,19 @@ constexpr std::int64_t kTile = 64;                                              
 constexpr std::int64_t kPieces = 64;                                            // partial sums over rows, at most
 constexpr std::int64_t kPieceElements = 4096;
 
-std::int64_t product(std::initializer_list<std::int64_t> factors) {
-  std::int64_t result = 1;
-  for (const std::int64_t factor : factors) result = checked_multiply(result, factor);
-  return result;
-}
-
 /// A head's queries, keys, values and their gradients in packed form, and some tiles.
 std::int64_t head_bytes(const AttentionShape& shape) {
   constexpr std::int64_t kPacked = 7;
   const std::int64_t width = round_up(shape.head_size, kTile);
-  return product({PlanningTraits::kPlanningThreads, kPacked, round_up(shape.length, kTile) + 2 * kTile, width, kFloatBytes});
+  return checked_product(
+      {PlanningTraits::kPlanningThreads, kPacked, round_up(shape.length, kTile) + 2 * kTile, width, kFloatBytes});
 }
 
 }  // namespace
 
 std::int64_t PlanningTraits::matmul_workspace_bytes(const MatmulShape& shape) const {
-  const std::int64_t operand = round_up(product({shape.k, shape.n, size_of(shape.dtype)}), alignment_bytes());
-  const std::int64_t sums = shape.options.accumulate ? product({shape.m, shape.n, kFloatBytes}) : 0;
+  const std::int64_t operand = round_up(checked_product({shape.k, shape.n, size_of(shape.dtype)}), alignment_bytes());
+  const std::int64_t sums = shape.options.accumulate ? checked_product({shape.m, shape.n, kFloatBytes}) : 0;
   return checked_add(kLibraryBytes, checked_add(operand, round_up(sums, alignment_bytes())));
 }
 
@@ -40,11 +34,11 @@ std::int64_t PlanningTraits::attention_backward_workspace_bytes(const AttentionS
 std::int64_t PlanningTraits::attention_decode_workspace_bytes(const AttentionShape& shape) const { return head_bytes(shape); }
 
 std::int64_t PlanningTraits::layernorm_backward_workspace_bytes(std::int64_t /*rows*/, std::int64_t channels) const {
-  return product({kPieces, 2, channels, kFloatBytes});
+  return checked_product({kPieces, 2, channels, kFloatBytes});
 }
 
 std::int64_t PlanningTraits::bias_backward_workspace_bytes(std::int64_t /*rows*/, std::int64_t channels) const {
-  return product({kPieces, channels, kFloatBytes});
+  return checked_product({kPieces, channels, kFloatBytes});
 }
 
 std::int64_t PlanningTraits::embedding_backward_workspace_bytes(std::int64_t /*rows*/, std::int64_t /*channels*/,
@@ -53,7 +47,7 @@ std::int64_t PlanningTraits::embedding_backward_workspace_bytes(std::int64_t /*r
 }
 
 std::int64_t PlanningTraits::reduction_workspace_bytes(std::int64_t num_elements) const {
-  return product({ceil_div(num_elements, kPieceElements), 2, kFloatBytes});
+  return checked_product({ceil_div(num_elements, kPieceElements), 2, kFloatBytes});
 }
 
 }  // namespace virgil

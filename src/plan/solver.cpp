@@ -13,23 +13,23 @@ namespace virgil {
 namespace {
 
 /// Largest values worth trying, the limits of the configuration keys.
-constexpr std::int64_t kMaxBatch = 65536;
-constexpr std::int64_t kMaxContext = 1 << 20;
-constexpr std::int64_t kMaxLayers = 1024;
-constexpr std::int64_t kMaxWidth = 65536;
+constexpr std::int64_t kLargestBatch = 65536;
+constexpr std::int64_t kLargestContext = 1 << 20;
+constexpr std::int64_t kLargestLayers = 1024;
+constexpr std::int64_t kLargestWidth = 65536;
 constexpr std::int64_t kPositionStep = 64;
 constexpr std::int64_t kHeadSize = 64;
 
 std::int64_t largest_value(SolveVariable variable) {
   switch (variable) {
     case SolveVariable::kBatchSize:
-      return kMaxBatch;
+      return kLargestBatch;
     case SolveVariable::kBlockSize:
-      return kMaxContext;
+      return kLargestContext;
     case SolveVariable::kNumLayers:
-      return kMaxLayers;
+      return kLargestLayers;
     case SolveVariable::kEmbeddingDim:
-      return kMaxWidth;
+      return kLargestWidth;
   }
   throw InternalError("unknown variable");
 }
@@ -103,7 +103,7 @@ std::optional<TrainingShape> solve_largest(const TrainingShape& shape, SolveVari
 
 std::vector<ModelSizes> models_of_size(std::int64_t num_parameters, const ModelSizes& like, std::size_t most) {
   std::vector<ModelSizes> candidates;
-  for (std::int64_t width = kHeadSize; width <= kMaxWidth; width += kHeadSize) {
+  for (std::int64_t width = kHeadSize; width <= kLargestWidth; width += kHeadSize) {
     ModelSizes sizes = like;
     sizes.embedding_dim = width;
     sizes.num_heads = width / kHeadSize;
@@ -114,7 +114,7 @@ std::vector<ModelSizes> models_of_size(std::int64_t num_parameters, const ModelS
     sizes.num_layers = 2;
     const std::int64_t layer = count(sizes) - one;
     const double layers = 1 + static_cast<double>(num_parameters - one) / static_cast<double>(layer);
-    sizes.num_layers = std::clamp<std::int64_t>(std::llround(layers), 1, kMaxLayers);
+    sizes.num_layers = std::clamp<std::int64_t>(std::llround(layers), 1, kLargestLayers);
     candidates.push_back(sizes);
   }
   constexpr double kNear = 0.05;

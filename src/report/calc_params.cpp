@@ -19,7 +19,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr double kDefaultTflops = 100;
 
-std::span<const ToolFlag> tool_flags() {
+std::span<const ToolFlag> calc_params_flags() {
   using enum ToolFlag::Takes;
   static const std::vector<ToolFlag> flags = {
       {"model", kValue, "NAME", "A published model: gpt2-xl, gpt3-175b, llama3-70b, mistral-7b ..."},
@@ -55,7 +55,7 @@ std::string help_text() {
       "{}\n"
       "  --config FILE and every configuration key are taken as train takes them (train --help).\n"
       "  Exit code: 0; 1 when the question was what fits and it does not; 2 for an error.\n",
-      describe_flags(tool_flags()));
+      describe_flags(calc_params_flags()));
 }
 
 ArchitectureOverrides read_overrides(const ToolArguments& arguments) {
@@ -156,8 +156,8 @@ class Calculation {
 }  // namespace
 
 int run_calc_params(std::span<const std::string> arguments, std::istream& in, std::ostream& out) {
-  const ToolArguments parsed(arguments, tool_flags());
-  CommandLine line = parse_config_flags(parsed, tool_flags(), "calc_params");
+  const ToolArguments parsed(arguments, calc_params_flags());
+  CommandLine line = parse_config_flags(parsed, calc_params_flags(), "calc_params");
   if (line.help || arguments.empty()) {
     out << help_text();
     return 0;

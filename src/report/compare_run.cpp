@@ -9,6 +9,7 @@
 #include "virgil/plan/hf_config.h"
 #include "virgil/report/verify.h"
 #include "virgil/train/checkpoint.h"
+#include "virgil/train/config_schema.h"
 #include "virgil/train/console_metrics.h"
 #include "virgil/train/plan_config.h"
 #include "virgil/train/run_folder.h"
@@ -21,8 +22,6 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 constexpr std::int64_t kMaxMetricsBytes = std::int64_t{1} << 32;
-constexpr std::int64_t kMaxConfigBytes = 1 << 20;
-
 /// The last whole line that carries memory figures.
 Json last_memory(const fs::path& path) {
   std::istringstream lines(read_file(path, kMaxMetricsBytes));

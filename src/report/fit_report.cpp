@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "virgil/base/error.h"
+#include "virgil/base/format.h"
 #include "virgil/plan/catalogue.h"
 #include "virgil/plan/tensor_table.h"
 #include "virgil/report/model_report.h"
@@ -59,8 +60,6 @@ std::string describe_aim(const MemoryLimit& limit) {
   return fmt::format("{} less {} for code, libraries and a driver", format_bytes(limit.bytes),
                      format_bytes(limit.bytes - limit.aim_bytes()));
 }
-
-std::string gib(std::int64_t bytes) { return fmt::format("{:.2f}", static_cast<double>(bytes) / (1 << 30)); }
 
 }  // namespace
 
@@ -133,7 +132,7 @@ std::string describe_matrix(const PlannedSubject& planned, const MemoryLimit& li
   for (const MatrixCell& cell : plan_matrix(planned, limit)) {
     if (cell.recompute == kAllRecompute.front()) text += fmt::format("\n{:>12}", cell.batch_size);
     const char mark = cell.verdict == Verdict::kYes ? '*' : cell.verdict == Verdict::kTight ? '~' : ' ';
-    text += fmt::format("{:>11}{}", gib(cell.planned_bytes), mark);
+    text += fmt::format("{:>11}{}", format_gib(cell.planned_bytes), mark);
   }
   return text + "\n";
 }

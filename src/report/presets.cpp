@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "virgil/base/error.h"
+#include "virgil/base/format.h"
 #include "virgil/plan/tensor_table.h"
 #include "virgil/report/fit_report.h"
 #include "virgil/report/model_report.h"
@@ -48,8 +49,6 @@ std::string class_text(std::int64_t planned_bytes) {
   const int gb = memory_class_gb(planned_bytes);
   return gb == 0 ? "above 80 GB" : fmt::format("{} GB", gb);
 }
-
-double gib(std::int64_t bytes) { return static_cast<double>(bytes) / (1 << 30); }
 
 }  // namespace
 
@@ -122,7 +121,7 @@ std::string describe_presets(const std::vector<Preset>& presets) {
                         preset.shape.model.num_layers, preset.shape.model.embedding_dim, preset.shape.model.block_size,
                         preset.shape.batch_size, format_count(preset.tokens_per_step));
     for (const Recompute recompute : kAllRecompute) {
-      text += fmt::format("{:>8.2f}{}", gib(preset.planned_bytes[static_cast<std::size_t>(recompute)]),
+      text += fmt::format("{:>8}{}", format_gib(preset.planned_bytes[static_cast<std::size_t>(recompute)]),
                           recompute == preset.shape.recompute ? "*" : " ");
     }
     text += fmt::format("  {}\n", class_text(preset.own_bytes()));

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "virgil/base/error.h"
+#include "virgil/base/format.h"
 #include "virgil/plan/catalogue.h"
 #include "virgil/report/presets.h"
 #include "virgil/train/console_metrics.h"
@@ -9,8 +10,6 @@
 namespace virgil {
 
 namespace {
-
-std::string gib(std::int64_t bytes) { return fmt::format("{:.2f}", static_cast<double>(bytes) / (1 << 30)); }
 
 /// A GPU's usual size in GB, as people say it.
 std::int64_t usual_gb(const GpuModel& gpu) {
@@ -36,7 +35,7 @@ std::string presets_markdown(const std::vector<Preset>& presets) {
                         preset.shape.model.num_heads, format_count(preset.shape.model.block_size), preset.shape.batch_size,
                         format_count(preset.tokens_per_step));
     for (const Recompute recompute : kAllRecompute) {
-      const std::string bytes = gib(preset.planned_bytes[static_cast<std::size_t>(recompute)]);
+      const std::string bytes = format_gib(preset.planned_bytes[static_cast<std::size_t>(recompute)]);
       text += recompute == preset.shape.recompute ? fmt::format(" **{}** |", bytes) : fmt::format(" {} |", bytes);
     }
     const int gb = memory_class_gb(preset.own_bytes());

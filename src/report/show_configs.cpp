@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::int64_t kMaxReadmeBytes = 1 << 20;
 
-std::span<const ToolFlag> tool_flags() {
+std::span<const ToolFlag> show_configs_flags() {
   using enum ToolFlag::Takes;
   static const std::vector<ToolFlag> flags = {
       {"fits", kOptionalValue, "[MEMORY]",
@@ -59,10 +59,10 @@ int show(const ToolArguments& arguments, const std::filesystem::path& folder, st
 }  // namespace
 
 int run_show_configs(std::span<const std::string> arguments, std::ostream& out) {
-  const ToolArguments parsed(arguments, tool_flags());
+  const ToolArguments parsed(arguments, show_configs_flags());
   if (parsed.has("help") || std::ranges::find(parsed.others(), "-h") != parsed.others().end()) {
     out << "Shows the presets: parameters, planned memory, what fits.\n\n  show_configs [flags]\n\n"
-        << describe_flags(tool_flags());
+        << describe_flags(show_configs_flags());
     return 0;
   }
   if (!parsed.others().empty())

@@ -10,6 +10,7 @@
 #include "virgil/base/file_system.h"
 #include "virgil/plan/catalogue.h"
 #include "virgil/plan/hf_config.h"
+#include "virgil/train/config_schema.h"
 #include "virgil/train/device.h"
 #include "virgil/train/inference_model.h"
 #include "virgil/train/plan_config.h"
@@ -17,8 +18,6 @@
 namespace virgil {
 
 namespace {
-
-constexpr std::int64_t kMaxConfigBytes = 1 << 20;
 
 ArchitectureSpec catalogue_spec(const std::string& name) {
   if (const PublishedModel* model = find_model(name)) return model->spec;

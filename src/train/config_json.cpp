@@ -15,8 +15,6 @@
 namespace virgil {
 namespace {
 
-constexpr std::int64_t kMaxConfigBytes = 1 << 20;
-
 /// Receives the parser's events and sets values as they come.
 class ConfigReader final : public nlohmann::json_sax<nlohmann::json> {
  public:

@@ -8,6 +8,7 @@
 #include "train/gpt2_tensors.h"
 #include "virgil/base/error.h"
 #include "virgil/train/checkpoint.h"
+#include "virgil/train/config_schema.h"
 #include "virgil/train/parameter_io.h"
 
 namespace virgil {
@@ -15,7 +16,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::int64_t kMaxConfigBytes = 1 << 20;
 constexpr std::int64_t kGpt2Vocabulary = 50257;
 constexpr const char* kPositions = "transformer.wpe.weight";
 

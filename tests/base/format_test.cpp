@@ -17,5 +17,11 @@ TEST(FormatCount, PutsACommaBeforeEveryThousand) {
   EXPECT_EQ(format_count(std::numeric_limits<std::int64_t>::max()), "9,223,372,036,854,775,807");
 }
 
+TEST(FormatGib, HasTwoDecimals) {
+  EXPECT_EQ(format_gib(0), "0.00");
+  EXPECT_EQ(format_gib(std::int64_t{3} << 29), "1.50");
+  EXPECT_EQ(format_gib(-(std::int64_t{1} << 30)), "-1.00");
+}
+
 }  // namespace
 }  // namespace virgil

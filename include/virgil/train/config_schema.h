@@ -46,6 +46,9 @@ void set_config_value(TrainConfig& config, std::string_view key, std::string_vie
 /// Sets a key that takes several values; a single empty one stands for none. UserError as above.
 void set_config_list(TrainConfig& config, const ConfigKey& key, std::span<const std::string> values, std::string_view where);
 
+/// A larger configuration file, Virgil's or Hugging Face's, is refused.
+inline constexpr std::int64_t kMaxConfigBytes = 1 << 20;
+
 /// Applies a JSON file's keys over `config`. Comments are not allowed; duplicates (also by alias), nesting, values of the wrong
 /// JSON type and keys that are not saved are errors. UserError as above.
 void apply_config_file(TrainConfig& config, const std::filesystem::path& path);
