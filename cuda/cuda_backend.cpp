@@ -29,7 +29,7 @@ T* optional(const TensorView& view) {
   return view.present() ? view.as<T>() : nullptr;
 }
 
-LaunchContext make_context(const CudaOptions& options, cudaStream_t stream) {
+LaunchContext make_context(const CudaOptions& options, cudaStream_t stream, SharedMemoryLimits& smem_limits) {
   const auto attribute = [&](cudaDeviceAttr which) {
     int value = 0;
     check(cudaDeviceGetAttribute(&value, which, options.device), "cudaDeviceGetAttribute");
@@ -37,8 +37,10 @@ LaunchContext make_context(const CudaOptions& options, cudaStream_t stream) {
   };
   return {
       .stream = stream,
+      .smem_limits = &smem_limits,
       .compute_capability = 10 * attribute(cudaDevAttrComputeCapabilityMajor) + attribute(cudaDevAttrComputeCapabilityMinor),
       .num_sms = attribute(cudaDevAttrMultiProcessorCount),
+      .max_threads_per_sm = attribute(cudaDevAttrMaxThreadsPerMultiProcessor),
       .max_smem_per_block = attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin)};
 }
 
@@ -67,7 +69,7 @@ CudaBackend::CudaBackend(const CudaOptions& options)
     : options_(options),
       device_name_(name_of_device(options.device)),
       stream_(make_stream_of(options.device)),
-      context_(make_context(options, stream_.get())),
+      context_(make_context(options, stream_.get(), smem_limits_)),
       matmul_(context_, options.tf32),
       cudnn_(options.cudnn_attention ? std::make_unique<CudnnAttention>(context_) : nullptr),
       traits_(matmul_.workspace_bytes(), cudnn_.get()),
@@ -304,8 +306,6 @@ void CudaBackend::gelu_backward(TensorView dinp, ConstTensorView dout, ConstTens
   cuda::gelu_backward(context_, inp.dtype(), dinp.data(), dout.data(), inp.data(), num_elements);
 }
 
-void CudaBackend::attention_forward(TensorView out, TensorView lse, ConstTensorView qkv, std::int64_t num_heads,
-                                    const Dropout& dropout) {
 void CudaBackend::matmul_gelu_backward(TensorView dinp, ConstTensorView dout, ConstTensorView weight, ConstTensorView hidden) {
   constexpr const char* kOp = "matmul_gelu_backward";
   const MatmulShape shape = op_checks::matmul_gelu_backward(dinp, dout, weight, hidden);
@@ -316,6 +316,8 @@ void CudaBackend::matmul_gelu_backward(TensorView dinp, ConstTensorView dout, Co
   cuda::gelu_backward(context_, shape.dtype, dinp.data(), dinp.data(), hidden.data(), hidden.num_elements());
 }
 
+void CudaBackend::attention_forward(TensorView out, TensorView lse, ConstTensorView qkv, std::int64_t num_heads,
+                                    const Dropout& dropout) {
   constexpr const char* kOp = "attention_forward";
   const AttentionShape shape = op_checks::attention(kOp, qkv, num_heads, dropout);
   expect_supported(kOp, shape.dtype);

@@ -89,7 +89,8 @@ class CudaBackend final : public Backend {
   CudaOptions options_;
   std::string device_name_;
   Stream stream_;
-  LaunchContext context_;
+  SharedMemoryLimits smem_limits_;
+  LaunchContext context_;  // refers to the limits
   CublasLtMatmul matmul_;
   std::unique_ptr<CudnnAttention> cudnn_;  // null: attention by our own kernels
   CudaTraits traits_;

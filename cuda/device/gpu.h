@@ -14,6 +14,12 @@ namespace virgil::cuda {
 
 inline constexpr int kWarpSize = 32;
 inline constexpr unsigned kFullMask = 0xFFFFFFFFU;
+/// Whether blocks share 100 KiB of a multiprocessor's shared memory or less, and not 160 and more.
+#if defined(__CUDA_ARCH__) && (__CUDA_ARCH__ == 750 || __CUDA_ARCH__ == 860 || __CUDA_ARCH__ == 890 || __CUDA_ARCH__ >= 1200)
+inline constexpr bool kSmallSharedMemory = true;
+#else
+inline constexpr bool kSmallSharedMemory = false;
+#endif
 #if defined(__CUDACC__) || defined(VIRGIL_SIM)  // host code takes the types alone: its compiler knows no threads of a block
 /// Dynamic shared memory of the block, 1024-byte aligned; its size is that of the launch.
 /// (`extern __shared__` has no meaning that a host compiler could give it.)

@@ -6,6 +6,7 @@
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <unordered_map>
 
 #include "cuda/device/gpu.h"
 #include "cuda/device/recorded_place.h"
@@ -28,11 +29,35 @@ inline void check(cudaError_t code, const char* call) {
   if (code != cudaSuccess) throw CudaError(code, std::string(call) + ": " + cudaGetErrorString(code));
 }
 
+/// Lets the kernels of one device have more dynamic shared memory than the default, and tells the driver of each once: it is
+/// asked before the first launch, not at every one, nor while a stream is captured.
+class SharedMemoryLimits {
+ public:
+  static constexpr std::size_t kDefault = 48 * 1024;  // bytes that every kernel may have
+
+  /// Throws CudaError when the device has not so much.
+  void raise(const void* kernel, std::size_t size_bytes) {
+    std::size_t& limit = limits_[kernel].size_bytes;
+    if (size_bytes <= limit) return;
+    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(size_bytes)),
+          "cudaFuncSetAttribute");
+    limit = size_bytes;
+  }
+
+ private:
+  struct Limit {
+    std::size_t size_bytes = kDefault;
+  };
+  std::unordered_map<const void*, Limit> limits_;
+};
+
 /// Where a launcher puts its work, and what the device offers.
 struct LaunchContext {
   cudaStream_t stream = nullptr;
-  int compute_capability = 80;  // 10 * major + minor
+  SharedMemoryLimits* smem_limits = nullptr;  // the device's, which the backend owns
+  int compute_capability = 80;                // 10 * major + minor
   int num_sms = 1;
+  int max_threads_per_sm = 1024;       // of all blocks together: 1,024 to 2,048
   int max_smem_per_block = 48 * 1024;  // opt-in limit of dynamic shared memory, in bytes
   RecordedPlace place = {};            // while a sequence is recorded
 };
@@ -41,11 +66,9 @@ struct LaunchContext {
 template <typename... Parameters, typename... Arguments>
 void launch(const LaunchContext& context, dim3 grid, dim3 block, std::size_t smem_bytes, void (*kernel)(Parameters...),
             Arguments... arguments) {
-  constexpr std::size_t kDefaultLimit = 48 * 1024;
-  if (smem_bytes > kDefaultLimit) {
-    check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
-                               static_cast<int>(smem_bytes)),
-          "cudaFuncSetAttribute");
+  if (smem_bytes > SharedMemoryLimits::kDefault) {
+    if (context.smem_limits == nullptr) throw std::logic_error("a launch context without limits of shared memory");
+    context.smem_limits->raise(reinterpret_cast<const void*>(kernel), smem_bytes);
   }
   cudaLaunchConfig_t config{};
   config.gridDim = grid;
@@ -81,8 +104,7 @@ decltype(auto) with_device_type(DType dtype, Function&& function) {
 /// Blocks of a grid-stride loop over `count` items, `threads` a block: as many as the device holds at a time, no more than
 /// there is work for. For kernels whose results do not depend on the grid.
 [[nodiscard]] inline unsigned grid_stride_blocks(const LaunchContext& context, std::int64_t count, int threads) {
-  constexpr int kThreadsPerSm = 2048;
-  const std::int64_t resident = std::int64_t{std::max(1, context.num_sms)} * (kThreadsPerSm / threads);
+  const std::int64_t resident = std::int64_t{std::max(1, context.num_sms)} * std::max(1, context.max_threads_per_sm / threads);
   return blocks_for(std::min(count, resident * threads), threads);
 }
 

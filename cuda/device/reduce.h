@@ -28,12 +28,15 @@ struct BlockReduceStorage {
 
 namespace detail {
 template <typename T, int Threads, typename Combine>
-__device__ __forceinline__ T block_reduce(T warp_value, BlockReduceStorage<T, Threads>& storage, Combine combine) {
+__device__ __forceinline__ T block_reduce(T warp_value, BlockReduceStorage<T, Threads>& storage, Combine combine,
+                                          int num_warps = Threads / kWarpSize) {
   if (lane_id() == 0) storage.partial[warp_id()] = warp_value;
   __syncthreads();
   T result = storage.partial[0];
 #pragma unroll
-  for (int w = 1; w < Threads / kWarpSize; ++w) result = combine(result, storage.partial[w]);
+  for (int w = 1; w < Threads / kWarpSize; ++w) {
+    if (w < num_warps) result = combine(result, storage.partial[w]);
+  }
   __syncthreads();  // the storage may be used again
   return result;
 }
@@ -43,6 +46,12 @@ __device__ __forceinline__ T block_reduce(T warp_value, BlockReduceStorage<T, Th
 template <int Threads, typename T>
 __device__ __forceinline__ T block_sum(T value, BlockReduceStorage<T, Threads>& storage) {
   return detail::block_reduce(warp_sum(value), storage, [](T a, T b) { return a + b; });
+}
+/// The same in a block of `num_warps` warps, at most Threads / 32: the bits that it would have with more warps of zeros.
+template <int Threads, typename T>
+__device__ __forceinline__ T block_sum(T value, BlockReduceStorage<T, Threads>& storage, int num_warps) {
+  return detail::block_reduce(
+      warp_sum(value), storage, [](T a, T b) { return a + b; }, num_warps);
 }
 template <int Threads>
 __device__ __forceinline__ float block_max(float value, BlockReduceStorage<float, Threads>& storage) {

@@ -42,8 +42,10 @@ __device__ __forceinline__ void load_rows(float* tile, const T* from, std::int64
     Pack<T> pack{};
     if (row < num_rows) pack = load_pack(from + row * row_stride + d);
     float* to = tile + row * row_floats(head_size) + d;
+    float values[kPack];
 #pragma unroll
-    for (int j = 0; j < kPack; ++j) to[j] = to_float(pack[j]);
+    for (int j = 0; j < kPack; ++j) values[j] = to_float(pack[j]);
+    store_floats(to, values);  // of multiples of eight columns and rows of whole quads: 16 bytes at a time
   }
 }
 

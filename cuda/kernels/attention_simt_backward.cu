@@ -26,8 +26,13 @@ std::size_t smem_bytes(int head_size) {
   return sizeof(float) * static_cast<std::size_t>(rows + scores);
 }
 
+/// Blocks that a multiprocessor shall hold. Of wide heads its shared memory may hold two at most: registers for a third would
+/// only make the compiler spill.
+template <int Quads>
+constexpr int kMinBlocks = Quads > 1 && kSmallSharedMemory ? 2 : 3;
+
 template <typename T, int Quads, Owned Side>
-__global__ void __launch_bounds__(kThreads, 3) attention_backward_simt_kernel(BackwardProblem p) {
+__global__ void __launch_bounds__(kThreads, kMinBlocks<Quads>) attention_backward_simt_kernel(BackwardProblem p) {
   constexpr bool kOwnsKeys = Side == Owned::kKeys;
   constexpr int kCount = kVisited<Quads>, kColumns = kCount / kThreadsX;
   const int b = static_cast<int>(blockIdx.z), h = static_cast<int>(blockIdx.y);

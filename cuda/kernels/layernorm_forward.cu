@@ -7,6 +7,7 @@
 // Floor, in bytes an element of n bytes: alone 2n, fused 4n; weight and bias come from the caches.
 #include "cuda/kernels/layernorm.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "cuda/device/pack.h"
@@ -55,6 +56,7 @@ struct WarpTeam {
   __device__ __forceinline__ float sum(float value) const { return warp_sum(value); }
 };
 
+/// A block a row, of at most Threads: rows of fewer packs are given fewer warps, and their bits are the same.
 template <int Threads>
 struct BlockTeam {
   static constexpr int kThreads = Threads;
@@ -63,7 +65,7 @@ struct BlockTeam {
   __device__ __forceinline__ std::int64_t row() const { return blockIdx.x; }
   __device__ __forceinline__ int thread() const { return static_cast<int>(threadIdx.x); }
   __device__ __forceinline__ float sum(float value) const {
-    return block_sum(value, static_smem<BlockReduceStorage<float, Threads>>());
+    return block_sum(value, static_smem<BlockReduceStorage<float, Threads>>(), static_cast<int>(blockDim.x) / kWarpSize);
   }
 };
 
@@ -209,9 +211,13 @@ __global__ __launch_bounds__(Team::kBlock, kMinBlocks<Team>) void layernorm_kern
 /// The shape follows from the channels and their alignment alone, so that the fused op and the plain one give the same bits.
 template <typename T, int Width, bool Fused>
 void launch_layernorm(const LaunchContext& context, const Operands<T>& op) {
+  const std::int64_t packs = (op.channels + Width - 1) / Width;
   const auto start = [&]<typename Team, bool InRegisters>() {
-    launch(context, blocks_for(op.rows, Team::kRowsPerBlock), Team::kBlock, 0,
-           layernorm_kernel<T, Width, Team, InRegisters, Fused>, op);
+    const std::int64_t useful_threads =
+        Team::kRowsPerBlock == 1 ? (packs + kWarpSize - 1) / kWarpSize * kWarpSize : Team::kBlock;
+    const auto threads = static_cast<unsigned>(std::min<std::int64_t>(useful_threads, Team::kBlock));
+    launch(context, blocks_for(op.rows, Team::kRowsPerBlock), threads, 0, layernorm_kernel<T, Width, Team, InRegisters, Fused>,
+           op);
   };
   if (op.channels <= elements_per_thread(Width) * kWarpSize) {
     start.template operator()<WarpTeam, true>();

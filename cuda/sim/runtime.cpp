@@ -54,6 +54,20 @@ Runtime& runtime() {
 constexpr int kDefaultDynamicSmem = 48 * 1024;
 constexpr int kContextBytes = 64 << 20;  // what a context would take of the device
 
+/// CUDA C++ Programming Guide, "Technical Specifications per Compute Capability".
+int max_threads_per_sm(int compute_capability) {
+  switch (compute_capability) {
+    case 75:
+      return 1024;
+    case 86:
+    case 89:
+    case 120:
+      return 1536;
+    default:
+      return 2048;
+  }
+}
+
 int max_dynamic_smem(int compute_capability) {
   switch (compute_capability) {
     case 75:
@@ -229,6 +243,9 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
   switch (attribute) {
     case cudaDevAttrMultiProcessorCount:
       *value = model.num_sms;
+      return cudaSuccess;
+    case cudaDevAttrMaxThreadsPerMultiProcessor:
+      *value = max_threads_per_sm(model.compute_capability);
       return cudaSuccess;
     case cudaDevAttrComputeCapabilityMajor:
       *value = model.compute_capability / 10;

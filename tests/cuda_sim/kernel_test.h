@@ -42,7 +42,10 @@ class KernelTest : public ::testing::Test {
  protected:
   static constexpr std::uint64_t kSeeds = 20;
 
-  void SetUp() override { check(cudaStreamCreateWithFlags(&context_.stream, cudaStreamNonBlocking), "cudaStreamCreate"); }
+  void SetUp() override {
+    check(cudaStreamCreateWithFlags(&context_.stream, cudaStreamNonBlocking), "cudaStreamCreate");
+    context_.smem_limits = &smem_limits_;
+  }
   void TearDown() override {
     simt::reset_error();
     cudaStreamDestroy(context_.stream);
@@ -67,6 +70,7 @@ class KernelTest : public ::testing::Test {
   }
 
  private:
+  SharedMemoryLimits smem_limits_;
   LaunchContext context_;
 };
 
