@@ -59,11 +59,6 @@ bool Capture::is_joined() const {
   return true;
 }
 
-Captures& captures() {
-  static Captures instance;
-  return instance;
-}
-
 std::shared_ptr<Capture> Captures::of(int stream) const {
   const auto found = std::ranges::find_if(under_way_, [&](const auto& capture) { return capture->has(stream); });
   return found == under_way_.end() ? nullptr : *found;
@@ -140,13 +135,13 @@ void ExecutableGraph::launch(int stream) {
     const int target = step.lane == 0 ? stream : lane_streams_[static_cast<std::size_t>(step.lane - 1)];
     switch (step.kind) {
       case Recorded::Kind::kRun:
-        streams().submit(target, {step.run, nullptr, nullptr});
+        streams().submit(target, {.run = step.run});
         break;
       case Recorded::Kind::kMark:
         milestones[step.mark] = streams().record(target);
         break;
       case Recorded::Kind::kWait:
-        streams().submit(target, {nullptr, milestones[step.mark], nullptr});
+        streams().submit(target, {.wait_for = milestones[step.mark]});
         break;
     }
   }

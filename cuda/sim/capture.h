@@ -88,6 +88,7 @@ class Captures {
   std::vector<std::shared_ptr<Capture>> under_way_;
 };
 
+/// Those of the calling thread's device (played_device.h).
 [[nodiscard]] Captures& captures();
 
 /// A program that can run, with streams of its own for all lanes but the first.

@@ -1,6 +1,6 @@
 #include "cuda/sim/control.h"
 
-#include "cuda/sim/simulator.h"
+#include "cuda/sim/played_device.h"
 
 namespace virgil::simt {
 // -----------------------------------------------------------------------------------------------------------------
@@ -20,8 +20,25 @@ Schedule schedule_of(std::uint64_t seed) {
   return schedule;
 }
 
-void set_schedule(const Schedule& schedule) { simulator().set_schedule(schedule); }
-const std::string& last_error() { return simulator().error(); }
+void set_schedule(const Schedule& schedule) {
+  const Turn turn;
+  simulator().set_schedule(schedule);
+}
+void set_device(const DeviceModel& device) { played_device().model = device; }
+const DeviceModel& device() { return played_device().model; }
+std::string last_error() {
+  const Turn turn;
+  return simulator().error();
+}
+void reset_error() {
+  const Turn turn;
+  simulator().reset_error();
+  played_device().last_error = cudaSuccess;
+}
 const Statistics& statistics() { return simulator().statistics(); }
+void plant_nccl_error(int result) {
+  const Turn turn;
+  played_device().planted_nccl_error = result;
+}
 
 }  // namespace virgil::simt

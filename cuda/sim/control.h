@@ -2,9 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 namespace virgil::simt {
+
+class PlayedDevice;
 
 enum class Order : std::uint8_t { kFirstInFirstOut, kLastInFirstOut, kRandom };
 
@@ -28,12 +31,27 @@ struct DeviceModel {
   int compute_capability = 90;
   int num_sms = 4;
   std::int64_t memory_bytes = std::int64_t{1} << 30;
+  std::int64_t serial = 0;  // makes its UUID; 0: a number that no other device has
 };
 void set_device(const DeviceModel& device);
 [[nodiscard]] const DeviceModel& device();
 
+/// Gives the calling thread a device of its own, in the state of a new process: where several ranks play in one process, each
+/// is a thread that holds one of these for as long as it uses CUDA. Other threads' memory is not its device's.
+class OwnDevice {
+ public:
+  OwnDevice();
+  ~OwnDevice();
+  OwnDevice(const OwnDevice&) = delete;
+  OwnDevice& operator=(const OwnDevice&) = delete;
+
+ private:
+  PlayedDevice* before_ = nullptr;
+  std::unique_ptr<PlayedDevice> device_;
+};
+
 /// The first error since reset_error(), with block, thread and source lines; empty when there was none.
-[[nodiscard]] const std::string& last_error();
+[[nodiscard]] std::string last_error();
 /// Forgets the error, so that work can be submitted again.
 void reset_error();
 
@@ -47,5 +65,8 @@ struct Statistics {
   std::uint64_t host_waits = 0;  // of the host for a stream or an event whose work was not over
 };
 [[nodiscard]] const Statistics& statistics();
+
+/// What ncclCommGetAsyncError says from now on of all communicators of this device, as after a broken link: an ncclResult_t.
+void plant_nccl_error(int result);
 
 }  // namespace virgil::simt

@@ -102,7 +102,7 @@ float gelu_slope(float x) {
 
 void run(const Product& p) {
   if (simulator().failed()) return;
-  if (race_detector().enabled()) {
+  if (RaceDetector::enabled()) {
     note_matrix(p.a, p.a_layout, Access::kRead);
     note_matrix(p.b, p.b_layout, Access::kRead);
     if (p.desc.epilogue == CUBLASLT_EPILOGUE_DGELU) {

@@ -18,13 +18,13 @@ constexpr int kNanByte = 0xFF;
 
 }  // namespace
 
-DeviceMemory::DeviceMemory() {
+DeviceMemory::DeviceMemory(RaceDetector& race_detector) {
   void* memory = mmap(nullptr, kReservedBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) throw std::bad_alloc();
   memory_ = static_cast<std::byte*>(memory);
   top_ = kAlignment;
   poison(memory_, kAlignment);
-  if (race_detector().enabled()) race_detector().watch(memory_, kReservedBytes, false);
+  if (RaceDetector::enabled()) race_detector.watch(memory_, kReservedBytes, false);
 }
 
 DeviceMemory::~DeviceMemory() {

@@ -6,10 +6,12 @@
 
 namespace virgil::simt {
 
+class RaceDetector;
+
 /// Freed ranges are not given out again until nothing is allocated, so that a use after free is found.
 class DeviceMemory {
  public:
-  DeviceMemory();
+  explicit DeviceMemory(RaceDetector& race_detector);
   ~DeviceMemory();
   DeviceMemory(const DeviceMemory&) = delete;
   DeviceMemory& operator=(const DeviceMemory&) = delete;

@@ -85,7 +85,7 @@ struct LeftStack {
   std::size_t bytes = 0;
 };
 LeftStack& left_stack() {
-  static LeftStack left;
+  thread_local LeftStack left;
   return left;
 }
 

@@ -25,6 +25,8 @@ constexpr std::uint16_t kHost = 0x1000;       // a copy by the runtime
 constexpr std::size_t kPageBytes = 4096;
 constexpr std::uint32_t kSitePlace = 0x80000000U;
 
+std::size_t pages_of(std::size_t size_bytes) { return size_bytes / kPageBytes + 1; }
+
 std::uintptr_t load_address() {
   static const std::uintptr_t address = [] {
     std::uintptr_t found = 0;
@@ -58,15 +60,17 @@ std::string source_line(std::uint32_t offset) {
 
 }  // namespace
 
-RaceDetector& race_detector() {
-  static RaceDetector detector;
-  return detector;
-}
-
-bool racing() { return race_detector().enabled(); }
+bool racing() { return RaceDetector::enabled(); }
 
 void note_access(const void* data, std::size_t size_bytes, Access access, const void* pc, int lane) {
   if (simulator().in_kernel() && !simulator().failed()) race_detector().access(data, size_bytes, access, pc, lane);
+}
+
+RaceDetector::~RaceDetector() {
+  for (const Region& region : regions_) {
+    munmap(region.cells, region.size_bytes * sizeof(Cell));
+    munmap(region.pages, pages_of(region.size_bytes) * sizeof(Page));
+  }
 }
 
 void RaceDetector::watch(const void* data, std::size_t size_bytes, bool shared) {
@@ -76,7 +80,7 @@ void RaceDetector::watch(const void* data, std::size_t size_bytes, bool shared) 
     return memory;
   };
   regions_.push_back({static_cast<const std::byte*>(data), size_bytes, static_cast<Cell*>(zeros(size_bytes * sizeof(Cell))),
-                      static_cast<Page*>(zeros((size_bytes / kPageBytes + 1) * sizeof(Page))), shared});
+                      static_cast<Page*>(zeros(pages_of(size_bytes) * sizeof(Page))), shared});
 }
 
 void RaceDetector::begin_task(int stream, std::uint64_t number, std::span<const std::uint64_t> clock) {

@@ -23,9 +23,14 @@ namespace virgil::simt {
 
 class RaceDetector {
  public:
-  /// Starts to watch; called before the first access by the race build alone.
-  void enable() { enabled_ = true; }
-  [[nodiscard]] bool enabled() const { return enabled_; }
+  RaceDetector() = default;
+  ~RaceDetector();
+  RaceDetector(const RaceDetector&) = delete;
+  RaceDetector& operator=(const RaceDetector&) = delete;
+
+  /// All watch; called before the first access by the race build alone.
+  static void enable() { enabled_ = true; }
+  [[nodiscard]] static bool enabled() { return enabled_; }
 
   /// Ranges to watch; anything else (a thread's stack, parameters) is its own.
   void watch(const void* data, std::size_t size_bytes, bool shared);
@@ -84,7 +89,7 @@ class RaceDetector {
   void report(const Region& region, std::size_t offset, const char* what, const Mark& now, const char* earlier_what,
               const Mark& earlier, Conflict conflict);
 
-  bool enabled_ = false;
+  static inline bool enabled_ = false;
   bool acquired_ = false;
   std::uint32_t phase_ = 1;
   std::uint32_t task_phase_ = 1;   // of the running task's begin
@@ -98,6 +103,7 @@ class RaceDetector {
   std::map<std::uint32_t, std::string> source_lines_;  // asking for one costs a process
 };
 
+/// Of the calling thread's device.
 [[nodiscard]] RaceDetector& race_detector();
 
 }  // namespace virgil::simt

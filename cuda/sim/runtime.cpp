@@ -10,11 +10,7 @@
 #include <string>
 #include <utility>
 
-#include "cuda/sim/capture.h"
-#include "cuda/sim/device_memory.h"
-#include "cuda/sim/race_detector.h"
-#include "cuda/sim/simulator.h"
-#include "cuda/sim/streams.h"
+#include "cuda/sim/played_device.h"
 
 // What the opaque handles point to.
 struct CUstream_st {
@@ -36,20 +32,6 @@ struct CUgraphExec_st {
 namespace virgil::simt {
 
 namespace {
-
-/// State of the runtime besides streams.
-struct Runtime {
-  DeviceModel device;
-  DeviceMemory memory;
-  cudaError_t last_error = cudaSuccess;
-  std::map<const void*, int> dynamic_smem_limits;  // by kernel, where raised
-  std::map<const std::byte*, std::size_t> pinned;  // host memory of cudaMallocHost, and its bytes
-};
-
-Runtime& runtime() {
-  static Runtime instance;
-  return instance;
-}
 
 constexpr int kDefaultDynamicSmem = 48 * 1024;
 constexpr int kContextBytes = 64 << 20;  // what a context would take of the device
@@ -97,18 +79,18 @@ cudaError_t allow_asking(cudaEvent_t event) {
 /// The error of this call: its own, or the device's that an earlier piece of work left.
 cudaError_t result(cudaError_t own = cudaSuccess) {
   if (own != cudaSuccess) {
-    runtime().last_error = own;
+    played_device().last_error = own;
     return own;
   }
   if (simulator().failed()) {
-    runtime().last_error = cudaErrorLaunchFailure;
+    played_device().last_error = cudaErrorLaunchFailure;
     return cudaErrorLaunchFailure;
   }
   return cudaSuccess;
 }
 
 bool is_pinned(const void* data, std::size_t size_bytes) {
-  const auto& pinned = runtime().pinned;
+  const auto& pinned = played_device().pinned;
   const auto* begin = static_cast<const std::byte*>(data);
   const auto after = pinned.upper_bound(begin);
   return after != pinned.begin() && begin + size_bytes <= std::prev(after)->first + std::prev(after)->second;
@@ -121,31 +103,27 @@ cudaError_t submit(cudaStream_t stream, std::function<void()> run) {
     capture->run(number_of(stream), std::move(run));
     return result();
   }
-  streams().submit(number_of(stream), {std::move(run), nullptr, nullptr});
+  streams().submit(number_of(stream), {.run = std::move(run)});
   return result();
 }
 
 }  // namespace
 
-void set_device(const DeviceModel& device) { runtime().device = device; }
-const DeviceModel& device() { return runtime().device; }
-
-void reset_error() {
-  simulator().reset_error();
-  runtime().last_error = cudaSuccess;
+cudaError_t submit_call(cudaStream_t stream, std::function<void()> run) {
+  const Turn turn;
+  return submit(stream, std::move(run));
 }
 
-cudaError_t submit_call(cudaStream_t stream, std::function<void()> run) { return submit(stream, std::move(run)); }
-
 cudaError_t submit_launch(const cudaLaunchConfig_t& config, const void* kernel, std::function<void()> body) {
+  const Turn turn;
   const Extent grid{config.gridDim.x, config.gridDim.y, config.gridDim.z};
   const Extent block{config.blockDim.x, config.blockDim.y, config.blockDim.z};
   constexpr unsigned kMaxGridYz = 65535, kMaxGridX = 0x7FFFFFFF, kMaxBlockZ = 64;
   const bool blocks_fit = block.count() >= 1 && block.count() <= kMaxThreads && block.z <= kMaxBlockZ;
   const bool grid_fits = grid.count() >= 1 && grid.x <= kMaxGridX && grid.y <= kMaxGridYz && grid.z <= kMaxGridYz;
   if (!blocks_fit || !grid_fits) return result(cudaErrorInvalidConfiguration);
-  const auto raised = runtime().dynamic_smem_limits.find(kernel);
-  const int limit = raised != runtime().dynamic_smem_limits.end() ? raised->second : kDefaultDynamicSmem;
+  const auto raised = played_device().dynamic_smem_limits.find(kernel);
+  const int limit = raised != played_device().dynamic_smem_limits.end() ? raised->second : kDefaultDynamicSmem;
   if (config.dynamicSmemBytes > static_cast<std::size_t>(limit)) return result(cudaErrorInvalidValue);
   const std::size_t smem_bytes = config.dynamicSmemBytes;
   return submit(config.stream,
@@ -207,8 +185,14 @@ const char* cudaGetErrorString(cudaError_t error) {
   return cudaGetErrorName(error);
 }
 
-cudaError_t cudaPeekAtLastError() { return runtime().last_error; }
-cudaError_t cudaGetLastError() { return std::exchange(runtime().last_error, cudaSuccess); }
+cudaError_t cudaPeekAtLastError() {
+  const Turn turn;
+  return played_device().last_error;
+}
+cudaError_t cudaGetLastError() {
+  const Turn turn;
+  return std::exchange(played_device().last_error, cudaSuccess);
+}
 
 // --- Devices ---------------------------------------------------------------------------------------------------------------
 
@@ -224,9 +208,11 @@ cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : resul
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   if (device != 0) return result(cudaErrorInvalidDevice);
-  const DeviceModel& model = runtime().device;
+  const DeviceModel& model = played_device().model;
   *properties = {};
   std::snprintf(properties->name, sizeof properties->name, "SIMT simulator");
+  const std::int64_t serial = played_device().serial();
+  std::memcpy(properties->uuid.bytes, &serial, sizeof serial);
   properties->totalGlobalMem = static_cast<std::size_t>(model.memory_bytes);
   properties->major = model.compute_capability / 10;
   properties->minor = model.compute_capability % 10;
@@ -239,7 +225,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
 
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
   if (device != 0) return result(cudaErrorInvalidDevice);
-  const DeviceModel& model = runtime().device;
+  const DeviceModel& model = played_device().model;
   switch (attribute) {
     case cudaDevAttrMultiProcessorCount:
       *value = model.num_sms;
@@ -270,6 +256,7 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
 }
 
 cudaError_t cudaDeviceSynchronize() {
+  const Turn turn;
   if (const cudaError_t status = captures().allow_unsafe_call(); status != cudaSuccess) return result(status);
   streams().synchronize_all();
   return result();
@@ -278,12 +265,14 @@ cudaError_t cudaDeviceSynchronize() {
 // --- Streams, events, graphs -------------------------------------------------------------------------------------------------
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
+  const Turn turn;
   // Blocking streams would wait for the default stream; Virgil makes none.
   if (flags != cudaStreamNonBlocking) return result(cudaErrorInvalidValue);
   *stream = new CUstream_st{streams().create()};
   return cudaSuccess;
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  const Turn turn;
   if (stream == nullptr) return result(cudaErrorInvalidResourceHandle);
   if (const cudaError_t status = captures().allow_uncapturable(stream->number); status != cudaSuccess) return result(status);
   streams().destroy(stream->number);
@@ -291,6 +280,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   return result();
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  const Turn turn;
   if (const cudaError_t status = captures().allow_uncapturable(number_of(stream)); status != cudaSuccess) return result(status);
   if (const cudaError_t status = captures().allow_unsafe_call(); status != cudaSuccess) return result(status);
   if (stream == nullptr) {
@@ -301,10 +291,11 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   return result();
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned /*flags*/) {
+  const Turn turn;
   if (event == nullptr) return result(cudaErrorInvalidResourceHandle);
   if (event->capture != nullptr) return result(captures().wait(number_of(stream), event->capture, event->mark));
   if (captures().of(number_of(stream)) != nullptr) return result(captures().refuse_outside_event(number_of(stream)));
-  if (event->milestone != nullptr) streams().submit(number_of(stream), {nullptr, event->milestone, nullptr});
+  if (event->milestone != nullptr) streams().submit(number_of(stream), {.wait_for = event->milestone});
   return result();
 }
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
@@ -316,6 +307,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
   return cudaSuccess;
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  const Turn turn;
   if (event == nullptr) return result(cudaErrorInvalidResourceHandle);
   event->capture = captures().of(number_of(stream));
   if (event->capture != nullptr) {
@@ -328,17 +320,27 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   return result();
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  const Turn turn;
   if (event == nullptr) return result(cudaErrorInvalidResourceHandle);
   if (const cudaError_t status = allow_asking(event); status != cudaSuccess) return result(status);
   if (event->milestone != nullptr) streams().synchronize(*event->milestone);
   return result();
 }
 cudaError_t cudaEventQuery(cudaEvent_t event) {
+  const Turn turn;
   if (const cudaError_t status = allow_asking(event); status != cudaSuccess) return result(status);
-  if (event->milestone != nullptr && !streams().reached(*event->milestone)) return cudaErrorNotReady;
+  if (event->milestone == nullptr) return result();
+  // A GPU works while its host asks.
+  if (!streams().reached(*event->milestone) && !streams().progress()) help_another_device();
+  if (!streams().reached(*event->milestone)) {
+    const cudaError_t error = result();
+    return error == cudaSuccess ? cudaErrorNotReady : error;
+  }
+  streams().synchronize(*event->milestone);
   return result();
 }
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end) {
+  const Turn turn;
   if (start->milestone == nullptr || end->milestone == nullptr || !start->timed || !end->timed) {
     return result(cudaErrorInvalidResourceHandle);
   }
@@ -348,9 +350,11 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEve
 }
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode) {
+  const Turn turn;
   return result(captures().begin(number_of(stream), mode));
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  const Turn turn;
   *graph = nullptr;
   GraphProgram program;
   if (const cudaError_t status = captures().end(number_of(stream), &program); status != cudaSuccess) return result(status);
@@ -358,6 +362,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   return result();
 }
 cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
+  const Turn turn;
   const auto capture = captures().of(number_of(stream));
   *status = capture == nullptr   ? cudaStreamCaptureStatusNone
             : capture->invalid() ? cudaStreamCaptureStatusInvalidated
@@ -365,12 +370,14 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* 
   return result();
 }
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long flags) {
+  const Turn turn;
   if (graph == nullptr || flags != 0) return result(cudaErrorInvalidValue);
   if (const cudaError_t status = captures().allow_unsafe_call(); status != cudaSuccess) return result(status);
   *exec = new CUgraphExec_st{ExecutableGraph(graph->program)};
   return result();
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
+  const Turn turn;
   if (exec == nullptr || !streams().exists(number_of(stream))) return result(cudaErrorInvalidValue);
   // CUDA would make it a part of the graph that is captured; Virgil has no use for that.
   if (const cudaError_t status = captures().allow_uncapturable(number_of(stream)); status != cudaSuccess) return result(status);
@@ -378,10 +385,12 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
   return result();
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  const Turn turn;
   delete graph;
   return cudaSuccess;
 }
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
+  const Turn turn;
   delete exec;
   return cudaSuccess;
 }
@@ -389,49 +398,56 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
 // --- Memory ------------------------------------------------------------------------------------------------------------------
 
 cudaError_t cudaMalloc(void** data, std::size_t size_bytes) {
+  const Turn turn;
   if (const cudaError_t status = captures().allow_unsafe_call(); status != cudaSuccess) return result(status);
-  const auto capacity = static_cast<std::size_t>(runtime().device.memory_bytes - kContextBytes);
-  *data = size_bytes == 0 ? nullptr : runtime().memory.allocate(size_bytes, capacity);
+  const auto capacity = static_cast<std::size_t>(played_device().model.memory_bytes - kContextBytes);
+  *data = size_bytes == 0 ? nullptr : played_device().memory.allocate(size_bytes, capacity);
   return result(*data == nullptr && size_bytes > 0 ? cudaErrorMemoryAllocation : cudaSuccess);
 }
 cudaError_t cudaFree(void* data) {
+  const Turn turn;
   if (data == nullptr) return result();
   if (const cudaError_t status = captures().allow_unsafe_call(); status != cudaSuccess) return result(status);
   streams().synchronize_all();
-  return result(runtime().memory.free(data) ? cudaSuccess : cudaErrorInvalidValue);
+  return result(played_device().memory.free(data) ? cudaSuccess : cudaErrorInvalidValue);
 }
 cudaError_t cudaMallocAsync(void** data, std::size_t size_bytes, cudaStream_t /*stream*/) {
   return cudaMalloc(data, size_bytes);
 }
 cudaError_t cudaFreeAsync(void* data, cudaStream_t stream) {
+  const Turn turn;
   if (const cudaError_t status = captures().allow_uncapturable(number_of(stream)); status != cudaSuccess) return result(status);
   return submit(stream, [data] {
-    if (!runtime().memory.free(data)) simulator().record("cudaFreeAsync of what was not allocated");
+    if (!played_device().memory.free(data)) simulator().record("cudaFreeAsync of what was not allocated");
   });
 }
 cudaError_t cudaMallocHost(void** data, std::size_t size_bytes) {
+  const Turn turn;
   if (const cudaError_t status = captures().allow_unsafe_call(); status != cudaSuccess) return result(status);
   *data = ::operator new(size_bytes, std::nothrow);
   if (*data == nullptr) return result(cudaErrorMemoryAllocation);
-  runtime().pinned[static_cast<const std::byte*>(*data)] = size_bytes;
+  played_device().pinned[static_cast<const std::byte*>(*data)] = size_bytes;
   return result();
 }
 cudaError_t cudaFreeHost(void* data) {
+  const Turn turn;
   if (const cudaError_t status = captures().allow_unsafe_call(); status != cudaSuccess) return result(status);
   streams().synchronize_all();
-  runtime().pinned.erase(static_cast<const std::byte*>(data));
+  played_device().pinned.erase(static_cast<const std::byte*>(data));
   ::operator delete(data);
   return result();
 }
 cudaError_t cudaMemGetInfo(std::size_t* free_bytes, std::size_t* total_bytes) {
-  *total_bytes = static_cast<std::size_t>(runtime().device.memory_bytes);
-  *free_bytes = *total_bytes - kContextBytes - runtime().memory.used_bytes();
+  const Turn turn;
+  *total_bytes = static_cast<std::size_t>(played_device().model.memory_bytes);
+  *free_bytes = *total_bytes - kContextBytes - played_device().memory.used_bytes();
   return result();
 }
 
 cudaError_t cudaMemcpyAsync(void* target, const void* source, std::size_t size_bytes, cudaMemcpyKind kind,
                             cudaStream_t stream) {
-  const DeviceMemory& memory = runtime().memory;
+  const Turn turn;
+  const DeviceMemory& memory = played_device().memory;
   const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
   const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
   if (kind == cudaMemcpyDefault || (to_device && !memory.contains(target, size_bytes)) ||
@@ -456,7 +472,8 @@ cudaError_t cudaMemcpy(void* target, const void* source, std::size_t size_bytes,
   return cudaMemcpyAsync(target, source, size_bytes, kind, nullptr);
 }
 cudaError_t cudaMemsetAsync(void* target, int value, std::size_t size_bytes, cudaStream_t stream) {
-  if (!runtime().memory.contains(target, size_bytes)) return result(cudaErrorInvalidValue);
+  const Turn turn;
+  if (!played_device().memory.contains(target, size_bytes)) return result(cudaErrorInvalidValue);
   return submit(stream, [target, value, size_bytes] {
     if (simulator().failed()) return;
     race_detector().transfer(target, size_bytes, Access::kWrite, "cudaMemsetAsync");
@@ -472,12 +489,14 @@ cudaError_t cudaMemset(void* target, int value, std::size_t size_bytes) {
 // ------------------------------------------------------------------------------------------------------------------
 
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* /*kernel*/) {
+  const Turn turn;
   *attributes = {.sharedSizeBytes = 0, .maxThreadsPerBlock = kMaxThreads, .numRegs = 0};
   return result();
 }
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value) {
+  const Turn turn;
   if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) return result();
-  if (value < 0 || value > max_dynamic_smem(runtime().device.compute_capability)) return result(cudaErrorInvalidValue);
-  runtime().dynamic_smem_limits[kernel] = value;
+  if (value < 0 || value > max_dynamic_smem(played_device().model.compute_capability)) return result(cudaErrorInvalidValue);
+  played_device().dynamic_smem_limits[kernel] = value;
   return result();
 }

@@ -64,14 +64,9 @@ std::uint32_t Random::next() {
 }
 std::uint32_t Random::below(std::uint32_t bound) { return static_cast<std::uint32_t>((std::uint64_t{next()} * bound) >> 32U); }
 
-Simulator& simulator() {
-  static Simulator instance;
-  return instance;
-}
-
-Simulator::Simulator() : stacks_(kMaxThreads, kStackBytes) {
+Simulator::Simulator(RaceDetector& race_detector) : stacks_(kMaxThreads, kStackBytes) {
   for (int i = 0; i < kMaxThreads; ++i) thread(i).number = static_cast<std::uint16_t>(i);
-  if (race_detector().enabled()) race_detector().watch(shared_memory_.begin(), shared_memory_.size_bytes(), true);
+  if (RaceDetector::enabled()) race_detector.watch(shared_memory_.begin(), shared_memory_.size_bytes(), true);
 }
 
 void Simulator::set_schedule(const Schedule& schedule) {
@@ -174,7 +169,7 @@ bool Simulator::run_grid(const Extent& grid, const Extent& block, std::size_t sm
   for (const std::uint32_t number : order) {
     blockIdx = {number % grid.x, number / grid.x % grid.y, number / (grid.x * grid.y)};
     shared_memory_.begin_block(smem_bytes);
-    if (race_detector().enabled()) race_detector().begin_block();
+    if (RaceDetector::enabled()) race_detector().begin_block();
     run_block();
     if (failed()) return false;
   }
@@ -297,7 +292,7 @@ int Simulator::block_barrier(BarrierKind kind, int predicate, Site site) {
   const int result = kind == BarrierKind::kCount ? count
                      : kind == BarrierKind::kAnd ? static_cast<int>(count == static_cast<int>(num_threads_))
                                                  : static_cast<int>(count > 0);
-  if (race_detector().enabled()) race_detector().full_barrier();
+  if (RaceDetector::enabled()) race_detector().full_barrier();
   const std::uint32_t others = barrier.arrived - 1;
   if (schedule_.seed != 0) {
     for (std::uint32_t i = others; i > 1; --i) std::swap(barrier.waiting[i - 1], barrier.waiting[random_.below(i)]);

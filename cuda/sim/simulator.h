@@ -55,10 +55,12 @@ struct Thread {
   std::vector<AsyncCopy> copies;
 };
 
-/// Runs grids, block after block. One exists; see simulator().
+class RaceDetector;
+
+/// Runs grids, block after block.
 class Simulator {
  public:
-  Simulator();
+  explicit Simulator(RaceDetector& race_detector);
 
   /// Runs all blocks; false when an error was recorded.
   bool run_grid(const Extent& grid, const Extent& block, std::size_t smem_bytes, const std::function<void()>& kernel);
@@ -140,7 +142,7 @@ class Simulator {
   Barrier barrier_;
 };
 
-/// The simulator of this process: threadIdx, __syncthreads() and the like have no other object to refer to.
+/// Of the calling thread's device.
 [[nodiscard]] Simulator& simulator();
 
 /// "gelu.cu:42" without memory of its own: a fiber that is abandoned frees nothing.

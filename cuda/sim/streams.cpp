@@ -3,15 +3,9 @@
 #include <algorithm>
 #include <chrono>
 
-#include "cuda/sim/race_detector.h"
-#include "cuda/sim/simulator.h"
+#include "cuda/sim/played_device.h"
 
 namespace virgil::simt {
-
-Streams& streams() {
-  static Streams instance;
-  return instance;
-}
 
 Streams::Streams() { static_cast<void>(create()); }
 
@@ -46,20 +40,22 @@ void Streams::submit(int stream, Work work) {
   join(target.clock, host_);
   target.queue.push_back({std::move(work), ++target.submitted});
   if (stream == 0) return synchronize(stream);
-  if (!simulator().schedule().lazy_streams) drain(stream);  // early, but the host has not waited for it
+  if (simulator().schedule().lazy_streams) return;
+  while (!target.queue.empty() && advance(stream)) {  // early, but the host has not waited for it
+  }
 }
 
-void Streams::advance(int stream) {
+bool Streams::advance(int stream) {
   Stream& running = at(stream);
+  const Work& first = running.queue.front().work;
+  if (first.wait_for != nullptr && !reached(*first.wait_for)) return advance(first.wait_for->stream);
+  if (first.meet != nullptr && !first.meet->ready() && !simulator().failed()) return false;
   Queued queued = std::move(running.queue.front());
   running.queue.pop_front();
-  if (const auto& awaited = queued.work.wait_for; awaited != nullptr) {
-    while (!reached(*awaited)) advance(awaited->stream);
-    join(running.clock, awaited->clock);
-  }
+  if (queued.work.wait_for != nullptr) join(running.clock, queued.work.wait_for->clock);
   set_at_least(running.clock, stream, queued.number - 1);
   if (queued.work.run) {
-    if (race_detector().enabled()) race_detector().begin_task(stream, queued.number, running.clock);
+    if (RaceDetector::enabled()) race_detector().begin_task(stream, queued.number, running.clock);
     queued.work.run();
   }
   running.finished = queued.number;
@@ -69,36 +65,65 @@ void Streams::advance(int stream) {
     queued.work.reach->time_ms =
         std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
   }
+  return true;
+}
+
+bool Streams::progress() {
+  const bool seeded = simulator().schedule().seed != 0;
+  const std::size_t count = streams_.size();
+  const std::size_t first = seeded ? simulator().random().below(static_cast<std::uint32_t>(count)) : 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto stream = static_cast<int>((first + i) % count);
+    if (!at(stream).queue.empty() && advance(stream)) return true;
+  }
+  return false;
+}
+
+std::string Streams::missing(int stream) const {
+  if (at(stream).queue.empty()) return "nothing";
+  const Work& first = at(stream).queue.front().work;
+  if (first.wait_for != nullptr && !reached(*first.wait_for)) return missing(first.wait_for->stream);
+  return first.meet != nullptr ? first.meet->missing() : "nothing";
+}
+
+void Streams::wait_for_others(int stream, int& moments) {
+  constexpr int kMoments = 3000;  // of 20 ms: a host may be busy meanwhile
+  if (help_another_device()) {
+    moments = 0;
+    return;
+  }
+  if (++moments > kMoments)
+    return simulator().record("deadlock: the host waits for stream " + std::to_string(stream) + ", where " + missing(stream));
+  let_others_play();
 }
 
 bool Streams::reached(const Milestone& milestone) const { return at(milestone.stream).finished >= milestone.number; }
 
-void Streams::drain(int stream) {
-  while (!at(stream).queue.empty()) advance(stream);
-}
-
 void Streams::synchronize(int stream) {
   if (!at(stream).queue.empty()) ++simulator().statistics().host_waits;
-  drain(stream);
+  int moments = 0;
+  while (!at(stream).queue.empty()) {
+    if (!advance(stream)) wait_for_others(stream, moments);
+  }
   join(host_, at(stream).clock);
 }
 
 void Streams::synchronize_all() {
+  int moments = 0;
   for (;;) {
-    std::vector<int> waiting;
-    for (std::size_t i = 0; i < streams_.size(); ++i) {
-      if (!streams_[i]->queue.empty()) waiting.push_back(static_cast<int>(i));
-    }
-    if (waiting.empty()) break;
-    const bool seeded = simulator().schedule().seed != 0;
-    advance(waiting[seeded ? simulator().random().below(static_cast<std::uint32_t>(waiting.size())) : 0]);
+    const auto busy = std::ranges::find_if(streams_, [](const auto& stream) { return !stream->queue.empty(); });
+    if (busy == streams_.end()) break;
+    if (!progress()) wait_for_others(static_cast<int>(busy - streams_.begin()), moments);
   }
   for (std::size_t i = 0; i < streams_.size(); ++i) join(host_, streams_[i]->clock);
 }
 
 void Streams::synchronize(const Milestone& milestone) {
   if (!reached(milestone)) ++simulator().statistics().host_waits;
-  while (!reached(milestone)) advance(milestone.stream);
+  int moments = 0;
+  while (!reached(milestone)) {
+    if (!advance(milestone.stream)) wait_for_others(milestone.stream, moments);
+  }
   join(host_, milestone.clock);
 }
 
@@ -106,7 +131,7 @@ std::shared_ptr<const Milestone> Streams::record(int stream) {
   auto milestone = std::make_shared<Milestone>();
   milestone->stream = stream;
   milestone->number = at(stream).submitted + 1;
-  submit(stream, {nullptr, nullptr, milestone});
+  submit(stream, {.reach = milestone});
   return milestone;
 }
 

@@ -5,6 +5,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "cuda/sim/control.h"
@@ -22,11 +23,21 @@ struct Milestone {
   double time_ms = 0;        // of the host's steady clock, once reached
 };
 
-/// A piece of work: runs something, or waits for a milestone, or is one.
+/// What a piece of work needs of other devices.
+class Rendezvous {
+ public:
+  virtual ~Rendezvous() = default;
+  [[nodiscard]] virtual bool ready() const = 0;
+  /// "ncclAllGather of 24 bytes waits for rank 1".
+  [[nodiscard]] virtual std::string missing() const = 0;
+};
+
+/// A piece of work: runs something, or waits for a milestone, or is one. It starts when `meet`, if given, is ready.
 struct Work {
-  std::function<void()> run;
-  std::shared_ptr<const Milestone> wait_for;
-  std::shared_ptr<Milestone> reach;
+  std::function<void()> run = {};
+  std::shared_ptr<const Milestone> wait_for = {};
+  std::shared_ptr<Milestone> reach = {};
+  std::shared_ptr<const Rendezvous> meet = {};
 };
 
 class Streams {
@@ -44,6 +55,8 @@ class Streams {
   void synchronize(const Milestone& milestone);
   [[nodiscard]] bool reached(const Milestone& milestone) const;
   [[nodiscard]] std::shared_ptr<const Milestone> record(int stream);
+  /// Runs one piece of work, of a stream that the seed chooses; false when none can run.
+  bool progress();
 
  private:
   struct Queued {
@@ -61,14 +74,18 @@ class Streams {
   [[nodiscard]] const Stream& at(int stream) const { return *streams_[static_cast<std::size_t>(stream)]; }
   static void join(Clock& clock, const Clock& other);
   static void set_at_least(Clock& clock, int stream, std::uint64_t number);
-  /// Runs a stream's first piece of work, and before it what it waits for.
-  void advance(int stream);
-  void drain(int stream);
+  /// Runs a stream's first piece of work, or one that it waits for; false when that waits for another device.
+  bool advance(int stream);
+  /// Until another device has come on, where nothing of this one can run that `stream` needs; fails when none does.
+  void wait_for_others(int stream, int& moments);
+  /// What the stream's first piece of work, or one that it waits for, misses of other devices.
+  [[nodiscard]] std::string missing(int stream) const;
 
   std::vector<std::unique_ptr<Stream>> streams_;
   Clock host_;  // what the host has waited for
 };
 
+/// Of the calling thread's device.
 [[nodiscard]] Streams& streams();
 
 }  // namespace virgil::simt

@@ -21,7 +21,7 @@ using virgil::simt::note_access;
 
 extern "C" {  // NOLINTBEGIN: the names are the compiler's
 
-void __tsan_init() { virgil::simt::race_detector().enable(); }
+void __tsan_init() { virgil::simt::RaceDetector::enable(); }
 VIRGIL_TSAN_ACCESS(1)
 VIRGIL_TSAN_ACCESS(2)
 VIRGIL_TSAN_ACCESS(4)

@@ -1,4 +1,8 @@
 // The simulator itself: planted faults are found and named, sound kernels are left alone, in every order of things.
+#include <mutex>
+#include <set>
+#include <thread>
+
 #include "cuda_sim/simulator_fixtures.h"
 
 namespace virgil::cuda {
@@ -130,6 +134,48 @@ TEST_F(Runtime, CountsMemoryAndRefusesTooMuch) {
   EXPECT_EQ(cudaFree(&total), cudaErrorInvalidValue);
   static_cast<void>(cudaGetLastError());
   simt::set_device({});
+}
+
+TEST_F(Runtime, PlaysADeviceForEachThreadThatWantsOne) {
+  DeviceArray<float> mine(counting(64));
+  std::set<std::string> uuids;
+  std::mutex guard;
+  std::vector<std::jthread> threads;
+  for (int t = 0; t < 3; ++t) {
+    threads.emplace_back([&, t] {
+      const simt::OwnDevice device;
+      simt::set_device({.compute_capability = 80 + t});
+      simt::set_schedule(simt::schedule_of(static_cast<std::uint64_t>(t)));
+      LaunchContext context;
+      check(cudaStreamCreateWithFlags(&context.stream, cudaStreamNonBlocking), "cudaStreamCreate");
+      cudaDeviceProp properties{};
+      check(cudaGetDeviceProperties(&properties, 0), "cudaGetDeviceProperties");
+      EXPECT_EQ(properties.minor, t);
+      {
+        DeviceArray<float> in(counting(64)), out(64);
+        for (int i = 0; i < 50; ++i) faulty::rotate(context, out.data(), in.data(), Fault::kNone);
+        check(cudaStreamSynchronize(context.stream), "cudaStreamSynchronize");
+        EXPECT_EQ(out.values()[0], 3.0F);
+        EXPECT_EQ(cudaMemset(mine.data(), 0, 4), cudaErrorInvalidValue) << "another device's memory";
+        static_cast<void>(cudaGetLastError());
+        const auto run = [&](Fault fault) {
+          faulty::rotate(context, out.data(), in.data(), fault);
+          check(cudaStreamSynchronize(context.stream), "cudaStreamSynchronize");
+        };
+        if (t == 1) {
+          EXPECT_THROW(run(Fault::kDivergentBarrier), CudaError);
+        }
+        EXPECT_EQ(simt::last_error().empty(), t != 1) << "an error is one device's";
+        simt::reset_error();
+      }
+      cudaStreamDestroy(context.stream);
+      const std::scoped_lock lock(guard);
+      uuids.insert(std::string(properties.uuid.bytes, sizeof properties.uuid.bytes));
+    });
+  }
+  threads.clear();
+  EXPECT_EQ(uuids.size(), 3U);
+  EXPECT_EQ(mine.values()[63], 64.0F);
 }
 
 #if defined(__SANITIZE_ADDRESS__)

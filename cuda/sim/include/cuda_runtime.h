@@ -64,8 +64,8 @@ inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z,
 inline double2 make_double2(double x, double y) { return {x, y}; }
 
 // Of the running thread; the simulator sets them at every switch.
-inline uint3 threadIdx, blockIdx;
-inline dim3 blockDim, gridDim;
+inline thread_local constinit uint3 threadIdx{}, blockIdx{};
+inline thread_local constinit dim3 blockDim, gridDim;
 
 // --- Barriers and fences
 // --------------------------------------------------------------------------------------------------------
@@ -314,8 +314,12 @@ cudaError_t cudaPeekAtLastError();
 // --- Devices
 // -----------------------------------------------------------------------------------------------------------------------------
 
+struct cudaUUID_t {
+  char bytes[16];
+};
 struct cudaDeviceProp {
   char name[256];
+  cudaUUID_t uuid;
   std::size_t totalGlobalMem;
   int major;
   int minor;
