@@ -1,14 +1,15 @@
-// Stands in for nccl_communicator.cpp where Virgil is built without NCCL.
+// Stands in for nccl_communicator.cpp where the CUDA backend is built without NCCL.
 #include "virgil/base/error.h"
 #include "virgil/dist/nccl_communicator.h"
 
 namespace virgil {
 
-std::unique_ptr<Communicator> make_nccl_communicator(Backend&, ProcessGroup& group) {
+bool is_built_with_nccl() { return false; }
+
+std::unique_ptr<Communicator> make_nccl_communicator(Backend&, ProcessGroup&) {
   throw user_error(
-      "{} processes on GPUs need NCCL, and this build has none: install it with its headers (NVIDIA's package libnccl-dev) and "
-      "configure with -DVIRGIL_NCCL=ON, or use --device cpu",
-      group.size());
+      "several GPUs need NCCL, and this build has none: install it with its headers (from NVIDIA's Debian and Ubuntu packages "
+      "libnccl-dev; docs/distributed.md), and configure with -DVIRGIL_NCCL=ON");
 }
 
 }  // namespace virgil

@@ -28,7 +28,8 @@ using CollectiveTicket = std::int64_t;
 /// asked after. Until wait() returns its ticket, its tensor must be neither written nor read.
 ///
 /// Sums are float32 additions; for one number of ranks they are the same bits in every run. MPI adds in order of rank; NCCL's
-/// order is its own, the same for a tensor's size on one set of machines.
+/// order is its own for float32, the same for a tensor's size on one set of machines; summands that travel as bfloat16 are added
+/// in order of rank over both, with the same bits.
 class Communicator {
  public:
   virtual ~Communicator() = default;
@@ -52,12 +53,14 @@ class Communicator {
   /// The sum over all ranks, everywhere: a reduce-scatter and an all-gather, so that it is the same bits as these.
   CollectiveTicket start_all_reduce(TensorView data, DType wire);
 
-  /// What the backend is asked to do from now on comes after this collective. A device's host need not wait for it. Throws
-  /// LostRankError when another rank has not come to it within the group's time limit (where a device computes: when its
-  /// results are read).
+  /// What the backend is asked to do from now on comes after this collective. Throws LostRankError when another rank has not
+  /// come to it within the group's time limit. The host need not wait for a device's collectives: for those finish() throws.
   virtual void wait(CollectiveTicket ticket) = 0;
   /// The same for all that have been started.
   virtual void wait_all() = 0;
+  /// The host waits for the collectives that wait() has been called for, with LostRankError as there. To be called before the
+  /// host waits for the backend (copy_to_host, copy_from_host, synchronize), which would wait for a lost rank for ever.
+  virtual void finish() {}
 };
 
 /// Elements of one part that travel in one message of a collective that packs them.
