@@ -47,6 +47,9 @@ class PlayedDevice {
 /// The calling thread's. threadIdx, __syncthreads() and the like have no other object to refer to.
 [[nodiscard]] PlayedDevice& played_device();
 
+/// The stream's number on its device; 0 for the default stream.
+[[nodiscard]] int number_of(cudaStream_t stream);
+
 /// Held by a thread while it touches devices; of all threads one has it.
 class Turn {
  public:

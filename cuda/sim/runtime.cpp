@@ -65,8 +65,6 @@ int max_dynamic_smem(int compute_capability) {
   }
 }
 
-int number_of(cudaStream_t stream) { return stream == nullptr ? 0 : stream->number; }
-
 /// Whether the host may ask now for an event's state.
 cudaError_t allow_asking(cudaEvent_t event) {
   if (event->capture != nullptr) {
@@ -108,6 +106,8 @@ cudaError_t submit(cudaStream_t stream, std::function<void()> run) {
 }
 
 }  // namespace
+
+int number_of(cudaStream_t stream) { return stream == nullptr ? 0 : stream->number; }
 
 cudaError_t submit_call(cudaStream_t stream, std::function<void()> run) {
   const Turn turn;
