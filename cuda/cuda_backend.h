@@ -33,6 +33,11 @@ class CudaBackend final : public Backend {
   [[nodiscard]] std::optional<DeviceMemory> device_memory() const override;
   [[nodiscard]] std::span<const DType> dtypes() const override { return dtypes_; }
 
+  /// What this backend's kernels are launched with; its stream runs all that the ops below ask for, in their order.
+  [[nodiscard]] const LaunchContext& launch_context() const { return context_; }
+  /// As cudaSetDevice counts.
+  [[nodiscard]] int device() const { return options_.device; }
+
   void bind_workspace(std::span<std::byte> workspace) override;
   void copy_from_host(TensorView dst, std::span<const std::byte> src) override;
   void copy_to_host(std::span<std::byte> dst, ConstTensorView src) override;
