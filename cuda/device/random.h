@@ -29,6 +29,15 @@ struct DeviceDropout {
     first_sequence_offset -= recorded.recorded.first_sequence;
   }
 
+  /// The same without `place`: what it says has been read. For loops, in which reading it again would cost more registers than
+  /// the values.
+  [[nodiscard]] __device__ __forceinline__ DeviceDropout in_place() const {
+    DeviceDropout result = *this;
+    result.stream.step = step();
+    result.first_sequence_offset = first_sequence();
+    result.place = nullptr;
+    return result;
+  }
   [[nodiscard]] __device__ __forceinline__ std::uint32_t step() const {
     return place == nullptr ? stream.step : stream.step + __ldg(&place->step);
   }

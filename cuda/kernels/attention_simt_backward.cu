@@ -57,7 +57,6 @@ __global__ void __launch_bounds__(kThreads, kMinBlocks<Quads>) attention_backwar
   load_rows(owned_a, (kOwnsKeys ? k : q) + first_owned * qkv_row, qkv_row, kRows, num_owned, p.head_size);
   load_rows(owned_b, (kOwnsKeys ? v : dout) + first_owned * b_row, b_row, kRows, num_owned, p.head_size);
 
-  const HeadDropout dropout(p.dropout, b, h, p.num_heads, p.length);
   float4 da[kRowsPerThread][Quads] = {};
   [[maybe_unused]] float4 dv[kRowsPerThread][Quads] = {};
   for (int first = first_visited; first < end_visited; first += kCount) {
@@ -82,6 +81,8 @@ __global__ void __launch_bounds__(kThreads, kMinBlocks<Quads>) attention_backwar
         const float probability = key > query ? 0.0F : ptx::exp2_approx(exponent);
         float weight = probability, gradient = gradients[i][j];
         if (p.dropout.enabled) {
+          // Made here: a dropout that lives through the loop costs registers that the products need.
+          const HeadDropout dropout(p.dropout, b, h, p.num_heads, p.length);
           const bool is_kept = dropout.is_kept(query, key);
           weight = is_kept ? probability : 0.0F;
           gradient = is_kept ? gradient * p.dropout.scale : 0.0F;

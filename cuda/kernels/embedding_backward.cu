@@ -44,13 +44,14 @@ struct Operands {
 
 /// sums += channels c to c + Width - 1 of row `row`, taken back through the dropout.
 template <typename T, int Width>
-__device__ __forceinline__ void add_row(float (&sums)[Width], const Operands<T>& op, std::int64_t row, std::int64_t c) {
+__device__ __forceinline__ void add_row(float (&sums)[Width], const Operands<T>& op, const DeviceDropout& dropout,
+                                        std::int64_t row, std::int64_t c) {
   const std::int64_t C = op.sizes.channels;
   const Pack<T, Width> dout = load_pack<T, Width>(op.dout + row * C + c);
-  if (op.dropout.enabled) {
+  if (dropout.enabled) {
     float factors[Width];
-    const std::uint64_t base = dropout_row_base(op.dropout, row, op.sizes.length, C);
-    dropout_factors_at<Width>(op.dropout, base + static_cast<std::uint64_t>(c), factors);
+    const std::uint64_t base = dropout_row_base(dropout, row, op.sizes.length, C);
+    dropout_factors_at<Width>(dropout, base + static_cast<std::uint64_t>(c), factors);
 #pragma unroll
     for (int i = 0; i < Width; ++i) sums[i] = fmaf(to_float(dout[i]), factors[i], sums[i]);
   } else {
@@ -84,8 +85,9 @@ __global__ __launch_bounds__(kWarps* kWarpSize) void sum_chunks_kernel(Operands<
   float* out = whole_run ? op.dwte + token * C + c : op.partials + (i + op.chunk - 1) / op.chunk * C + c;
   float sums[Width] = {};
   if (whole_run) load_floats(sums, out);
+  const DeviceDropout dropout = op.dropout.in_place();
 #pragma unroll 4
-  for (std::int64_t j = 0; j < length; ++j) add_row<T, Width>(sums, op, op.runs.order[i + j], c);
+  for (std::int64_t j = 0; j < length; ++j) add_row<T, Width>(sums, op, dropout, op.runs.order[i + j], c);
   store_floats(out, sums);
 }
 
@@ -123,8 +125,9 @@ __global__ __launch_bounds__(kWarps* kWarpSize) void sum_positions_kernel(Operan
   float* out = op.dwpe + t * C + c;
   float sums[Width];
   load_floats(sums, out);
+  const DeviceDropout dropout = op.dropout.in_place();
 #pragma unroll 4
-  for (std::int64_t b = 0; b < op.sizes.batch; ++b) add_row<T, Width>(sums, op, b * T_ + t, c);
+  for (std::int64_t b = 0; b < op.sizes.batch; ++b) add_row<T, Width>(sums, op, dropout, b * T_ + t, c);
   store_floats(out, sums);
 }
 
