@@ -28,8 +28,8 @@ using CollectiveTicket = std::int64_t;
 /// asked after. Until wait() returns its ticket, its tensor must be neither written nor read.
 ///
 /// Sums are float32 additions; for one number of ranks they are the same bits in every run. MPI adds in order of rank; NCCL's
-/// order is its own for float32, the same for a tensor's size on one set of machines; summands that travel as bfloat16 are added
-/// in order of rank over both, with the same bits.
+/// order is its own for float32, the same for a tensor's size on one set of machines; summands that travel as bfloat16 are
+/// added in order of rank over both, with the same bits.
 class Communicator {
  public:
   virtual ~Communicator() = default;
