@@ -233,6 +233,7 @@ RunStatus Trainer::run() {
 void Trainer::evaluate_if_due(bool final_step) {
   const bool due = config_.eval_interval > 0 && (final_step || is_due(state_.step, config_.eval_interval));
   if (!evaluator_ || !due || state_.last_eval_step == state_.step) return;
+  await_collectives();
   EvalMetrics evaluation = evaluator_->run(gpt_, state_.step, parts_.ranks);
   const double previous_loss = state_.last_val_loss;
   // The weights before the first update are nobody's best.
@@ -289,6 +290,7 @@ void Trainer::save_if_due() {
 void Trainer::save(const std::string& name) {
   const bool is_step = name != "best";
   if (is_step && last_saved_step_ == state_.step) return;
+  await_collectives();
   ProcessGroup* group = parts_.ranks.group;
   PartGathering gathering(parts_.backend, group, parts_.plan.parameters(),
                           {gpt_.master_weights(), optimizer_.first_moments(), optimizer_.second_moments()});
@@ -369,6 +371,11 @@ void Trainer::sum_gradients() {
   prepare_batch(state_.step + 1, 0);
 }
 
+/// Before the host reads what collectives bring: a lost rank is an error here, and nothing to wait for ever behind.
+void Trainer::await_collectives() {
+  if (exchange_) parts_.ranks.communicator->finish();
+}
+
 /// Number within the step of the first sequence of this rank's micro-step: the ranks take turns, so that together they see what
 /// one process would.
 std::int64_t Trainer::first_sequence(std::int64_t micro) const {
@@ -388,6 +395,7 @@ void Trainer::update(StepMetrics& metrics, double compute_ms) {
   metrics.learning_rate = schedule_.at(state_.step);
   const double scale = scaler_ ? scaler_->scale() : 1;
   if (scaler_) metrics.loss_scale = scale;
+  await_collectives();
   const StepFigures figures = read_step_figures(parts_.backend, parts_.plan, parts_.memory);
   // Before the update: a rank that fails in it has told its figures.
   const StepExchange all = exchange_step(parts_.ranks, figures.loss_sums, exchange_ ? rank_step(compute_ms) : RankStep{},

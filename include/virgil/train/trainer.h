@@ -91,6 +91,7 @@ class Trainer {
   void accumulate_micro_steps();
   [[nodiscard]] std::int64_t first_sequence(std::int64_t micro) const;
   void sum_gradients();
+  void await_collectives();
   void prepare_batch(std::int64_t step, std::int64_t micro);
   void update(StepMetrics& metrics, double compute_ms);
   void report_overflow();
