@@ -335,7 +335,10 @@ StepMetrics Trainer::train_step() {
   metrics.step = state_.step;
   metrics.max_steps = config_.max_iters;
   accumulate_micro_steps();
-  if (parts_.ranks.size() > 1) parts_.backend.synchronize();  // so that each rank's own time can be told
+  if (exchange_) {  // so that each rank's own time can be told
+    await_collectives();
+    parts_.backend.synchronize();
+  }
   const double compute_ms = milliseconds_since(start);
   sum_gradients();
   update(metrics, compute_ms);
