@@ -43,8 +43,10 @@ void describe_data(const TrainConfig& config, const Dataset& data, std::int64_t 
                        name_inputs(config.input, data.num_documents),
                        format_count(data.train.text_bytes + (data.val ? data.val->text_bytes : 0)), format_count(train_tokens),
                        val, static_cast<double>(train_tokens) / static_cast<double>(num_parameters)));
-  log.info(fmt::format("run      {} steps of {} tokens ({} x {} x {}) = {:.1f} epochs", format_count(config.max_iters),
+  const std::int64_t processes = config.total_batch_size / (config.batch_size * config.block_size * config.grad_accum_steps);
+  log.info(fmt::format("run      {} steps of {} tokens ({} x {} x {}{}) = {:.1f} epochs", format_count(config.max_iters),
                        format_count(config.total_batch_size), config.batch_size, config.block_size, config.grad_accum_steps,
+                       processes > 1 ? fmt::format(", in {} processes", processes) : "",
                        static_cast<double>(run_tokens) / static_cast<double>(train_tokens)));
 }
 
