@@ -35,8 +35,7 @@ int exit_code(virgil::RunStatus status) {
   return 1;
 }
 
-int run(const virgil::CommandLine& command_line, virgil::ProcessGroup& group) {
-  virgil::StopSignal stop;
+int run(const virgil::CommandLine& command_line, virgil::ProcessGroup& group, virgil::StopSignal& stop) {
   if (command_line.help) {
     if (group.is_root()) fmt::print("{}", virgil::config_help());
     return 0;
@@ -44,20 +43,23 @@ int run(const virgil::CommandLine& command_line, virgil::ProcessGroup& group) {
   const auto files = virgil::make_posix_file_system();
   // What the others would say, rank 0 says.
   const std::unique_ptr<FILE, int (*)(FILE*)> nowhere(group.is_root() ? nullptr : std::fopen("/dev/null", "w"), std::fclose);
-  virgil::ConsoleMetrics console(nowhere ? nowhere.get() : stdout, group.is_root() && isatty(STDOUT_FILENO) == 1);
+  // mpirun reads its processes through terminals of its own, and where it writes to cannot be told.
+  const bool is_terminal = !virgil::is_launched() && isatty(STDOUT_FILENO) == 1;
+  virgil::ConsoleMetrics console(nowhere ? nowhere.get() : stdout, is_terminal);
   return exit_code(virgil::run_training(
       command_line, *files, console, [&] { return stop.requested(); }, group));
 }
 
 /// Errors of one process among several end them all: the others may be waiting for it.
-int run_as_rank(const virgil::CommandLine& command_line, const std::exception_ptr& refused, virgil::ProcessGroup& group) {
+int run_as_rank(const virgil::CommandLine& command_line, const std::exception_ptr& refused, virgil::ProcessGroup& group,
+                virgil::StopSignal& stop) {
   const std::string who = group.size() > 1 ? group.name_of(group.rank()) + ": " : "";
   int status = 1;
   try {
     virgil::in_agreement(group, [&] {
       if (refused) std::rethrow_exception(refused);
     });
-    return run(command_line, group);
+    return run(command_line, group, stop);
   } catch (const virgil::AgreedError& error) {
     if (group.is_root()) fmt::print(stderr, "error: {}\n", error.what());
     return 2;
@@ -76,6 +78,7 @@ int run_as_rank(const virgil::CommandLine& command_line, const std::exception_pt
 }  // namespace
 
 int main(int argc, char** argv) {
+  virgil::StopSignal stop;  // before MPI starts threads
   virgil::CommandLine command_line;
   std::exception_ptr refused;
   try {
@@ -91,5 +94,5 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "error: {}\n", error.what());
     return 2;
   }
-  return run_as_rank(command_line, refused, *group);
+  return run_as_rank(command_line, refused, *group, stop);
 }

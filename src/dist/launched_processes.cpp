@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 #include <string_view>
@@ -25,10 +26,12 @@ int launched_processes() {
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), size);
     if (error == std::errc() && end == text.data() + text.size() && size >= 1) return size;
   }
-  for (const char* name : kRanks) {
-    if (std::getenv(name) != nullptr) return 0;
-  }
-  return 1;
+  return is_launched() ? 0 : 1;
+}
+
+bool is_launched() {
+  const auto is_set = [](const char* name) { return std::getenv(name) != nullptr; };
+  return std::ranges::any_of(kSizes, is_set) || std::ranges::any_of(kRanks, is_set);
 }
 
 }  // namespace virgil

@@ -12,6 +12,7 @@ sigset_t stop_signals() {
   sigemptyset(&signals);
   sigaddset(&signals, SIGINT);
   sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGUSR1);
   return signals;
 }
 
@@ -26,7 +27,7 @@ bool StopSignal::requested() {
   if (requested_) return true;
   const sigset_t signals = stop_signals();
   const timespec no_wait{};
-  // Both may wait, and one left over would end the process at once when unblocked.
+  // Several may wait, and one left over would end the process at once when unblocked.
   while (sigtimedwait(&signals, nullptr, &no_wait) > 0) requested_ = true;
   if (requested_) pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
   return requested_;

@@ -25,7 +25,16 @@ class Launch : public testing::Test {
   }
 };
 
-TEST_F(Launch, WithoutALauncherIsOfOneProcess) { EXPECT_EQ(launched_processes(), 1); }
+TEST_F(Launch, WithoutALauncherIsOfOneProcess) {
+  EXPECT_EQ(launched_processes(), 1);
+  EXPECT_FALSE(is_launched());
+}
+
+TEST_F(Launch, OfOneProcessIsALauncherToo) {
+  set("OMPI_COMM_WORLD_SIZE", "1");
+  EXPECT_EQ(launched_processes(), 1);
+  EXPECT_TRUE(is_launched());
+}
 
 TEST_F(Launch, OfOpenMpiAndOfPmiTellsTheNumber) {
   set("PMI_SIZE", "3");

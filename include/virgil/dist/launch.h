@@ -18,6 +18,8 @@ struct GroupOptions {
 /// The number of processes that a launcher (mpirun, srun, anything that speaks PMI or PMIx) says it has started, by its
 /// environment variables; 1 without a launcher, and 0 where it tells that there is one but not how many.
 [[nodiscard]] int launched_processes();
+/// Whether a launcher has started this process, alone or with others.
+[[nodiscard]] bool is_launched();
 
 /// Whether join_process_group can join more than one process.
 [[nodiscard]] bool is_built_with_mpi();
