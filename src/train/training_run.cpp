@@ -141,6 +141,8 @@ class TrainingRun {
     const std::unique_ptr<Communicator> communicator = make_communicator(*backend, group_);
     const Dataset data = load_data();
     check_same_on_all(group_, "the training text", data.train.fingerprint, "give every process the same input");
+    check_same_on_all(group_, "the held-out text", data.val ? data.val->fingerprint : "none",
+                      "give every process the same input and val_input");
     bound_ = memory_bound(config_, *backend, group_);
     bound_.aim_bytes = least_on_all(bound_.aim_bytes);
     std::optional<MemoryPlan> planned;
