@@ -1,0 +1,163 @@
+// How a trainer begins, goes on and saves; its steps are in trainer.cpp.
+#include <algorithm>
+#include <iterator>
+#include <limits>
+#include <utility>
+
+#include "train/gradient_exchange.h"
+#include "train/part_gathering.h"
+#include "virgil/base/error.h"
+#include "virgil/model/float_copy.h"
+#include "virgil/model/initializer.h"
+#include "virgil/train/config_schema.h"
+#include "virgil/train/parameter_io.h"
+#include "virgil/train/trainer.h"
+
+namespace virgil {
+
+namespace {
+
+/// Of the weights in a checkpoint, whatever the type they are trained in.
+constexpr DType kSavedDType = DType::kFloat32;
+
+}  // namespace
+
+void Trainer::initialize() {
+  initialize_parameters(parts_.backend, parts_.plan.parameters(), gpt_.master_weights(), config_.seed);
+  begin_run();
+}
+
+void Trainer::initialize(const PretrainedModel& weights) {
+  load_parameters(parts_.backend, parts_.plan.parameters(), weights, gpt_.master_weights());
+  begin_run();
+}
+
+void Trainer::begin_run() {
+  share_weights();
+  optimizer_.reset();
+  state_.seed = config_.seed;
+  state_.data_fingerprint = parts_.train_data.fingerprint;
+  state_.val_fingerprint = val_fingerprint();
+  state_.config_json = config_to_json(config_);
+}
+
+void Trainer::restore(const LoadedCheckpoint& checkpoint) {
+  if (checkpoint.optimizer == nullptr) {
+    throw user_error("{}: has no optimizer state, so a run cannot go on from it; resume from another checkpoint",
+                     checkpoint.directory.string());
+  }
+  if (checkpoint.state.data_fingerprint != parts_.train_data.fingerprint) {
+    throw user_error("{}: was trained on other data than input {} gives; resume with the run's own text and val_fraction",
+                     checkpoint.directory.string(), fmt::join(config_.input, ", "));
+  }
+  const DType moments = parts_.plan.step().optimizer_state_dtype;
+  const bool saved_in_bfloat16 = checkpoint.optimizer->entries().front().dtype_name == safetensors_name(DType::kBFloat16);
+  const DType saved = saved_in_bfloat16 ? DType::kBFloat16 : DType::kFloat32;
+  if (saved != moments) {
+    throw user_error("{}: its optimizer state is {}, optimizer_state_dtype is {}: resume with --optimizer_state_dtype {}",
+                     checkpoint.directory.string(), name_of(saved), name_of(moments), name_of(saved));
+  }
+  const ParameterLayout& layout = parts_.plan.parameters();
+  const bool exact = load_parameters(parts_.backend, layout, checkpoint.parameters, "", gpt_.master_weights(), kSavedDType);
+  share_weights();
+  load_parameters(parts_.backend, layout, *checkpoint.optimizer, "m.", optimizer_.first_moments(), moments);
+  load_parameters(parts_.backend, layout, *checkpoint.optimizer, "v.", optimizer_.second_moments(), moments);
+  if (!exact) {
+    parts_.console.warn(fmt::format("{}: was saved from float32 weights; they are rounded to {}, as master_weights is false",
+                                    checkpoint.directory.string(), name_of(gpt_.master_weights().view().dtype())));
+  }
+  restore_scaler(checkpoint);
+  state_ = checkpoint.state;
+  state_.seed = config_.seed;
+  state_.config_json = config_to_json(config_);
+  last_saved_step_ = state_.step;
+  report_changes(checkpoint.state);
+  if (evaluator_ && state_.last_eval_step == state_.step) {
+    pending_evaluation_ = evaluator_->describe(state_.step, state_.last_val_loss);
+  }
+}
+
+/// After the master weights were written: what the passes read follows, the same on every rank.
+void Trainer::share_weights() {
+  if (exchange_) {
+    exchange_->share_weights(gpt_);
+  } else {
+    gpt_.refresh_weights();
+  }
+}
+
+/// A checkpoint of another dtype has no loss scale: a new one begins.
+void Trainer::restore_scaler(const LoadedCheckpoint& checkpoint) {
+  if (!scaler_ || checkpoint.state.loss_scaler.scale == 0) return;
+  try {
+    scaler_->restore(checkpoint.state.loss_scaler);
+  } catch (const UserError& error) {
+    throw user_error("{}: {}; resume from another checkpoint", checkpoint.directory.string(), error.what());
+  }
+}
+
+/// What a run that goes on does otherwise than before, and may.
+void Trainer::report_changes(const TrainingState& saved) {
+  const bool other_steps = saved.tokens_seen != checked_multiply(saved.step, config_.total_batch_size);
+  if (config_.sampling == "epoch" && other_steps) {
+    parts_.console.warn(fmt::format(
+        "total_batch_size is {} now and was another before: passes go on from another place, so some windows of this pass come "
+        "twice and some not at all",
+        config_.total_batch_size));
+  }
+  state_.val_fingerprint = val_fingerprint();
+  if (saved.val_fingerprint.empty() || saved.val_fingerprint == state_.val_fingerprint) return;
+  parts_.console.warn(
+      "the held-out text is another than before: losses on it cannot be compared, so the search for the best starts anew");
+  state_.best_val_loss = std::numeric_limits<double>::infinity();
+  state_.best_step = -1;
+  state_.last_val_loss = std::numeric_limits<double>::quiet_NaN();
+  state_.last_eval_step = -1;
+}
+
+std::string Trainer::val_fingerprint() const { return parts_.val_data == nullptr ? "none" : parts_.val_data->fingerprint; }
+
+/// Every rank comes here for every checkpoint. Rank 0 writes it and asks the others for what it does not hold; where it cannot,
+/// its error ends the run, and the last checkpoint stands.
+void Trainer::save(const std::string& name) {
+  const bool is_step = name != "best";
+  if (is_step && last_saved_step_ == state_.step) return;
+  await_collectives();
+  ProcessGroup* group = parts_.ranks.group;
+  PartGathering gathering(parts_.backend, group, parts_.plan.parameters(),
+                          {gpt_.master_weights(), optimizer_.first_moments(), optimizer_.second_moments()});
+  if (parts_.ranks.is_root()) {
+    write_checkpoint(name, gathering);
+    gathering.finish();
+  } else {
+    gathering.serve();
+  }
+  if (!is_step) return;
+  last_saved_step_ = state_.step;
+  if (parts_.ranks.is_root()) prune_checkpoints(parts_.files, parts_.run, config_.keep_last);
+}
+
+void Trainer::write_checkpoint(const std::string& name, PartGathering& gathering) {
+  const ParameterLayout& layout = parts_.plan.parameters();
+  const auto reader = [&gathering](std::size_t tensor) {
+    return [&gathering, tensor](std::span<std::byte> dst, std::int64_t first) { gathering.read(tensor, first, dst); };
+  };
+  const auto read_weights = [this, &gathering](std::span<std::byte> dst, std::int64_t first) {
+    const TensorView weights = gpt_.master_weights().view();
+    if (weights.dtype() == kSavedDType) return gathering.read(0, first, dst);
+    std::vector<float> values(dst.size() / sizeof(float));  // narrower ones are never divided
+    copy_floats_to_host(parts_.backend, values, weights.slice(first, {std::ssize(values)}));
+    std::ranges::copy(std::as_bytes(std::span(values)), dst.begin());
+  };
+  const DType moments = parts_.plan.step().optimizer_state_dtype;
+  CheckpointContents contents;
+  contents.model = parts_.plan.model().sizes();
+  contents.tokenizer = &parts_.tokenizer;
+  contents.parameters = parameter_sources(layout, "", kSavedDType, read_weights);
+  contents.optimizer = parameter_sources(layout, "m.", moments, reader(1));
+  std::ranges::move(parameter_sources(layout, "v.", moments, reader(2)), std::back_inserter(contents.optimizer));
+  contents.state = state_;
+  contents.state.loss_scaler = scaler_ ? scaler_->state() : LossScalerState{};
+  save_checkpoint(parts_.files, parts_.run / name, contents);
+}
+}  // namespace virgil
