@@ -7,7 +7,6 @@ import random
 import resource
 import shutil
 import signal
-import subprocess
 import time
 
 import harness
@@ -144,32 +143,10 @@ class FullDisk(harness.ProgramTest):
         self.run_train(max_iters=20)
         old = self.step_checkpoints()[-1]
         before = harness.tree_of(old)
-        run_bytes = sum(p.stat().st_size for p in self.run_folder().rglob("*") if p.is_file())
         checkpoint_bytes = sum(p.stat().st_size for p in old.iterdir())
-        disk = self.folder / "disk"
-        disk.mkdir()
-        command = self.command("--resume", max_iters=40, out_dir=disk)
-        # The mount lives in a name space of its own and ends with it; what the disk held is copied out. "Page" sizes round up.
-        script = f"""set -e
-            mount -t tmpfs -o size={run_bytes + checkpoint_bytes // 2 + 65536} none '{disk}' || exit 77
-            cp -a '{self.run_folder()}' '{disk}/'
-            status=0; "$@" || status=$?
-            rm -rf '{self.out_dir}'; cp -a '{disk}' '{self.out_dir}'
-            exit $status"""
-        name_space = ["unshare", "--mount"] + ([] if os.geteuid() == 0 else ["--map-root-user"])
-        if shutil.which("unshare") is None or subprocess.run([*name_space, "true"], capture_output=True).returncode != 0:
-            self.skipTest("no right to make a mount name space here")
-        done = subprocess.run(
-            [*name_space, "sh", "-c", script, "sh", *map(str, command)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=harness.TIMEOUT_S,
-            env=harness.ENVIRONMENT,
-        )
-        output = done.stdout.decode("utf-8", errors="replace")
-        if done.returncode == 77:
-            self.skipTest("no right to mount a tmpfs here")
-        self.assertEqual(done.returncode, 2, output)
+        command = self.command("--resume", max_iters=40, out_dir=self.folder / "disk")
+        status, output = self.run_on_small_disk(command, checkpoint_bytes // 2)
+        self.assertEqual(status, 2, output)
         self.assert_says(output, "No space left on device")
         self.assert_old_checkpoint_stands(before)
 

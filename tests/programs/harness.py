@@ -1,7 +1,7 @@
 """What the tests of the programs share: running `train` on a tiny model and reading what it left.
 
-Each test file is a script: `x_test.py --train BINARY [--case Class.test]`. Without a case it runs all. The exit status is 0 (passed),
-1 (failed) or 77 (skipped), which ctest reports as such.
+Each test file is a script: `x_test.py --train BINARY [--mpiexec MPIRUN --train_alone BINARY] [--case Class.test]`. Without a case it
+runs all. The exit status is 0 (passed), 1 (failed) or 77 (skipped), which ctest reports as such.
 """
 
 import argparse
@@ -75,7 +75,10 @@ def tree_of(directory):
 class ProgramTest(unittest.TestCase):
     """A test with a folder of its own that holds input.txt and, in runs/, what `train` writes."""
 
-    train = None  # path of the binary, from the command line
+    # Paths of programs, from the command line.
+    train = None
+    mpiexec = None  # where `train` is built with MPI
+    train_alone = None  # the same built without MPI, where there is an mpiexec
 
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="virgil-test-"))
@@ -125,6 +128,32 @@ class ProgramTest(unittest.TestCase):
                 process.kill()
             process.communicate()
 
+    def run_on_small_disk(self, command, free_bytes, environment=ENVIRONMENT):
+        """(exit status, output) of a command that finds the runs on a file system of its own, with that much left there."""
+        run_bytes = sum(p.stat().st_size for p in self.out_dir.rglob("*") if p.is_file())
+        disk = self.folder / "disk"
+        disk.mkdir()
+        # The mount lives in a name space of its own and ends with it; what the disk held is copied out. "Page" sizes round up.
+        script = f"""set -e
+            mount -t tmpfs -o size={run_bytes + free_bytes + 65536} none '{disk}' || exit 77
+            cp -a '{self.out_dir}/.' '{disk}/'
+            status=0; "$@" || status=$?
+            rm -rf '{self.out_dir}'; cp -a '{disk}' '{self.out_dir}'
+            exit $status"""
+        name_space = ["unshare", "--mount"] + ([] if os.geteuid() == 0 else ["--map-root-user"])
+        if shutil.which("unshare") is None or subprocess.run([*name_space, "true"], capture_output=True).returncode != 0:
+            self.skipTest("no right to make a mount name space here")
+        done = subprocess.run(
+            [*name_space, "sh", "-c", script, "sh", *map(str, command)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=TIMEOUT_S,
+            env=environment,
+        )
+        if done.returncode == 77:
+            self.skipTest("no right to mount a tmpfs here")
+        return done.returncode, done.stdout.decode("utf-8", errors="replace")
+
     def run_folder(self, name="run"):
         return self.out_dir / name
 
@@ -163,9 +192,13 @@ class ProgramTest(unittest.TestCase):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--train", required=True, type=os.path.abspath, help="the program under test")
+    parser.add_argument("--mpiexec", help="the launcher of the MPI it is built with")
+    parser.add_argument("--train_alone", help="it, built without MPI")
     parser.add_argument("--case", help="Class.test; all when left out")
     arguments = parser.parse_args()
     ProgramTest.train = arguments.train
+    ProgramTest.mpiexec = arguments.mpiexec
+    ProgramTest.train_alone = arguments.train_alone
 
     loader = unittest.defaultTestLoader
     module = sys.modules["__main__"]
