@@ -77,10 +77,17 @@ class RemedySearch {
     smallest.recompute = Recompute::kBlock;
     smallest.batch_size = 1;
     smallest.grad_accum_steps = asked_.sequences_per_step() / asked_.parallel.processes;
-    return with_small_chunk(with_small_moments(smallest));
+    return with_sums_rounded_once(with_small_chunk(with_small_moments(smallest)));
+  }
+
+  /// Stage 2 does not accumulate what travels as bfloat16, stage 1 does.
+  static TrainingShape with_sums_rounded_once(TrainingShape shape) {
+    if (shape.rounds_sums_repeatedly()) shape.parallel.zero_stage = 1;
+    return shape;
   }
 
   void consider(const TrainingShape& shape, bool same_training) {
+    if (shape.rounds_sums_repeatedly()) return;
     const MemoryPlan plan = plan_training(shape, traits_);
     const std::int64_t saved = asked_bytes_ - plan.total_bytes();
     if (saved <= 0) return;
@@ -93,12 +100,14 @@ class RemedySearch {
   }
 
   /// The largest batch that fits, or the smallest there is; more accumulation keeps the tokens of a step.
-  void smaller_batch(const TrainingShape& shape) {
+  void smaller_batch(TrainingShape shape) {
     if (shape.batch_size == 1) return;
     const std::int64_t sequences = shape.sequences_per_step();
     TrainingShape smallest = shape;
     smallest.batch_size = 1;
     smallest.grad_accum_steps = sequences / shape.parallel.processes;
+    smallest = with_sums_rounded_once(smallest);
+    shape.parallel.zero_stage = smallest.parallel.zero_stage;
     const auto largest = largest_dividing_batch(shape, sequences, limit_bytes_, traits_);
     // Where more recomputation alone fits, a smaller batch besides has no use; nor has more recomputation where it does not
     // make the batch larger.

@@ -10,6 +10,7 @@
 #include "virgil/report/fit_report.h"
 #include "virgil/report/tool_arguments.h"
 #include "virgil/report/verify.h"
+#include "virgil/train/plan_config.h"
 
 namespace virgil {
 
@@ -18,6 +19,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr double kDefaultTflops = 100;
+constexpr std::int64_t kMaxProcesses = 65536;
 
 std::span<const ToolFlag> calc_params_flags() {
   using enum ToolFlag::Takes;
@@ -35,6 +37,7 @@ std::span<const ToolFlag> calc_params_flags() {
       {"matrix", kNothing, "", "Memory of every batch size and recomputation level."},
       {"verify", kNothing, "", "Run two real steps and compare with the plan."},
       {"run", kValue, "DIR", "Compare a finished run with its plan."},
+      {"processes", kValue, "N", "Plan each of N processes that train together (see zero_stage, grad_reduce_dtype)."},
       {"tflops", kValue, "RATE", "Sustained rate in TFLOP/s for training times (100)."},
       {"n_kv_head", kValue, "N", "Key and value heads (grouped-query attention)."},
       {"head_size", kValue, "N", "Width of a head, where it is not n_embd / n_head."},
@@ -75,6 +78,21 @@ Rate read_rate(const ToolArguments& arguments) {
     if (const GpuModel* model = find_gpu(*gpu)) return sustained_rate(*model);
   }
   return {kDefaultTflops, "set another with --tflops or --gpu"};
+}
+
+std::int64_t read_processes(const ToolArguments& arguments) {
+  const std::int64_t processes = arguments.positive_integer("processes").value_or(1);
+  if (processes > kMaxProcesses) throw user_error("--processes is {}; at most {} are planned", processes, kMaxProcesses);
+  if (processes > 1 && arguments.has("verify")) {
+    throw user_error(
+        "--verify runs in one process, and --processes is {}: leave it out, or start the processes: {} ... --max_iters 2 ends "
+        "with the plan and what was allocated",
+        processes, train_command(processes));
+  }
+  if (arguments.has("processes") && arguments.has("run")) {
+    throw user_error("--run reads from the run how many processes it had; leave --processes out");
+  }
+  return processes;
 }
 
 /// One question about one model.
@@ -162,10 +180,11 @@ int run_calc_params(std::span<const std::string> arguments, std::istream& in, st
     out << help_text();
     return 0;
   }
+  const std::int64_t processes = read_processes(parsed);
   if (parsed.has("compare")) {
     const std::vector<std::string>& words = parsed.values("compare");
-    const Subject a = subject_of_word(words[0]);
-    const Subject b = subject_of_word(words[1]);
+    const Subject a = subject_of_word(words[0], processes);
+    const Subject b = subject_of_word(words[1], processes);
     out << (parsed.has("json") ? compare_json(a, b, read_rate(parsed)).dump(2) + "\n" : compare_models(a, b));
     return 0;
   }
@@ -176,7 +195,8 @@ int run_calc_params(std::span<const std::string> arguments, std::istream& in, st
   }
   if (parsed.has("interactive")) line = ask_for_config(std::move(line), in, out);
   const SubjectSource source{.model = parsed.value("model").value_or(""), .hf_file = parsed.value("hf").value_or("")};
-  const int code = Calculation(parsed, make_subject(source, line, read_overrides(parsed)), out).run();
+  Subject subject = make_subject(source, line, read_overrides(parsed), processes);
+  const int code = Calculation(parsed, std::move(subject), out).run();
   if (parsed.has("interactive")) offer_to_save(line, in, out);
   return code;
 }

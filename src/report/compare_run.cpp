@@ -23,12 +23,12 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::int64_t kMaxMetricsBytes = std::int64_t{1} << 32;
 /// The last whole line that carries memory figures.
-Json last_memory(const fs::path& path) {
+Json last_line_with_memory(const fs::path& path) {
   std::istringstream lines(read_file(path, kMaxMetricsBytes));
   Json last;
   for (std::string line; std::getline(lines, line);) {
     Json object = Json::parse(line, nullptr, false);
-    if (object.is_object() && object.contains("mem") && object["mem"].is_object()) last = std::move(object["mem"]);
+    if (object.is_object() && object.contains("mem") && object["mem"].is_object()) last = std::move(object);
   }
   if (last.is_null()) throw user_error("{}: holds no step with memory figures; train at least one step", path.string());
   return last;
@@ -41,8 +41,9 @@ std::int64_t bytes_in(const Json& memory, const std::string& key, const fs::path
   return memory[key].get<std::int64_t>();
 }
 
-MemoryComparison read_comparison(const fs::path& path) {
-  const Json memory = last_memory(path);
+/// Rank 0's memory.
+MemoryComparison read_comparison(const Json& line, const fs::path& path) {
+  const Json& memory = line["mem"];
   if (!memory.contains("by_category") || !memory["by_category"].is_object()) {
     throw user_error("{}: \"mem\" has no \"by_category\"", path.string());
   }
@@ -61,7 +62,7 @@ MemoryComparison read_comparison(const fs::path& path) {
 }
 
 /// The run's configuration with the model that its checkpoint holds, which alone knows the vocabulary.
-Subject read_subject(const fs::path& run) {
+Subject read_subject(const fs::path& run, std::int64_t processes) {
   CommandLine line;
   apply_config_file(line.config, run_config_path(run));
   line.config.init_from.clear();  // the run's sizes are its own, and where it began may be gone
@@ -70,7 +71,7 @@ Subject read_subject(const fs::path& run) {
     throw user_error("{}: there is no checkpoint, which would tell the model's vocabulary", run.string());
   const fs::path config = checkpoints.back() / "config.json";
   line.config.vocab_size = parse_hf_config(read_file(config, kMaxConfigBytes), config.string()).vocab_size;
-  return make_subject({}, line, {});
+  return make_subject({}, line, {}, processes);
 }
 
 }  // namespace
@@ -79,8 +80,11 @@ RunComparison compare_run(const fs::path& run) {
   if (!fs::is_regular_file(metrics_path(run))) {
     throw user_error("{}: there is no metrics.jsonl; name the folder of a run, such as runs/tiny", run.string());
   }
-  RunComparison result{.run = run, .backend = {}, .memory = read_comparison(metrics_path(run))};
-  const PlannedSubject planned = plan_subject(read_subject(run), std::nullopt);
+  const Json line = last_line_with_memory(metrics_path(run));
+  RunComparison result{.run = run, .backend = {}, .memory = read_comparison(line, metrics_path(run))};
+  const bool has_ranks = line.contains("ranks") && line["ranks"].is_array() && !line["ranks"].empty();
+  const auto processes = has_ranks ? static_cast<std::int64_t>(line["ranks"].size()) : 1;
+  const PlannedSubject planned = plan_subject(read_subject(run, processes), std::nullopt);
   result.memory.planned = planned.get().by_category();
   result.backend = planned.backend->description();
   return result;

@@ -92,7 +92,10 @@ std::string describe_fit(const PlannedSubject& planned, const MemoryLimit& limit
   const std::int64_t bytes = planned.get().total_bytes();
   const Verdict verdict = judge(bytes, limit.bytes);
   std::string text =
-      fmt::format("Fits {} ({})? {}: the plan takes {} ({}, {})", format_bytes(limit.bytes), limit.source, name_of(verdict),
+      fmt::format("Fits {} ({})? {}: the plan{} takes {} ({}, {})", format_bytes(limit.bytes), limit.source, name_of(verdict),
+                  planned.shape.parallel.processes == 1
+                      ? ""
+                      : fmt::format(" of each of {} processes", format_count(planned.shape.parallel.processes)),
                   format_bytes(bytes), name_of(planned.shape.dtype), planned.backend->description());
   if (verdict == Verdict::kNo) {
     text += fmt::format(", {} too much\n", format_bytes(bytes - limit.bytes));
@@ -190,7 +193,8 @@ SolveAnswer solve_for(SolveVariable variable, const PlannedSubject& planned, con
       fmt::format("{} = {}: the plan takes {} of {} ({}), {} parameters, in steps of {}\n", name_of(variable),
                   value_of(variable, *answer.shape), format_bytes(answer.planned_bytes), describe_aim(limit), limit.source,
                   format_count(plan.parameters().num_parameters()), solve_step(planned.shape, variable));
-  answer.text += fmt::format("  {}\n", command_text("train", given, changed_keys(planned.shape, *answer.shape)));
+  answer.text += fmt::format("  {}\n", command_text(train_command(planned.shape.parallel.processes), given,
+                                                    changed_keys(planned.shape, *answer.shape)));
   return answer;
 }
 

@@ -1,6 +1,7 @@
 #include <nlohmann/json.hpp>
 
 #include "report/plan_json.h"
+#include "virgil/plan/communication.h"
 #include "virgil/plan/estimates.h"
 #include "virgil/plan/tensor_table.h"
 #include "virgil/report/model_report.h"
@@ -69,6 +70,17 @@ Json tensors_json(const ArchitectureSpec& spec) {
   return list;
 }
 
+Json communication_json(const TrainingShape& shape) {
+  const CommunicationVolume volume = communication_volume(shape);
+  return {{"zero_stage", shape.parallel.zero_stage},
+          {"grad_reduce_dtype", name_of(shape.parallel.wire)},
+          {"staging_bytes", shape.parallel.staging_bytes},
+          {"gradient_bytes", volume.gradient_bytes},
+          {"weight_bytes", volume.weight_bytes},
+          {"total_bytes", volume.total_bytes()},
+          {"tokens_per_step", checked_multiply(shape.sequences_per_step(), shape.model.block_size)}};
+}
+
 }  // namespace
 
 Json plan_json(const MemoryPlan& plan) {
@@ -86,6 +98,8 @@ Json training_plan_json(const PlannedSubject& planned) {
   json["recompute"] = name_of(planned.shape.recompute);
   json["dtype"] = name_of(planned.shape.dtype);
   json["backend"] = planned.backend->description();
+  json["processes"] = planned.shape.parallel.processes;
+  if (planned.shape.parallel.processes > 1) json["communication"] = communication_json(planned.shape);
   return json;
 }
 

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "virgil/plan/communication.h"
 #include "virgil/plan/estimates.h"
 #include "virgil/plan/tensor_table.h"
 #include "virgil/train/console_metrics.h"
@@ -66,6 +67,20 @@ std::string describe_weights(std::int64_t num_parameters) {
     text += fmt::format("  {:<24}{:>18}\n", precision.name, both_units(weight_bytes(num_parameters, precision.bits)));
   }
   return text;
+}
+
+std::string describe_communication(const TrainingShape& shape) {
+  const DataParallel& parallel = shape.parallel;
+  const CommunicationVolume volume = communication_volume(shape);
+  std::string text = fmt::format(
+      "Communication of each of {} processes: bytes sent, and as many received, in a step of {} tokens\n",
+      format_count(parallel.processes), format_count(checked_multiply(shape.sequences_per_step(), shape.model.block_size)));
+  text += fmt::format(
+      "  {:<24}{:>18}  {}\n", "gradients", format_bytes(volume.gradient_bytes),
+      fmt::format("zero_stage {}, summands as {}, beside the backward pass", parallel.zero_stage, name_of(parallel.wire)));
+  text += fmt::format("  {:<24}{:>18}{}\n", "weights", format_bytes(volume.weight_bytes),
+                      parallel.shards_optimizer() ? fmt::format("  {}, after the update", name_of(shape.dtype)) : "");
+  return text + fmt::format("  {:<24}{:>18}\n", "total", format_bytes(volume.total_bytes()));
 }
 
 std::string describe_duration(double seconds) {
@@ -142,7 +157,8 @@ std::string describe_training(const Subject& subject, const PlannedSubject& plan
   const MemoryPlan& plan = *planned.plan;
   const TrainingShape& shape = planned.shape;
   std::string text = fmt::format(
-      "Training memory: the plan that train allocates (batch {} x {}, {} accumulation step{}, recompute {}, {}{}; {})\n",
+      "Training memory{}: the plan that train allocates (batch {} x {}, {} accumulation step{}, recompute {}, {}{}; {})\n",
+      shape.parallel.processes == 1 ? "" : fmt::format(" of each of {} processes", format_count(shape.parallel.processes)),
       shape.batch_size, format_count(shape.model.block_size), shape.grad_accum_steps, shape.grad_accum_steps == 1 ? "" : "s",
       name_of(shape.recompute),
       subject.resolved.dtype == "auto" ? fmt::format("dtype auto: {}", name_of(shape.dtype)) : name_of(shape.dtype),
@@ -153,8 +169,9 @@ std::string describe_training(const Subject& subject, const PlannedSubject& plan
     const double percent = 100 * static_cast<double>(bytes) / static_cast<double>(plan.total_bytes());
     text += fmt::format("  {:<24}{:>18}{:>8.1f} %\n", name_of(category), format_bytes(bytes), percent);
   }
-  return text + fmt::format("  {:<24}{:>18}  = {} GB\n", "total", format_bytes(plan.total_bytes()),
-                            fmt::format("{:.2f}", static_cast<double>(plan.total_bytes()) / 1e9));
+  text += fmt::format("  {:<24}{:>18}  = {} GB\n", "total", format_bytes(plan.total_bytes()),
+                      fmt::format("{:.2f}", static_cast<double>(plan.total_bytes()) / 1e9));
+  return shape.parallel.processes == 1 ? text : text + describe_communication(shape);
 }
 
 Rate sustained_rate(const GpuModel& gpu) {

@@ -101,8 +101,10 @@ void set_model_keys(CommandLine& line, const ArchitectureSpec& spec) {
 
 }  // namespace
 
-Subject make_subject(const SubjectSource& source, const CommandLine& command_line, const ArchitectureOverrides& overrides) {
+Subject make_subject(const SubjectSource& source, const CommandLine& command_line, const ArchitectureOverrides& overrides,
+                     std::int64_t processes) {
   Subject subject;
+  subject.processes = processes;
   subject.command_line = command_line;
   const bool is_named = !source.model.empty() || !source.hf_file.empty();
   const bool from_weights = !is_named && !command_line.config.init_from.empty();
@@ -136,23 +138,23 @@ Subject make_subject(const SubjectSource& source, const CommandLine& command_lin
     return subject;
   }
   subject.resolved = subject.command_line.config;
-  resolve_config(subject.resolved);
+  resolve_config(subject.resolved, processes);
   return subject;
 }
 
-Subject subject_of_word(const std::string& word) {
+Subject subject_of_word(const std::string& word, std::int64_t processes) {
   std::error_code error;
   if (std::filesystem::is_regular_file(std::filesystem::path(word) / "config.json", error)) {
-    return make_subject({.model = {}, .hf_file = word}, {}, {});
+    return make_subject({.model = {}, .hf_file = word}, {}, {}, processes);
   }
   const bool is_file = std::filesystem::is_regular_file(word, error);
-  if (!is_file) return make_subject({.model = word, .hf_file = {}}, {}, {});
+  if (!is_file) return make_subject({.model = word, .hf_file = {}}, {}, {}, processes);
   const auto json = nlohmann::json::parse(read_file(word, kMaxConfigBytes), nullptr, false);
-  if (json.is_object() && json.contains("model_type")) return make_subject({.model = {}, .hf_file = word}, {}, {});
+  if (json.is_object() && json.contains("model_type")) return make_subject({.model = {}, .hf_file = word}, {}, {}, processes);
   CommandLine line;
   apply_config_file(line.config, word);
   line.config_file = word;
-  return make_subject({}, line, {});
+  return make_subject({}, line, {}, processes);
 }
 
 const MemoryPlan& PlannedSubject::get() const {
@@ -179,8 +181,10 @@ PlannedSubject plan_subject(const Subject& subject, std::optional<std::int64_t> 
     const std::int64_t free_bytes = planned.backend->available_bytes();
     limit_bytes = config.max_memory.empty() ? free_bytes - headroom_bytes(free_bytes) : parse_memory_size(config.max_memory);
   }
-  choose_batch_size(config, *subject.trainable, limit_bytes.value_or(0), planned.backend->traits());
-  planned.shape = training_shape(config, *subject.trainable);
+  const DataParallel parallel =
+      data_parallel(config, subject.processes, communicator_kind(*planned.backend, subject.processes));
+  choose_batch_size(config, *subject.trainable, limit_bytes.value_or(0), planned.backend->traits(), parallel);
+  planned.shape = training_shape(config, *subject.trainable, parallel);
   planned.plan.emplace(plan_training(planned.shape, planned.backend->traits()));
   return planned;
 }

@@ -75,6 +75,14 @@ void resolve_batch(TrainConfig& config, std::int64_t processes) {
   config.grad_accum_steps = steps;
 }
 
+void check_sums(const TrainConfig& config, std::int64_t processes) {
+  if (processes == 1 || config.zero_stage != 2 || config.grad_accum_steps == 1 || config.grad_reduce_dtype == "float32") return;
+  throw user_error(
+      "grad_reduce_dtype is {} with zero_stage 2 and {} micro-steps, whose sum would be rounded after each: use float32, "
+      "zero_stage 1, or a larger batch_size",
+      config.grad_reduce_dtype, config.grad_accum_steps);
+}
+
 void resolve_schedule(TrainConfig& config) {
   if (config.min_lr > config.learning_rate) {
     throw user_error("min_lr is {}, above learning_rate = {}; set min_lr to {:.3g}, a tenth of it, or less", config.min_lr,
@@ -110,6 +118,7 @@ void resolve_config(TrainConfig& config, std::int64_t processes) {
   TrainConfig resolved = config;
   resolve_model(resolved);
   resolve_batch(resolved, processes);
+  check_sums(resolved, processes);
   resolve_schedule(resolved);
   if (resolved.attention == "cudnn" && resolved.dropout > 0) {
     throw user_error(

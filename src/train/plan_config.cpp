@@ -72,11 +72,17 @@ void resolve_dtype(TrainConfig& config, const Backend& backend) {
                    backend.description());
 }
 
+CommunicatorKind communicator_kind(const Backend& backend, std::int64_t processes) {
+  if (processes == 1) return CommunicatorKind::kSingle;
+  return backend.device_memory() ? CommunicatorKind::kNccl : CommunicatorKind::kMpi;
+}
+
 DataParallel data_parallel(const TrainConfig& config, std::int64_t processes, CommunicatorKind communicator) {
+  const DType wire = parse_dtype(config.grad_reduce_dtype);
   return {.processes = processes,
           .zero_stage = static_cast<int>(config.zero_stage),
-          .staging_bytes =
-              communicator_staging_bytes(communicator, static_cast<int>(processes), parse_dtype(config.grad_reduce_dtype))};
+          .staging_bytes = communicator_staging_bytes(communicator, static_cast<int>(processes), wire),
+          .wire = wire};
 }
 
 TrainingShape training_shape(const TrainConfig& config, const ModelSizes& model, const DataParallel& parallel) {
@@ -156,6 +162,10 @@ std::string flags_text(const KeyValues& keys) {
   return text;
 }
 
+std::string train_command(std::int64_t processes) {
+  return processes == 1 ? "train" : fmt::format("mpirun -n {} train", processes);
+}
+
 std::string command_text(std::string_view program, const CommandLine& given, const KeyValues& changes) {
   std::string text(program);
   if (!given.config_file.empty()) text += " --config " + shell_quote(given.config_file);
@@ -174,7 +184,8 @@ std::string describe_remedies(const TrainingShape& asked, std::int64_t limit_byt
   std::string text;
   for (const Remedy& remedy : remedies) text += describe_remedy(asked, remedy, limit_bytes);
   if (!remedies.front().fits) return text + "none of these fits; choose a smaller model\n";
-  return text + fmt::format("  {}\n", command_text("train", given, changed_keys(asked, remedies.front().shape)));
+  const std::string program = train_command(asked.parallel.processes);
+  return text + fmt::format("  {}\n", command_text(program, given, changed_keys(asked, remedies.front().shape)));
 }
 
 }  // namespace virgil

@@ -12,6 +12,7 @@
 #include "virgil/dist/nccl_communicator.h"
 #include "virgil/plan/communication.h"
 #include "virgil/train/console_metrics.h"
+#include "virgil/train/plan_config.h"
 
 namespace virgil {
 
@@ -45,8 +46,8 @@ std::string program_fingerprint() {
 }
 
 std::unique_ptr<Communicator> make_communicator(Backend& backend, ProcessGroup& group) {
-  const bool on_gpu = backend.device_memory().has_value();
-  return group.size() > 1 && on_gpu ? make_nccl_communicator(backend, group) : group.make_host_communicator();
+  const bool by_nccl = communicator_kind(backend, group.size()) == CommunicatorKind::kNccl;
+  return by_nccl ? make_nccl_communicator(backend, group) : group.make_host_communicator();
 }
 
 CpuShare cpu_share(ProcessGroup& group) {
@@ -71,8 +72,7 @@ int device_of_process(const ProcessGroup& group, int num_devices) {
 
 std::string describe_processes(const TrainConfig& config, const ProcessGroup& group, const Communicator& communicator,
                                const TrainingShape& shape) {
-  const CommunicationVolume volume =
-      communication_volume(shape, config.grad_reduce_dtype == "bfloat16" ? DType::kBFloat16 : DType::kFloat32);
+  const CommunicationVolume volume = communication_volume(shape);
   return fmt::format("ranks    {}; {}; zero_stage {}; each sends {} a step", group.description(), communicator.description(),
                      config.zero_stage, format_bytes(volume.total_bytes()));
 }

@@ -74,7 +74,6 @@ class TrainingRun {
       config_ = given_;
     }
     resolve_config(config_, group_.size());
-    check_zero_stage();
     if (group_.size() > 1 && config_.batch_size != 0) {
       // A run that goes on in another number of processes keeps the tokens of its steps.
       given_.total_batch_size = config_.total_batch_size;
@@ -91,16 +90,6 @@ class TrainingRun {
     if (config_.resume && !command_line_.config.init_from.empty() && command_line_.config.init_from != config_.init_from) {
       console_.info(
           fmt::format("config   a run that goes on has its own weights; {} is not read", command_line_.config.init_from));
-    }
-  }
-
-  void check_zero_stage() const {
-    if (group_.size() > 1 && config_.zero_stage == 2 && config_.grad_accum_steps > 1 &&
-        config_.grad_reduce_dtype != "float32") {
-      throw user_error(
-          "grad_reduce_dtype is {} with zero_stage 2 and {} micro-steps, whose sum would be rounded after each: use float32, "
-          "zero_stage 1, or a larger batch_size",
-          config_.grad_reduce_dtype, config_.grad_accum_steps);
     }
   }
 
@@ -213,7 +202,6 @@ class TrainingRun {
     given_.master_weights = config_.master_weights;
     given_.batch_size = config_.batch_size;
     if (group_.size() > 1) given_.total_batch_size = config_.total_batch_size;
-    check_zero_stage();
     shape_ = training_shape(config_, model.sizes(), parallel);
     const TrainingShape& shape = shape_;
     MemoryPlan plan = plan_training(shape, backend.traits());

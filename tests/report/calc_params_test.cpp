@@ -337,5 +337,58 @@ TEST(CalcParams, HelpListsItsFlags) {
   }
 }
 
+TEST(CalcParams, PlansEachOfSeveralProcesses) {
+  const nlohmann::json alone = json_of(small_with({"--dtype", "float32"})).at("plan");
+  EXPECT_EQ(alone.at("processes"), 1);
+  EXPECT_FALSE(alone.contains("communication"));
+  const nlohmann::json plan = json_of(small_with({"--dtype", "float32", "--processes", "4", "--zero_stage", "1"})).at("plan");
+  EXPECT_EQ(plan.at("processes"), 4);
+  const nlohmann::json& communication = plan.at("communication");
+  // 512 rows and 64 positions of 64, two layers of 12 * 64^2, five norms of 64 padded to 512; three quarters are sent.
+  constexpr std::int64_t kSent = ((512 + 64) * 64 + 2 * 12 * 64 * 64 + 512) / 4 * 3;
+  EXPECT_EQ(communication.at("zero_stage"), 1);
+  EXPECT_EQ(communication.at("grad_reduce_dtype"), "float32");
+  EXPECT_EQ(communication.at("gradient_bytes"), 4 * kSent);
+  EXPECT_EQ(communication.at("weight_bytes"), 4 * kSent);
+  EXPECT_EQ(communication.at("total_bytes"), 8 * kSent);
+  EXPECT_EQ(communication.at("tokens_per_step"), 4 * 4 * 64);
+  EXPECT_EQ(communication.at("staging_bytes"), 16 << 20);
+  EXPECT_LT(plan.at("by_category").at("optimizer"), alone.at("by_category").at("optimizer"));
+  const std::string text = calc(small_with({"--dtype", "float32", "--processes", "4", "--zero_stage", "1"})).text;
+  EXPECT_THAT(text, AllOf(HasSubstr("Training memory of each of 4 processes"), HasSubstr("Communication of each of 4"),
+                          HasSubstr("in a step of 1,024 tokens"), HasSubstr("after the update")));
+}
+
+TEST(CalcParams, BatchesAreOfAllProcesses) {
+  const nlohmann::json plan = json_of(small_with({"--processes", "4", "--total_batch_size", "4096"})).at("plan");
+  EXPECT_EQ(plan.at("grad_accum_steps"), 4);
+  EXPECT_EQ(plan.at("communication").at("tokens_per_step"), 4096);
+  EXPECT_THAT(error_of(small_with({"--processes", "4", "--total_batch_size", "512"})),
+              HasSubstr("batch_size * block_size * processes = 4 * 64 * 4 = 1024"));
+  EXPECT_THAT(error_of(small_with({"--processes=2", "--zero_stage=2", "--grad_reduce_dtype=bfloat16", "--grad_accum_steps=2"})),
+              HasSubstr("grad_reduce_dtype is bfloat16 with zero_stage 2"));
+}
+
+TEST(CalcParams, RemediesOfSeveralProcessesAreCommandsOfAll) {
+  const std::vector<std::string> flags = {"--processes", "4", "--dtype", "bfloat16"};
+  const std::int64_t bytes = json_of(small_with(flags)).at("plan").at("total_bytes");
+  std::vector<std::string> asked = small_with(flags);
+  asked.push_back("--fits=" + std::to_string(bytes - 200000));
+  const Result result = calc(asked);
+  EXPECT_EQ(result.code, 1);
+  EXPECT_THAT(result.text, AllOf(HasSubstr("of each of 4 processes"), HasSubstr("--zero_stage 1"), HasSubstr("--zero_stage 2"),
+                                 HasSubstr("mpirun -n 4 train ")));
+  const Result solved = calc(small_with({"--processes", "4", "--solve", "batch_size", "--fits", "1GB"}));
+  EXPECT_THAT(solved.text, HasSubstr("mpirun -n 4 train "));
+}
+
+TEST(CalcParams, ProcessesThatCannotBeAreRefused) {
+  EXPECT_THAT(error_of(small_with({"--processes", "0"})), HasSubstr("at least 1"));
+  EXPECT_THAT(error_of(small_with({"--processes", "65537"})), HasSubstr("at most 65536"));
+  EXPECT_THAT(error_of(small_with({"--processes", "2", "--verify"})), AllOf(HasSubstr("--verify"), HasSubstr("mpirun -n 2")));
+  EXPECT_THAT(error_of({"--processes", "2", "--run", "runs/x"}), HasSubstr("--run"));
+  EXPECT_EQ(json_of(small_with({"--processes", "65536"})).at("plan").at("processes"), 65536);
+}
+
 }  // namespace
 }  // namespace virgil

@@ -8,6 +8,7 @@
 #include <functional>
 #include <vector>
 
+#include "virgil/base/dtype.h"
 #include "virgil/memory/tensor_view.h"
 #include "virgil/model/parameter_layout.h"
 
@@ -19,6 +20,7 @@ struct DataParallel {
   std::int64_t processes = 1;
   int zero_stage = 0;              // 0: every process holds everything; without effect in one process
   std::int64_t staging_bytes = 0;  // device memory that collectives pack their messages in
+  DType wire = DType::kFloat32;    // in which gradients travel to be summed: float32 or bfloat16
 
   [[nodiscard]] bool shards_optimizer() const { return processes > 1 && zero_stage >= 1; }
   [[nodiscard]] bool shards_gradients() const { return processes > 1 && zero_stage >= 2; }

@@ -3,7 +3,6 @@
 
 #include <cstdint>
 
-#include "virgil/base/dtype.h"
 #include "virgil/plan/training_plan.h"
 
 namespace virgil {
@@ -16,8 +15,8 @@ struct CommunicationVolume {
   [[nodiscard]] std::int64_t total_bytes() const { return gradient_bytes + weight_bytes; }
 };
 
-/// `wire` is the type in which gradients travel to be summed; sums come back as float32. Small messages (losses, norms) are
-/// left out. Throws UserError when a size is invalid or overflows.
-[[nodiscard]] CommunicationVolume communication_volume(const TrainingShape& shape, DType wire);
+/// Gradients travel as shape.parallel.wire; sums come back as float32. Small messages (losses, norms) are left out. Throws
+/// UserError when a size is invalid or overflows.
+[[nodiscard]] CommunicationVolume communication_volume(const TrainingShape& shape);
 
 }  // namespace virgil

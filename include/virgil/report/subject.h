@@ -37,16 +37,17 @@ struct Subject {
   CommandLine command_line;             // with the model's keys set when the source is not a configuration
   std::optional<ModelSizes> trainable;  // what train would train; nothing: why_not tells
   std::string why_not;
-  TrainConfig resolved;  // command_line.config with everything that follows filled in; meaningful when trainable
+  TrainConfig resolved;        // command_line.config with everything that follows filled in; meaningful when trainable
+  std::int64_t processes = 1;  // that train it together
 };
 
 /// Throws UserError: unknown names (with the nearest), unreadable files, sizes that cannot be.
 [[nodiscard]] Subject make_subject(const SubjectSource& source, const CommandLine& command_line,
-                                   const ArchitectureOverrides& overrides);
+                                   const ArchitectureOverrides& overrides, std::int64_t processes = 1);
 
 /// The source that a word names: a catalogue name, else a file, which is a Hugging Face config when it has a model_type and a
 /// configuration of train's keys otherwise.
-[[nodiscard]] Subject subject_of_word(const std::string& word);
+[[nodiscard]] Subject subject_of_word(const std::string& word, std::int64_t processes = 1);
 
 /// A plan, or why there is none.
 struct PlannedSubject {
@@ -58,8 +59,8 @@ struct PlannedSubject {
   /// Throws UserError with why_not when there is no plan.
   [[nodiscard]] const MemoryPlan& get() const;
 };
-/// Plans with the backend that the configuration asks for. batch_size auto is solved for `limit_bytes`, or for max_memory, or
-/// for what the machine has free less headroom_bytes, as train does.
+/// Plans with the backend that the configuration asks for; of several processes each one's plan. batch_size auto is solved for
+/// `limit_bytes`, or for max_memory, or for what the machine has free less headroom_bytes, as train does.
 [[nodiscard]] PlannedSubject plan_subject(const Subject& subject, std::optional<std::int64_t> limit_bytes);
 
 }  // namespace virgil

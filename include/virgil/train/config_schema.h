@@ -69,9 +69,9 @@ struct CommandLine {
 /// "--help" or "-h" anywhere sets help and leaves the rest unread. Throws UserError.
 [[nodiscard]] CommandLine parse_train_command_line(std::span<const std::string> arguments);
 
-/// Checks rules between keys (n_embd and n_head, batch sizes, min_lr, warmup) and fills values that 0 stands for and that
-/// follow from other keys alone (d_ff, lr_decay_iters, grad_accum_steps, total_batch_size). Throws UserError with the remedy.
-/// grad_accum_steps is that of each of `processes`.
+/// Checks rules between keys (n_embd and n_head, batch sizes, zero_stage, min_lr, warmup) and fills values that 0 stands for
+/// and that follow from other keys alone (d_ff, lr_decay_iters, grad_accum_steps, total_batch_size). Throws UserError with the
+/// remedy. grad_accum_steps is that of each of `processes`.
 void resolve_config(TrainConfig& config, std::int64_t processes = 1);
 
 /// One of these rules, which is asked again when dtype auto has been replaced: weights without a float32 copy are bfloat16.

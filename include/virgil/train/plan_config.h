@@ -20,6 +20,8 @@ void resolve_dtype(TrainConfig& config, const Backend& backend);
 /// What a resolved config, whose dtype is not auto, trains: `model` with the config's batch, recomputation and samples.
 [[nodiscard]] TrainingShape training_shape(const TrainConfig& config, const ModelSizes& model,
                                            const DataParallel& parallel = {});
+/// What moves the tensors of processes that compute on such a device.
+[[nodiscard]] CommunicatorKind communicator_kind(const Backend& backend, std::int64_t processes);
 /// What a config asks of several processes whose tensors `communicator` moves.
 [[nodiscard]] DataParallel data_parallel(const TrainConfig& config, std::int64_t processes, CommunicatorKind communicator);
 
@@ -38,6 +40,8 @@ using KeyValues = std::vector<std::pair<std::string, std::string>>;
 [[nodiscard]] KeyValues changed_keys(const TrainingShape& from, const TrainingShape& to);
 /// "--batch_size 12 --grad_accum_steps 8".
 [[nodiscard]] std::string flags_text(const KeyValues& keys);
+/// "train", "mpirun -n 8 train".
+[[nodiscard]] std::string train_command(std::int64_t processes);
 /// The command that runs `program` with what `given` set and `changes` over it, words quoted for a shell.
 [[nodiscard]] std::string command_text(std::string_view program, const CommandLine& given, const KeyValues& changes);
 
