@@ -1,5 +1,5 @@
 // bench: what the machine reaches, and what a training step and each op of it take; or what the tokenizers take.
-// docs/performance.md
+// docs/performance.md. Or, on paper, what many GPUs would reach: docs/distributed.md.
 //
 // Exit codes: 0 done, 1 an internal error, 2 something its user can mend.
 #include <cstdio>
@@ -7,10 +7,12 @@
 #include "bench/attention_race.h"
 #include "bench/bench_report.h"
 #include "bench/machine_peak.h"
+#include "bench/scaling_report.h"
 #include "bench/step_bench.h"
 #include "bench/tokenizer_bench.h"
 #include "bench/torch_comparison.h"
 #include "program.h"
+#include "virgil/base/error.h"
 #include "virgil/report/tool_arguments.h"
 
 namespace {
@@ -27,6 +29,12 @@ const std::vector<ToolFlag> kFlags = {
     {"torch_script", ToolFlag::Takes::kValue, "FILE", "Script of --compare_torch (default: tests/reference/bench_torch.py)"},
     {"tokenizers", ToolFlag::Takes::kNothing, "", "Time the tokenizers on --input instead of a step"},
     {"compare_tiktoken", ToolFlag::Takes::kNothing, "", "With --tokenizers: encode the same text with tiktoken, in turns"},
+    {"scaling", ToolFlag::Takes::kNothing, "",
+     "Predict, without a GPU, what 1 to 1,024 GPUs reach with every preset, or --config"},
+    {"gpu", ToolFlag::Takes::kValue, "NAME", "With --scaling: a GPU of data/gpus.json (default: H100)"},
+    {"mfu", ToolFlag::Takes::kValue, "PERCENT", "With --scaling: the share of its peak that one GPU reaches (default: 40)"},
+    {"step_ms", ToolFlag::Takes::kValue, "MS", "With --scaling: a step on one GPU, as bench measures it, instead of these two"},
+    {"cards", ToolFlag::Takes::kValue, "N", "With --scaling: network cards of a machine of 8 GPUs (default: 1)"},
     {"tiktoken_script", ToolFlag::Takes::kValue, "FILE", "Its script (default: tests/reference/bench_tiktoken.py)"},
 };
 
@@ -46,6 +54,14 @@ void run(std::span<const std::string> words) {
     fmt::print("Usage: bench [--config FILE] [flags]\n\nTimes a training step and its ops on random tokens.\n\n{}\n{}",
                virgil::describe_flags(kFlags), virgil::config_help());
     return;
+  }
+  if (arguments.has("scaling")) {
+    const auto tables = virgil::bench::predict_tables(arguments, command_line);
+    fmt::print("{}", arguments.has("json") ? json_report(tables) : text_report(tables));
+    return;
+  }
+  for (const char* name : {"gpu", "mfu", "step_ms", "cards"}) {
+    if (arguments.has(name)) throw virgil::user_error("--{} belongs to --scaling; give both, or leave it out", name);
   }
   if (arguments.has("tokenizers")) return run_tokenizers(arguments, command_line.config);
   const std::int64_t num_steps = arguments.positive_integer("steps").value_or(10);

@@ -1,4 +1,4 @@
-#include "virgil/plan/training_plan.h"
+#include "virgil/plan/step_work.h"
 
 namespace virgil {
 
@@ -39,25 +39,28 @@ double work_again(const ModelConfig& model, Recompute recompute) {
 }
 
 /// Products over few rows read their weights twice and their gradients once, and write these, for few tokens: blocks once a
-/// micro-step, the head once a chunk of logits.
-double weight_passes(const TrainingShape& shape, const ModelConfig& model, const BackendTraits& traits, double block_weights,
-                     double head_weights) {
-  const StepShape step = *plan_request(shape).step;
-  const auto rows = static_cast<double>(checked_multiply(step.batch_size, step.length));
-  const auto chunk_rows = static_cast<double>(choose_logits_rows(model, step, traits));
-  return kMultiplyAddsPerFloatMoved * 4 * (block_weights / rows + head_weights / chunk_rows);
-}
+/// micro-step, the head once a chunk of logits. One pass of these four over `weights` weights by `rows` tokens.
+double weight_pass(double weights, double rows) { return kMultiplyAddsPerFloatMoved * weights / rows; }
 
 }  // namespace
 
-double step_work(const TrainingShape& shape, const BackendTraits& traits) {
+StepWorkParts step_work_parts(const TrainingShape& shape, const BackendTraits& traits) {
   const ModelConfig model(shape.model);
-  const auto L = static_cast<double>(model.num_layers());
+  const StepShape step = *plan_request(shape).step;
+  const auto rows = static_cast<double>(checked_multiply(step.batch_size, step.length));
+  const auto chunk_rows = static_cast<double>(choose_logits_rows(model, step, traits));
   const BlockWork block = block_work(model);
   const double head = static_cast<double>(model.padded_vocab_size()) * static_cast<double>(model.embedding_dim());
   // The backward pass has two products for each of the forward pass; attention has five for two, as it makes the scores again.
-  const double products = 3 * (L * block.linear + head) + 3.5 * L * block.attention;
-  return products + L * work_again(model, shape.recompute) + weight_passes(shape, model, traits, L * block.linear, head);
+  return {.blocks_forward =
+              static_cast<double>(model.num_layers()) * (block.linear + block.attention + weight_pass(block.linear, rows)),
+          .head = 3 * head + 4 * weight_pass(head, chunk_rows),
+          .block_backward = 2 * block.linear + 2.5 * block.attention + work_again(model, shape.recompute) +
+                            3 * weight_pass(block.linear, rows)};
+}
+
+double step_work(const TrainingShape& shape, const BackendTraits& traits) {
+  return step_work_parts(shape, traits).total(shape.model.num_layers);
 }
 
 }  // namespace virgil

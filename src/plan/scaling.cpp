@@ -1,0 +1,167 @@
+#include "virgil/plan/scaling.h"
+
+#include <algorithm>
+#include <map>
+
+#include "virgil/plan/estimates.h"
+#include "virgil/plan/planning_traits.h"
+#include "virgil/plan/step_work.h"
+
+namespace virgil {
+
+namespace {
+
+constexpr double kReached = 0.8;  // of a wire's rate, by collectives of many MB
+constexpr double kMicrosecond = 1e-6;
+
+double ring_seconds(double bytes, std::int64_t size, double bytes_per_s, double latency_s) {
+  const auto steps = static_cast<double>(size - 1);
+  return bytes * steps / static_cast<double>(size) / bytes_per_s + steps * latency_s;
+}
+
+/// Places of stage 2's window, and the buckets that are written first by the classifier.
+class BucketOrder {
+ public:
+  explicit BucketOrder(const TrainingShape& shape)
+      : layout_(ModelConfig(shape.model), shape.parallel.processes),
+        places_(layout_, shape.parallel.shards_gradients()),
+        tied_(shape.model.tie_weights) {}
+
+  /// In the order in which the backward pass completes them; `visit(bucket, in a layer)`.
+  template <typename Visit>
+  void visit_all(std::int64_t num_layers, Visit visit) const {
+    const auto at = [&](BucketKind kind, std::int64_t layer = -1) { visit(layout_.find_bucket(kind, layer)); };
+    if (!tied_) at(BucketKind::kHead);
+    for (std::int64_t layer = num_layers - 1; layer >= 0; --layer) at(BucketKind::kLayer, layer);
+    at(BucketKind::kVectors);
+    at(BucketKind::kEmbeddings);
+  }
+  [[nodiscard]] const ParameterBucket& bucket(std::size_t index) const { return layout_.buckets()[index]; }
+  [[nodiscard]] std::int64_t place(std::size_t index) const { return places_.offset_of(index); }
+  [[nodiscard]] bool claimed_by_head(std::size_t index) const {
+    const BucketKind kind = bucket(index).kind;
+    return kind == BucketKind::kHead || kind == BucketKind::kVectors || (kind == BucketKind::kEmbeddings && tied_);
+  }
+
+ private:
+  ParameterLayout layout_;
+  GradientLayout places_;
+  bool tied_;
+};
+
+}  // namespace
+
+std::vector<Cluster> usual_clusters(std::int64_t cards_per_machine) {
+  const Link inside[] = {{"PCIe 4 x16", kReached * 32e9, 5 * kMicrosecond},
+                         {"NVLink 3", kReached * 300e9, 2 * kMicrosecond},
+                         {"NVLink 4", kReached * 450e9, 2 * kMicrosecond}};
+  const Link between[] = {{"100 Gb/s", kReached * 12.5e9, 10 * kMicrosecond}, {"400 Gb/s", kReached * 50e9, 10 * kMicrosecond}};
+  std::vector<Cluster> clusters;
+  for (const Link& near : inside) {
+    for (const Link& far : between) {
+      clusters.push_back({.inside = near, .between = far, .cards_per_machine = cards_per_machine});
+    }
+  }
+  return clusters;
+}
+
+double collective_seconds(const Cluster& cluster, std::int64_t gpus, double bytes) {
+  const std::int64_t in_machine = std::min(gpus, cluster.gpus_per_machine);
+  const std::int64_t machines = ceil_div(gpus, cluster.gpus_per_machine);
+  const double cards_bytes_per_s = cluster.between.bytes_per_s * static_cast<double>(cluster.cards_per_machine);
+  return ring_seconds(bytes, in_machine, cluster.inside.bytes_per_s, cluster.inside.latency_s) +
+         ring_seconds(bytes, machines, cards_bytes_per_s, cluster.between.latency_s);
+}
+
+StepTimeline run_timeline(const StepTimes& times) {
+  StepTimeline result{.gather_s = times.gather_s};
+  double now = 0;                             // of the computation
+  double sums_done = 0;                       // of the reductions started so far
+  std::map<std::int64_t, double> free_after;  // when a place's last reduction has ended
+  const auto wait_for = [&](std::size_t bucket, std::int64_t place) {
+    const auto found = free_after.find(place >= 0 ? place : -1 - static_cast<std::int64_t>(bucket));
+    if (found == free_after.end() || found->second <= now) return;
+    result.stalled_s += found->second - now;
+    now = found->second;
+  };
+  for (std::int64_t micro_step = 0; micro_step < times.micro_steps; ++micro_step) {
+    const bool is_last = micro_step + 1 == times.micro_steps;
+    const bool reduces = is_last || times.reduces_every_micro_step;
+    now += times.forward_s;
+    for (std::size_t b = 0; b < times.buckets.size(); ++b) {
+      if (times.buckets[b].claimed_by_head) wait_for(b, times.buckets[b].place);
+    }
+    now += times.head_s;
+    result.compute_s += times.forward_s + times.head_s;
+    for (std::size_t b = 0; b < times.buckets.size(); ++b) {
+      const BucketTimes& bucket = times.buckets[b];
+      if (!bucket.claimed_by_head) wait_for(b, bucket.place);
+      now += bucket.backward_s;
+      result.compute_s += bucket.backward_s;
+      if (is_last && bucket.backward_s > 0) result.late_s = std::max(0.0, sums_done - now);
+      if (!reduces) continue;
+      sums_done = std::max(sums_done, now) + bucket.reduce_s;
+      if (times.reduces_every_micro_step) {
+        free_after[bucket.place >= 0 ? bucket.place : -1 - static_cast<std::int64_t>(b)] = sums_done;
+      }
+    }
+  }
+  const double sums_ready = std::max(now, sums_done);
+  result.exposed_s = sums_ready - result.compute_s;
+  result.step_s = sums_ready + times.gather_s;
+  return result;
+}
+
+StepTimes step_times(const TrainingShape& shape, double micro_step_s, const Cluster& cluster) {
+  const DataParallel& parallel = shape.parallel;
+  const StepWorkParts work = step_work_parts(shape, PlanningTraits());
+  const double seconds_per_work = micro_step_s / work.total(shape.model.num_layers);
+  StepTimes times{.forward_s = work.blocks_forward * seconds_per_work,
+                  .head_s = work.head * seconds_per_work,
+                  .micro_steps = shape.grad_accum_steps,
+                  .reduces_every_micro_step = parallel.shards_gradients()};
+  const BucketOrder order(shape);
+  order.visit_all(shape.model.num_layers, [&](std::size_t index) {
+    const ParameterBucket& bucket = order.bucket(index);
+    const auto seconds = [&](DType dtype) {
+      return collective_seconds(cluster, parallel.processes,
+                                static_cast<double>(checked_multiply(bucket.num_elements, size_of(dtype))));
+    };
+    BucketTimes bucket_times{.backward_s = bucket.kind == BucketKind::kLayer ? work.block_backward * seconds_per_work : 0,
+                             .reduce_s = seconds(parallel.wire) + (parallel.shards_optimizer() ? 0 : seconds(DType::kFloat32)),
+                             .place = order.place(index),
+                             .claimed_by_head = order.claimed_by_head(index)};
+    times.buckets.push_back(bucket_times);
+    if (parallel.shards_optimizer()) times.gather_s += seconds(shape.dtype);
+  });
+  return times;
+}
+
+double predicted_micro_step_s(const TrainingShape& shape, double tflops, double share) {
+  TrainingShape straight = shape;
+  straight.recompute = Recompute::kNone;
+  const double tokens = static_cast<double>(checked_multiply(shape.batch_size, shape.model.block_size));
+  const double flops = count_flops(architecture_of(ModelConfig(shape.model), "")).training() * tokens;
+  return flops / (tflops * 1e12 * share) * step_work(shape, PlanningTraits()) / step_work(straight, PlanningTraits());
+}
+
+std::vector<ScalingPoint> predict_scaling(const TrainingShape& shape, double micro_step_s, const Cluster& cluster,
+                                          std::span<const std::int64_t> gpus) {
+  const auto tokens_per_gpu =
+      static_cast<double>(checked_multiply(checked_multiply(shape.batch_size, shape.grad_accum_steps), shape.model.block_size));
+  const double alone = tokens_per_gpu / (micro_step_s * static_cast<double>(shape.grad_accum_steps));
+  std::vector<ScalingPoint> points;
+  for (const std::int64_t count : gpus) {
+    TrainingShape each = shape;
+    each.parallel.processes = count;
+    ScalingPoint point{.gpus = count,
+                       .tokens_per_step = checked_multiply(each.sequences_per_step(), shape.model.block_size),
+                       .timeline = run_timeline(step_times(each, micro_step_s, cluster))};
+    point.tokens_per_s = static_cast<double>(count) * tokens_per_gpu / point.timeline.step_s;
+    point.efficiency = point.tokens_per_s / (static_cast<double>(count) * alone);
+    points.push_back(point);
+  }
+  return points;
+}
+
+}  // namespace virgil
