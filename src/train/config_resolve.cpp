@@ -25,16 +25,22 @@ void resolve_model(TrainConfig& config) {
                                            .dropout = static_cast<float>(config.dropout)}));
 }
 
+/// A step's sequences, where they are given, are whole and the same number in each of several processes.
+void check_shares(const TrainConfig& config, std::int64_t processes) {
+  const std::int64_t total = config.total_batch_size;
+  const std::int64_t shared = checked_multiply(config.block_size, processes);
+  if (processes == 1 || total % shared == 0) return;
+  throw user_error(
+      "total_batch_size is {}, which {} processes cannot share in whole sequences of block_size = {}; set it to {}, or start "
+      "another number of processes",
+      total, processes, config.block_size, ceil_div(total, shared) * shared);
+}
+
 /// With batch_size auto the batch is chosen when the model's vocabulary and the free memory are known (plan_config.h).
-void check_automatic_batch(const TrainConfig& config, std::int64_t processes) {
+void check_automatic_batch(const TrainConfig& config) {
   if (config.total_batch_size % config.block_size != 0) {
     throw user_error("total_batch_size is {}, not a multiple of block_size = {}; set it to {}", config.total_batch_size,
                      config.block_size, ceil_div(config.total_batch_size, config.block_size) * config.block_size);
-  }
-  if (config.total_batch_size / config.block_size % processes != 0) {
-    throw user_error("total_batch_size is {}, {} sequences, which {} processes cannot share evenly; set it to {}",
-                     config.total_batch_size, config.total_batch_size / config.block_size, processes,
-                     ceil_div(config.total_batch_size, config.block_size * processes) * config.block_size * processes);
   }
   if (config.total_batch_size != 0 && config.grad_accum_steps != 1) {
     throw user_error("batch_size is auto and total_batch_size is {}: grad_accum_steps follows from them; leave it out",
@@ -42,19 +48,17 @@ void check_automatic_batch(const TrainConfig& config, std::int64_t processes) {
   }
 }
 
-/// What the error messages multiply.
-std::string micro_batch_text(const TrainConfig& config, std::int64_t processes) {
-  std::string names = "batch_size * block_size";
-  std::string numbers = fmt::format("{} * {}", config.batch_size, config.block_size);
-  if (processes > 1) {
-    names += " * processes";
-    numbers += fmt::format(" * {}", processes);
-  }
-  return fmt::format("{} = {}", names, numbers);
+/// Processes that share a total_batch_size take smaller micro-batches where theirs does not divide their share: the training is
+/// the same.
+void fit_batch_to_share(TrainConfig& config, std::int64_t processes) {
+  const std::int64_t share = config.total_batch_size / config.block_size / processes;
+  while (share % config.batch_size != 0) --config.batch_size;
 }
 
 void resolve_batch(TrainConfig& config, std::int64_t processes) {
-  if (config.batch_size == 0) return check_automatic_batch(config, processes);
+  check_shares(config, processes);
+  if (config.batch_size == 0) return check_automatic_batch(config);
+  if (processes > 1 && config.total_batch_size != 0) fit_batch_to_share(config, processes);
   const std::int64_t micro_tokens =
       checked_multiply(checked_multiply(config.batch_size, config.block_size), processes);  // of all processes
   const std::int64_t accumulated = checked_multiply(micro_tokens, config.grad_accum_steps);
@@ -62,8 +66,10 @@ void resolve_batch(TrainConfig& config, std::int64_t processes) {
   const std::int64_t total = config.total_batch_size;
   if (total % micro_tokens != 0) {
     const std::int64_t nearest = std::max<std::int64_t>(1, (total + micro_tokens / 2) / micro_tokens) * micro_tokens;
-    throw user_error("total_batch_size is {}, not a multiple of {} = {}; set it to {}, or to 0 to follow grad_accum_steps",
-                     total, micro_batch_text(config, processes), micro_tokens, nearest);
+    throw user_error(
+        "total_batch_size is {}, not a multiple of batch_size * block_size = {} * {} = {}; set it to {}, or to 0 "
+        "to follow grad_accum_steps",
+        total, config.batch_size, config.block_size, micro_tokens, nearest);
   }
   const std::int64_t steps = total / micro_tokens;
   if (config.grad_accum_steps != 1 && config.grad_accum_steps != steps) {

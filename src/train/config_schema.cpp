@@ -121,7 +121,9 @@ std::vector<ConfigKey> batch_keys() {
        {},
        &TrainConfig::batch_size,
        s,
-       "Sequences per micro-step; auto: as many as fit into memory, and where total_batch_size is given divide it.",
+       "Sequences per micro-step; auto: as many as fit into memory, and where total_batch_size is given divide it. Several "
+       "processes "
+       "take fewer where their share of total_batch_size needs it.",
        1,
        65536,
        {},

@@ -73,7 +73,12 @@ class TrainingRun {
       start_ = open_init_from(command_line_, given_, console_);
       config_ = given_;
     }
+    const std::int64_t batch_size = config_.batch_size;
     resolve_config(config_, group_.size());
+    if (config_.batch_size != batch_size) {
+      console_.info(fmt::format("config   batch_size is {} instead of {}: it divides each process's share of total_batch_size",
+                                config_.batch_size, batch_size));
+    }
     if (group_.size() > 1 && config_.batch_size != 0) {
       // A run that goes on in another number of processes keeps the tokens of its steps.
       given_.total_batch_size = config_.total_batch_size;

@@ -310,8 +310,23 @@ TEST_F(DataParallel, RanksThatDifferAreToldWhere) {
     mine.total_batch_size = 3 * mine.block_size;
     return mine;
   });
-  EXPECT_THAT(uneven, testing::HasSubstr("batch_size * block_size * processes = 2 * 16 * 2 = 64"));
+  EXPECT_THAT(
+      uneven,
+      testing::HasSubstr(
+          "total_batch_size is 48, which 2 processes cannot share in whole sequences of block_size = 16; set it to 64"));
   EXPECT_FALSE(std::filesystem::exists(run_folder(config)));
+}
+
+TEST_F(DataParallel, PresetsOfOneProcessAreSharedByMany) {
+  TrainConfig config = named("preset");
+  config.batch_size = 8;
+  config.total_batch_size = 24 * config.block_size;  // each of four has six sequences, which eight do not divide
+  config.max_iters = 3;
+  const std::vector<double> alone = run(config, 1).losses();
+  config.model_name = "four";
+  const Outcome four = run(config, 4);
+  expect_same_curve(alone, four.losses());
+  EXPECT_THAT(four.sinks[0].lines, testing::Contains(testing::HasSubstr("batch_size is 6 instead of 8")));
 }
 
 TEST_F(DataParallel, RoundedSumsOfSeveralMicroStepsAreRefused) {

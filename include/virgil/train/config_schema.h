@@ -72,6 +72,8 @@ struct CommandLine {
 /// Checks rules between keys (n_embd and n_head, batch sizes, zero_stage, min_lr, warmup) and fills values that 0 stands for
 /// and that follow from other keys alone (d_ff, lr_decay_iters, grad_accum_steps, total_batch_size). Throws UserError with the
 /// remedy. grad_accum_steps is that of each of `processes`.
+/// Where several processes share a total_batch_size, a batch_size that does not divide a share becomes the largest below it
+/// that does.
 void resolve_config(TrainConfig& config, std::int64_t processes = 1);
 
 /// One of these rules, which is asked again when dtype auto has been replaced: weights without a float32 copy are bfloat16.
