@@ -363,8 +363,10 @@ TEST(CalcParams, BatchesAreOfAllProcesses) {
   const nlohmann::json plan = json_of(small_with({"--processes", "4", "--total_batch_size", "4096"})).at("plan");
   EXPECT_EQ(plan.at("grad_accum_steps"), 4);
   EXPECT_EQ(plan.at("communication").at("tokens_per_step"), 4096);
-  EXPECT_THAT(error_of(small_with({"--processes", "4", "--total_batch_size", "512"})),
-              HasSubstr("batch_size * block_size * processes = 4 * 64 * 4 = 1024"));
+  // Two sequences for each: fewer than the batch_size of four.
+  EXPECT_EQ(json_of(small_with({"--processes", "4", "--total_batch_size", "512"})).at("plan").at("batch_size"), 2);
+  EXPECT_THAT(error_of(small_with({"--processes", "4", "--total_batch_size", "320"})),
+              HasSubstr("which 4 processes cannot share in whole sequences of block_size = 64; set it to 512"));
   EXPECT_THAT(error_of(small_with({"--processes=2", "--zero_stage=2", "--grad_reduce_dtype=bfloat16", "--grad_accum_steps=2"})),
               HasSubstr("grad_reduce_dtype is bfloat16 with zero_stage 2"));
 }
