@@ -5,11 +5,10 @@
 namespace virgil {
 
 GradientExchange::GradientExchange(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory,
-                                   Communicator& communicator, DType wire)
+                                   Communicator& communicator)
     : backend_(backend),
       plan_(plan),
       communicator_(communicator),
-      wire_(wire),
       weights_(memory.flat(plan, PlanSlot::kWeights, communicator.rank())),
       gradients_(memory.view(PlanSlot::kGradients, 0, DType::kFloat32, {plan.gradients().num_elements()})),
       tickets_(plan.parameters().buckets().size()) {
@@ -25,8 +24,7 @@ GradientExchange::GradientExchange(Backend& backend, const MemoryPlan& plan, con
 
 void GradientExchange::share_weights(Gpt& gpt) {
   const FlatTensor& shared = whole_masters_.present() ? whole_masters_ : weights_;
-  const bool parts = gpt.master_weights().present() && !gpt.master_weights().is_whole();
-  if (parts) {
+  if (!gpt.master_weights().is_whole()) {
     gpt.refresh_weights();
     gather_weights();
     return;
@@ -70,11 +68,11 @@ void GradientExchange::before_bucket(std::size_t bucket) {
 }
 
 void GradientExchange::after_bucket(std::size_t bucket) {
-  const bool everywhere = plan_.parallel().zero_stage == 0;
-  tickets_[bucket] = everywhere ? communicator_.start_all_reduce(gradients_of(bucket), wire_)
-                                : communicator_.start_reduce_scatter(gradients_of(bucket), wire_);
-  if (plan_.parameters().buckets()[bucket].kind == BucketKind::kEmbeddings)
-    first_micro_step_ = false;  // the pass's last bucket
+  const DataParallel& parallel = plan_.parallel();
+  tickets_[bucket] = parallel.zero_stage == 0 ? communicator_.start_all_reduce(gradients_of(bucket), parallel.wire)
+                                              : communicator_.start_reduce_scatter(gradients_of(bucket), parallel.wire);
+  const bool last_of_pass = plan_.parameters().buckets()[bucket].kind == BucketKind::kEmbeddings;
+  if (last_of_pass) first_micro_step_ = false;
 }
 
 void GradientExchange::finish_step(AdamW& optimizer) {

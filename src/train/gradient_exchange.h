@@ -20,9 +20,8 @@ namespace virgil {
 /// Sums of a stage are the bits of every other as long as a step has one micro-step; with more, stage 2 adds in another order.
 class GradientExchange final : public GradientObserver {
  public:
-  /// `wire` is the type in which gradients travel. Lends the plan's staging memory to the communicator.
-  GradientExchange(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory, Communicator& communicator,
-                   DType wire);
+  /// Lends the plan's staging memory to the communicator.
+  GradientExchange(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory, Communicator& communicator);
 
   /// Makes the weights those of rank 0 on every rank (of sharded master weights: every rank's part those of its rank), after
   /// they were loaded or made.
@@ -46,7 +45,6 @@ class GradientExchange final : public GradientObserver {
   Backend& backend_;
   const MemoryPlan& plan_;
   Communicator& communicator_;
-  DType wire_;
   FlatTensor weights_;                             // that the passes read
   FlatTensor whole_masters_;                       // absent where they are sharded, or the same as weights_
   TensorView gradients_;                           // as GradientLayout says

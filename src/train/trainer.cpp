@@ -52,10 +52,6 @@ std::optional<EpochSampling> epoch_sampling(const TrainConfig& config) {
   return EpochSampling{.sequences_per_step = config.total_batch_size / config.block_size};
 }
 
-DType wire_dtype(const TrainConfig& config) {
-  return config.grad_reduce_dtype == "bfloat16" ? DType::kBFloat16 : DType::kFloat32;
-}
-
 bool is_due(std::int64_t step, std::int64_t interval) { return interval > 0 && step % interval == 0; }
 
 }  // namespace
@@ -84,8 +80,7 @@ Trainer::Trainer(const TrainerParts& parts)
       sampler_(parts.train_data.tokens, config_.block_size, config_.seed, epoch_sampling(config_)) {
   const StepShape& shape = parts.plan.step();
   if (parts.ranks.size() > 1) {
-    exchange_ = std::make_unique<GradientExchange>(parts.backend, parts.plan, parts.memory, *parts.ranks.communicator,
-                                                   wire_dtype(config_));
+    exchange_ = std::make_unique<GradientExchange>(parts.backend, parts.plan, parts.memory, *parts.ranks.communicator);
   }
   inputs_.resize(static_cast<std::size_t>(shape.batch_size * shape.length));
   targets_.resize(inputs_.size());
