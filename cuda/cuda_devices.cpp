@@ -64,8 +64,8 @@ std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {
   const int count = cuda_device_count();
   if (count == 0) throw user_error("device cuda:{}: {}; use --device cpu", options.device, cuda_problem());
   if (options.device < 0 || options.device >= count) {
-    throw user_error("device cuda:{}: this machine has {} GPU{}, numbered from 0", options.device, count,
-                     count == 1 ? "" : "s");
+    throw user_error("device is cuda:{}, and there {}: use --device cuda:{} or below, or look at CUDA_VISIBLE_DEVICES",
+                     options.device, count == 1 ? "is one, cuda:0" : fmt::format("are {}, from cuda:0", count), count - 1);
   }
   try {
     cuda::check(cudaSetDevice(options.device), "cudaSetDevice");

@@ -35,11 +35,6 @@ std::unique_ptr<Backend> make_cpu(const DeviceRequest& request) {
 }
 
 std::unique_ptr<Backend> make_cuda(int index, const DeviceRequest& request) {
-  const int num_devices = cuda_device_count();
-  if (num_devices > 0 && index >= num_devices) {
-    throw user_error("device is cuda:{}, and there {}: use --device cuda:{} or below, or look at CUDA_VISIBLE_DEVICES", index,
-                     num_devices == 1 ? "is one, cuda:0" : fmt::format("are {}, from cuda:0", num_devices), num_devices - 1);
-  }
   return make_cuda_backend(
       {.device = index, .tf32 = request.tf32, .graphs = request.cuda_graph, .cudnn_attention = request.attention == kCudnn});
 }
