@@ -36,17 +36,22 @@ void FlatTensor::for_each_piece(std::int64_t first, std::int64_t count,
                                 const std::function<void(std::int64_t, TensorView)>& visit) const {
   if (is_whole()) {
     visit(first, view_.slice(first, {count}));
-    return;
+  } else {
+    for_each_piece_of_rank(rank_, first, count, visit);
   }
+}
+
+void FlatTensor::for_each_piece_of_rank(std::int64_t rank, std::int64_t first, std::int64_t count,
+                                        const std::function<void(std::int64_t, TensorView)>& visit) const {
   const std::int64_t end = first + count;
   for (std::size_t b = layout_->bucket_of(first); b < layout_->buckets().size(); ++b) {
     const ParameterBucket& bucket = layout_->buckets()[b];
     if (bucket.offset >= end) return;
     const std::int64_t part = bucket.num_elements / layout_->num_shards();
-    const std::int64_t part_first = bucket.offset + rank_ * part;
+    const std::int64_t part_first = bucket.offset + rank * part;
     const std::int64_t from = std::max(first, part_first);
     const std::int64_t to = std::min(end, part_first + part);
-    if (from < to) visit(from, part_of_bucket(b, rank_).slice(from - part_first, {to - from}));
+    if (from < to) visit(from, part_of_bucket(b, rank).slice(from - part_first, {to - from}));
   }
 }
 

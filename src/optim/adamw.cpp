@@ -27,29 +27,15 @@ FlatTensor summed_gradients(const MemoryPlan& plan, const PlannedMemory& memory,
   return memory.flat(plan, plan.parallel().shards_gradients() ? PlanSlot::kGradientPart : PlanSlot::kGradients, rank);
 }
 
-/// Calls visit(its view) for each run of a parameter that counts on this rank.
-template <typename Visit>
-void for_each_run(const MemoryPlan& plan, const FlatTensor& flat, const ParameterSpec& spec, std::int64_t rank, bool part_only,
-                  const Visit& visit) {
-  if (!flat.is_whole() || !part_only) {
-    flat.for_each_piece(spec.offset, spec.num_elements(), [&](std::int64_t, TensorView piece) { visit(piece); });
-    return;
-  }
-  const ParameterLayout& layout = plan.parameters();
-  const ParameterBucket& bucket = layout.buckets()[layout.bucket_of(spec.offset)];
-  const std::int64_t part = bucket.num_elements / layout.num_shards();
-  const std::int64_t from = std::max(spec.offset, bucket.offset + rank * part);
-  const std::int64_t to = std::min(spec.offset + spec.num_elements(), bucket.offset + (rank + 1) * part);
-  if (from < to) visit(flat.view().slice(from, {to - from}));
-}
-
-std::string find_non_finite(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory, const FlatTensor& flat,
-                            std::int64_t rank, bool part_only) {
+/// The first parameter of which a piece that `for_each_piece(first element, count, visit)` shows is not finite.
+template <typename ForEachPiece>
+std::string find_non_finite(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory,
+                            const ForEachPiece& for_each_piece) {
   const TensorView norm = memory.scalar(PlanScalar::kGradientNorm);
   for (const ParameterSpec& spec : plan.parameters().parameters()) {
     bool finite = true;
-    for_each_run(plan, flat, spec, rank, part_only, [&](const TensorView& run) {
-      backend.l2_norm(norm, run, 1.0F);
+    for_each_piece(spec.offset, spec.num_elements(), [&](std::int64_t, TensorView piece) {
+      backend.l2_norm(norm, piece, 1.0F);
       finite = finite && std::isfinite(read_scalar(backend, norm));
     });
     if (!finite) return spec.name;
@@ -152,11 +138,23 @@ void AdamW::enqueue_run(TensorView weights, TensorView working, TensorView m, Te
 }
 
 std::string find_non_finite_gradient(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory, std::int64_t rank) {
-  return find_non_finite(backend, plan, memory, summed_gradients(plan, memory, rank), rank, plan.parallel().shards_optimizer());
+  const FlatTensor gradients = summed_gradients(plan, memory, rank);
+  // Outside its part a rank that shards the optimizer holds no sums, only what it summed up itself.
+  const bool part_only = plan.parallel().shards_optimizer();
+  return find_non_finite(backend, plan, memory, [&](std::int64_t first, std::int64_t count, const auto& visit) {
+    if (part_only) {
+      gradients.for_each_piece_of_rank(rank, first, count, visit);
+    } else {
+      gradients.for_each_piece(first, count, visit);
+    }
+  });
 }
 
 std::string find_non_finite_weight(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory, std::int64_t rank) {
-  return find_non_finite(backend, plan, memory, memory.flat(plan, plan.master_slot(), rank), rank, false);
+  const FlatTensor weights = memory.flat(plan, plan.master_slot(), rank);
+  return find_non_finite(backend, plan, memory, [&](std::int64_t first, std::int64_t count, const auto& visit) {
+    weights.for_each_piece(first, count, visit);
+  });
 }
 
 }  // namespace virgil

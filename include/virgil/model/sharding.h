@@ -45,6 +45,9 @@ class FlatTensor {
   /// Calls visit(first element in the whole, its view) for each run of elements [first, first + count) that is held here, in
   /// order.
   void for_each_piece(std::int64_t first, std::int64_t count, const std::function<void(std::int64_t, TensorView)>& visit) const;
+  /// The same of the elements in rank `rank`'s part alone; not of another rank's part.
+  void for_each_piece_of_rank(std::int64_t rank, std::int64_t first, std::int64_t count,
+                              const std::function<void(std::int64_t, TensorView)>& visit) const;
 
  private:
   const ParameterLayout* layout_ = nullptr;
