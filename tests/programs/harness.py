@@ -75,6 +75,7 @@ def tree_of(directory):
 class ProgramTest(unittest.TestCase):
     """A test with a folder of its own that holds input.txt and, in runs/, what `train` writes."""
 
+    environment = ENVIRONMENT  # of the programs
     # Paths of programs, from the command line.
     train = None
     mpiexec = None  # where `train` is built with MPI
@@ -93,34 +94,26 @@ class ProgramTest(unittest.TestCase):
         return [self.train, *flags_of({k: v for k, v in merged.items() if v is not None}), *extra]
 
     def run_train(self, *extra, expect=0, popen_options=None, environment=None, **settings):
-        """Runs to the end, checks the exit status and returns stdout and stderr together."""
-        command = self.command(*extra, **settings)
-        done = subprocess.run(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=TIMEOUT_S,
-            cwd=self.folder,
-            env={**ENVIRONMENT, **(environment or {})},
-            **(popen_options or {}),
-        )
-        output = done.stdout.decode("utf-8", errors="replace")
-        self.assertEqual(done.returncode, expect, f"exit status of {' '.join(map(str, command))}\n{output}")
-        return output
+        """As run_command."""
+        return self.run_command(self.command(*extra, **settings), expect, environment, popen_options)
 
-    @contextlib.contextmanager
-    def running_train(self, *extra, **settings):
-        """A running train, its output lines readable through `process.stdout`; killed when the block is left."""
-        process = subprocess.Popen(
-            self.command(*extra, **settings),
+    def start(self, command):
+        """A running program, its output lines readable through `process.stdout`."""
+        return subprocess.Popen(
+            command,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             encoding="utf-8",
             errors="replace",
             cwd=self.folder,
-            env=ENVIRONMENT,
+            env=self.environment,
         )
+
+    @contextlib.contextmanager
+    def running_train(self, *extra, **settings):
+        """A running train; killed when the block is left."""
+        process = self.start(self.command(*extra, **settings))
         try:
             yield process
         finally:
@@ -128,7 +121,22 @@ class ProgramTest(unittest.TestCase):
                 process.kill()
             process.communicate()
 
-    def run_on_small_disk(self, command, free_bytes, environment=ENVIRONMENT):
+    def run_command(self, command, expect=0, environment=None, popen_options=None):
+        """Runs to the end, checks the exit status and returns stdout and stderr together."""
+        done = subprocess.run(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=TIMEOUT_S,
+            cwd=self.folder,
+            env={**self.environment, **(environment or {})},
+            **(popen_options or {}),
+        )
+        output = done.stdout.decode("utf-8", errors="replace")
+        self.assertEqual(done.returncode, expect, f"exit status of {' '.join(map(str, command))}\n{output}")
+        return output
+
+    def run_on_small_disk(self, command, free_bytes):
         """(exit status, output) of a command that finds the runs on a file system of its own, with that much left there."""
         run_bytes = sum(p.stat().st_size for p in self.out_dir.rglob("*") if p.is_file())
         disk = self.folder / "disk"
@@ -148,7 +156,7 @@ class ProgramTest(unittest.TestCase):
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             timeout=TIMEOUT_S,
-            env=environment,
+            env=self.environment,
         )
         if done.returncode == 77:
             self.skipTest("no right to mount a tmpfs here")
@@ -193,7 +201,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--train", required=True, type=os.path.abspath, help="the program under test")
     parser.add_argument("--mpiexec", help="the launcher of the MPI it is built with")
-    parser.add_argument("--train_alone", help="it, built without MPI")
+    parser.add_argument("--train_alone", type=os.path.abspath, help="it, built without MPI")
     parser.add_argument("--case", help="Class.test; all when left out")
     arguments = parser.parse_args()
     ProgramTest.train = arguments.train

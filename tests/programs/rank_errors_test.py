@@ -110,7 +110,7 @@ class FullDiskOfRanks(ranks.RanksTest):
         before = harness.tree_of(old)
         checkpoint_bytes = sum(p.stat().st_size for p in old.iterdir())
         command = self.ranks_command(2, "--resume", max_iters=40, zero_stage=1, out_dir=self.folder / "disk")
-        status, output = self.run_on_small_disk(command, checkpoint_bytes // 2, ranks.ENVIRONMENT)
+        status, output = self.run_on_small_disk(command, checkpoint_bytes // 2)
         self.assertEqual(status, 2, output)
         self.assertRegex(output, r"rank 0 \(process \d+ on .*\): error: .*No space left on device")
         self.assertEqual(harness.tree_of(self.step_checkpoints()[-1]), before)

@@ -5,7 +5,6 @@ import os
 import pathlib
 import re
 import signal
-import subprocess
 
 import harness
 
@@ -27,6 +26,8 @@ SETTINGS = {"batch_size": 2, "grad_accum_steps": None, "total_batch_size": 256, 
 
 
 class RanksTest(harness.ProgramTest):
+    environment = ENVIRONMENT
+
     def setUp(self):
         if self.mpiexec is None:
             self.skipTest("train is built without MPI")
@@ -38,36 +39,13 @@ class RanksTest(harness.ProgramTest):
     def ranks_command(self, num_ranks, *extra, **settings):
         return [self.mpiexec, "-np", str(num_ranks), *self.command(*extra, **settings)]
 
-    def run_command(self, command, expect=0):
-        """Runs to the end, checks the exit status and returns stdout and stderr together."""
-        done = subprocess.run(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=harness.TIMEOUT_S,
-            cwd=self.folder,
-            env=ENVIRONMENT,
-        )
-        output = done.stdout.decode("utf-8", errors="replace")
-        self.assertEqual(done.returncode, expect, f"exit status of {' '.join(map(str, command))}\n{output}")
-        return output
-
     def run_ranks(self, num_ranks, *extra, expect=0, **settings):
         return self.run_command(self.ranks_command(num_ranks, *extra, **settings), expect)
 
     @contextlib.contextmanager
     def running_ranks(self, num_ranks, *extra, **settings):
         """A running launcher, its output readable through `process.stdout`; killed with its processes when the block is left."""
-        process = subprocess.Popen(
-            self.ranks_command(num_ranks, *extra, **settings),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            cwd=self.folder,
-            env=ENVIRONMENT,
-        )
+        process = self.start(self.ranks_command(num_ranks, *extra, **settings))
         pids = []
         try:
             yield process
