@@ -81,12 +81,14 @@ class RanksTest(harness.ProgramTest):
         return [m["loss"] for m in self.metrics(name) if "loss" in m]
 
     def assert_same_curve(self, one, other):
-        """Equal up to the order of float32 sums, which is another for another number of ranks."""
+        """Equal up to the order of float32 sums, which is another for another number of ranks.
+
+        How far apart that can bring 20 steps of this model is found by CurveTube.IsAsNarrow... of tests/train."""
         expected, actual = self.losses(one), self.losses(other)
         self.assertEqual(len(expected), len(actual))
         self.assertEqual(expected[0], actual[0], "before the first update there is nothing to sum")
         for step, (a, b) in enumerate(zip(expected, actual)):
-            self.assertLessEqual(abs(a - b), 2e-5 * a, f"step {step}")
+            self.assertLessEqual(abs(a - b), 5e-6 * a, f"step {step}")
 
     def assert_same_run(self, one, other):
         """Every figure of every step, and the last checkpoint, bit for bit."""

@@ -59,7 +59,7 @@ class HalfTraits final : public BackendTraits {
   const BackendTraits& inner_;
 };
 
-class HalfBackend final : public Backend {
+class HalfBackend : public Backend {
  public:
   explicit HalfBackend(std::unique_ptr<Backend> inner) : inner_(std::move(inner)), traits_(inner_->traits()) {}
 
