@@ -88,10 +88,7 @@ class TrainSim : public testing::Test {
   static std::unique_ptr<Backend> cpu() {
     return std::make_unique<test_support::HalfBackend>(make_cpu_backend({.num_threads = 1}));
   }
-  static void train(TinyRun& run) {
-    run.trainer.initialize();
-    ASSERT_EQ(run.trainer.run(), RunStatus::kFinished);
-  }
+  static void train(TinyRun& run) { ASSERT_EQ(run.train(), RunStatus::kFinished); }
 
   test_support::TemporaryDirectory directory_;
 };
@@ -199,8 +196,7 @@ TEST_P(TrainSimTypes, AStoppedRunGoesOnBitForBit) {
   {
     TinyRun begun(given("stopped"), tiny_text(), gpu());
     begun.stop_requested = [](TinyRun& run) { return run.trainer.state().step == 3; };
-    begun.trainer.initialize();
-    ASSERT_EQ(begun.trainer.run(), RunStatus::kInterrupted);
+    ASSERT_EQ(begun.train(), RunStatus::kInterrupted);
   }
   TinyRun resumed(given("stopped"), tiny_text(), gpu());
   resumed.trainer.restore(load_checkpoint(resumed.folder() / step_checkpoint_name(3)));
@@ -291,8 +287,7 @@ TEST_P(TrainSimTypes, ARunGoesOnBitForBitWithAndWithoutGraphs) {
     {
       TinyRun begun(given, tiny_text(), gpu(80, !graphs));
       begun.stop_requested = [](TinyRun& run) { return run.trainer.state().step == 3; };
-      begun.trainer.initialize();
-      ASSERT_EQ(begun.trainer.run(), RunStatus::kInterrupted);
+      ASSERT_EQ(begun.train(), RunStatus::kInterrupted);
     }
     TinyRun resumed(given, tiny_text(), gpu(80, graphs));
     resumed.trainer.restore(load_checkpoint(resumed.folder() / step_checkpoint_name(3)));
@@ -330,8 +325,7 @@ TEST_F(TrainSim, ALossScaleThatOverflowsIsHalvedUntilTheGradientsFit) {
   {
     TinyRun begun(given, tiny_text(), gpu());
     begun.stop_requested = [](TinyRun& run) { return run.trainer.state().step == 1; };
-    begun.trainer.initialize();
-    ASSERT_EQ(begun.trainer.run(), RunStatus::kInterrupted);
+    ASSERT_EQ(begun.train(), RunStatus::kInterrupted);
   }
   std::vector<std::pair<double, double>> without_graphs;
   State state_without_graphs;

@@ -27,8 +27,7 @@ class EvaluateCommand : public testing::Test {
     test_support::write_all(config.val_input.front(), test_support::tiny_text(700, 9));
     config.eval_iters = 0;
     test_support::TinyRun run(config);
-    run.trainer.initialize();
-    EXPECT_EQ(run.trainer.run(), RunStatus::kFinished);
+    EXPECT_EQ(run.train(), RunStatus::kFinished);
     last_ = run.sink.evaluations.back();
     request_.checkpoint = (run.folder() / "step-00000008").string();
     request_.input = config.val_input.front();

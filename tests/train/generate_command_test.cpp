@@ -32,8 +32,7 @@ class GenerateCommand : public testing::Test {
     TrainConfig config = test_support::tiny_config(directory_->path());
     config.save_interval = 4;
     TinyRun run(config);
-    run.trainer.initialize();
-    ASSERT_EQ(run.trainer.run(), RunStatus::kFinished);
+    ASSERT_EQ(run.train(), RunStatus::kFinished);
   }
   static void TearDownTestSuite() { directory_.reset(); }
 

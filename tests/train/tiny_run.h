@@ -87,6 +87,12 @@ class TinyRun {
     jsonl.open(files.open_for_append(folder() / "metrics.jsonl"));
   }
 
+  /// From new weights to the end, or to what ends it before.
+  [[nodiscard]] RunStatus train() {
+    trainer.initialize();
+    return trainer.run();
+  }
+
   [[nodiscard]] std::filesystem::path folder() const { return std::filesystem::path(config.out_dir) / config.model_name; }
   /// A slot of float32.
   [[nodiscard]] std::vector<float> read(PlanSlot slot) const {

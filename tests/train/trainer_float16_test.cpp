@@ -39,8 +39,7 @@ class HalfRun : public test_support::TrainerFixture {
     first.keep_last = 0;
     TinyRun begun(first, tiny_text(), half_backend());
     begun.stop_requested = [](TinyRun& tiny) { return tiny.trainer.state().step == 1; };
-    begun.trainer.initialize();
-    ASSERT_EQ(begun.trainer.run(), RunStatus::kInterrupted);
+    ASSERT_EQ(begun.train(), RunStatus::kInterrupted);
     LoadedCheckpoint checkpoint = load_checkpoint(begun.folder() / "step-00000001");
     checkpoint.state.loss_scaler = scaler;
     run.trainer.restore(checkpoint);
@@ -54,10 +53,7 @@ TEST_F(HalfRun, LearnsAsInFloat32) {
   given.dtype = "float32";
   given.model_name = "single";
   TinyRun single(given);
-  for (TinyRun* run : {&half, &single}) {
-    run->trainer.initialize();
-    ASSERT_EQ(run->trainer.run(), RunStatus::kFinished);
-  }
+  for (TinyRun* run : {&half, &single}) ASSERT_EQ(run->train(), RunStatus::kFinished);
   EXPECT_EQ(half.plan.by_category()[MemoryCategory::kMasterWeights], single.plan.by_category()[MemoryCategory::kWeights]);
   // The same weights but for their rounding to 11 bits: each of the forward pass's roundings is 2^13 times float32's.
   const StepShape& shape = half.plan.step();
@@ -121,8 +117,7 @@ TEST_F(HalfRun, TakesUpACheckpointOfAnotherTypeWithANewScale) {
   TrainConfig given = half_config("single");
   given.dtype = "float32";
   TinyRun single(given);
-  single.trainer.initialize();
-  ASSERT_EQ(single.trainer.run(), RunStatus::kFinished);
+  ASSERT_EQ(single.train(), RunStatus::kFinished);
   given = half_config("half");
   given.max_iters = 9;
   TinyRun half(given, tiny_text(), half_backend());
@@ -135,8 +130,7 @@ TEST_F(HalfRun, TellsOfTheDevicesMemoryAtEveryStep) {
   auto backend = half_backend();
   backend->device = {.total_bytes = 9000, .free_bytes = 2000, .context_bytes = 300};
   TinyRun run(half_config(), tiny_text(), std::move(backend));
-  run.trainer.initialize();
-  ASSERT_EQ(run.trainer.run(), RunStatus::kFinished);
+  ASSERT_EQ(run.train(), RunStatus::kFinished);
   for (const auto& line : figures(run, true)) {
     if (line.contains("loss")) {
       EXPECT_EQ(line["mem"]["device_used"], 7000);

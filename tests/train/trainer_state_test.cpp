@@ -47,13 +47,11 @@ void StoppedRun::check_goes_on(const std::string& dtype, const std::string& opti
   const auto backend = [&] { return dtype == "float16" ? half_backend() : nullptr; };
   const std::int64_t first = GetParam();
   TinyRun whole(config("whole"), tiny_text(), backend());
-  whole.trainer.initialize();
-  ASSERT_EQ(whole.trainer.run(), RunStatus::kFinished);
+  ASSERT_EQ(whole.train(), RunStatus::kFinished);
   {
     TinyRun begun(config("stopped"), tiny_text(), backend());
     begun.stop_requested = [first](TinyRun& run) { return run.trainer.state().step == first; };
-    begun.trainer.initialize();
-    ASSERT_EQ(begun.trainer.run(), RunStatus::kInterrupted);
+    ASSERT_EQ(begun.train(), RunStatus::kInterrupted);
     EXPECT_THAT(begun.checkpoints(), ElementsAre(step_checkpoint_name(first)));
   }
   TinyRun resumed(config("stopped"), tiny_text(), backend());
@@ -86,10 +84,7 @@ TEST_F(TrainerState, TwoRunsOfOneSeedGiveTheSameBitsAndAnotherSeedOthers) {
   TrainConfig other_config = config("other");
   other_config.seed = 7;
   TinyRun other(other_config);
-  for (TinyRun* run : {&one, &two, &other}) {
-    run->trainer.initialize();
-    ASSERT_EQ(run->trainer.run(), RunStatus::kFinished);
-  }
+  for (TinyRun* run : {&one, &two, &other}) ASSERT_EQ(run->train(), RunStatus::kFinished);
   expect_same_state(one, two);
   EXPECT_EQ(figures(one), figures(two));
   EXPECT_NE(figures(one), figures(other));
@@ -100,8 +95,7 @@ TEST_F(TrainerState, RefusesMomentsOfAnotherType) {
     TrainConfig given = config(saved);
     given.optimizer_state_dtype = saved;
     TinyRun begun(given);
-    begun.trainer.initialize();
-    ASSERT_EQ(begun.trainer.run(), RunStatus::kFinished);
+    ASSERT_EQ(begun.train(), RunStatus::kFinished);
     given.optimizer_state_dtype = wanted;
     TinyRun resumed(given);
     const LoadedCheckpoint checkpoint = last_checkpoint(begun);
@@ -117,8 +111,7 @@ TEST_F(TrainerState, KeepsTheNewestCheckpointsAndTheBest) {
   config.save_interval = 2;
   config.keep_last = 2;
   TinyRun run(config);
-  run.trainer.initialize();
-  ASSERT_EQ(run.trainer.run(), RunStatus::kFinished);
+  ASSERT_EQ(run.train(), RunStatus::kFinished);
   EXPECT_THAT(run.checkpoints(), ElementsAre("step-00000006", "step-00000008"));
   const LoadedCheckpoint best = load_checkpoint(run.folder() / "best");
   EXPECT_EQ(best.state.step, run.trainer.state().best_step);
@@ -130,8 +123,7 @@ TEST_F(TrainerState, KeepsAllCheckpointsWhenToldTo) {
   config.save_interval = 3;
   config.keep_last = 0;
   TinyRun run(config);
-  run.trainer.initialize();
-  ASSERT_EQ(run.trainer.run(), RunStatus::kFinished);
+  ASSERT_EQ(run.train(), RunStatus::kFinished);
   EXPECT_THAT(run.checkpoints(), ElementsAre("step-00000003", "step-00000006", "step-00000008"));
 }
 
@@ -148,8 +140,7 @@ std::vector<float> weights_of(TinyRun& run) {
 
 TEST_F(TrainerState, WithoutMasterWeightsACheckpointIsStillFloat32AndHoldsEveryBit) {
   TinyRun run(bfloat16_config(/*master_weights=*/false));
-  run.trainer.initialize();
-  ASSERT_EQ(run.trainer.run(), RunStatus::kFinished);
+  ASSERT_EQ(run.train(), RunStatus::kFinished);
   EXPECT_EQ(run.tracker.current(), run.plan.by_category());
   EXPECT_EQ(run.tracker.current()[MemoryCategory::kMasterWeights], 0);
   EXPECT_LT(run.sink.evaluations.back().loss, run.sink.evaluations.front().loss);
@@ -165,8 +156,7 @@ TEST_F(TrainerState, WithoutMasterWeightsACheckpointIsStillFloat32AndHoldsEveryB
 
 TEST_F(TrainerState, GoesOnWithoutTheMasterWeightsThatACheckpointWasSavedFrom) {
   TinyRun begun(bfloat16_config(/*master_weights=*/true));
-  begun.trainer.initialize();
-  ASSERT_EQ(begun.trainer.run(), RunStatus::kFinished);
+  ASSERT_EQ(begun.train(), RunStatus::kFinished);
   TrainConfig given = bfloat16_config(/*master_weights=*/false);
   given.max_iters = 12;
   TinyRun resumed(given);
@@ -180,8 +170,7 @@ TEST_F(TrainerState, GoesOnWithoutTheMasterWeightsThatACheckpointWasSavedFrom) {
 
 TEST_F(TrainerState, GoesOnWithMasterWeightsThatACheckpointWasSavedWithout) {
   TinyRun begun(bfloat16_config(/*master_weights=*/false));
-  begun.trainer.initialize();
-  ASSERT_EQ(begun.trainer.run(), RunStatus::kFinished);
+  ASSERT_EQ(begun.train(), RunStatus::kFinished);
   TrainConfig given = bfloat16_config(/*master_weights=*/true);
   given.max_iters = 12;
   TinyRun resumed(given);
@@ -195,8 +184,7 @@ TEST_F(TrainerState, GoesOnWithMasterWeightsThatACheckpointWasSavedWithout) {
 
 TEST_F(TrainerState, RefusesToGoOnWithOtherData) {
   TinyRun run(config());
-  run.trainer.initialize();
-  ASSERT_EQ(run.trainer.run(), RunStatus::kFinished);
+  ASSERT_EQ(run.train(), RunStatus::kFinished);
   TrainConfig other = config("other");
   other.input = {(directory_.path() / "other.txt").string()};
   TinyRun second(other, tiny_text(6000, 2));
@@ -206,8 +194,7 @@ TEST_F(TrainerState, RefusesToGoOnWithOtherData) {
 
 TEST_F(TrainerState, RefusesToGoOnWithAnotherShape) {
   TinyRun run(config());
-  run.trainer.initialize();
-  ASSERT_EQ(run.trainer.run(), RunStatus::kFinished);
+  ASSERT_EQ(run.train(), RunStatus::kFinished);
   TrainConfig wider = config("wider");
   wider.n_embd = 48;
   TinyRun second(wider);
@@ -217,8 +204,7 @@ TEST_F(TrainerState, RefusesToGoOnWithAnotherShape) {
 
 TEST_F(TrainerState, RefusesToGoOnWithoutAnOptimizer) {
   TinyRun run(config());
-  run.trainer.initialize();
-  ASSERT_EQ(run.trainer.run(), RunStatus::kFinished);
+  ASSERT_EQ(run.train(), RunStatus::kFinished);
   LoadedCheckpoint checkpoint = load_checkpoint(run.folder() / "step-00000008");
   checkpoint.optimizer.reset();
   EXPECT_THAT(user_error_of([&] { run.trainer.restore(checkpoint); }), HasSubstr("no optimizer state"));

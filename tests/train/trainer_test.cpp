@@ -24,8 +24,7 @@ class TrainerTest : public test_support::TrainerFixture {};
 
 TEST_F(TrainerTest, BeginsAtTheLossOfAGuess) {
   TinyRun run(config());
-  run.trainer.initialize();
-  ASSERT_EQ(run.trainer.run(), RunStatus::kFinished);
+  ASSERT_EQ(run.train(), RunStatus::kFinished);
   const double guess = std::log(static_cast<double>(run.plan.model().vocab_size()));
   EXPECT_NEAR(run.sink.steps.front().loss, guess, 0.02 * guess);
   EXPECT_NEAR(run.sink.evaluations.front().loss, guess, 0.02 * guess);
@@ -34,8 +33,7 @@ TEST_F(TrainerTest, BeginsAtTheLossOfAGuess) {
 
 TEST_F(TrainerTest, ReportsEveryStepWithItsFigures) {
   TinyRun run(config());
-  run.trainer.initialize();
-  ASSERT_EQ(run.trainer.run(), RunStatus::kFinished);
+  ASSERT_EQ(run.train(), RunStatus::kFinished);
   ASSERT_EQ(run.sink.steps.size(), 8U);
   for (std::size_t i = 0; i < 8; ++i) {
     const StepMetrics& step = run.sink.steps[i];
@@ -57,8 +55,7 @@ TEST_F(TrainerTest, LogsWhatTheIntervalAsksForAndTheLastStep) {
   TrainConfig config = this->config();
   config.log_interval = 3;
   TinyRun run(config);
-  run.trainer.initialize();
-  ASSERT_EQ(run.trainer.run(), RunStatus::kFinished);
+  ASSERT_EQ(run.train(), RunStatus::kFinished);
   std::vector<std::int64_t> logged;
   for (const StepMetrics& step : run.sink.steps) {
     if (step.is_logged) logged.push_back(step.step);
@@ -69,8 +66,7 @@ TEST_F(TrainerTest, LogsWhatTheIntervalAsksForAndTheLastStep) {
 TEST_F(TrainerTest, HoldsThePlannedBytesAndAllocatesNothingMore) {
   TinyRun run(config());
   const std::int64_t num_allocations = run.tracker.num_allocations();
-  run.trainer.initialize();
-  ASSERT_EQ(run.trainer.run(), RunStatus::kFinished);
+  ASSERT_EQ(run.train(), RunStatus::kFinished);
   EXPECT_EQ(run.tracker.num_allocations(), num_allocations);
   EXPECT_EQ(run.tracker.current(), run.plan.by_category());
   EXPECT_EQ(run.tracker.peak_bytes(), run.plan.total_bytes());
@@ -87,8 +83,7 @@ TEST_F(TrainerTest, TrainsWithoutAHeldOutText) {
   TrainConfig config = this->config();
   config.val_fraction = 0;
   TinyRun run(config);
-  run.trainer.initialize();
-  ASSERT_EQ(run.trainer.run(), RunStatus::kFinished);
+  ASSERT_EQ(run.train(), RunStatus::kFinished);
   EXPECT_THAT(run.sink.evaluations, IsEmpty());
   EXPECT_FALSE(std::filesystem::exists(run.folder() / "best"));
   EXPECT_EQ(run.trainer.state().best_step, -1);
@@ -100,8 +95,7 @@ TEST_F(TrainerTest, SamplesBeyondTheContext) {
   config.sample_tokens = 100;  // block_size is 16
   config.sample_interval = 8;
   TinyRun run(config);
-  run.trainer.initialize();
-  ASSERT_EQ(run.trainer.run(), RunStatus::kFinished);
+  ASSERT_EQ(run.train(), RunStatus::kFinished);
   ASSERT_EQ(run.sink.samples.size(), 1U);
   EXPECT_GT(run.sink.samples[0].second.size(), 50U);
 }
@@ -110,8 +104,7 @@ TEST_F(TrainerTest, SamplesWithinAContextOfOneToken) {
   TrainConfig config = this->config();
   config.block_size = 1;
   TinyRun run(config);
-  run.trainer.initialize();
-  EXPECT_EQ(run.trainer.run(), RunStatus::kFinished);
+  EXPECT_EQ(run.train(), RunStatus::kFinished);
 }
 
 TEST_F(TrainerTest, SamplesOnlyIdsTheTokenizerKnows) {
@@ -120,8 +113,7 @@ TEST_F(TrainerTest, SamplesOnlyIdsTheTokenizerKnows) {
   config.sample_interval = 1;
   config.max_iters = config.lr_decay_iters = 4;
   TinyRun run(config);
-  run.trainer.initialize();
-  EXPECT_EQ(run.trainer.run(), RunStatus::kFinished);
+  EXPECT_EQ(run.train(), RunStatus::kFinished);
 }
 
 TEST_F(TrainerTest, RefusesAnEmptySamplePromptBeforeTheFirstStep) {
@@ -149,8 +141,7 @@ TEST_F(TrainerTest, StopsAfterBadStepsInARowAndLeavesTheLastGoodCheckpoint) {
     }
     return false;
   };
-  run.trainer.initialize();
-  EXPECT_EQ(run.trainer.run(), RunStatus::kDiverged);
+  EXPECT_EQ(run.train(), RunStatus::kDiverged);
   EXPECT_EQ(run.trainer.state().step, 6);
   test_support::expect_same_bits(run.plan.parameters(), spoilt, run.read(PlanSlot::kWeights));
   EXPECT_THAT(run.checkpoints(), ElementsAre("step-00000003"));
@@ -180,8 +171,7 @@ TEST_F(TrainerTest, GoesOnWhenABadStepPasses) {
     if (step % 2 == 0 && step > 0) weight = good;
     return false;
   };
-  run.trainer.initialize();
-  EXPECT_EQ(run.trainer.run(), RunStatus::kFinished) << "never two in a row";
+  EXPECT_EQ(run.train(), RunStatus::kFinished) << "never two in a row";
   EXPECT_EQ(run.sink.warnings.size(), 4U);
 }
 
@@ -198,8 +188,7 @@ TEST_F(TrainerTest, LeavesTheOptimizerAloneAtABadStep) {
     }
     return false;
   };
-  run.trainer.initialize();
-  EXPECT_EQ(run.trainer.run(), RunStatus::kDiverged);
+  EXPECT_EQ(run.train(), RunStatus::kDiverged);
   test_support::expect_same_bits(run.plan.parameters(), first, run.read(PlanSlot::kAdamM));
   test_support::expect_same_bits(run.plan.parameters(), second, run.read(PlanSlot::kAdamV));
 }
@@ -245,8 +234,7 @@ TEST_F(TrainerTest, WarnsWhenTheValidationLossKeepsRising) {
   config.max_iters = config.lr_decay_iters = 60;
   config.learning_rate = 3e-3;
   TinyRun run(config, text);
-  run.trainer.initialize();
-  ASSERT_EQ(run.trainer.run(), RunStatus::kFinished);
+  ASSERT_EQ(run.train(), RunStatus::kFinished);
   EXPECT_THAT(run.sink.warnings, testing::Contains(AllOf(HasSubstr("validation loss has risen"), HasSubstr("best"))));
   EXPECT_TRUE(std::filesystem::exists(run.folder() / "best"));
 }
