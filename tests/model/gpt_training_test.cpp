@@ -27,13 +27,36 @@ double train_on_one_batch(TestModel& model, const TestBatch& batch, int steps) {
   return loss;
 }
 
-TEST(GptTraining, OverfitsOneBatchToNearZero) {
-  TestModel model(kSizes, kStep);
+StepShape in_bfloat16(DType moments, bool master_weights = true) {
+  StepShape step = kStep;
+  step.dtype = DType::kBFloat16;
+  step.master_weights = master_weights;
+  step.optimizer_state_dtype = moments;
+  return step;
+}
+
+StepShape without_master_weights(DType moments) { return in_bfloat16(moments, false); }
+
+/// The loss of a batch after 200 steps on it.
+double overfitted_loss(const StepShape& step) {
+  TestModel model(kSizes, step);
   const TestBatch batch = model.random_batch();
-  EXPECT_GT(model.evaluate(batch), 4.0);
+  EXPECT_GT(model.evaluate(batch), 4.0);  // a guess is 4.2
   (void)train_on_one_batch(model, batch, 200);
+  return model.evaluate(batch);
+}
+
+void expect_two_runs_to_give_the_same_bits(const ModelSizes& sizes, const StepShape& step) {
+  TestModel first(sizes, step);
+  TestModel second(sizes, step);
+  const TestBatch batch = first.random_batch();
+  EXPECT_EQ(train_on_one_batch(first, batch, 20), train_on_one_batch(second, batch, 20));
+  test_support::expect_same_bits(first.plan().parameters(), first.weights(), second.weights());
+}
+
+TEST(GptTraining, OverfitsOneBatchToNearZero) {
   // 64 random tokens that context and position tell apart: nothing but the number of steps keeps the loss from zero.
-  EXPECT_LT(model.evaluate(batch), 0.01);
+  EXPECT_LT(overfitted_loss(kStep), 0.01);
 }
 
 TEST(GptTraining, AStepsFiguresAreThoseOfItsMicroSteps) {
@@ -61,72 +84,38 @@ TEST(GptTraining, AStepsFiguresAreThoseOfItsMicroSteps) {
 TEST(GptTraining, TwoRunsGiveTheSameBits) {
   ModelSizes sizes = kSizes;
   sizes.dropout = 0.2F;
-  for (const DType dtype : {DType::kFloat32, DType::kBFloat16}) {
-    StepShape step = kStep;
-    step.dtype = dtype;
-    step.optimizer_state_dtype = dtype;
-    TestModel first(sizes, step);
-    TestModel second(sizes, step);
-    const TestBatch batch = first.random_batch();
-    EXPECT_EQ(train_on_one_batch(first, batch, 20), train_on_one_batch(second, batch, 20));
-    test_support::expect_same_bits(first.plan().parameters(), first.weights(), second.weights());
-  }
+  for (const StepShape& step : {kStep, in_bfloat16(DType::kBFloat16)}) expect_two_runs_to_give_the_same_bits(sizes, step);
 }
 
 TEST(GptTraining, OverfitsOneBatchInBFloat16) {
   for (const DType moments : {DType::kFloat32, DType::kBFloat16}) {
-    StepShape step = kStep;
-    step.dtype = DType::kBFloat16;
-    step.optimizer_state_dtype = moments;
-    TestModel model(kSizes, step);
-    const TestBatch batch = model.random_batch();
-    (void)train_on_one_batch(model, batch, 200);
     // Logits of up to 16 are rounded by up to 2^-8 of themselves, a sixteenth: the loss of a token that is as good as certain
     // in float32 stays as small.
-    EXPECT_LT(model.evaluate(batch), 0.02) << name_of(moments);
+    EXPECT_LT(overfitted_loss(in_bfloat16(moments)), 0.02) << name_of(moments);
   }
 }
 
 TEST(GptTraining, OverfitsOneBatchWithMomentsInBFloat16) {
   StepShape step = kStep;
   step.optimizer_state_dtype = DType::kBFloat16;
-  TestModel model(kSizes, step);
-  const TestBatch batch = model.random_batch();
-  (void)train_on_one_batch(model, batch, 200);
-  EXPECT_LT(model.evaluate(batch), 0.01);
-}
-
-StepShape without_master_weights(DType moments) {
-  StepShape step = kStep;
-  step.dtype = DType::kBFloat16;
-  step.master_weights = false;
-  step.optimizer_state_dtype = moments;
-  return step;
+  EXPECT_LT(overfitted_loss(step), 0.01);
 }
 
 TEST(GptTraining, OverfitsOneBatchWithoutMasterWeights) {
   for (const DType moments : {DType::kFloat32, DType::kBFloat16}) {
-    TestModel model(kSizes, without_master_weights(moments));
-    EXPECT_EQ(model.gpt().master_weights().view().data(), model.gpt().weights().data());
-    const TestBatch batch = model.random_batch();
-    (void)train_on_one_batch(model, batch, 200);
     // Every weight is off by up to 2^-8 of itself, anew at each step, where with master weights it is by a rounding: a loss of
-    // 0.1 is still that of a batch known by heart (a guess is 4.2).
-    EXPECT_LT(model.evaluate(batch), 0.1) << name_of(moments);
+    // 0.1 is still that of a batch known by heart.
+    EXPECT_LT(overfitted_loss(without_master_weights(moments)), 0.1) << name_of(moments);
   }
 }
 
 TEST(GptTraining, WithoutMasterWeightsTwoRunsGiveTheSameBits) {
-  const StepShape step = without_master_weights(DType::kBFloat16);
-  TestModel first(kSizes, step);
-  TestModel second(kSizes, step);
-  const TestBatch batch = first.random_batch();
-  EXPECT_EQ(train_on_one_batch(first, batch, 20), train_on_one_batch(second, batch, 20));
-  test_support::expect_same_bits(first.plan().parameters(), first.weights(), second.weights());
+  expect_two_runs_to_give_the_same_bits(kSizes, without_master_weights(DType::kBFloat16));
 }
 
 TEST(GptTraining, WithoutMasterWeightsInitialWeightsAreThoseRounded) {
   TestModel half(kSizes, without_master_weights(DType::kFloat32));
+  EXPECT_EQ(half.gpt().master_weights().view().data(), half.gpt().weights().data());
   TestModel single(kSizes, kStep);
   std::vector<float> rounded = single.weights();
   for (float& value : rounded) value = static_cast<float>(BFloat16(value));
@@ -134,9 +123,7 @@ TEST(GptTraining, WithoutMasterWeightsInitialWeightsAreThoseRounded) {
 }
 
 TEST(GptTraining, WorkingWeightsAreTheMasterWeightsRounded) {
-  StepShape step = kStep;
-  step.dtype = DType::kBFloat16;
-  TestModel model(kSizes, step);
+  TestModel model(kSizes, in_bfloat16(DType::kFloat32));
   (void)train_on_one_batch(model, model.random_batch(), 3);
   const std::vector<float> master = model.weights();
   std::vector<BFloat16> working(master.size());
