@@ -2,7 +2,7 @@
 # Installs what is missing, builds and runs every test: first the Release build, then the build with the address and
 # undefined-behaviour sanitizers.
 #   tools/run_tests.sh [--no-sanitize] [--unity] [--jobs N]
-# --unity compiles the sources of a layer together: half the work where nothing is cached, more after a small change.
+# --unity compiles the sources of a layer, or of a program of tests, together: half the work where nothing is cached, more after a small change.
 # Build logs go to build*/build.log; the last line is "N passed, N failed".
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

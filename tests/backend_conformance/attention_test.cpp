@@ -22,7 +22,7 @@ std::vector<float> to_float(const std::vector<Tracked>& tracked) {
 }
 
 /// Shapes that end inside a vector, inside a register tile and inside a block of 64; with more and fewer heads than threads.
-const std::vector<AttentionShape> kShapes = {
+const std::vector<AttentionShape> kAttentionShapes = {
     {.batch = 1, .length = 1, .num_heads = 1, .head_size = 8},    {.batch = 2, .length = 7, .num_heads = 2, .head_size = 24},
     {.batch = 1, .length = 64, .num_heads = 2, .head_size = 64},  {.batch = 1, .length = 65, .num_heads = 1, .head_size = 128},
     {.batch = 1, .length = 129, .num_heads = 3, .head_size = 16}, {.batch = 1, .length = 100, .num_heads = 1, .head_size = 80},
@@ -67,11 +67,11 @@ class Attention : public Conformance {
 VIRGIL_CONFORMANCE_SUITE(Attention);
 
 TEST_P(Attention, ForwardMatchesReference) {
-  for (const AttentionShape& shape : kShapes) check_forward(shape, Dropout{});
+  for (const AttentionShape& shape : kAttentionShapes) check_forward(shape, Dropout{});
 }
 
 TEST_P(Attention, BackwardMatchesReference) {
-  for (const AttentionShape& shape : kShapes) {
+  for (const AttentionShape& shape : kAttentionShapes) {
     if (shape.length >= GetParam().shortest_attention) check_backward(shape, Dropout{});
   }
 }

@@ -43,23 +43,23 @@ class Embedding : public Conformance {
 };
 VIRGIL_CONFORMANCE_SUITE(Embedding);
 
-const SequenceShape kShapes[] = {{1, 1, 8}, {2, 3, 24}, {1, 257, 40}, {3, 5, 7}, {2, 2, 1035}};
+const SequenceShape kEmbeddingShapes[] = {{1, 1, 8}, {2, 3, 24}, {1, 257, 40}, {3, 5, 7}, {2, 2, 1035}};
 
 TEST_P(Embedding, ForwardMatchesReference) {
-  for (const SequenceShape& shape : kShapes) check_forward(shape, 0, Dropout{});
+  for (const SequenceShape& shape : kEmbeddingShapes) check_forward(shape, 0, Dropout{});
   check_forward({2, 3, 24}, 4, Dropout{});
 }
 
 TEST_P(Embedding, ForwardDropsWhatTheStreamSays) {
-  for (const SequenceShape& shape : kShapes) check_forward(shape, 0, test_dropout(0.25F));
+  for (const SequenceShape& shape : kEmbeddingShapes) check_forward(shape, 0, test_dropout(0.25F));
 }
 
 TEST_P(Embedding, BackwardAccumulatesTheReference) {
-  for (const SequenceShape& shape : kShapes) check_backward(shape, Dropout{});
+  for (const SequenceShape& shape : kEmbeddingShapes) check_backward(shape, Dropout{});
 }
 
 TEST_P(Embedding, BackwardDropsWhatTheForwardDropped) {
-  for (const SequenceShape& shape : kShapes) check_backward(shape, test_dropout(0.25F));
+  for (const SequenceShape& shape : kEmbeddingShapes) check_backward(shape, test_dropout(0.25F));
 }
 
 TEST_P(Embedding, BackwardAddsManyRowsOfOneToken) {

@@ -25,7 +25,7 @@ std::string read_bytes(const std::string& bytes) {
   RecordingLogger log;
   return read_bytes(bytes, log);
 }
-std::string error_of(const std::string& bytes) {
+std::string reading_error(const std::string& bytes) {
   try {
     (void)read_bytes(bytes);
   } catch (const UserError& error) {
@@ -88,16 +88,16 @@ TEST(TextReader, KeepsInvalidUtf8AndReportsOffsetAndCount) {
 }
 
 TEST(TextReader, RefusesNulUnlessForced) {
-  EXPECT_THAT(error_of("ab\0c"s), HasSubstr("NUL byte at offset 2"));
-  EXPECT_THAT(error_of("ab\0c"s), HasSubstr("--force"));
+  EXPECT_THAT(reading_error("ab\0c"s), HasSubstr("NUL byte at offset 2"));
+  EXPECT_THAT(reading_error("ab\0c"s), HasSubstr("--force"));
   RecordingLogger log;
   EXPECT_EQ(read_bytes("ab\0c"s, log, {.allow_nul = true}), "ab\0c"s);
 }
 
 TEST(TextReader, NamesWhatIsWrongWithAFile) {
-  EXPECT_THAT(error_of(""), HasSubstr("empty"));
-  EXPECT_THAT(error_of("\xEF\xBB\xBF"), HasSubstr("nothing else"));
-  EXPECT_THAT(error_of("\xFF\xFE\0\0a\0\0\0"s), HasSubstr("UTF-32"));
+  EXPECT_THAT(reading_error(""), HasSubstr("empty"));
+  EXPECT_THAT(reading_error("\xEF\xBB\xBF"), HasSubstr("nothing else"));
+  EXPECT_THAT(reading_error("\xFF\xFE\0\0a\0\0\0"s), HasSubstr("UTF-32"));
   const TemporaryDirectory directory;
   RecordingLogger log;
   EXPECT_THROW((void)read_text(directory.path() / "absent.txt", log), UserError);

@@ -14,7 +14,7 @@ namespace {
 
 using test_support::TemporaryDirectory;
 
-std::string error_of(std::string_view content) {
+std::string file_error(std::string_view content) {
   try {
     (void)read_virgil_tokenizer_file(content, "t.json");
   } catch (const UserError& error) {
@@ -40,14 +40,14 @@ TEST(TokenizerFile, RestoresTheSameMapping) {
 }
 
 TEST(TokenizerFile, NamesTheDefect) {
-  EXPECT_THAT(error_of("{"), testing::HasSubstr("not valid JSON"));
-  EXPECT_THAT(error_of("[[[[[[[[1]]]]]]]]"), testing::HasSubstr("nested deeper"));
-  EXPECT_THAT(error_of("[]"), testing::HasSubstr("\"format\" is missing"));
-  EXPECT_THAT(error_of(R"({"format":"x"})"), testing::HasSubstr("not a Virgil tokenizer"));
-  EXPECT_THAT(error_of(R"({"format":"virgil-tokenizer","version":2,"type":"byte"})"), testing::HasSubstr("version 2"));
-  EXPECT_THAT(error_of(R"({"format":"virgil-tokenizer","version":1,"type":"word"})"), testing::HasSubstr("\"word\""));
+  EXPECT_THAT(file_error("{"), testing::HasSubstr("not valid JSON"));
+  EXPECT_THAT(file_error("[[[[[[[[1]]]]]]]]"), testing::HasSubstr("nested deeper"));
+  EXPECT_THAT(file_error("[]"), testing::HasSubstr("\"format\" is missing"));
+  EXPECT_THAT(file_error(R"({"format":"x"})"), testing::HasSubstr("not a Virgil tokenizer"));
+  EXPECT_THAT(file_error(R"({"format":"virgil-tokenizer","version":2,"type":"byte"})"), testing::HasSubstr("version 2"));
+  EXPECT_THAT(file_error(R"({"format":"virgil-tokenizer","version":1,"type":"word"})"), testing::HasSubstr("\"word\""));
   const auto with_characters = [](const std::string& list) {
-    return error_of(R"({"format":"virgil-tokenizer","version":1,"type":"char","characters":)" + list + "}");
+    return file_error(R"({"format":"virgil-tokenizer","version":1,"type":"char","characters":)" + list + "}");
   };
   EXPECT_THAT(with_characters("[]"), testing::HasSubstr("not a list"));
   EXPECT_THAT(with_characters("3"), testing::HasSubstr("not a list"));

@@ -11,7 +11,7 @@ using test_support::TestModel;
 
 constexpr PassRandomness kRandomness{.seed = 3, .step = 2, .first_sequence = 0};
 
-struct Case {
+struct AccumulationCase {
   const char* name;
   std::int64_t batch_size;
   std::int64_t length;
@@ -30,22 +30,22 @@ struct Case {
   }
 };
 
-constexpr Case kPlain{"plain", 4, 24, 65, 32, 0.0F};
-constexpr Case kDropout{"dropout", 4, 24, 65, 32, 0.2F};
+constexpr AccumulationCase kPlain{"plain", 4, 24, 65, 32, 0.0F};
+constexpr AccumulationCase kDropout{"dropout", 4, 24, 65, 32, 0.2F};
 // Rows of 256 KiB make chunks of 256 rows of logits: 303 rows take two, of 152 and 151, which split the second sequence.
-constexpr Case kChunked{"chunked_classifier", 3, 101, 65500, 16, 0.1F};
+constexpr AccumulationCase kChunked{"chunked_classifier", 3, 101, 65500, 16, 0.1F};
 
-struct Result {
+struct AccumulatedStep {
   double loss_sum = 0;
   std::vector<float> gradients;
 };
 
 /// Gradients of the mean loss over the whole batch, from micro-batches of `micro_batch_size` sequences.
-Result accumulate(const Case& c, std::int64_t micro_batch_size, bool number_sequences = true) {
+AccumulatedStep accumulate(const AccumulationCase& c, std::int64_t micro_batch_size, bool number_sequences = true) {
   TestModel model(c.sizes(), {.batch_size = micro_batch_size, .length = c.length});
   const TestBatch whole = TestBatch::random(model.config(), c.batch_size, c.length, 7);
   const float grad_scale = 1.0F / static_cast<float>(c.batch_size * c.length);
-  Result result;
+  AccumulatedStep result;
   model.gpt().zero_gradients();
   for (std::int64_t first = 0; first < c.batch_size; first += micro_batch_size) {
     const TestBatch part = whole.sequences(first, micro_batch_size, c.length);
@@ -59,7 +59,7 @@ Result accumulate(const Case& c, std::int64_t micro_batch_size, bool number_sequ
 }
 
 /// Largest difference of any gradient, in units of its bound: two sums over the same path, each rounded in its own order.
-double worst_difference(const Case& c, const Result& a, const Result& b) {
+double worst_difference(const AccumulationCase& c, const AccumulatedStep& a, const AccumulatedStep& b) {
   const ModelConfig config(c.sizes());
   const double gamma = test_support::probable_gamma(test_support::backward_path_length(config, c.batch_size, c.length));
   double worst = 0;
@@ -76,15 +76,15 @@ double worst_difference(const Case& c, const Result& a, const Result& b) {
   return worst;
 }
 
-class GptAccumulation : public testing::TestWithParam<Case> {};
+class GptAccumulation : public testing::TestWithParam<AccumulationCase> {};
 
 TEST_P(GptAccumulation, MicroBatchesAddUpToTheBatch) {
-  const Case& c = GetParam();
-  const Result whole = accumulate(c, c.batch_size);
+  const AccumulationCase& c = GetParam();
+  const AccumulatedStep whole = accumulate(c, c.batch_size);
   const double gamma = test_support::probable_gamma(test_support::forward_path_length(ModelConfig(c.sizes()), c.length));
   for (std::int64_t micro_batch_size = 1; micro_batch_size < c.batch_size; ++micro_batch_size) {
     if (c.batch_size % micro_batch_size != 0) continue;
-    const Result parts = accumulate(c, micro_batch_size);
+    const AccumulatedStep parts = accumulate(c, micro_batch_size);
     EXPECT_NEAR(parts.loss_sum, whole.loss_sum, 2 * gamma * whole.loss_sum);
     EXPECT_LE(worst_difference(c, whole, parts), 1.0) << "micro-batches of " << micro_batch_size;
   }
@@ -95,8 +95,8 @@ INSTANTIATE_TEST_SUITE_P(Cases, GptAccumulation, testing::Values(kPlain, kDropou
 
 TEST(GptAccumulation, MasksFollowTheNumberOfTheSequence) {
   // The same sequences under other masks: far outside the bound, or the bound would prove nothing.
-  const Result numbered = accumulate(kDropout, 2);
-  const Result not_numbered = accumulate(kDropout, 2, /*number_sequences=*/false);
+  const AccumulatedStep numbered = accumulate(kDropout, 2);
+  const AccumulatedStep not_numbered = accumulate(kDropout, 2, /*number_sequences=*/false);
   EXPECT_GT(worst_difference(kDropout, numbered, not_numbered), 100.0);
 }
 

@@ -10,7 +10,7 @@ using test_support::expect_same_bits;
 using test_support::TestBatch;
 using test_support::TestModel;
 
-struct Variant {
+struct ArenaVariant {
   const char* name;
   float dropout;
   bool bias;
@@ -18,7 +18,7 @@ struct Variant {
   DType dtype = DType::kFloat32;
 };
 
-ModelSizes sizes_of(const Variant& variant) {
+ModelSizes sizes_of(const ArenaVariant& variant) {
   return {.num_layers = 3,
           .num_heads = 2,
           .embedding_dim = 48,
@@ -29,13 +29,13 @@ ModelSizes sizes_of(const Variant& variant) {
           .dropout = variant.dropout};
 }
 
-struct Result {
+struct ArenaResult {
   double loss;
   std::vector<float> gradients;
 };
 
 /// Two steps, so that the second meets what the first left in the arena.
-Result run(TestModel& model) {
+ArenaResult run(TestModel& model) {
   constexpr PassRandomness kRandomness{.seed = 11, .step = 5, .first_sequence = 8};
   const TestBatch batch = model.random_batch();
   (void)model.compute_gradients(model.random_batch(99), kRandomness);
@@ -43,9 +43,9 @@ Result run(TestModel& model) {
   return {loss, model.gradients()};
 }
 
-class GptArena : public testing::TestWithParam<Variant> {
+class GptArena : public testing::TestWithParam<ArenaVariant> {
  protected:
-  [[nodiscard]] static Result run_with(Recompute recompute, bool share_arena) {
+  [[nodiscard]] static ArenaResult run_with(Recompute recompute, bool share_arena) {
     TestModel model(
         sizes_of(GetParam()),
         {.batch_size = 3, .length = 37, .dtype = GetParam().dtype, .recompute = recompute, .share_arena = share_arena});
@@ -59,8 +59,8 @@ class GptArena : public testing::TestWithParam<Variant> {
 TEST_P(GptArena, SharingBytesChangesNoBit) {
   for (const Recompute recompute : kAllRecompute) {
     SCOPED_TRACE(name_of(recompute));
-    const Result apart = run_with(recompute, false);
-    const Result shared = run_with(recompute, true);
+    const ArenaResult apart = run_with(recompute, false);
+    const ArenaResult shared = run_with(recompute, true);
     EXPECT_TRUE(std::isfinite(apart.loss));
     EXPECT_EQ(apart.loss, shared.loss);
     expect_same_bits(layout_, apart.gradients, shared.gradients);
@@ -68,40 +68,40 @@ TEST_P(GptArena, SharingBytesChangesNoBit) {
 }
 
 TEST_P(GptArena, RecomputingChangesNoBit) {
-  const Result stored = run_with(Recompute::kNone, true);
+  const ArenaResult stored = run_with(Recompute::kNone, true);
   for (const Recompute recompute : {Recompute::kGelu, Recompute::kNorm, Recompute::kBlock}) {
     SCOPED_TRACE(name_of(recompute));
-    const Result recomputed = run_with(recompute, true);
+    const ArenaResult recomputed = run_with(recompute, true);
     EXPECT_EQ(stored.loss, recomputed.loss);
     expect_same_bits(layout_, stored.gradients, recomputed.gradients);
   }
 }
 
 TEST_P(GptArena, RunningAgainChangesNoBit) {
-  const Result first = run_with(Recompute::kNone, true);
-  const Result second = run_with(Recompute::kNone, true);
+  const ArenaResult first = run_with(Recompute::kNone, true);
+  const ArenaResult second = run_with(Recompute::kNone, true);
   EXPECT_EQ(first.loss, second.loss);
   expect_same_bits(layout_, first.gradients, second.gradients);
 }
 
 INSTANTIATE_TEST_SUITE_P(Variants, GptArena,
-                         testing::Values(Variant{"plain", 0.0F, false, true}, Variant{"dropout", 0.3F, false, true},
-                                         Variant{"bias", 0.0F, true, true}, Variant{"untied", 0.0F, false, false},
-                                         Variant{"everything", 0.3F, true, false},
-                                         Variant{"bfloat16", 0.0F, false, true, DType::kBFloat16},
-                                         Variant{"bfloat16_everything", 0.3F, true, false, DType::kBFloat16}),
+                         testing::Values(ArenaVariant{"plain", 0.0F, false, true}, ArenaVariant{"dropout", 0.3F, false, true},
+                                         ArenaVariant{"bias", 0.0F, true, true}, ArenaVariant{"untied", 0.0F, false, false},
+                                         ArenaVariant{"everything", 0.3F, true, false},
+                                         ArenaVariant{"bfloat16", 0.0F, false, true, DType::kBFloat16},
+                                         ArenaVariant{"bfloat16_everything", 0.3F, true, false, DType::kBFloat16}),
                          [](const auto& info) { return std::string(info.param.name); });
 
 class GptThreads : public testing::TestWithParam<int> {};
 
 TEST_P(GptThreads, TwoRunsGiveTheSameBits) {
-  const Variant variant{"everything", 0.3F, true, false};
+  const ArenaVariant variant{"everything", 0.3F, true, false};
   for (const DType dtype : {DType::kFloat32, DType::kBFloat16}) {
     const StepShape step{.batch_size = 3, .length = 37, .dtype = dtype};
     TestModel one(sizes_of(variant), step, GetParam());
     TestModel two(sizes_of(variant), step, GetParam());
-    const Result first = run(one);
-    const Result second = run(two);
+    const ArenaResult first = run(one);
+    const ArenaResult second = run(two);
     EXPECT_EQ(first.loss, second.loss);
     expect_same_bits(one.plan().parameters(), first.gradients, second.gradients);
   }
@@ -110,12 +110,12 @@ TEST_P(GptThreads, TwoRunsGiveTheSameBits) {
 // Virgil's own ops give the same bits for any number of threads (tests/backend_conformance); oneDNN's matrix products may split
 // their sums differently, so a whole step agrees within rounding only.
 TEST_P(GptThreads, OneThreadAndManyAgreeWithinRounding) {
-  const Variant variant{"everything", 0.3F, true, false};
+  const ArenaVariant variant{"everything", 0.3F, true, false};
   const StepShape step{.batch_size = 3, .length = 37};
   TestModel one(sizes_of(variant), step, 1);
   TestModel many(sizes_of(variant), step, GetParam());
-  const Result expected = run(one);
-  const Result actual = run(many);
+  const ArenaResult expected = run(one);
+  const ArenaResult actual = run(many);
   const ModelConfig& config = one.config();
   EXPECT_NEAR(actual.loss, expected.loss,
               test_support::probable_gamma(test_support::forward_path_length(config, step.length)) * expected.loss);

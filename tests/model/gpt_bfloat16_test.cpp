@@ -11,14 +11,14 @@ using test_support::TestModel;
 
 constexpr double kRoundoff = 0x1.0p-8;  // u of bfloat16
 
-struct Variant {
+struct BFloat16Variant {
   const char* name;
   float dropout;
   bool bias;
   std::int64_t head_size;
 };
 
-class GptBFloat16 : public testing::TestWithParam<Variant> {
+class GptBFloat16 : public testing::TestWithParam<BFloat16Variant> {
  protected:
   static ModelSizes sizes() {
     return {.num_layers = 3,
@@ -92,8 +92,8 @@ TEST_P(GptBFloat16, LogitsMatchFloat32) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Variants, GptBFloat16,
-                         testing::Values(Variant{"plain", 0.0F, false, 64}, Variant{"dropout", 0.2F, false, 32},
-                                         Variant{"bias", 0.0F, true, 24}),
+                         testing::Values(BFloat16Variant{"plain", 0.0F, false, 64}, BFloat16Variant{"dropout", 0.2F, false, 32},
+                                         BFloat16Variant{"bias", 0.0F, true, 24}),
                          [](const auto& info) { return std::string(info.param.name); });
 
 }  // namespace

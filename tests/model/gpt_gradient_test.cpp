@@ -9,7 +9,7 @@ namespace {
 using test_support::TestBatch;
 using test_support::TestModel;
 
-struct Variant {
+struct GradientVariant {
   const char* name;
   float dropout;
   bool bias;
@@ -21,7 +21,7 @@ struct Variant {
 
 constexpr PassRandomness kRandomness{.seed = 5, .step = 1, .first_sequence = 0};
 
-class GptGradient : public testing::TestWithParam<Variant> {
+class GptGradient : public testing::TestWithParam<GradientVariant> {
  protected:
   GptGradient()
       : model_({.num_layers = GetParam().num_layers,
@@ -135,10 +135,10 @@ TEST_P(GptGradient, MatchesDifferencesAlongRandomDirections) {
 
 INSTANTIATE_TEST_SUITE_P(
     Variants, GptGradient,
-    testing::Values(Variant{"plain", 0.0F, false, true}, Variant{"dropout", 0.2F, true, true},
-                    Variant{"untied", 0.0F, true, false},
+    testing::Values(GradientVariant{"plain", 0.0F, false, true}, GradientVariant{"dropout", 0.2F, true, true},
+                    GradientVariant{"untied", 0.0F, true, false},
                     // Matrices of 256 x 1024: from here on the CPU backend reorders operands of its products.
-                    Variant{"wide", 0.0F, true, true, 1, 256, {.batch_size = 2, .length = 16}}),
+                    GradientVariant{"wide", 0.0F, true, true, 1, 256, {.batch_size = 2, .length = 16}}),
     [](const auto& info) { return std::string(info.param.name); });
 
 }  // namespace

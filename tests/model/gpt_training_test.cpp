@@ -13,8 +13,8 @@ namespace {
 using test_support::TestBatch;
 using test_support::TestModel;
 
-constexpr ModelSizes kSizes{.num_layers = 2, .num_heads = 2, .embedding_dim = 32, .block_size = 16, .vocab_size = 65};
-constexpr StepShape kStep{.batch_size = 4, .length = 16};
+constexpr ModelSizes kTrainedSizes{.num_layers = 2, .num_heads = 2, .embedding_dim = 32, .block_size = 16, .vocab_size = 65};
+constexpr StepShape kTrainedStep{.batch_size = 4, .length = 16};
 
 double train_on_one_batch(TestModel& model, const TestBatch& batch, int steps) {
   AdamW optimizer(model.backend(), model.plan(), model.memory(), {.weight_decay = 0});
@@ -28,7 +28,7 @@ double train_on_one_batch(TestModel& model, const TestBatch& batch, int steps) {
 }
 
 StepShape in_bfloat16(DType moments, bool master_weights = true) {
-  StepShape step = kStep;
+  StepShape step = kTrainedStep;
   step.dtype = DType::kBFloat16;
   step.master_weights = master_weights;
   step.optimizer_state_dtype = moments;
@@ -39,7 +39,7 @@ StepShape without_master_weights(DType moments) { return in_bfloat16(moments, fa
 
 /// The loss of a batch after 200 steps on it.
 double overfitted_loss(const StepShape& step) {
-  TestModel model(kSizes, step);
+  TestModel model(kTrainedSizes, step);
   const TestBatch batch = model.random_batch();
   EXPECT_GT(model.evaluate(batch), 4.0);  // a guess is 4.2
   (void)train_on_one_batch(model, batch, 200);
@@ -56,13 +56,13 @@ void expect_two_runs_to_give_the_same_bits(const ModelSizes& sizes, const StepSh
 
 TEST(GptTraining, OverfitsOneBatchToNearZero) {
   // 64 random tokens that context and position tell apart: nothing but the number of steps keeps the loss from zero.
-  EXPECT_LT(overfitted_loss(kStep), 0.01);
+  EXPECT_LT(overfitted_loss(kTrainedStep), 0.01);
 }
 
 TEST(GptTraining, AStepsFiguresAreThoseOfItsMicroSteps) {
-  StepShape step = kStep;
+  StepShape step = kTrainedStep;
   step.micro_steps = 3;
-  TestModel model(kSizes, step);
+  TestModel model(kTrainedSizes, step);
   AdamW optimizer(model.backend(), model.plan(), model.memory(), {});
   optimizer.reset();
   model.gpt().zero_gradients();
@@ -82,9 +82,10 @@ TEST(GptTraining, AStepsFiguresAreThoseOfItsMicroSteps) {
 }
 
 TEST(GptTraining, TwoRunsGiveTheSameBits) {
-  ModelSizes sizes = kSizes;
+  ModelSizes sizes = kTrainedSizes;
   sizes.dropout = 0.2F;
-  for (const StepShape& step : {kStep, in_bfloat16(DType::kBFloat16)}) expect_two_runs_to_give_the_same_bits(sizes, step);
+  for (const StepShape& step : {kTrainedStep, in_bfloat16(DType::kBFloat16)})
+    expect_two_runs_to_give_the_same_bits(sizes, step);
 }
 
 TEST(GptTraining, OverfitsOneBatchInBFloat16) {
@@ -96,7 +97,7 @@ TEST(GptTraining, OverfitsOneBatchInBFloat16) {
 }
 
 TEST(GptTraining, OverfitsOneBatchWithMomentsInBFloat16) {
-  StepShape step = kStep;
+  StepShape step = kTrainedStep;
   step.optimizer_state_dtype = DType::kBFloat16;
   EXPECT_LT(overfitted_loss(step), 0.01);
 }
@@ -110,20 +111,20 @@ TEST(GptTraining, OverfitsOneBatchWithoutMasterWeights) {
 }
 
 TEST(GptTraining, WithoutMasterWeightsTwoRunsGiveTheSameBits) {
-  expect_two_runs_to_give_the_same_bits(kSizes, without_master_weights(DType::kBFloat16));
+  expect_two_runs_to_give_the_same_bits(kTrainedSizes, without_master_weights(DType::kBFloat16));
 }
 
 TEST(GptTraining, WithoutMasterWeightsInitialWeightsAreThoseRounded) {
-  TestModel half(kSizes, without_master_weights(DType::kFloat32));
+  TestModel half(kTrainedSizes, without_master_weights(DType::kFloat32));
   EXPECT_EQ(half.gpt().master_weights().view().data(), half.gpt().weights().data());
-  TestModel single(kSizes, kStep);
+  TestModel single(kTrainedSizes, kTrainedStep);
   std::vector<float> rounded = single.weights();
   for (float& value : rounded) value = static_cast<float>(BFloat16(value));
   test_support::expect_same_bits(half.plan().parameters(), rounded, half.weights());
 }
 
 TEST(GptTraining, WorkingWeightsAreTheMasterWeightsRounded) {
-  TestModel model(kSizes, in_bfloat16(DType::kFloat32));
+  TestModel model(kTrainedSizes, in_bfloat16(DType::kFloat32));
   (void)train_on_one_batch(model, model.random_batch(), 3);
   const std::vector<float> master = model.weights();
   std::vector<BFloat16> working(master.size());
@@ -134,8 +135,8 @@ TEST(GptTraining, WorkingWeightsAreTheMasterWeightsRounded) {
 }
 
 TEST(GptTraining, PaddingRowsAndGapsStayZero) {
-  for (const StepShape& step : {kStep, without_master_weights(DType::kBFloat16)}) {
-    TestModel model(kSizes, step);
+  for (const StepShape& step : {kTrainedStep, without_master_weights(DType::kBFloat16)}) {
+    TestModel model(kTrainedSizes, step);
     (void)train_on_one_batch(model, model.random_batch(), 5);
     std::vector<float> weights = model.weights();
     for (const ParameterSpec& spec : model.plan().parameters().parameters()) {

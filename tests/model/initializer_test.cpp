@@ -9,16 +9,16 @@ namespace {
 
 using test_support::TestModel;
 
-constexpr ModelSizes kSizes{
+constexpr ModelSizes kInitializedSizes{
     .num_layers = 2, .num_heads = 2, .embedding_dim = 64, .block_size = 48, .vocab_size = 65, .bias = true};
-constexpr StepShape kStep{.batch_size = 1, .length = 8};
+constexpr StepShape kSmallStep{.batch_size = 1, .length = 8};
 
 std::span<const float> part(const std::vector<float>& flat, std::int64_t offset, std::int64_t count) {
   return std::span(flat).subspan(static_cast<std::size_t>(offset), static_cast<std::size_t>(count));
 }
 
 TEST(Initializer, DrawsEachTensorFromItsOwnStream) {
-  TestModel model(kSizes, kStep, 2, /*seed=*/42);
+  TestModel model(kInitializedSizes, kSmallStep, 2, /*seed=*/42);
   const std::vector<float> weights = model.weights();
   const auto parameters = model.plan().parameters().parameters();
   for (std::size_t p = 0; p < parameters.size(); ++p) {
@@ -35,7 +35,7 @@ TEST(Initializer, DrawsEachTensorFromItsOwnStream) {
 }
 
 TEST(Initializer, HasTheStandardDeviationOfTheLayout) {
-  TestModel model(kSizes, kStep);
+  TestModel model(kInitializedSizes, kSmallStep);
   const std::vector<float> weights = model.weights();
   for (const ParameterSpec& spec : model.plan().parameters().parameters()) {
     if (spec.init != InitKind::kNormal) continue;
@@ -49,7 +49,7 @@ TEST(Initializer, HasTheStandardDeviationOfTheLayout) {
 }
 
 TEST(Initializer, ZeroesPaddingRowsAndGaps) {
-  TestModel model(kSizes, kStep);
+  TestModel model(kInitializedSizes, kSmallStep);
   std::vector<float> weights = model.weights();  // TestModel fills the memory with NaN before
   const ParameterSpec& wte = model.plan().parameters().find("transformer.wte.weight");
   for (const float value : part(weights, wte.offset + 65 * 64, (128 - 65) * 64)) ASSERT_EQ(value, 0.0F);
@@ -60,14 +60,14 @@ TEST(Initializer, ZeroesPaddingRowsAndGaps) {
 }
 
 TEST(Initializer, GivesTheSameBitsForAnyNumberOfThreads) {
-  TestModel one(kSizes, kStep, 1);
-  TestModel three(kSizes, kStep, 3);
+  TestModel one(kInitializedSizes, kSmallStep, 1);
+  TestModel three(kInitializedSizes, kSmallStep, 3);
   test_support::expect_same_bits(one.plan().parameters(), one.weights(), three.weights());
 }
 
 TEST(Initializer, DependsOnTheSeed) {
-  TestModel one(kSizes, kStep, 2, 1);
-  TestModel two(kSizes, kStep, 2, 2);
+  TestModel one(kInitializedSizes, kSmallStep, 2, 1);
+  TestModel two(kInitializedSizes, kSmallStep, 2, 2);
   EXPECT_NE(one.weights(), two.weights());
 }
 

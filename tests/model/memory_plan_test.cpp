@@ -21,7 +21,7 @@ ModelConfig small_config() {
   return ModelConfig({.num_layers = 2, .num_heads = 2, .embedding_dim = 32, .block_size = 64, .vocab_size = 65});
 }
 
-constexpr StepShape kStep{.batch_size = 4, .length = 64};
+constexpr StepShape kPlannedStep{.batch_size = 4, .length = 64};
 constexpr DecodeShape kDecode{.num_sequences = 2, .max_length = 64};
 
 std::map<PlanSlot, PlanItem> items_of(const MemoryPlan& plan) {
@@ -61,7 +61,7 @@ TEST(MemoryPlan, PlannedBytesAreAllocatedBytesForRandomModels) {
 }
 
 TEST(MemoryPlan, HoldsWhatATrainingStepNeeds) {
-  const MemoryPlan plan(small_config(), {.step = kStep}, FakeTraits{});
+  const MemoryPlan plan(small_config(), {.step = kPlannedStep}, FakeTraits{});
   const auto items = items_of(plan);
   const std::int64_t flat_bytes = plan.parameters().flat_elements() * 4;
   for (const PlanSlot slot : {PlanSlot::kWeights, PlanSlot::kGradients, PlanSlot::kAdamM, PlanSlot::kAdamV}) {
@@ -77,7 +77,7 @@ TEST(MemoryPlan, HoldsWhatATrainingStepNeeds) {
 }
 
 TEST(MemoryPlan, BFloat16KeepsMasterWeightsAndGradientsInFloat32) {
-  StepShape step = kStep;
+  StepShape step = kPlannedStep;
   step.dtype = DType::kBFloat16;
   const MemoryPlan plan(small_config(), {.step = step}, FakeTraits{});
   const auto items = items_of(plan);
@@ -90,7 +90,7 @@ TEST(MemoryPlan, BFloat16KeepsMasterWeightsAndGradientsInFloat32) {
   EXPECT_EQ(items.at(PlanSlot::kLogits).size_bytes, plan.logits_rows() * 128 * 2);
   EXPECT_EQ(plan.master_slot(), PlanSlot::kMasterWeights);
   EXPECT_LT(plan.activations().arena_bytes(),
-            MemoryPlan(small_config(), {.step = kStep}, FakeTraits{}).activations().arena_bytes());
+            MemoryPlan(small_config(), {.step = kPlannedStep}, FakeTraits{}).activations().arena_bytes());
 
   step.training = false;
   const MemoryPlan evaluation(small_config(), {.step = step}, FakeTraits{});
@@ -99,7 +99,7 @@ TEST(MemoryPlan, BFloat16KeepsMasterWeightsAndGradientsInFloat32) {
 }
 
 TEST(MemoryPlan, WithoutMasterWeightsBFloat16IsAllThereIs) {
-  StepShape step = kStep;
+  StepShape step = kPlannedStep;
   step.dtype = DType::kBFloat16;
   const MemoryPlan with(small_config(), {.step = step}, FakeTraits{});
   step.master_weights = false;
@@ -113,14 +113,14 @@ TEST(MemoryPlan, WithoutMasterWeightsBFloat16IsAllThereIs) {
 
   step.dtype = DType::kFloat32;  // which has no copy either way
   EXPECT_EQ(MemoryPlan(small_config(), {.step = step}, FakeTraits{}).total_bytes(),
-            MemoryPlan(small_config(), {.step = kStep}, FakeTraits{}).total_bytes());
+            MemoryPlan(small_config(), {.step = kPlannedStep}, FakeTraits{}).total_bytes());
   step.dtype = DType::kFloat16;
   EXPECT_THROW(MemoryPlan(small_config(), {.step = step}, FakeTraits{}), InternalError);
 }
 
 TEST(MemoryPlan, MomentsInBFloat16TakeHalf) {
   for (const DType dtype : {DType::kFloat32, DType::kBFloat16}) {
-    StepShape step = kStep;
+    StepShape step = kPlannedStep;
     step.dtype = dtype;
     step.optimizer_state_dtype = DType::kBFloat16;
     const MemoryPlan plan(small_config(), {.step = step}, FakeTraits{});
@@ -131,17 +131,17 @@ TEST(MemoryPlan, MomentsInBFloat16TakeHalf) {
 TEST(MemoryPlan, RefusesAStepAndGenerationInTwoTypes) {
   DecodeShape decode = kDecode;
   decode.dtype = DType::kBFloat16;
-  EXPECT_THROW(MemoryPlan(small_config(), {.step = kStep, .decode = decode}, FakeTraits{}), InternalError);
+  EXPECT_THROW(MemoryPlan(small_config(), {.step = kPlannedStep, .decode = decode}, FakeTraits{}), InternalError);
 }
 
 TEST(MemoryPlan, EvaluationHasNoGradientsAndNoOptimizer) {
-  StepShape step = kStep;
+  StepShape step = kPlannedStep;
   step.training = false;
   const MemoryPlan plan(small_config(), {.step = step}, FakeTraits{});
   const auto items = items_of(plan);
   EXPECT_FALSE(items.contains(PlanSlot::kGradients));
   EXPECT_FALSE(items.contains(PlanSlot::kAdamM));
-  EXPECT_LT(plan.total_bytes(), MemoryPlan(small_config(), {.step = kStep}, FakeTraits{}).total_bytes());
+  EXPECT_LT(plan.total_bytes(), MemoryPlan(small_config(), {.step = kPlannedStep}, FakeTraits{}).total_bytes());
 }
 
 TEST(MemoryPlan, GenerationAloneHasNoStep) {
@@ -149,12 +149,12 @@ TEST(MemoryPlan, GenerationAloneHasNoStep) {
   EXPECT_EQ(items_of(plan).at(PlanSlot::kActivations).size_bytes, plan.decoder().arena_bytes());
   EXPECT_THROW((void)plan.step(), InternalError);
   EXPECT_THROW((void)plan.activations(), InternalError);
-  EXPECT_THROW((void)MemoryPlan(small_config(), {.step = kStep}, FakeTraits{}).decoder(), InternalError);
+  EXPECT_THROW((void)MemoryPlan(small_config(), {.step = kPlannedStep}, FakeTraits{}).decoder(), InternalError);
 }
 
 TEST(MemoryPlan, GenerationBorrowsTheArenaOfTheStep) {
-  const MemoryPlan step(small_config(), {.step = kStep}, FakeTraits{});
-  const MemoryPlan both(small_config(), {.step = kStep, .decode = kDecode}, FakeTraits{});
+  const MemoryPlan step(small_config(), {.step = kPlannedStep}, FakeTraits{});
+  const MemoryPlan both(small_config(), {.step = kPlannedStep, .decode = kDecode}, FakeTraits{});
   ASSERT_LT(both.decoder().arena_bytes(), step.activations().arena_bytes());
   EXPECT_EQ(both.total_bytes(), step.total_bytes());
   // A step so small that generation needs more: the arena grows to the larger, not to the sum.
@@ -212,9 +212,9 @@ std::int64_t workspace_with(const PlanRequest& request, Set&& set) {
 
 TEST(MemoryPlan, WorkspaceIsTheLargestAnyOpAsksFor) {
   constexpr std::int64_t kBytes = 12800;
-  const PlanRequest training{.step = kStep};
+  const PlanRequest training{.step = kPlannedStep};
   const PlanRequest decoding{.decode = kDecode};
-  PlanRequest evaluation{.step = kStep};
+  PlanRequest evaluation{.step = kPlannedStep};
   evaluation.step->training = false;
   const auto forward = [](FakeTraits& traits) { traits.attention_forward = kBytes; };
   EXPECT_EQ(workspace_with(training, forward), kBytes);
@@ -240,11 +240,11 @@ TEST(MemoryPlan, WorkspaceIsTheLargestAnyOpAsksFor) {
 TEST(MemoryPlan, WorkspaceServesReductionsOverAllParameters) {
   const ParameterLayout layout(small_config());
   const auto identity = [](FakeTraits& traits) { traits.reduction = [](std::int64_t elements) { return elements; }; };
-  EXPECT_EQ(workspace_with({.step = kStep}, identity), layout.flat_elements());
+  EXPECT_EQ(workspace_with({.step = kPlannedStep}, identity), layout.flat_elements());
 }
 
 TEST(MemoryPlan, ChunksOfLogitsAreAsLargeAsAsked) {
-  StepShape step = kStep;  // 4 x 64 rows
+  StepShape step = kPlannedStep;  // 4 x 64 rows
   for (const auto& [asked, rows] : {std::pair{1, 1}, {100, 86}, {128, 128}, {256, 256}, {1000, 256}}) {
     step.logits_chunk = asked;
     EXPECT_EQ(MemoryPlan(small_config(), {.step = step}, FakeTraits{}).logits_rows(), rows) << asked;
@@ -253,7 +253,7 @@ TEST(MemoryPlan, ChunksOfLogitsAreAsLargeAsAsked) {
 }
 
 TEST(MemoryPlan, HoldsASumOfLossesForEachMicroStep) {
-  StepShape step = kStep;
+  StepShape step = kPlannedStep;
   // Beside them the last pass's sum and the norm; all are float32, and the alignment is 64 bytes.
   for (const auto& [micro_steps, bytes] : {std::pair{1, 64}, {14, 64}, {15, 128}, {1000, 4032}}) {
     step.micro_steps = micro_steps;
@@ -273,7 +273,7 @@ TEST(MemoryPlan, RefusesABatchThatOverflows) {
 }
 
 TEST(PlannedMemory, ViewsStayInsideTheirSlot) {
-  const MemoryPlan plan(small_config(), {.step = kStep}, FakeTraits{});
+  const MemoryPlan plan(small_config(), {.step = kPlannedStep}, FakeTraits{});
   HostMemoryResource host;
   const PlannedMemory memory(plan, host);
   const TensorView tokens = memory.view(PlanSlot::kInputs, 0, DType::kInt32, {4, 64});

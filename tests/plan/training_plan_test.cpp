@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::int64_t kMiB = std::int64_t{1} << 20;
 constexpr std::int64_t kGiB = std::int64_t{1} << 30;
-const ScratchlessTraits kTraits;
+const ScratchlessTraits kScratchless;
 
 TrainingShape small_shape() {
   return {.model = {.num_layers = 4, .num_heads = 4, .embedding_dim = 256, .block_size = 256, .vocab_size = 1000},
@@ -21,7 +21,7 @@ TrainingShape small_shape() {
           .grad_accum_steps = 2};
 }
 
-std::int64_t bytes_of(const TrainingShape& shape) { return plan_training(shape, kTraits).total_bytes(); }
+std::int64_t bytes_of(const TrainingShape& shape) { return plan_training(shape, kScratchless).total_bytes(); }
 
 TEST(TrainingPlan, JudgesByHeadroom) {
   EXPECT_EQ(headroom_bytes(100 * kGiB), kGiB);
@@ -78,15 +78,15 @@ TEST(TrainingPlan, SmallerChunksOfLogitsTakeLessMemoryAndMoreTime) {
   shape.model.vocab_size = 30000;
   TrainingShape smaller = shape;
   smaller.logits_chunk = 64;
-  EXPECT_EQ(plan_training(smaller, kTraits).logits_rows(), 64);
-  EXPECT_EQ(bytes_of(shape) - bytes_of(smaller), (plan_training(shape, kTraits).logits_rows() - 64) * 30016 * 4);
+  EXPECT_EQ(plan_training(smaller, kScratchless).logits_rows(), 64);
+  EXPECT_EQ(bytes_of(shape) - bytes_of(smaller), (plan_training(shape, kScratchless).logits_rows() - 64) * 30016 * 4);
   EXPECT_GT(step_work(smaller, ScratchlessTraits()), step_work(shape, ScratchlessTraits()));
 }
 
 TEST(TrainingPlan, LargestBatchFitsAndTheNextDivisorDoesNot) {
   const TrainingShape shape = small_shape();
   for (const std::int64_t limit : {100 * kMiB, 200 * kMiB, 400 * kMiB, kGiB}) {
-    const auto found = largest_dividing_batch(shape, 48, limit, kTraits);
+    const auto found = largest_dividing_batch(shape, 48, limit, kScratchless);
     ASSERT_TRUE(found) << limit;
     EXPECT_EQ(found->sequences_per_step(), 48);
     EXPECT_LE(bytes_of(*found), limit);
@@ -98,7 +98,7 @@ TEST(TrainingPlan, LargestBatchFitsAndTheNextDivisorDoesNot) {
       }
     }
   }
-  EXPECT_FALSE(largest_dividing_batch(shape, 48, kMiB, kTraits));
+  EXPECT_FALSE(largest_dividing_batch(shape, 48, kMiB, kScratchless));
 }
 
 class SolveLargest : public testing::TestWithParam<SolveVariable> {};
@@ -120,7 +120,7 @@ std::int64_t value_in(const TrainingShape& shape, SolveVariable variable) {
 TEST_P(SolveLargest, FitsAndOneStepMoreDoesNot) {
   const TrainingShape shape = small_shape();
   constexpr std::int64_t kLimit = 400 * kMiB;
-  const auto found = solve_largest(shape, GetParam(), kLimit, kTraits);
+  const auto found = solve_largest(shape, GetParam(), kLimit, kScratchless);
   ASSERT_TRUE(found);
   EXPECT_LE(bytes_of(*found), kLimit);
   const std::int64_t step = solve_step(shape, GetParam());
@@ -135,7 +135,7 @@ TEST_P(SolveLargest, FitsAndOneStepMoreDoesNot) {
     larger.model.num_heads += 1;
   }
   EXPECT_GT(bytes_of(larger), kLimit);
-  EXPECT_FALSE(solve_largest(shape, GetParam(), 1000, kTraits));
+  EXPECT_FALSE(solve_largest(shape, GetParam(), 1000, kScratchless));
 }
 
 INSTANTIATE_TEST_SUITE_P(Variables, SolveLargest,
@@ -145,7 +145,7 @@ INSTANTIATE_TEST_SUITE_P(Variables, SolveLargest,
 TEST(Remedies, KeepTokensAndSaveWhatTheySay) {
   const TrainingShape shape = small_shape();
   const std::int64_t limit = bytes_of(shape) / 2;
-  const std::vector<Remedy> remedies = find_remedies(shape, limit, kTraits);
+  const std::vector<Remedy> remedies = find_remedies(shape, limit, kScratchless);
   ASSERT_FALSE(remedies.empty());
   EXPECT_TRUE(remedies.front().fits);
   bool fits = true;
@@ -169,7 +169,7 @@ TEST(Remedies, KeepTokensAndSaveWhatTheySay) {
 TEST(Remedies, NameEveryLever) {
   TrainingShape shape = small_shape();
   shape.model.vocab_size = 30000;
-  const std::vector<Remedy> remedies = find_remedies(shape, bytes_of(shape) / 2, kTraits);
+  const std::vector<Remedy> remedies = find_remedies(shape, bytes_of(shape) / 2, kScratchless);
   const auto changes = [&](auto member) {
     return std::ranges::any_of(remedies, [&](const Remedy& remedy) { return remedy.shape.*member != shape.*member; });
   };
@@ -183,7 +183,7 @@ TEST(Remedies, RecomputeMoreOnlyForALargerBatch) {
   const TrainingShape shape = small_shape();
   for (const std::int64_t percent : {80, 60, 40, 30}) {
     std::int64_t batch = 0;
-    std::vector<Remedy> remedies = find_remedies(shape, bytes_of(shape) * percent / 100, kTraits);
+    std::vector<Remedy> remedies = find_remedies(shape, bytes_of(shape) * percent / 100, kScratchless);
     std::ranges::sort(remedies, {}, [](const Remedy& remedy) { return remedy.shape.recompute; });
     for (const Remedy& remedy : remedies) {
       if (!remedy.fits || remedy.shape.batch_size == shape.batch_size) continue;
@@ -201,11 +201,11 @@ TEST(Remedies, ShrinkTheModelOnlyWhenNothingElseFits) {
   least.recompute = Recompute::kBlock;
   least.logits_chunk = 64;
   least.optimizer_state_dtype = DType::kBFloat16;
-  const std::vector<Remedy> remedies = find_remedies(shape, bytes_of(least) - kMiB, kTraits);
+  const std::vector<Remedy> remedies = find_remedies(shape, bytes_of(least) - kMiB, kScratchless);
   ASSERT_FALSE(remedies.empty());
   EXPECT_TRUE(remedies.front().fits);
   EXPECT_FALSE(remedies.front().same_training);
-  for (const Remedy& remedy : find_remedies(shape, bytes_of(least), kTraits)) EXPECT_TRUE(remedy.same_training);
+  for (const Remedy& remedy : find_remedies(shape, bytes_of(least), kScratchless)) EXPECT_TRUE(remedy.same_training);
 }
 
 TEST(Remedies, GiveUpMasterWeightsAfterAllThatKeepsThem) {
@@ -215,7 +215,7 @@ TEST(Remedies, GiveUpMasterWeightsAfterAllThatKeepsThem) {
   without.master_weights = false;
   // A limit that the copy alone is above.
   const std::int64_t limit = bytes_of(without);
-  const std::vector<Remedy> remedies = find_remedies(shape, limit, kTraits);
+  const std::vector<Remedy> remedies = find_remedies(shape, limit, kScratchless);
   bool keeps = true;
   std::int64_t dropping = 0;
   for (const Remedy& remedy : remedies) {
@@ -236,7 +236,7 @@ TEST(Remedies, GiveUpMasterWeightsAfterAllThatKeepsThem) {
   TrainingShape with = without;
   with.master_weights = true;
   // Where nothing that keeps them fits, the smallest run without them does, before any other model is named.
-  const std::vector<Remedy> last = find_remedies(shape, bytes_of(with) - 1, kTraits);
+  const std::vector<Remedy> last = find_remedies(shape, bytes_of(with) - 1, kScratchless);
   EXPECT_TRUE(last.front().fits);
   EXPECT_TRUE(last.front().same_training);
   EXPECT_TRUE(last.front().drops_master_weights(shape));
@@ -246,7 +246,7 @@ TEST(Remedies, NameMasterWeightsInBFloat16Only) {
   for (const DType dtype : {DType::kFloat32, DType::kFloat16}) {
     TrainingShape shape = small_shape();
     shape.dtype = dtype;
-    for (const Remedy& remedy : find_remedies(shape, bytes_of(shape) / 8, kTraits)) {
+    for (const Remedy& remedy : find_remedies(shape, bytes_of(shape) / 8, kScratchless)) {
       EXPECT_TRUE(remedy.shape.master_weights) << name_of(dtype);
     }
   }
@@ -256,7 +256,7 @@ TEST(Remedies, AreEmptyWhereNothingCanBeSaved) {
   TrainingShape shape{.model = {.num_layers = 1, .num_heads = 1, .embedding_dim = 8, .block_size = 1, .vocab_size = 1}};
   shape.recompute = Recompute::kBlock;
   shape.optimizer_state_dtype = DType::kBFloat16;
-  EXPECT_TRUE(find_remedies(shape, 1, kTraits).empty());
+  EXPECT_TRUE(find_remedies(shape, 1, kScratchless).empty());
 }
 
 TEST(ModelsOfSize, AreNearAndOfAUsualShape) {
@@ -278,7 +278,7 @@ TEST(ModelsOfSize, ASizeBelowTheEmbeddingsHasNoModelNearIt) {
 TEST(TrainingPlan, RefusesWhatOverflows) {
   TrainingShape shape = small_shape();
   shape.batch_size = std::int64_t{1} << 62;
-  EXPECT_THROW((void)plan_training(shape, kTraits), UserError);
+  EXPECT_THROW((void)plan_training(shape, kScratchless), UserError);
   EXPECT_THROW((void)shape.sequences_per_step(), UserError);
 }
 

@@ -15,7 +15,7 @@ using ::testing::HasSubstr;
 
 CommandLine parse(const std::vector<std::string>& arguments) { return parse_train_command_line(arguments); }
 
-std::string error_of(const std::vector<std::string>& arguments) {
+std::string command_line_error(const std::vector<std::string>& arguments) {
   return user_error_of([&] { static_cast<void>(parse(arguments)); });
 }
 
@@ -57,10 +57,10 @@ TEST(CommandLine, TakesSeveralInputsUpToTheNextFlag) {
   EXPECT_THAT(parse({"--input", "a", "b", "--input_file", "c"}).config.input, ElementsAre("c")) << "the last one counts";
   EXPECT_THAT(parse({"--input=--odd"}).config.input, ElementsAre("--odd"));
   EXPECT_THAT(parse({"--input", "a", "--input="}).config.input, ElementsAre());
-  EXPECT_THAT(error_of({"--input"}), HasSubstr("its value is missing"));
-  EXPECT_THAT(error_of({"--input", "a", ""}), HasSubstr("one of the 2 values of input is empty"));
-  EXPECT_THAT(error_of({"--input", "a", "b\xFF"}), HasSubstr("not UTF-8"));
-  EXPECT_THAT(error_of({"--input=a", "b"}), HasSubstr("unexpected argument \"b\""));
+  EXPECT_THAT(command_line_error({"--input"}), HasSubstr("its value is missing"));
+  EXPECT_THAT(command_line_error({"--input", "a", ""}), HasSubstr("one of the 2 values of input is empty"));
+  EXPECT_THAT(command_line_error({"--input", "a", "b\xFF"}), HasSubstr("not UTF-8"));
+  EXPECT_THAT(command_line_error({"--input=a", "b"}), HasSubstr("unexpected argument \"b\""));
 }
 
 TEST(CommandLine, AppliesTheFileFirstWhereverItStands) {
@@ -84,33 +84,34 @@ TEST(CommandLine, ReadsNothingElseWhenHelpIsAsked) {
 }
 
 TEST(CommandLine, NamesTheNearestFlagWhenUnknown) {
-  EXPECT_THAT(error_of({"--n_layr", "3"}), AllOf(HasSubstr("--n_layr: unknown flag"), HasSubstr("did you mean --n_layer?")));
-  EXPECT_THAT(error_of({"--confg", "a.json"}), HasSubstr("did you mean --config?"));
-  EXPECT_THAT(error_of({"--no_biass"}), HasSubstr("did you mean --no_bias?"));
-  EXPECT_THAT(error_of({"--no_n_layer"}), HasSubstr("unknown flag"));
-  EXPECT_THAT(error_of({"--zzzzzzzzzz"}), HasSubstr("train --help"));
+  EXPECT_THAT(command_line_error({"--n_layr", "3"}),
+              AllOf(HasSubstr("--n_layr: unknown flag"), HasSubstr("did you mean --n_layer?")));
+  EXPECT_THAT(command_line_error({"--confg", "a.json"}), HasSubstr("did you mean --config?"));
+  EXPECT_THAT(command_line_error({"--no_biass"}), HasSubstr("did you mean --no_bias?"));
+  EXPECT_THAT(command_line_error({"--no_n_layer"}), HasSubstr("unknown flag"));
+  EXPECT_THAT(command_line_error({"--zzzzzzzzzz"}), HasSubstr("train --help"));
 }
 
 TEST(CommandLine, RefusesMissingAndStrayValues) {
-  EXPECT_THAT(error_of({"--n_layer"}), HasSubstr("--n_layer: its value is missing"));
-  EXPECT_THAT(error_of({"--n_layer", "--n_head", "3"}), HasSubstr("--n_layer: its value is missing"));
-  EXPECT_THAT(error_of({"--config"}), HasSubstr("--config: its value is missing"));
-  EXPECT_THAT(error_of({"--config="}), HasSubstr("the name of a config file is missing"));
-  EXPECT_THAT(error_of({"book.txt"}), HasSubstr("unexpected argument \"book.txt\""));
-  EXPECT_THAT(error_of({"-x"}), HasSubstr("unexpected argument \"-x\""));
-  EXPECT_THAT(error_of({"--"}), HasSubstr("unexpected argument \"--\""));
-  EXPECT_THAT(error_of({"--no_bias=true"}), HasSubstr("write --bias=true"));
+  EXPECT_THAT(command_line_error({"--n_layer"}), HasSubstr("--n_layer: its value is missing"));
+  EXPECT_THAT(command_line_error({"--n_layer", "--n_head", "3"}), HasSubstr("--n_layer: its value is missing"));
+  EXPECT_THAT(command_line_error({"--config"}), HasSubstr("--config: its value is missing"));
+  EXPECT_THAT(command_line_error({"--config="}), HasSubstr("the name of a config file is missing"));
+  EXPECT_THAT(command_line_error({"book.txt"}), HasSubstr("unexpected argument \"book.txt\""));
+  EXPECT_THAT(command_line_error({"-x"}), HasSubstr("unexpected argument \"-x\""));
+  EXPECT_THAT(command_line_error({"--"}), HasSubstr("unexpected argument \"--\""));
+  EXPECT_THAT(command_line_error({"--no_bias=true"}), HasSubstr("write --bias=true"));
 }
 
 TEST(CommandLine, NamesTheFlagOfABadValue) {
-  EXPECT_THAT(error_of({"--lr", "fast"}),
+  EXPECT_THAT(command_line_error({"--lr", "fast"}),
               AllOf(HasSubstr("--lr: "), HasSubstr("\"fast\""), HasSubstr("a number from 0 to 10")));
-  EXPECT_THAT(error_of({"--eval_interval", "-1"}), HasSubstr("\"-1\""));
-  EXPECT_THAT(error_of({"--bias=maybe"}), HasSubstr("true or false"));
+  EXPECT_THAT(command_line_error({"--eval_interval", "-1"}), HasSubstr("\"-1\""));
+  EXPECT_THAT(command_line_error({"--bias=maybe"}), HasSubstr("true or false"));
 }
 
 TEST(CommandLine, NamesTheFileOfABadConfig) {
-  EXPECT_THAT(error_of({"--config", "missing.json"}), AllOf(HasSubstr("missing.json"), HasSubstr("No such file")));
+  EXPECT_THAT(command_line_error({"--config", "missing.json"}), AllOf(HasSubstr("missing.json"), HasSubstr("No such file")));
 }
 
 }  // namespace

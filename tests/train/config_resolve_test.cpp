@@ -16,7 +16,7 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-std::string error_of(TrainConfig config) {
+std::string resolve_error(TrainConfig config) {
   const TrainConfig before = config;
   std::string message = user_error_of([&] { resolve_config(config); });
   EXPECT_EQ(config, before);
@@ -58,9 +58,9 @@ TEST(ResolveConfig, WeightsWithoutAFloat32CopyAreBFloat16) {
     EXPECT_FALSE(resolved(config).master_weights) << dtype;
   }
   config.dtype = "float32";
-  EXPECT_THAT(error_of(config), AllOf(HasSubstr("master_weights is false and dtype is float32"), HasSubstr("bfloat16")));
+  EXPECT_THAT(resolve_error(config), AllOf(HasSubstr("master_weights is false and dtype is float32"), HasSubstr("bfloat16")));
   config.dtype = "float16";
-  EXPECT_THAT(error_of(config), AllOf(HasSubstr("master_weights is false and dtype is float16"), HasSubstr("65504")));
+  EXPECT_THAT(resolve_error(config), AllOf(HasSubstr("master_weights is false and dtype is float16"), HasSubstr("65504")));
   config.master_weights = true;
   EXPECT_TRUE(resolved(config).master_weights);
 }
@@ -74,7 +74,7 @@ TEST(ResolveConfig, DerivesAccumulationFromTheTotal) {
   config.grad_accum_steps = 8;
   EXPECT_EQ(resolved(config).grad_accum_steps, 8);
   config.grad_accum_steps = 2;
-  EXPECT_THAT(error_of(config),
+  EXPECT_THAT(resolve_error(config),
               AllOf(HasSubstr("needs grad_accum_steps = 8, but grad_accum_steps is 2"), HasSubstr("to 1024")));
 }
 
@@ -83,9 +83,10 @@ TEST(ResolveConfig, RefusesATotalThatMicroStepsDoNotFill) {
   config.batch_size = 12;
   config.block_size = 256;
   config.total_batch_size = 10000;
-  EXPECT_THAT(error_of(config), AllOf(HasSubstr("total_batch_size is 10000"), HasSubstr("12 * 256 = 3072"), HasSubstr("9216")));
+  EXPECT_THAT(resolve_error(config),
+              AllOf(HasSubstr("total_batch_size is 10000"), HasSubstr("12 * 256 = 3072"), HasSubstr("9216")));
   config.total_batch_size = 1;
-  EXPECT_THAT(error_of(config), HasSubstr("set it to 3072"));
+  EXPECT_THAT(resolve_error(config), HasSubstr("set it to 3072"));
 }
 
 TEST(ResolveConfig, LeavesAnAutomaticBatchForLater) {
@@ -98,36 +99,37 @@ TEST(ResolveConfig, LeavesAnAutomaticBatchForLater) {
   EXPECT_EQ(result.batch_size, 0);
   EXPECT_EQ(result.grad_accum_steps, 1);
   config.total_batch_size = 4000;
-  EXPECT_THAT(error_of(config), AllOf(HasSubstr("block_size = 256"), HasSubstr("4096")));
+  EXPECT_THAT(resolve_error(config), AllOf(HasSubstr("block_size = 256"), HasSubstr("4096")));
   config.total_batch_size = 4096;
   config.grad_accum_steps = 2;
-  EXPECT_THAT(error_of(config), HasSubstr("batch_size is auto"));
+  EXPECT_THAT(resolve_error(config), HasSubstr("batch_size is auto"));
 }
 
 TEST(ResolveConfig, RefusesHeadsThatDoNotDivide) {
   TrainConfig config;
   config.n_embd = 100;
   config.n_head = 12;
-  EXPECT_THAT(error_of(config), AllOf(HasSubstr("n_embd is 100"), HasSubstr("n_head is 12")));
+  EXPECT_THAT(resolve_error(config), AllOf(HasSubstr("n_embd is 100"), HasSubstr("n_head is 12")));
   config.n_embd = 1024;
   config.n_head = 2;
-  EXPECT_THAT(error_of(config), HasSubstr("head size"));
+  EXPECT_THAT(resolve_error(config), HasSubstr("head size"));
 }
 
 TEST(ResolveConfig, RefusesRatesThatRise) {
   TrainConfig config;
   config.learning_rate = 3e-5;
-  EXPECT_THAT(error_of(config), AllOf(HasSubstr("min_lr is 6e-05"), HasSubstr("learning_rate = 3e-05"), HasSubstr("3e-06")));
+  EXPECT_THAT(resolve_error(config),
+              AllOf(HasSubstr("min_lr is 6e-05"), HasSubstr("learning_rate = 3e-05"), HasSubstr("3e-06")));
 }
 
 TEST(ResolveConfig, RefusesAWarmUpWithoutDecay) {
   TrainConfig config;
   config.max_iters = 50;
-  EXPECT_THAT(error_of(config),
+  EXPECT_THAT(resolve_error(config),
               AllOf(HasSubstr("warmup_iters is 100"), HasSubstr("max_iters = 50"), HasSubstr("to 5 or less")));
   config.max_iters = 1000;
   config.lr_decay_iters = 100;
-  EXPECT_THAT(error_of(config), HasSubstr("lr_decay_iters = 100"));
+  EXPECT_THAT(resolve_error(config), HasSubstr("lr_decay_iters = 100"));
   config.lr_schedule = "constant";
   EXPECT_NO_THROW(resolve_config(config));
 }
@@ -135,7 +137,7 @@ TEST(ResolveConfig, RefusesAWarmUpWithoutDecay) {
 TEST(ResolveConfig, RefusesResumeWithOverwrite) {
   TrainConfig config;
   config.resume = config.overwrite = true;
-  EXPECT_THAT(error_of(config), HasSubstr("one of the two"));
+  EXPECT_THAT(resolve_error(config), HasSubstr("one of the two"));
 }
 
 TEST(ResolveConfig, RefusesDropoutWithAttentionByCudnn) {
@@ -143,7 +145,7 @@ TEST(ResolveConfig, RefusesDropoutWithAttentionByCudnn) {
   config.attention = "cudnn";
   EXPECT_EQ(resolved(config).attention, "cudnn");
   config.dropout = 0.1;
-  EXPECT_THAT(error_of(config), AllOf(HasSubstr("dropout is 0.1"), HasSubstr("cudnn"), HasSubstr("attention to virgil")));
+  EXPECT_THAT(resolve_error(config), AllOf(HasSubstr("dropout is 0.1"), HasSubstr("cudnn"), HasSubstr("attention to virgil")));
 }
 
 TEST(Presets, ParseResolveAndBearTheirOwnName) {

@@ -11,18 +11,18 @@
 namespace virgil {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 using test_support::user_error_of;
 using testing::AllOf;
 using testing::HasSubstr;
 
-Json good() {
+OrderedJson good() {
   return {{"model_type", "gpt2"}, {"n_layer", 12},     {"n_head", 12},        {"n_embd", 768},
           {"n_positions", 1024},  {"n_inner", {}},     {"vocab_size", 50257}, {"activation_function", "gelu_new"},
           {"n_ctx", 1024},        {"resid_pdrop", 0.1}};
 }
 
-std::string error_of(const std::string& text) {
+std::string gpt2_config_error(const std::string& text) {
   const std::string message = user_error_of([&] { (void)read_gpt2_config(text, "a/config.json"); });
   EXPECT_THAT(message, HasSubstr("a/config.json: "));
   return message;
@@ -30,9 +30,9 @@ std::string error_of(const std::string& text) {
 
 template <typename Value>
 std::string error_with(const char* key, const Value& value) {
-  Json json = good();
+  OrderedJson json = good();
   json[key] = value;
-  return error_of(json.dump());
+  return gpt2_config_error(json.dump());
 }
 
 TEST(Gpt2Config, ReadsThePublishedForm) {
@@ -49,7 +49,7 @@ TEST(Gpt2Config, ReadsThePublishedForm) {
 
 TEST(Gpt2Config, TakesEveryNameOfTheTanhForm) {
   for (const char* name : {"gelu_new", "gelu_pytorch_tanh", "gelu_fast"}) {
-    Json json = good();
+    OrderedJson json = good();
     json["activation_function"] = name;
     EXPECT_NO_THROW((void)read_gpt2_config(json.dump(), "config.json")) << name;
   }
@@ -62,27 +62,28 @@ TEST(Gpt2Config, RefusesWhatIsAnotherFunction) {
   EXPECT_THAT(error_with("scale_attn_by_inverse_layer_idx", true), HasSubstr("scale_attn_by_inverse_layer_idx"));
   EXPECT_THAT(error_with("add_cross_attention", true), HasSubstr("add_cross_attention"));
   EXPECT_THAT(error_with("layer_norm_epsilon", 1e-6), AllOf(HasSubstr("layer_norm_epsilon"), HasSubstr("1e-06")));
-  EXPECT_THAT(error_with("quantization_config", Json::object()), HasSubstr("quantization_config"));
+  EXPECT_THAT(error_with("quantization_config", OrderedJson::object()), HasSubstr("quantization_config"));
 }
 
 TEST(Gpt2Config, RefusesSizesThatAreMissingOrOutOfRange) {
   for (const char* key : {"n_layer", "n_head", "n_embd", "n_positions", "vocab_size"}) {
-    for (const Json& value : {Json(0), Json(-1), Json(INT64_MAX), Json(INT64_MIN), Json(UINT64_MAX), Json(1e300), Json("12"),
-                              Json(true), Json::array(), Json::object()}) {
+    for (const OrderedJson& value :
+         {OrderedJson(0), OrderedJson(-1), OrderedJson(INT64_MAX), OrderedJson(INT64_MIN), OrderedJson(UINT64_MAX),
+          OrderedJson(1e300), OrderedJson("12"), OrderedJson(true), OrderedJson::array(), OrderedJson::object()}) {
       EXPECT_THAT(error_with(key, value), HasSubstr(key)) << value;
     }
-    Json json = good();
+    OrderedJson json = good();
     json.erase(key);
     json.erase("n_ctx");
-    EXPECT_THAT(error_of(json.dump()), HasSubstr(key[2] == 'p' ? "n_ctx" : key));
+    EXPECT_THAT(gpt2_config_error(json.dump()), HasSubstr(key[2] == 'p' ? "n_ctx" : key));
   }
   EXPECT_THAT(error_with("n_inner", 0), HasSubstr("n_inner"));
   EXPECT_THAT(error_with("n_head", 7), HasSubstr("multiple of n_head"));
 }
 
 TEST(Gpt2Config, RefusesWhatIsNoJsonObject) {
-  for (const char* text : {"", "{", "[]", "3", "null", "{\"n_layer\": }", "\xff"}) (void)error_of(text);
-  (void)error_of(std::string(100000, '['));
+  for (const char* text : {"", "{", "[]", "3", "null", "{\"n_layer\": }", "\xff"}) (void)gpt2_config_error(text);
+  (void)gpt2_config_error(std::string(100000, '['));
 }
 
 // Mutates a good file: whatever happens, it is refused with a UserError or gives sizes that are in range.

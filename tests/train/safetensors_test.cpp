@@ -37,13 +37,15 @@ std::vector<SafetensorsFile::Entry> parse(std::string_view file) {
   return parse_safetensors(std::as_bytes(std::span(file)), metadata, "m.safetensors");
 }
 
-std::string error_of(std::string_view file) {
+std::string safetensors_error(std::string_view file) {
   std::string message = user_error_of([&] { static_cast<void>(parse(file)); });
   EXPECT_THAT(message, HasSubstr("m.safetensors: "));
   return message;
 }
 
-std::string error_of(std::string_view header, std::string_view data) { return error_of(file_with(header, data)); }
+std::string safetensors_error(std::string_view header, std::string_view data) {
+  return safetensors_error(file_with(header, data));
+}
 
 class SafetensorsTest : public ::testing::Test {
  protected:
@@ -118,16 +120,17 @@ TEST(ParseSafetensors, AcceptsWhatTheFormatAllows) {
 }
 
 TEST(ParseSafetensors, RefusesLyingLengths) {
-  EXPECT_THAT(error_of(""), HasSubstr("0 bytes are too few"));
-  EXPECT_THAT(error_of("1234567"), HasSubstr("7 bytes are too few"));
-  EXPECT_THAT(error_of(std::string("\xff\xff\xff\xff\xff\xff\xff\xff{}")), HasSubstr("claims 18446744073709551615 bytes"));
-  EXPECT_THAT(error_of(std::string("\x03\0\0\0\0\0\0\0{}", 10)), HasSubstr("claims 3 bytes"));
-  EXPECT_THAT(error_of("", "data"), HasSubstr("not a JSON object"));
-  EXPECT_THAT(error_of("[]", ""), HasSubstr("not a JSON object"));
-  EXPECT_THAT(error_of(" {}", ""), HasSubstr("not a JSON object"));
-  EXPECT_THAT(error_of("{", ""), HasSubstr("not valid JSON"));
-  EXPECT_THAT(error_of("{}{}", ""), HasSubstr("not valid JSON"));
-  EXPECT_THAT(error_of("{\"\xff\":{}}", ""), HasSubstr("not valid JSON"));
+  EXPECT_THAT(safetensors_error(""), HasSubstr("0 bytes are too few"));
+  EXPECT_THAT(safetensors_error("1234567"), HasSubstr("7 bytes are too few"));
+  EXPECT_THAT(safetensors_error(std::string("\xff\xff\xff\xff\xff\xff\xff\xff{}")),
+              HasSubstr("claims 18446744073709551615 bytes"));
+  EXPECT_THAT(safetensors_error(std::string("\x03\0\0\0\0\0\0\0{}", 10)), HasSubstr("claims 3 bytes"));
+  EXPECT_THAT(safetensors_error("", "data"), HasSubstr("not a JSON object"));
+  EXPECT_THAT(safetensors_error("[]", ""), HasSubstr("not a JSON object"));
+  EXPECT_THAT(safetensors_error(" {}", ""), HasSubstr("not a JSON object"));
+  EXPECT_THAT(safetensors_error("{", ""), HasSubstr("not valid JSON"));
+  EXPECT_THAT(safetensors_error("{}{}", ""), HasSubstr("not valid JSON"));
+  EXPECT_THAT(safetensors_error("{\"\xff\":{}}", ""), HasSubstr("not valid JSON"));
 }
 
 TEST(ParseSafetensors, RefusesLyingOffsets) {
@@ -135,19 +138,19 @@ TEST(ParseSafetensors, RefusesLyingOffsets) {
     return R"({"a":{"dtype":"F32","shape":[2],"data_offsets":)" + std::string(offsets) + "}}";
   };
   EXPECT_EQ(parse(file_with(with("[0,8]"), "12345678")).size(), 1U);
-  EXPECT_THAT(error_of(with("[0,8]"), "1234567"), HasSubstr("damaged or truncated"));
-  EXPECT_THAT(error_of(with("[0,8]"), "123456789"), HasSubstr("1 bytes follow the last tensor"));
-  EXPECT_THAT(error_of(with("[1,9]"), "123456789"), HasSubstr("claims bytes 1 to 9"));
-  EXPECT_THAT(error_of(with("[8,0]"), "12345678"), HasSubstr("claims bytes 8 to 0"));
-  EXPECT_THAT(error_of(with("[0,7]"), "1234567"), HasSubstr("has 7 bytes, its shape and dtype ask for 8"));
-  EXPECT_THAT(error_of(with("[0,18446744073709551615]"), "12345678"), HasSubstr("damaged or truncated"));
-  EXPECT_THAT(error_of(with("[0,18446744073709551616]"), "12345678"), HasSubstr("not a whole one below 2^64"));
-  EXPECT_THAT(error_of(with("[-1,8]"), "12345678"), HasSubstr("negative number"));
-  EXPECT_THAT(error_of(with("[0,8.0]"), "12345678"), HasSubstr("not a whole one"));
-  EXPECT_THAT(error_of(with("[0]"), "12345678"), HasSubstr("two data_offsets"));
-  EXPECT_THAT(error_of(with("[0,8,9]"), "12345678"), HasSubstr("two data_offsets"));
-  EXPECT_THAT(error_of(with("[]"), "12345678"), HasSubstr("two data_offsets"));
-  EXPECT_THAT(error_of(with("null"), "12345678"), HasSubstr("unexpected null"));
+  EXPECT_THAT(safetensors_error(with("[0,8]"), "1234567"), HasSubstr("damaged or truncated"));
+  EXPECT_THAT(safetensors_error(with("[0,8]"), "123456789"), HasSubstr("1 bytes follow the last tensor"));
+  EXPECT_THAT(safetensors_error(with("[1,9]"), "123456789"), HasSubstr("claims bytes 1 to 9"));
+  EXPECT_THAT(safetensors_error(with("[8,0]"), "12345678"), HasSubstr("claims bytes 8 to 0"));
+  EXPECT_THAT(safetensors_error(with("[0,7]"), "1234567"), HasSubstr("has 7 bytes, its shape and dtype ask for 8"));
+  EXPECT_THAT(safetensors_error(with("[0,18446744073709551615]"), "12345678"), HasSubstr("damaged or truncated"));
+  EXPECT_THAT(safetensors_error(with("[0,18446744073709551616]"), "12345678"), HasSubstr("not a whole one below 2^64"));
+  EXPECT_THAT(safetensors_error(with("[-1,8]"), "12345678"), HasSubstr("negative number"));
+  EXPECT_THAT(safetensors_error(with("[0,8.0]"), "12345678"), HasSubstr("not a whole one"));
+  EXPECT_THAT(safetensors_error(with("[0]"), "12345678"), HasSubstr("two data_offsets"));
+  EXPECT_THAT(safetensors_error(with("[0,8,9]"), "12345678"), HasSubstr("two data_offsets"));
+  EXPECT_THAT(safetensors_error(with("[]"), "12345678"), HasSubstr("two data_offsets"));
+  EXPECT_THAT(safetensors_error(with("null"), "12345678"), HasSubstr("unexpected null"));
 }
 
 TEST(ParseSafetensors, RefusesOverlapsAndGaps) {
@@ -156,9 +159,9 @@ TEST(ParseSafetensors, RefusesOverlapsAndGaps) {
            R"(},"b":{"dtype":"U8","shape":[4],"data_offsets":)" + std::string(b) + "}}";
   };
   EXPECT_EQ(parse(file_with(two("[4,8]", "[0,4]"), "12345678")).size(), 2U);
-  EXPECT_THAT(error_of(two("[0,4]", "[0,4]"), "1234"), HasSubstr("where 4 is the next free one"));
-  EXPECT_THAT(error_of(two("[0,4]", "[3,7]"), "1234567"), HasSubstr("where 4 is the next free one"));
-  EXPECT_THAT(error_of(two("[0,4]", "[5,9]"), "123456789"), HasSubstr("where 4 is the next free one"));
+  EXPECT_THAT(safetensors_error(two("[0,4]", "[0,4]"), "1234"), HasSubstr("where 4 is the next free one"));
+  EXPECT_THAT(safetensors_error(two("[0,4]", "[3,7]"), "1234567"), HasSubstr("where 4 is the next free one"));
+  EXPECT_THAT(safetensors_error(two("[0,4]", "[5,9]"), "123456789"), HasSubstr("where 4 is the next free one"));
 }
 
 TEST(ParseSafetensors, RefusesLyingShapes) {
@@ -166,38 +169,39 @@ TEST(ParseSafetensors, RefusesLyingShapes) {
     return R"({"a":{"dtype":)" + std::string(dtype) + R"(,"shape":)" + std::string(shape) + R"(,"data_offsets":[0,8]}})";
   };
   EXPECT_EQ(parse(file_with(with("\"F64\"", "[1,1,1,1]"), "12345678")).size(), 1U);
-  EXPECT_THAT(error_of(with("\"F64\"", "[1,1,1,1,1]"), "12345678"), HasSubstr("more than 4 dimensions"));
-  EXPECT_THAT(error_of(with("\"F64\"", "[1,1,1,1,1,1,1]"), "12345678"), HasSubstr("more than 4 dimensions"));
-  EXPECT_THAT(error_of(with("\"F64\"", "[4294967296,4294967296]"), "12345678"), HasSubstr("overflows"));
-  EXPECT_THAT(error_of(with("\"F64\"", "[2305843009213693953]"), "12345678"), HasSubstr("overflows"));
-  EXPECT_THAT(error_of(with("\"U8\"", "[18446744073709551615,0]"), "12345678"), HasSubstr("shape and dtype ask for 0"));
-  EXPECT_THAT(error_of(with("\"F32\"", "[1]"), "12345678"), HasSubstr("ask for 4"));
-  EXPECT_THAT(error_of(with("\"F7\"", "[1]"), "12345678"), HasSubstr("unknown dtype \"F7\""));
-  EXPECT_THAT(error_of(with("\"\"", "[1]"), "12345678"), HasSubstr("lacks its dtype"));
-  EXPECT_THAT(error_of(with("1", "[1]"), "12345678"), HasSubstr("unexpected number"));
-  EXPECT_THAT(error_of(with("\"F64\"", "[[1]]"), "12345678"), HasSubstr("unexpected list"));
-  EXPECT_THAT(error_of(with("\"F64\"", "{}"), "12345678"), HasSubstr("an object stands"));
-  EXPECT_THAT(error_of(R"({"a":{"dtype":"U8","shape":[9223372036854775808,0],"data_offsets":[0,0]}})", ""),
+  EXPECT_THAT(safetensors_error(with("\"F64\"", "[1,1,1,1,1]"), "12345678"), HasSubstr("more than 4 dimensions"));
+  EXPECT_THAT(safetensors_error(with("\"F64\"", "[1,1,1,1,1,1,1]"), "12345678"), HasSubstr("more than 4 dimensions"));
+  EXPECT_THAT(safetensors_error(with("\"F64\"", "[4294967296,4294967296]"), "12345678"), HasSubstr("overflows"));
+  EXPECT_THAT(safetensors_error(with("\"F64\"", "[2305843009213693953]"), "12345678"), HasSubstr("overflows"));
+  EXPECT_THAT(safetensors_error(with("\"U8\"", "[18446744073709551615,0]"), "12345678"),
+              HasSubstr("shape and dtype ask for 0"));
+  EXPECT_THAT(safetensors_error(with("\"F32\"", "[1]"), "12345678"), HasSubstr("ask for 4"));
+  EXPECT_THAT(safetensors_error(with("\"F7\"", "[1]"), "12345678"), HasSubstr("unknown dtype \"F7\""));
+  EXPECT_THAT(safetensors_error(with("\"\"", "[1]"), "12345678"), HasSubstr("lacks its dtype"));
+  EXPECT_THAT(safetensors_error(with("1", "[1]"), "12345678"), HasSubstr("unexpected number"));
+  EXPECT_THAT(safetensors_error(with("\"F64\"", "[[1]]"), "12345678"), HasSubstr("unexpected list"));
+  EXPECT_THAT(safetensors_error(with("\"F64\"", "{}"), "12345678"), HasSubstr("an object stands"));
+  EXPECT_THAT(safetensors_error(R"({"a":{"dtype":"U8","shape":[9223372036854775808,0],"data_offsets":[0,0]}})", ""),
               HasSubstr("dimension 0 of \"a\" is 9223372036854775808"));
 }
 
 TEST(ParseSafetensors, RefusesDuplicatesNestingAndUnknownFields) {
   constexpr std::string_view kTensor = R"({"dtype":"U8","shape":[1],"data_offsets":[0,1]})";
-  EXPECT_THAT(error_of(R"({"a":)" + std::string(kTensor) + R"(,"a":)" + std::string(kTensor) + "}", "1"),
+  EXPECT_THAT(safetensors_error(R"({"a":)" + std::string(kTensor) + R"(,"a":)" + std::string(kTensor) + "}", "1"),
               HasSubstr("\"a\" is listed twice"));
-  EXPECT_THAT(error_of(R"({"__metadata__":{"k":"1","k":"2"}})", ""), HasSubstr("a key is given twice"));
-  EXPECT_THAT(error_of(R"({"__metadata__":{"k":1}})", ""), HasSubstr("unexpected number"));
-  EXPECT_THAT(error_of(R"({"__metadata__":"k"})", ""), HasSubstr("unexpected string"));
-  EXPECT_THAT(error_of(R"({"a":{"dtype":"U8","dtype":"U8","shape":[1],"data_offsets":[0,1]}})", "1"),
+  EXPECT_THAT(safetensors_error(R"({"__metadata__":{"k":"1","k":"2"}})", ""), HasSubstr("a key is given twice"));
+  EXPECT_THAT(safetensors_error(R"({"__metadata__":{"k":1}})", ""), HasSubstr("unexpected number"));
+  EXPECT_THAT(safetensors_error(R"({"__metadata__":"k"})", ""), HasSubstr("unexpected string"));
+  EXPECT_THAT(safetensors_error(R"({"a":{"dtype":"U8","dtype":"U8","shape":[1],"data_offsets":[0,1]}})", "1"),
               HasSubstr("unexpected string"));
-  EXPECT_THAT(error_of(R"({"a":{"dtype":"U8","shape":[1],"shape":[1],"data_offsets":[0,1]}})", "1"),
+  EXPECT_THAT(safetensors_error(R"({"a":{"dtype":"U8","shape":[1],"shape":[1],"data_offsets":[0,1]}})", "1"),
               HasSubstr("unexpected list"));
-  EXPECT_THAT(error_of(R"({"a":{"dtype":"U8","shape":[1],"offset":[0,1]}})", "1"), HasSubstr("unexpected list"));
-  EXPECT_THAT(error_of(R"({"a":true})", ""), HasSubstr("unexpected boolean"));
-  EXPECT_THAT(error_of("{\"a\":" + std::string(100000, '['), ""), HasSubstr("unexpected list"));
+  EXPECT_THAT(safetensors_error(R"({"a":{"dtype":"U8","shape":[1],"offset":[0,1]}})", "1"), HasSubstr("unexpected list"));
+  EXPECT_THAT(safetensors_error(R"({"a":true})", ""), HasSubstr("unexpected boolean"));
+  EXPECT_THAT(safetensors_error("{\"a\":" + std::string(100000, '['), ""), HasSubstr("unexpected list"));
   std::string nested;
   for (int i = 0; i < 100000; ++i) nested += "{\"a\":";
-  EXPECT_THAT(error_of(nested, ""), HasSubstr("an object stands"));
+  EXPECT_THAT(safetensors_error(nested, ""), HasSubstr("an object stands"));
 }
 
 // Mutates a good file: whatever happens, the parser throws a UserError or returns views inside the file. Sanitizers see the

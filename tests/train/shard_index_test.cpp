@@ -16,7 +16,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Pair;
 
-std::string error_of(const std::string& text) {
+std::string index_error(const std::string& text) {
   const std::string message = user_error_of([&] { (void)parse_shard_index(text, "index.json"); });
   EXPECT_THAT(message, HasSubstr("index.json: "));
   return message;
@@ -36,25 +36,26 @@ TEST(ShardIndex, RefusesFilesOutsideTheFolder) {
   for (const char* file :
        {"/etc/model.safetensors", "../model.safetensors", "a/model.safetensors", "..", ".", "", ".hidden.safetensors",
         "a\\\\model.safetensors", "a\\u0000.safetensors", "model.bin", "safetensors"}) {
-    EXPECT_THAT(error_of(map_of(file)), AllOf(HasSubstr("\"a\""), HasSubstr("not the name"))) << file;
+    EXPECT_THAT(index_error(map_of(file)), AllOf(HasSubstr("\"a\""), HasSubstr("not the name"))) << file;
   }
 }
 
 TEST(ShardIndex, RefusesDuplicatesAndOtherShapes) {
-  EXPECT_THAT(error_of(R"({"weight_map": {"a": "x.safetensors", "a": "x.safetensors"}})"), HasSubstr("\"a\" is listed twice"));
-  EXPECT_THAT(error_of(R"({"weight_map": {}, "weight_map": {}})"), HasSubstr("given twice"));
-  EXPECT_THAT(error_of(R"({"metadata": {}})"), HasSubstr("\"weight_map\" is missing"));
+  EXPECT_THAT(index_error(R"({"weight_map": {"a": "x.safetensors", "a": "x.safetensors"}})"),
+              HasSubstr("\"a\" is listed twice"));
+  EXPECT_THAT(index_error(R"({"weight_map": {}, "weight_map": {}})"), HasSubstr("given twice"));
+  EXPECT_THAT(index_error(R"({"metadata": {}})"), HasSubstr("\"weight_map\" is missing"));
   for (const char* value : {"3", "null", "true", "[]", "\"x.safetensors\"", "-1", "1.5"}) {
-    EXPECT_THAT(error_of(fmt::format(R"({{"weight_map": {}}})", value)), HasSubstr("where a file's name belongs")) << value;
+    EXPECT_THAT(index_error(fmt::format(R"({{"weight_map": {}}})", value)), HasSubstr("where a file's name belongs")) << value;
   }
   for (const char* value : {"3", "null", "true", "[]", "{}", "-1", "1.5"}) {
-    EXPECT_THAT(error_of(fmt::format(R"({{"weight_map": {{"a": {}}}}})", value)), HasSubstr("where a file's name belongs"));
+    EXPECT_THAT(index_error(fmt::format(R"({{"weight_map": {{"a": {}}}}})", value)), HasSubstr("where a file's name belongs"));
   }
-  for (const char* text : {"", "[]", "3", "\"a\"", "null", "{", "{} {}", "{\"\xff\": 1}"}) (void)error_of(text);
-  EXPECT_THAT(error_of("{\"metadata\": " + std::string(100000, '[')), HasSubstr("nested deeper"));
+  for (const char* text : {"", "[]", "3", "\"a\"", "null", "{", "{} {}", "{\"\xff\": 1}"}) (void)index_error(text);
+  EXPECT_THAT(index_error("{\"metadata\": " + std::string(100000, '[')), HasSubstr("nested deeper"));
   std::string nested;
   for (int i = 0; i < 100000; ++i) nested += "{\"a\":";
-  EXPECT_THAT(error_of(nested), HasSubstr("nested deeper"));
+  EXPECT_THAT(index_error(nested), HasSubstr("nested deeper"));
 }
 
 // Mutates a good index: it is refused with a UserError, or names files of the folder only.
