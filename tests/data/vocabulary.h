@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "support/repository.h"
 #include "virgil/base/error.h"
 #include "virgil/data/tokenizer.h"
 
@@ -26,7 +27,7 @@ inline std::unique_ptr<Tokenizer> gpt2_or_null() {
 }
 
 inline nlohmann::json read_golden(const std::string& name) {
-  std::ifstream file(std::string(VIRGIL_SOURCE_DIR "/tests/golden/") + name);
+  std::ifstream file(repository_path("tests/golden/" + name));
   return nlohmann::json::parse(file);
 }
 

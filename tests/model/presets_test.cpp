@@ -4,6 +4,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "support/repository.h"
 #include "virgil/model/parameter_layout.h"
 
 namespace virgil {
@@ -20,7 +21,7 @@ constexpr std::int64_t kCharVocabulary = 128;  // the most that tiny.json's padd
 class PresetTotals : public testing::TestWithParam<Preset> {};
 
 TEST_P(PresetTotals, AreExact) {
-  std::ifstream file(std::string(VIRGIL_SOURCE_DIR "/configs/") + GetParam().file);
+  std::ifstream file(test_support::repository_path("configs/") + GetParam().file);
   ASSERT_TRUE(file) << GetParam().file;
   const nlohmann::json json = nlohmann::json::parse(file);
   const bool gpt2 = json.at("tokenizer") == "gpt2";

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "support/repository.h"
 #include "support/temporary_directory.h"
 #include "support/user_error.h"
 #include "virgil/base/file_system.h"
@@ -39,7 +40,7 @@ std::string error_of(const std::vector<std::string>& arguments) {
   return user_error_of([&] { (void)calc(arguments); });
 }
 
-std::string preset(const std::string& name) { return VIRGIL_SOURCE_DIR "/configs/" + name + ".json"; }
+std::string preset(const std::string& name) { return test_support::repository_path("configs/" + name + ".json"); }
 
 const std::vector<std::string> kSmall = {"--n_layer",    "2",   "--n_head",     "2", "--n_embd",  "64", "--block_size", "64",
                                          "--vocab_size", "500", "--batch_size", "4", "--threads", "1"};

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "support/repository.h"
 #include "support/temporary_directory.h"
 #include "support/user_error.h"
 #include "virgil/base/file_system.h"
@@ -19,21 +20,21 @@ using test_support::user_error_of;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-constexpr const char* kFolder = VIRGIL_SOURCE_DIR "/configs";
+const std::string kFolder = test_support::repository_path("configs");
 
-struct Result {
+struct ShownConfigs {
   int code = 0;
   std::string text;
 };
 
-Result show(std::vector<std::string> arguments) {
+ShownConfigs show(std::vector<std::string> arguments) {
   arguments.insert(arguments.end(), {"--configs", kFolder});
   std::ostringstream out;
   const int code = run_show_configs(arguments, out);
   return {code, out.str()};
 }
 
-std::string error_of(const std::vector<std::string>& arguments) {
+std::string show_error(const std::vector<std::string>& arguments) {
   return user_error_of([&] { (void)show(arguments); });
 }
 
@@ -46,7 +47,7 @@ TEST(ShowConfigs, ListsEveryPresetWithItsParameters) {
 }
 
 TEST(ShowConfigs, FitsAnswersPerPreset) {
-  const Result result = show({"--fits", "12GB"});
+  const ShownConfigs result = show({"--fits", "12GB"});
   EXPECT_EQ(result.code, 0);
   EXPECT_THAT(result.text, AllOf(HasSubstr("12GB"), HasSubstr("tiny"), HasSubstr("yes"), HasSubstr("no")));
   EXPECT_EQ(show({"--fits", "1MB"}).code, 1);
@@ -79,10 +80,10 @@ TEST(ShowConfigs, DiffNamesWhatDiffers) {
 }
 
 TEST(ShowConfigs, BadInputIsNamed) {
-  EXPECT_THAT(error_of({"--diff", "150M", "150M_1025"}), HasSubstr("did you mean 150M_1024"));
-  EXPECT_THAT(error_of({"--fits", "12 gigs"}), HasSubstr("12 gigs"));
-  EXPECT_THAT(error_of({"--gpu", "H1000"}), HasSubstr("did you mean"));
-  EXPECT_THAT(error_of({"--what"}), HasSubstr("--what: unknown"));
+  EXPECT_THAT(show_error({"--diff", "150M", "150M_1025"}), HasSubstr("did you mean 150M_1024"));
+  EXPECT_THAT(show_error({"--fits", "12 gigs"}), HasSubstr("12 gigs"));
+  EXPECT_THAT(show_error({"--gpu", "H1000"}), HasSubstr("did you mean"));
+  EXPECT_THAT(show_error({"--what"}), HasSubstr("--what: unknown"));
   std::ostringstream out;
   const test_support::TemporaryDirectory empty;
   const std::vector<std::string> arguments = {"--configs", empty.path().string()};
@@ -144,12 +145,12 @@ TEST(ShowConfigs, ClassesKeepOneGibFree) {
 }
 
 TEST(GeneratedDocs, PresetTableIsFresh) {
-  EXPECT_EQ(read_file(VIRGIL_SOURCE_DIR "/configs/README.md", 1 << 20), show({"--markdown"}).text)
+  EXPECT_EQ(read_file(test_support::repository_path("configs/README.md"), 1 << 20), show({"--markdown"}).text)
       << "run: build/show_configs --markdown > configs/README.md";
 }
 
 TEST(GeneratedDocs, ReadmeTableIsFresh) {
-  const std::string readme = VIRGIL_SOURCE_DIR "/README.md";
+  const std::string readme = test_support::repository_path("README.md");
   EXPECT_EQ(read_file(readme, 1 << 20), show({"--readme", readme}).text)
       << "run: build/show_configs --readme README.md > README.new && mv README.new README.md";
 }

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <tuple>
 
+#include "support/repository.h"
 #include "support/temporary_directory.h"
 #include "support/user_error.h"
 #include "virgil/report/presets.h"
@@ -62,7 +63,7 @@ class PlanIsAllocation : public testing::TestWithParam<std::tuple<Settings, Sett
 
 TEST_P(PlanIsAllocation, ForEveryPresetAndLevel) {
   const auto& [precision, lever] = GetParam();
-  for (const Preset& preset : load_presets(VIRGIL_SOURCE_DIR "/configs", ScratchlessTraits())) {
+  for (const Preset& preset : load_presets(test_support::repository_path("configs"), ScratchlessTraits())) {
     for (const Recompute recompute : kAllRecompute) {
       const PlannedSubject planned = scaled_down(preset, recompute, precision, lever);
       ASSERT_TRUE(planned.plan) << planned.why_not;

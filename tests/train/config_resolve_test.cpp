@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "support/repository.h"
 #include "support/temporary_directory.h"
 #include "support/user_error.h"
 #include "virgil/train/config_schema.h"
@@ -150,7 +151,7 @@ TEST(ResolveConfig, RefusesDropoutWithAttentionByCudnn) {
 
 TEST(Presets, ParseResolveAndBearTheirOwnName) {
   int num_presets = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(VIRGIL_SOURCE_DIR "/configs")) {
+  for (const auto& entry : std::filesystem::directory_iterator(test_support::repository_path("configs"))) {
     if (entry.path().extension() != ".json") continue;
     SCOPED_TRACE(entry.path());
     TrainConfig config;
@@ -183,7 +184,7 @@ TEST(ConfigDocs, HelpNamesEveryKeyAndAlias) {
 }
 
 TEST(ConfigDocs, ConfigurationReferenceIsUpToDate) {
-  EXPECT_EQ(test_support::read_all(VIRGIL_SOURCE_DIR "/docs/configuration.md"), config_markdown())
+  EXPECT_EQ(test_support::read_all(test_support::repository_path("docs/configuration.md")), config_markdown())
       << "run: build/config_docs > docs/configuration.md";
 }
 

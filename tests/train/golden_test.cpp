@@ -4,6 +4,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "support/repository.h"
 #include "support/test_model.h"
 #include "virgil/optim/adamw.h"
 #include "virgil/train/parameter_io.h"
@@ -20,7 +21,7 @@ using test_support::TestModel;
 class Golden : public testing::TestWithParam<const char*> {
  protected:
   Golden()
-      : file_(std::string(VIRGIL_SOURCE_DIR "/tests/golden/") + GetParam() + ".safetensors"),
+      : file_(test_support::repository_path("tests/golden/") + GetParam() + ".safetensors"),
         case_(nlohmann::json::parse(file_.metadata().at("case"))),
         model_(sizes(), {.batch_size = case_.at("batch_size"), .length = case_.at("length")}) {
     load_parameters(model_.backend(), layout(), file_, "weights.", model_.gpt().master_weights(), DType::kFloat32);

@@ -5,6 +5,7 @@
 
 #include <cstring>
 
+#include "support/repository.h"
 #include "support/test_model.h"
 #include "support/user_error.h"
 #include "train/checkpoint_fixture.h"
@@ -24,7 +25,7 @@ using testing::HasSubstr;
 class ImportedGolden : public testing::TestWithParam<const char*> {};
 
 TEST_P(ImportedGolden, LogitsMatch) {
-  const fs::path folder = fs::path(VIRGIL_SOURCE_DIR "/tests/golden") / fmt::format("gpt2_{}", GetParam());
+  const fs::path folder = test_support::repository_path(fmt::format("tests/golden/gpt2_{}", GetParam()));
   const PretrainedModel pretrained = open_pretrained(folder);
   EXPECT_EQ(pretrained.files.size(), 3U);
   EXPECT_TRUE(pretrained.model.bias);
