@@ -183,8 +183,12 @@ int run_calc_params(std::span<const std::string> arguments, std::istream& in, st
   const std::int64_t processes = read_processes(parsed);
   if (parsed.has("compare")) {
     const std::vector<std::string>& words = parsed.values("compare");
-    const Subject a = subject_of_word(words[0], processes);
-    const Subject b = subject_of_word(words[1], processes);
+    if (!line.config_file.empty()) {
+      throw user_error("--compare takes {} and {}, and --config {} is a third: leave it out, or name it as one of the two",
+                       words[0], words[1], line.config_file);
+    }
+    const Subject a = subject_of_word(words[0], line, processes);
+    const Subject b = subject_of_word(words[1], line, processes);
     out << (parsed.has("json") ? compare_json(a, b, read_rate(parsed)).dump(2) + "\n" : compare_models(a, b));
     return 0;
   }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "virgil/plan/communication.h"
 #include "virgil/plan/estimates.h"
 #include "virgil/plan/tensor_table.h"
 #include "virgil/report/model_report.h"
@@ -44,6 +45,10 @@ class Columns {
 };
 
 std::string yes_or_no(bool value) { return value ? "yes" : "no"; }
+
+std::int64_t tokens_per_step(const TrainingShape& shape) {
+  return checked_multiply(shape.sequences_per_step(), shape.model.block_size);
+}
 
 }  // namespace
 
@@ -93,7 +98,14 @@ std::string compare_models(const Subject& a, const Subject& b) {
     if (bytes_a != 0 || bytes_b != 0) columns.bytes(fmt::format("training {}", name_of(category)), bytes_a, bytes_b);
   }
   columns.bytes("training total", plan_a.plan->total_bytes(), plan_b.plan->total_bytes());
-  return columns.text();
+  if (a.processes == 1) return columns.text();
+  columns.numbers("ZeRO stage", plan_a.shape.parallel.zero_stage, plan_b.shape.parallel.zero_stage);
+  columns.numbers("tokens a step, of all", tokens_per_step(plan_a.shape), tokens_per_step(plan_b.shape));
+  const CommunicationVolume sent_a = communication_volume(plan_a.shape);
+  const CommunicationVolume sent_b = communication_volume(plan_b.shape);
+  columns.bytes("gradients sent a step", sent_a.gradient_bytes, sent_b.gradient_bytes);
+  columns.bytes("weights sent a step", sent_a.weight_bytes, sent_b.weight_bytes);
+  return columns.text() + fmt::format("training, and what is sent: of each of {} processes\n", format_count(a.processes));
 }
 
 }  // namespace virgil

@@ -142,19 +142,29 @@ Subject make_subject(const SubjectSource& source, const CommandLine& command_lin
   return subject;
 }
 
-Subject subject_of_word(const std::string& word, std::int64_t processes) {
+CommandLine with_keys_of(CommandLine line, const CommandLine& flags) {
+  for (const std::string& name : flags.set_keys) {
+    std::visit([&](auto member) { line.config.*member = flags.config.*member; }, find_config_key(name)->member);
+    if (std::ranges::find(line.set_keys, name) == line.set_keys.end()) line.set_keys.push_back(name);
+  }
+  return line;
+}
+
+Subject subject_of_word(const std::string& word, const CommandLine& flags, std::int64_t processes) {
   std::error_code error;
   if (std::filesystem::is_regular_file(std::filesystem::path(word) / "config.json", error)) {
-    return make_subject({.model = {}, .hf_file = word}, {}, {}, processes);
+    return make_subject({.model = {}, .hf_file = word}, flags, {}, processes);
   }
   const bool is_file = std::filesystem::is_regular_file(word, error);
-  if (!is_file) return make_subject({.model = word, .hf_file = {}}, {}, {}, processes);
+  if (!is_file) return make_subject({.model = word, .hf_file = {}}, flags, {}, processes);
   const auto json = nlohmann::json::parse(read_file(word, kMaxConfigBytes), nullptr, false);
-  if (json.is_object() && json.contains("model_type")) return make_subject({.model = {}, .hf_file = word}, {}, {}, processes);
+  if (json.is_object() && json.contains("model_type")) {
+    return make_subject({.model = {}, .hf_file = word}, flags, {}, processes);
+  }
   CommandLine line;
   apply_config_file(line.config, word);
   line.config_file = word;
-  return make_subject({}, line, {}, processes);
+  return make_subject({}, with_keys_of(std::move(line), flags), {}, processes);
 }
 
 const MemoryPlan& PlannedSubject::get() const {

@@ -385,6 +385,41 @@ TEST(CalcParams, RemediesOfSeveralProcessesAreCommandsOfAll) {
   EXPECT_THAT(solved.text, HasSubstr("mpirun -n 4 train "));
 }
 
+TEST(CalcParams, ComparesWhatEachOfSeveralProcessesHolds) {
+  const std::vector<std::string> keys = {"--processes", "4", "--zero_stage", "1", "--batch_size", "2", "--dtype", "bfloat16"};
+  const auto with_keys = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.end(), keys.begin(), keys.end());
+    return arguments;
+  };
+  const nlohmann::json compared = json_of(with_keys({"--compare", "gpt2", "gpt2-medium"}));
+  const nlohmann::json plan_a = json_of(with_keys({"--model", "gpt2"})).at("plan");
+  const nlohmann::json plan_b = json_of(with_keys({"--model", "gpt2-medium"})).at("plan");
+  EXPECT_EQ(compared.at("a").at("plan"), plan_a);
+  EXPECT_EQ(compared.at("b").at("plan"), plan_b);
+  EXPECT_EQ(plan_a.at("communication").at("zero_stage"), 1);
+  EXPECT_EQ(compared.at("difference").at("plan_bytes"),
+            plan_b.at("total_bytes").get<std::int64_t>() - plan_a.at("total_bytes").get<std::int64_t>());
+  // 4 x 2 sequences of the default context in one micro-step.
+  const std::int64_t tokens = plan_a.at("communication").at("tokens_per_step");
+  EXPECT_EQ(tokens, 8 * 1024);
+  const std::string text = calc(with_keys({"--compare", "gpt2", "gpt2-medium"})).text;
+  EXPECT_THAT(text, AllOf(HasSubstr("of each of 4 processes"), HasSubstr("ZeRO stage"), HasSubstr("8,192"),
+                          HasSubstr("gradients sent a step"), HasSubstr("weights sent a step")));
+  EXPECT_THAT(calc({"--compare", "gpt2", "gpt2-medium"}).text, AllOf(Not(HasSubstr("processes")), Not(HasSubstr("sent"))));
+}
+
+TEST(CalcParams, KeysComeOverBothOfWhatIsCompared) {
+  const nlohmann::json compared =
+      json_of({"--compare", "gpt2", preset("150M_1024"), "--n_layer", "3", "--batch_size", "1", "--total_batch_size", "1024"});
+  for (const char* side : {"a", "b"}) {
+    EXPECT_EQ(compared.at(side).at("architecture").at("n_layer"), 3) << side;
+    EXPECT_EQ(compared.at(side).at("plan").at("batch_size"), 1) << side;
+  }
+  EXPECT_THAT(
+      error_of({"--compare", "gpt2", "gpt2-xl", "--config", preset("tiny")}),
+      AllOf(HasSubstr("--compare takes gpt2 and gpt2-xl"), HasSubstr("tiny.json is a third"), HasSubstr("one of the two")));
+}
+
 TEST(CalcParams, ProcessesThatCannotBeAreRefused) {
   EXPECT_THAT(error_of(small_with({"--processes", "0"})), HasSubstr("at least 1"));
   EXPECT_THAT(error_of(small_with({"--processes", "65537"})), HasSubstr("at most 65536"));

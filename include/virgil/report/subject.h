@@ -45,9 +45,12 @@ struct Subject {
 [[nodiscard]] Subject make_subject(const SubjectSource& source, const CommandLine& command_line,
                                    const ArchitectureOverrides& overrides, std::int64_t processes = 1);
 
+/// `line` with the keys that `flags` sets over its own.
+[[nodiscard]] CommandLine with_keys_of(CommandLine line, const CommandLine& flags);
+
 /// The source that a word names: a catalogue name, else a file, which is a Hugging Face config when it has a model_type and a
-/// configuration of train's keys otherwise.
-[[nodiscard]] Subject subject_of_word(const std::string& word, std::int64_t processes = 1);
+/// configuration of train's keys otherwise. The keys of `flags` come over its own.
+[[nodiscard]] Subject subject_of_word(const std::string& word, const CommandLine& flags, std::int64_t processes);
 
 /// A plan, or why there is none.
 struct PlannedSubject {
