@@ -80,7 +80,10 @@ std::string describe_communication(const TrainingShape& shape) {
       fmt::format("zero_stage {}, summands as {}, beside the backward pass", parallel.zero_stage, name_of(parallel.wire)));
   text += fmt::format("  {:<24}{:>18}{}\n", "weights", format_bytes(volume.weight_bytes),
                       parallel.shards_optimizer() ? fmt::format("  {}, after the update", name_of(shape.dtype)) : "");
-  return text + fmt::format("  {:<24}{:>18}\n", "total", format_bytes(volume.total_bytes()));
+  text += fmt::format("  {:<24}{:>18}\n", "total", format_bytes(volume.total_bytes()));
+  if (parallel.staging_bytes == 0) return text;
+  return text + fmt::format("  {:<24}{:>18}  of the workspace above, in which messages are packed\n", "staging",
+                            format_bytes(parallel.staging_bytes));
 }
 
 std::string describe_duration(double seconds) {
