@@ -42,18 +42,6 @@ std::int64_t value_of(SolveVariable variable, const TrainingShape& shape) {
   throw InternalError("unknown variable");
 }
 
-const GpuModel& gpu_named(const std::string& name) {
-  if (const GpuModel* gpu = find_gpu(name)) return *gpu;
-  std::vector<std::string> names;
-  for (const GpuModel& gpu : known_gpus()) {
-    names.push_back(gpu.name);
-    names.insert(names.end(), gpu.aliases.begin(), gpu.aliases.end());
-  }
-  const std::string nearest = nearest_name(name, names);
-  const std::string hint = nearest.empty() ? "" : fmt::format("did you mean \"{}\"? ", nearest);
-  throw user_error("GPU \"{}\" is not in data/gpus.json; {}or give its memory: --fits 12GB", name, hint);
-}
-
 /// "24.00 GiB less 1.00 GiB for code, libraries and a driver".
 std::string describe_aim(const MemoryLimit& limit) {
   if (limit.for_plan_alone) return format_bytes(limit.bytes);
@@ -63,10 +51,22 @@ std::string describe_aim(const MemoryLimit& limit) {
 
 }  // namespace
 
+const GpuModel& gpu_of_flag(const std::string& name, std::string_view otherwise) {
+  if (const GpuModel* gpu = find_gpu(name)) return *gpu;
+  std::vector<std::string> names;
+  for (const GpuModel& gpu : known_gpus()) {
+    names.push_back(gpu.name);
+    names.insert(names.end(), gpu.aliases.begin(), gpu.aliases.end());
+  }
+  const std::string nearest = nearest_name(name, names);
+  const std::string hint = nearest.empty() ? "" : fmt::format("did you mean \"{}\"? ", nearest);
+  throw user_error("--gpu \"{}\" is not in data/gpus.json; {}{}", name, hint, otherwise);
+}
+
 MemoryLimit memory_limit(const std::optional<std::string>& gpu, const std::optional<std::string>& fits,
                          const TrainConfig& config) {
   if (gpu) {
-    const GpuModel& model = gpu_named(*gpu);
+    const GpuModel& model = gpu_of_flag(*gpu, "or give its memory: --fits 12GB");
     return {model.memory_bytes, model.name, false};
   }
   if (fits && !fits->empty()) return {parse_memory_size(*fits), *fits, false};

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
+#include <limits>
 
 #include "virgil/base/error.h"
 #include "virgil/train/config_schema.h"
@@ -20,12 +20,18 @@ std::string flag_name(std::string_view argument) {
   return name;
 }
 
+/// `kind` is what the flag takes, for the message.
 template <typename Number>
-std::optional<Number> parse_positive(std::string_view text) {
+Number parse_positive(std::string_view flag, std::string_view text, std::string_view kind) {
   Number number{};
   const char* end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, number);
-  if (error != std::errc() || stop != end || !(number > 0)) return std::nullopt;
+  if (error == std::errc::result_out_of_range && stop == end && !text.starts_with('-')) {
+    throw user_error("--{} is \"{}\", which is out of range; it takes {}", flag, text, kind);
+  }
+  if (error != std::errc() || stop != end || !(number > 0) || number > std::numeric_limits<Number>::max()) {
+    throw user_error("--{} is \"{}\", but takes {}", flag, text, kind);
+  }
   return number;
 }
 
@@ -66,17 +72,13 @@ std::optional<std::string> ToolArguments::value(std::string_view name) const {
 std::optional<double> ToolArguments::positive_number(std::string_view name) const {
   const auto text = value(name);
   if (!text) return std::nullopt;
-  const auto number = parse_positive<double>(*text);
-  if (!number || !std::isfinite(*number)) throw user_error("--{} is \"{}\", but takes a positive number", name, *text);
-  return number;
+  return parse_positive<double>(name, *text, "a positive number");
 }
 
 std::optional<std::int64_t> ToolArguments::positive_integer(std::string_view name) const {
   const auto text = value(name);
   if (!text) return std::nullopt;
-  const auto number = parse_positive<std::int64_t>(*text);
-  if (!number) throw user_error("--{} is \"{}\", but takes a whole number of at least 1", name, *text);
-  return number;
+  return parse_positive<std::int64_t>(name, *text, "a whole number of at least 1");
 }
 
 std::string describe_flags(std::span<const ToolFlag> flags) {

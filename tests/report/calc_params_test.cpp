@@ -163,7 +163,8 @@ TEST(CalcParams, GpusAreKnownByName) {
   const nlohmann::json json = json_of(small_with({"--gpu", "rtx 4090"}));
   EXPECT_EQ(json.at("fits").at("verdict"), "yes");
   EXPECT_EQ(json.at("fits").at("limit_bytes"), std::int64_t{24} << 30);
-  EXPECT_THAT(error_of(small_with({"--gpu", "RTX 4091"})), HasSubstr("did you mean \"RTX 4090\""));
+  EXPECT_THAT(error_of(small_with({"--gpu", "RTX 4091"})),
+              AllOf(HasSubstr("--gpu \"RTX 4091\""), HasSubstr("did you mean \"RTX 4090\""), HasSubstr("--fits")));
 }
 
 TEST(CalcParams, SolvesForWhatFits) {
@@ -423,6 +424,8 @@ TEST(CalcParams, KeysComeOverBothOfWhatIsCompared) {
 TEST(CalcParams, ProcessesThatCannotBeAreRefused) {
   EXPECT_THAT(error_of(small_with({"--processes", "0"})), HasSubstr("at least 1"));
   EXPECT_THAT(error_of(small_with({"--processes", "65537"})), HasSubstr("at most 65536"));
+  EXPECT_THAT(error_of(small_with({"--processes", "99999999999999999999"})),
+              HasSubstr("99999999999999999999\", which is out of"));
   EXPECT_THAT(error_of(small_with({"--processes", "2", "--verify"})), AllOf(HasSubstr("--verify"), HasSubstr("mpirun -n 2")));
   EXPECT_THAT(error_of({"--processes", "2", "--run", "runs/x"}), HasSubstr("--run"));
   EXPECT_EQ(json_of(small_with({"--processes", "65536"})).at("plan").at("processes"), 65536);

@@ -5,9 +5,13 @@
 #include <string>
 #include <vector>
 
+#include "virgil/plan/catalogue.h"
 #include "virgil/report/subject.h"
 
 namespace virgil {
+
+/// The GPU that --gpu names. Throws UserError with the nearest name and `otherwise`, what else can be given.
+[[nodiscard]] const GpuModel& gpu_of_flag(const std::string& name, std::string_view otherwise);
 
 /// Bytes that a run may take, and where the figure comes from: "12GB", "RTX 4090", "free on this machine".
 struct MemoryLimit {
