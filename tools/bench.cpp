@@ -7,36 +7,48 @@
 #include "bench/attention_race.h"
 #include "bench/bench_report.h"
 #include "bench/machine_peak.h"
-#include "bench/scaling_report.h"
 #include "bench/step_bench.h"
 #include "bench/tokenizer_bench.h"
 #include "bench/torch_comparison.h"
 #include "program.h"
 #include "virgil/base/error.h"
+#include "virgil/report/presets.h"
+#include "virgil/report/scaling_report.h"
 #include "virgil/report/tool_arguments.h"
 
 namespace {
 
 using virgil::ToolFlag;
 
-const std::vector<ToolFlag> kFlags = {
+const std::vector<ToolFlag> kMeasuringFlags = {
     {"steps", ToolFlag::Takes::kValue, "N", "Training steps to time (default: 10)"},
     {"ops", ToolFlag::Takes::kNothing, "", "Show every op of the step: its time, its floor, its share"},
-    {"json", ToolFlag::Takes::kNothing, "", "Write JSON"},
     {"compare_cudnn", ToolFlag::Takes::kNothing, "", "Run the step's attention by cuDNN too, in turns (on a GPU)"},
     {"compare_torch", ToolFlag::Takes::kNothing, "", "Run the same steps in PyTorch, in turns"},
     {"python", ToolFlag::Takes::kValue, "PROGRAM", "Python interpreter of comparisons (default: python3)"},
     {"torch_script", ToolFlag::Takes::kValue, "FILE", "Script of --compare_torch (default: tests/reference/bench_torch.py)"},
     {"tokenizers", ToolFlag::Takes::kNothing, "", "Time the tokenizers on --input instead of a step"},
     {"compare_tiktoken", ToolFlag::Takes::kNothing, "", "With --tokenizers: encode the same text with tiktoken, in turns"},
-    {"scaling", ToolFlag::Takes::kNothing, "",
-     "Predict, without a GPU, what 1 to 1,024 GPUs reach with every preset, or --config"},
-    {"gpu", ToolFlag::Takes::kValue, "NAME", "With --scaling: a GPU of data/gpus.json (default: H100)"},
-    {"mfu", ToolFlag::Takes::kValue, "PERCENT", "With --scaling: the share of its peak that one GPU reaches (default: 40)"},
-    {"step_ms", ToolFlag::Takes::kValue, "MS", "With --scaling: a step on one GPU, as bench measures it, instead of these two"},
-    {"cards", ToolFlag::Takes::kValue, "N", "With --scaling: network cards of a machine of 8 GPUs (default: 1)"},
     {"tiktoken_script", ToolFlag::Takes::kValue, "FILE", "Its script (default: tests/reference/bench_tiktoken.py)"},
 };
+
+std::vector<ToolFlag> all_flags() {
+  std::vector<ToolFlag> flags = {{"json", ToolFlag::Takes::kNothing, "", "Write JSON"}};
+  flags.insert(flags.end(), kMeasuringFlags.begin(), kMeasuringFlags.end());
+  flags.insert(flags.end(), virgil::scaling_flags().begin(), virgil::scaling_flags().end());
+  return flags;
+}
+
+void run_scaling(const virgil::ToolArguments& arguments, const virgil::CommandLine& command_line) {
+  for (const ToolFlag& flag : kMeasuringFlags) {
+    if (arguments.has(flag.name)) {
+      throw virgil::user_error("--{} is of what bench measures, and --scaling measures nothing; give one of the two",
+                               flag.name);
+    }
+  }
+  const auto tables = virgil::predict_tables(arguments, command_line, virgil::default_presets_folder());
+  fmt::print("{}", arguments.has("json") ? scaling_json(tables) : describe_scaling(tables));
+}
 
 void run_tokenizers(const virgil::ToolArguments& arguments, const virgil::TrainConfig& config) {
   virgil::StderrLogger log;
@@ -48,20 +60,17 @@ void run_tokenizers(const virgil::ToolArguments& arguments, const virgil::TrainC
 }
 
 void run(std::span<const std::string> words) {
-  const virgil::ToolArguments arguments(words, kFlags);
-  const virgil::CommandLine command_line = virgil::parse_config_flags(arguments, kFlags, "bench");
+  const std::vector<ToolFlag> flags = all_flags();
+  const virgil::ToolArguments arguments(words, flags);
+  const virgil::CommandLine command_line = virgil::parse_config_flags(arguments, flags, "bench");
   if (command_line.help) {
     fmt::print("Usage: bench [--config FILE] [flags]\n\nTimes a training step and its ops on random tokens.\n\n{}\n{}",
-               virgil::describe_flags(kFlags), virgil::config_help());
+               virgil::describe_flags(flags), virgil::config_help());
     return;
   }
-  if (arguments.has("scaling")) {
-    const auto tables = virgil::bench::predict_tables(arguments, command_line);
-    fmt::print("{}", arguments.has("json") ? json_report(tables) : text_report(tables));
-    return;
-  }
-  for (const char* name : {"gpu", "mfu", "step_ms", "cards"}) {
-    if (arguments.has(name)) throw virgil::user_error("--{} belongs to --scaling; give both, or leave it out", name);
+  if (arguments.has("scaling")) return run_scaling(arguments, command_line);
+  for (const ToolFlag& flag : virgil::scaling_flags()) {
+    if (arguments.has(flag.name)) throw virgil::user_error("--{} belongs to --scaling; give both, or leave it out", flag.name);
   }
   if (arguments.has("tokenizers")) return run_tokenizers(arguments, command_line.config);
   const std::int64_t num_steps = arguments.positive_integer("steps").value_or(10);

@@ -81,14 +81,6 @@ void resolve_batch(TrainConfig& config, std::int64_t processes) {
   config.grad_accum_steps = steps;
 }
 
-void check_sums(const TrainConfig& config, std::int64_t processes) {
-  if (processes == 1 || config.zero_stage != 2 || config.grad_accum_steps == 1 || config.grad_reduce_dtype == "float32") return;
-  throw user_error(
-      "grad_reduce_dtype is {} with zero_stage 2 and {} micro-steps, whose sum would be rounded after each: use float32, "
-      "zero_stage 1, or a larger batch_size",
-      config.grad_reduce_dtype, config.grad_accum_steps);
-}
-
 void resolve_schedule(TrainConfig& config) {
   if (config.min_lr > config.learning_rate) {
     throw user_error("min_lr is {}, above learning_rate = {}; set min_lr to {:.3g}, a tenth of it, or less", config.min_lr,
@@ -104,6 +96,14 @@ void resolve_schedule(TrainConfig& config) {
 }
 
 }  // namespace
+
+void check_sums(const TrainConfig& config, std::int64_t processes) {
+  if (processes == 1 || config.zero_stage != 2 || config.grad_accum_steps == 1 || config.grad_reduce_dtype == "float32") return;
+  throw user_error(
+      "grad_reduce_dtype is {} with zero_stage 2 and {} micro-steps, whose sum would be rounded after each: use float32, "
+      "zero_stage 1, or a larger batch_size",
+      config.grad_reduce_dtype, config.grad_accum_steps);
+}
 
 void check_master_weights(const TrainConfig& config) {
   if (config.master_weights || config.dtype == "auto" || config.dtype == "bfloat16") return;

@@ -84,6 +84,50 @@ class Bench(harness.ProgramTest):
         self.assert_says(self.run_bench("--steps", "0", expect=2), "--steps", "at least 1")
         self.assert_says(self.run_bench("--compare_torch", "--torch_script", "absent.py", expect=2), "absent.py", "--torch_script")
         self.assert_says(self.run_bench("--device", "cuda:99", expect=2), "cuda:99", "--device")
+        for flag in ("--gpu", "--mfu", "--step_ms", "--cards"):
+            self.assert_says(self.run_bench(flag, "1", expect=2), flag, "belongs to --scaling")
+
+
+class Scaling(harness.ProgramTest):
+    """bench --scaling as a user meets it; tests/report/scaling_report_test.cpp holds its figures against the model's."""
+
+    def bench(self, *arguments, expect=0):
+        command = [os.path.join(os.path.dirname(self.train), "bench"), "--scaling", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=harness.TIMEOUT_S, cwd=self.folder,
+                              env=harness.ENVIRONMENT)
+        self.assertEqual(done.returncode, expect, f"{command}\n{done.stdout}{done.stderr}")
+        return done
+
+    def test_json_has_every_preset(self):
+        tables = json.loads(self.bench("--json").stdout)
+        self.assertEqual(len(tables), 10)
+        for table in tables:
+            self.assertEqual([len(cluster["points"]) for cluster in table["clusters"]], 6 * [11], table["model"])
+        self.assert_says(self.bench().stdout, "on paper", *(table["model"] for table in tables))
+
+    def test_bad_input_is_named_and_prints_nothing_else(self):
+        config = self.folder / "one.json"
+        config.write_text(json.dumps({"n_layer": 2, "n_head": 2, "n_embd": 32}))
+        for arguments, words in [
+            (["--gpu", "RTX 4091"], ["--gpu", "RTX 4091", "RTX 4090"]),
+            (["--mfu", "0"], ["--mfu", "0", "positive number"]),
+            (["--mfu", "0.4"], ["--mfu", "0.4", "40"]),
+            (["--mfu=high"], ["--mfu", "high", "positive number"]),
+            (["--step_ms=-1", "--config", "one.json"], ["--step_ms", "-1", "positive number"]),
+            (["--step_ms=nan", "--config", "one.json"], ["--step_ms", "nan", "positive number"]),
+            (["--cards", "0"], ["--cards", "0", "at least 1"]),
+            (["--cards", "99999999999999999999"], ["--cards", "99999999999999999999", "out of range"]),
+            (["--step_ms", "9", "--gpu", "A100", "--config", "one.json"], ["--step_ms", "9", "--gpu", "A100", "one of the two"]),
+            (["--step_ms", "9"], ["--step_ms", "9", "--config"]),
+            (["--config", "absent.json"], ["absent.json"]),
+            (["--steps", "3"], ["--steps", "--scaling", "one of the two"]),
+            (["--compare_torch"], ["--compare_torch", "--scaling", "one of the two"]),
+        ]:
+            done = self.bench(*arguments, "--json", expect=2)
+            self.assertEqual(done.stdout, "", arguments)
+            self.assertTrue(done.stderr.startswith("error: "), done.stderr)
+            self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
+            self.assert_says(done.stderr, *words)
 
 
 if __name__ == "__main__":

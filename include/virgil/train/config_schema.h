@@ -76,6 +76,9 @@ struct CommandLine {
 /// that does.
 void resolve_config(TrainConfig& config, std::int64_t processes = 1);
 
+/// One of these rules, for who knows only later how many processes there are: stage 2's sums are not rounded again and again.
+void check_sums(const TrainConfig& config, std::int64_t processes);
+
 /// One of these rules, which is asked again when dtype auto has been replaced: weights without a float32 copy are bfloat16.
 void check_master_weights(const TrainConfig& config);
 
