@@ -14,6 +14,8 @@ namespace virgil {
 namespace {
 
 constexpr double kGoodEfficiency = 0.95;
+constexpr std::array<std::int64_t, 3> kSummaryCounts = {8, 64, 1024};  // a machine, a few, many
+constexpr std::size_t kSummaryCellWidth = 20;
 
 std::string tokens_text(double tokens_per_s) {
   if (tokens_per_s >= 1e9) return fmt::format("{:.2f}G", tokens_per_s / 1e9);
@@ -99,6 +101,17 @@ nlohmann::ordered_json scaling_point_json(const ScalingPoint& point) {
           {"gather_ms", 1e3 * timeline.gather_s}};
 }
 
+/// "   95  67  58     8": efficiencies in percent, and from how many GPUs on reductions do not hide.
+std::string summary_cell(const std::vector<ScalingPoint>& points) {
+  std::string text;
+  for (const std::int64_t gpus : kSummaryCounts) {
+    text += fmt::format("{:>4.0f}", 100 * std::ranges::find(points, gpus, &ScalingPoint::gpus)->efficiency);
+  }
+  const auto late = first_late(points);
+  text += fmt::format("{:>6}", late == points.end() ? "-" : format_count(late->gpus));
+  return fmt::format("{:>{}}", text, kSummaryCellWidth);
+}
+
 }  // namespace
 
 std::string describe_scaling(const std::vector<ScalingTable>& tables) {
@@ -111,6 +124,25 @@ std::string describe_scaling(const std::vector<ScalingTable>& tables) {
                       any.gpus_per_machine, any.cards_per_machine, any.cards_per_machine == 1 ? "" : "s");
   for (const Cluster& cluster : tables.front().clusters) text += describe_cluster(cluster);
   for (const ScalingTable& table : tables) text.append("\n").append(describe_table(table));
+  if (tables.size() > 1) text.append("\n").append(summarize_scaling(tables));
+  return text;
+}
+
+std::string summarize_scaling(const std::vector<ScalingTable>& tables) {
+  const std::vector<Cluster>& clusters = tables.front().clusters;
+  std::size_t name_width = 10;
+  for (const ScalingTable& table : tables) name_width = std::max(name_width, table.name.size());
+  std::string text = fmt::format(
+      "Efficiency in % at {}, {} and {} GPUs, and the number of GPUs at which communication stops hiding (-: hides up to {})\n",
+      kSummaryCounts[0], kSummaryCounts[1], format_count(kSummaryCounts[2]),
+      format_count(tables.front().points.front().back().gpus));
+  const std::string left(name_width + 2, ' ');
+  text += describe_columns(clusters, {left, left}, kSummaryCellWidth);
+  for (const ScalingTable& table : tables) {
+    text += fmt::format("  {:<{}}", table.name, name_width);
+    for (const auto& points : table.points) text += summary_cell(points);
+    text += "\n";
+  }
   return text;
 }
 

@@ -98,12 +98,13 @@ class Scaling(harness.ProgramTest):
         self.assertEqual(done.returncode, expect, f"{command}\n{done.stdout}{done.stderr}")
         return done
 
-    def test_json_has_every_preset(self):
+    def test_json_has_every_preset_and_the_text_a_summary(self):
         tables = json.loads(self.bench("--json").stdout)
         self.assertEqual(len(tables), 10)
         for table in tables:
             self.assertEqual([len(cluster["points"]) for cluster in table["clusters"]], 6 * [11], table["model"])
-        self.assert_says(self.bench().stdout, "on paper", *(table["model"] for table in tables))
+        text = self.bench().stdout
+        self.assert_says(text, "on paper", *(table["model"] for table in tables), "Efficiency in % at 8, 64 and 1,024 GPUs")
 
     def test_bad_input_is_named_and_prints_nothing_else(self):
         config = self.folder / "one.json"

@@ -188,6 +188,33 @@ TEST(ScalingReport, TheTablesRowsAreTheJsons) {
   }
 }
 
+TEST(ScalingReport, TheSummarysRowsAreTheJsons) {
+  const std::vector<ScalingTable> tables = predict({});
+  const std::string summary = summarize_scaling(tables);
+  EXPECT_THAT(describe_scaling(tables), HasSubstr("\n" + summary));
+  EXPECT_THAT(describe_scaling(predict(on_150m({}))), Not(HasSubstr("Efficiency in %"))) << "one model is its own summary";
+  std::istringstream lines(summary);
+  std::string line;
+  for (int heading = 0; heading < 3; ++heading) std::getline(lines, line);
+  for (const nlohmann::json& table : nlohmann::json::parse(scaling_json(tables))) {
+    std::getline(lines, line);
+    const std::vector<std::string> words = words_of(line);
+    ASSERT_EQ(words.size(), 1U + 4 * 6) << line;
+    EXPECT_EQ(words[0], table.at("model"));
+    for (std::size_t c = 0; c < 6; ++c) {
+      const nlohmann::json& cluster = table.at("clusters").at(c);
+      const std::string* cell = &words[1 + 4 * c];
+      expect_printed(cell[0], 100 * point_of(cluster, 8).at("efficiency").get<double>());
+      expect_printed(cell[1], 100 * point_of(cluster, 64).at("efficiency").get<double>());
+      expect_printed(cell[2], 100 * point_of(cluster, 1024).at("efficiency").get<double>());
+      const auto late =
+          std::ranges::find_if(cluster.at("points"), [](const auto& point) { return point.at("hides") == false; });
+      const bool hides = late == cluster.at("points").end();
+      EXPECT_EQ(cell[3], hides ? "-" : late->at("gpus") == 1024 ? "1,024" : late->at("gpus").dump()) << line;
+    }
+  }
+}
+
 TEST(ScalingReport, SaysWhereCommunicationStopsHiding) {
   const std::string never = describe_scaling(predict(on_small({"--step_ms", "1000"})));
   EXPECT_THAT(never, AllOf(HasSubstr("hides up to 1,024 GPUs; 95 % or more throughout"), Not(HasSubstr("stops hiding"))));
@@ -294,6 +321,20 @@ TEST(ScalingFlags, ThatExcludeEachOtherAreNamed) {
   EXPECT_THAT(error_of(rounded), HasSubstr("small: grad_reduce_dtype is bfloat16"));
   EXPECT_THAT(error_of({"--batch_size", "7"}), AllOf(HasSubstr(": total_batch_size is"), HasSubstr("batch_size")));
 }
+
+/// What the documentation shows is what the program says now.
+void expect_in_docs(const std::string& report, const std::string& command) {
+  const std::string docs = read_file(VIRGIL_SOURCE_DIR "/docs/distributed.md", 1 << 20);
+  EXPECT_TRUE(docs.find("```\n" + report + "```\n") != docs.npos)
+      << "docs/distributed.md, \"Scaling on paper\", does not have what " << command << " says:\n"
+      << report;
+}
+
+TEST(GeneratedDocs, ScalingOf150MIsFresh) {
+  expect_in_docs(describe_scaling(predict(on_150m({}))), "bench --scaling --config configs/150M_1024.json");
+}
+
+TEST(GeneratedDocs, ScalingSummaryIsFresh) { expect_in_docs(summarize_scaling(predict({})), "bench --scaling, at its end,"); }
 
 }  // namespace
 }  // namespace virgil

@@ -32,8 +32,10 @@ struct ScalingTable {
 [[nodiscard]] std::vector<ScalingTable> predict_tables(const ToolArguments& arguments, const CommandLine& command_line,
                                                        const std::filesystem::path& presets_folder);
 
-/// A table a model.
+/// A table a model and, of several, the summary.
 [[nodiscard]] std::string describe_scaling(const std::vector<ScalingTable>& tables);
+/// A line a model: efficiencies, and where communication stops hiding.
+[[nodiscard]] std::string summarize_scaling(const std::vector<ScalingTable>& tables);
 /// A list of one object a model; see docs/distributed.md for its fields.
 [[nodiscard]] std::string scaling_json(const std::vector<ScalingTable>& tables);
 
