@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "support/repository.h"
 #include "support/user_error.h"
 #include "virgil/base/file_system.h"
 
@@ -22,22 +23,24 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-constexpr const char* kFolder = VIRGIL_SOURCE_DIR "/configs";
+std::string presets_folder() { return test_support::repository_path("configs"); }
 constexpr std::array<std::int64_t, 11> kCounts = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024};
 
 std::vector<ScalingTable> predict(const std::vector<std::string>& words) {
   const ToolArguments arguments(words, scaling_flags());
-  return predict_tables(arguments, parse_config_flags(arguments, scaling_flags(), "bench"), kFolder);
+  return predict_tables(arguments, parse_config_flags(arguments, scaling_flags(), "bench"), presets_folder());
 }
 
-nlohmann::json json_of(const std::vector<std::string>& words) { return nlohmann::json::parse(scaling_json(predict(words))); }
+nlohmann::json predicted_json(const std::vector<std::string>& words) {
+  return nlohmann::json::parse(scaling_json(predict(words)));
+}
 
-std::string error_of(const std::vector<std::string>& words) {
+std::string scaling_error(const std::vector<std::string>& words) {
   return user_error_of([&] { (void)predict(words); });
 }
 
 std::vector<std::string> on_150m(const std::vector<std::string>& more) {
-  std::vector<std::string> words = {"--config", std::string(kFolder) + "/150M_1024.json"};
+  std::vector<std::string> words = {"--config", presets_folder() + "/150M_1024.json"};
   words.insert(words.end(), more.begin(), more.end());
   return words;
 }
@@ -95,7 +98,7 @@ std::vector<std::vector<std::string>> rows_of(const std::string& report) {
 }
 
 TEST(ScalingReport, HasEveryPresetLinkAndNumberOfGpus) {
-  const nlohmann::json list = json_of({});
+  const nlohmann::json list = predicted_json({});
   std::vector<std::string> models;
   for (const nlohmann::json& table : list) {
     models.push_back(table.at("model"));
@@ -114,7 +117,7 @@ TEST(ScalingReport, HasEveryPresetLinkAndNumberOfGpus) {
 
 // The preset written out once more: what the report says of it is what the model says.
 TEST(ScalingReport, FiguresAreTheModels) {
-  const nlohmann::json json = json_of(on_150m({})).at(0);
+  const nlohmann::json json = predicted_json(on_150m({})).at(0);
   const TrainingShape shape = {
       .model =
           {.num_layers = 16, .num_heads = 12, .embedding_dim = 768, .block_size = 1024, .vocab_size = 50257, .dropout = 0.1F},
@@ -155,7 +158,7 @@ TEST(ScalingReport, ARowIsAsCountedByHand) {
   };
   for (const int cards : {1, 4}) {
     const std::vector<std::string> words = on_small({"--step_ms", "1000", "--cards", std::to_string(cards)});
-    const nlohmann::json cluster = json_of(words).at(0).at("clusters").at(0);
+    const nlohmann::json cluster = predicted_json(words).at(0).at("clusters").at(0);
     EXPECT_EQ(cluster.at("cards_per_machine"), cards);
     for (const std::int64_t gpus : {2, 16}) {
       const nlohmann::json& point = point_of(cluster, gpus);
@@ -230,18 +233,18 @@ TEST(ScalingFlags, StepMsReplacesTheAssumption) {
   EXPECT_THAT(
       given, AllOf(HasSubstr("the step of one GPU is given"), HasSubstr("micro-step of 100.00 ms (a step of 400 ms, as given)"),
                    Not(HasSubstr("Nothing")), Not(HasSubstr("assumed")), Not(HasSubstr("H100"))));
-  const nlohmann::json json = json_of(on_150m({"--step_ms=400"})).at(0);
+  const nlohmann::json json = predicted_json(on_150m({"--step_ms=400"})).at(0);
   EXPECT_EQ(json.at("step_is_given"), true);
   EXPECT_DOUBLE_EQ(json.at("micro_step_ms"), 100);
   const nlohmann::json& alone = point_of(json.at("clusters").at(0), 1);
   // A sum of a step's parts, each rounded to 2^-53 of it.
   EXPECT_NEAR(alone.at("tokens_per_s"), 4 * 24 * 1024 / 0.4, 1e-8);
-  EXPECT_EQ(json_of(on_150m({})).at(0).at("step_is_given"), false);
+  EXPECT_EQ(predicted_json(on_150m({})).at(0).at("step_is_given"), false);
 }
 
 TEST(ScalingFlags, GpuAndMfuSetTheRate) {
   const auto micro_step_ms = [](const std::vector<std::string>& flags) {
-    return json_of(on_150m(flags)).at(0).at("micro_step_ms").get<double>();
+    return predicted_json(on_150m(flags)).at(0).at("micro_step_ms").get<double>();
   };
   const double usual = micro_step_ms({});
   EXPECT_DOUBLE_EQ(micro_step_ms({"--gpu", "h100 sxm", "--mfu", "40"}), usual) << "the defaults, by an alias";
@@ -254,77 +257,79 @@ TEST(ScalingFlags, GpuAndMfuSetTheRate) {
 }
 
 TEST(ScalingFlags, KeysComeOverEveryPreset) {
-  const nlohmann::json list = json_of({"--zero_stage", "1", "--grad_reduce_dtype", "bfloat16"});
+  const nlohmann::json list = predicted_json({"--zero_stage", "1", "--grad_reduce_dtype", "bfloat16"});
   EXPECT_EQ(list.size(), 10U);
   for (const nlohmann::json& table : list) {
     EXPECT_EQ(table.at("zero_stage"), 1);
     EXPECT_EQ(table.at("grad_reduce_dtype"), "bfloat16");
     EXPECT_GT(point_of(table.at("clusters").at(0), 2).at("gather_ms"), 0) << "weights, after the update";
   }
-  const nlohmann::json usual = json_of({});
+  const nlohmann::json usual = predicted_json({});
   EXPECT_EQ(usual.at(3).at("gradient_size_bytes"), 4 * 152691456);
   EXPECT_EQ(list.at(3).at("gradient_size_bytes"), 2 * 152691456);
   EXPECT_EQ(point_of(usual.at(3).at("clusters").at(0), 2).at("gather_ms"), 0);
 }
 
 TEST(ScalingFlags, SizesAloneAreOneModel) {
-  const nlohmann::json list = json_of(on_small({}));
+  const nlohmann::json list = predicted_json(on_small({}));
   ASSERT_EQ(list.size(), 1U);
   EXPECT_EQ(list.at(0).at("model"), "the model of these flags");
   EXPECT_EQ(list.at(0).at("block_size"), 64);
   EXPECT_EQ(list.at(0).at("batch_size"), 4);
   EXPECT_EQ(list.at(0).at("recompute"), "none");
-  EXPECT_EQ(json_of(on_150m({"--n_layer", "3"})).at(0).at("model"), "150M_1024");
+  EXPECT_EQ(predicted_json(on_150m({"--n_layer", "3"})).at(0).at("model"), "150M_1024");
 }
 
 TEST(ScalingFlags, BadInputIsNamed) {
-  EXPECT_THAT(error_of({"--gpu", "RTX 4091"}),
+  EXPECT_THAT(scaling_error({"--gpu", "RTX 4091"}),
               AllOf(HasSubstr("--gpu \"RTX 4091\""), HasSubstr("did you mean \"RTX 4090\"?"), HasSubstr("--step_ms")));
-  EXPECT_THAT(error_of({"--gpu", ""}), HasSubstr("--gpu \"\" is not in data/gpus.json"));
+  EXPECT_THAT(scaling_error({"--gpu", ""}), HasSubstr("--gpu \"\" is not in data/gpus.json"));
   for (const char* mfu : {"0", "-1", "nan", "inf", "high", "40%", ""}) {
-    EXPECT_THAT(error_of({std::string("--mfu=") + mfu}),
+    EXPECT_THAT(scaling_error({std::string("--mfu=") + mfu}),
                 HasSubstr(std::string("--mfu is \"") + mfu + "\", but takes a positive"));
   }
-  EXPECT_THAT(error_of({"--mfu", "101"}), HasSubstr("--mfu is 101, a percentage of the GPU's peak; give one of at most 100"));
-  EXPECT_THAT(error_of({"--mfu", "0.4"}), AllOf(HasSubstr("--mfu is 0.4, a percentage"), HasSubstr("such as 40 for 0.4")));
+  EXPECT_THAT(scaling_error({"--mfu", "101"}),
+              HasSubstr("--mfu is 101, a percentage of the GPU's peak; give one of at most 100"));
+  EXPECT_THAT(scaling_error({"--mfu", "0.4"}), AllOf(HasSubstr("--mfu is 0.4, a percentage"), HasSubstr("such as 40 for 0.4")));
   for (const char* step_ms : {"0", "-250", "nan", "inf", "fast", ""}) {
-    EXPECT_THAT(error_of(on_150m({std::string("--step_ms=") + step_ms})),
+    EXPECT_THAT(scaling_error(on_150m({std::string("--step_ms=") + step_ms})),
                 HasSubstr(std::string("--step_ms is \"") + step_ms + "\", but takes a positive"));
   }
   for (const char* step_ms : {"1e-4", "1e12"}) {
-    EXPECT_THAT(error_of(on_150m({"--step_ms", step_ms})),
+    EXPECT_THAT(scaling_error(on_150m({"--step_ms", step_ms})),
                 HasSubstr("give the milliseconds of a step, between 0.001 and 86400000"));
   }
-  EXPECT_THAT(error_of(on_150m({"--step_ms", "1e999"})), HasSubstr("--step_ms is \"1e999\", which is out of range"));
+  EXPECT_THAT(scaling_error(on_150m({"--step_ms", "1e999"})), HasSubstr("--step_ms is \"1e999\", which is out of range"));
   for (const char* cards : {"0", "-1", "1.5", "many", ""}) {
-    EXPECT_THAT(error_of({std::string("--cards=") + cards}),
+    EXPECT_THAT(scaling_error({std::string("--cards=") + cards}),
                 HasSubstr(std::string("--cards is \"") + cards + "\", but takes a whole number of at least 1"));
   }
-  EXPECT_THAT(error_of({"--cards", "9"}), HasSubstr("--cards is 9; give 1 to 8"));
-  EXPECT_THAT(error_of({"--cards", "99999999999999999999"}), AllOf(HasSubstr("--cards"), HasSubstr("out of range")));
-  EXPECT_THAT(error_of({"--config", "no/such.json"}), HasSubstr("no/such.json"));
-  EXPECT_THAT(error_of({"--mfuu", "40"}), HasSubstr("did you mean --mfu?"));
-  EXPECT_THAT(error_of({"--step_ms"}), HasSubstr("--step_ms: its value is missing"));
+  EXPECT_THAT(scaling_error({"--cards", "9"}), HasSubstr("--cards is 9; give 1 to 8"));
+  EXPECT_THAT(scaling_error({"--cards", "99999999999999999999"}), AllOf(HasSubstr("--cards"), HasSubstr("out of range")));
+  EXPECT_THAT(scaling_error({"--config", "no/such.json"}), HasSubstr("no/such.json"));
+  EXPECT_THAT(scaling_error({"--mfuu", "40"}), HasSubstr("did you mean --mfu?"));
+  EXPECT_THAT(scaling_error({"--step_ms"}), HasSubstr("--step_ms: its value is missing"));
 }
 
 TEST(ScalingFlags, ThatExcludeEachOtherAreNamed) {
-  EXPECT_THAT(error_of(on_150m({"--step_ms", "250", "--mfu", "30"})),
+  EXPECT_THAT(scaling_error(on_150m({"--step_ms", "250", "--mfu", "30"})),
               HasSubstr("--step_ms is 250, the step that --mfu 30 would"));
-  EXPECT_THAT(error_of(on_150m({"--gpu", "A100", "--step_ms", "250"})),
+  EXPECT_THAT(scaling_error(on_150m({"--gpu", "A100", "--step_ms", "250"})),
               AllOf(HasSubstr("--gpu A100"), HasSubstr("one of the two")));
-  EXPECT_THAT(error_of({"--step_ms", "250"}), AllOf(HasSubstr("--step_ms is 250"), HasSubstr("--config")));
-  EXPECT_THAT(error_of(on_150m({"--batch_size", "auto"})), AllOf(HasSubstr("batch_size is auto"), HasSubstr("give a number")));
+  EXPECT_THAT(scaling_error({"--step_ms", "250"}), AllOf(HasSubstr("--step_ms is 250"), HasSubstr("--config")));
+  EXPECT_THAT(scaling_error(on_150m({"--batch_size", "auto"})),
+              AllOf(HasSubstr("batch_size is auto"), HasSubstr("give a number")));
   // What train refuses is not predicted; of the presets the first that cannot is named.
   const std::vector<std::string> rounded = {"--zero_stage", "2", "--grad_reduce_dtype", "bfloat16"};
-  EXPECT_THAT(error_of(on_150m(rounded)),
+  EXPECT_THAT(scaling_error(on_150m(rounded)),
               AllOf(HasSubstr("grad_reduce_dtype is bfloat16 with zero_stage 2 and 4 micro-steps")));
-  EXPECT_THAT(error_of(rounded), HasSubstr("small: grad_reduce_dtype is bfloat16"));
-  EXPECT_THAT(error_of({"--batch_size", "7"}), AllOf(HasSubstr(": total_batch_size is"), HasSubstr("batch_size")));
+  EXPECT_THAT(scaling_error(rounded), HasSubstr("small: grad_reduce_dtype is bfloat16"));
+  EXPECT_THAT(scaling_error({"--batch_size", "7"}), AllOf(HasSubstr(": total_batch_size is"), HasSubstr("batch_size")));
 }
 
 /// What the documentation shows is what the program says now.
 void expect_in_docs(const std::string& report, const std::string& command) {
-  const std::string docs = read_file(VIRGIL_SOURCE_DIR "/docs/distributed.md", 1 << 20);
+  const std::string docs = read_file(test_support::repository_path("docs/distributed.md"), 1 << 20);
   EXPECT_TRUE(docs.find("```\n" + report + "```\n") != docs.npos)
       << "docs/distributed.md, \"Scaling on paper\", does not have what " << command << " says:\n"
       << report;
