@@ -41,13 +41,14 @@ count_results() {
   if ((skipped > 0)); then say "$skipped skipped (listed above)"; fi
 }
 
-# Of ctest's output the lines of tests that passed are left out.
+# Of ctest's output the lines of tests that passed are left out, and most of the dots behind the longest name.
 run_preset() {
   local preset=$1 folder=$2 junit status=0
   junit=$PWD/$folder/ctest.xml
   rm -f "$junit"
   ctest --test-dir "$folder" --parallel "$jobs" --output-on-failure --no-tests=error --timeout 300 --output-junit "$junit" |
-    { grep -vE '^ *(Start +[0-9]+: |[0-9]+/[0-9]+ Test +#[0-9]+: .* Passed )|^Internal ctest changing into|^Test project|^$' || true; } ||
+    { grep -vE '^ *(Start +[0-9]+: |[0-9]+/[0-9]+ Test +#[0-9]+: .* Passed )|^Internal ctest changing into|^Test project|^$' || true; } |
+    sed -E 's/ \.{3,}/ .../' ||
     status=$?
   if [[ -s $junit ]]; then
     count_results "$junit"

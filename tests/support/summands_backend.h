@@ -51,23 +51,28 @@ class SummandsBackend final : public HalfBackend {
     VIRGIL_CHECK(options.transpose_a && !options.transpose_b, "a gradient that is no product of a transpose");
     const std::int64_t m = out.shape()[0], n = out.shape()[1];
     const std::vector<float> left = read(a), right = read(b);
-    for (std::size_t k = 0; k < right.size() / static_cast<std::size_t>(n); ++k) {
+    const std::int64_t k = static_cast<std::int64_t>(right.size()) / n;
+    Sum* sums = &sum_of(out, 0);
+    for (std::int64_t i = 0; i < m * n; ++i) sums[i].terms += k;
+    for (std::int64_t t = 0; t < k; ++t) {
+      const float* factors = right.data() + t * n;
       for (std::int64_t i = 0; i < m; ++i) {
-        const double x = left[k * static_cast<std::size_t>(m) + static_cast<std::size_t>(i)];
-        for (std::int64_t j = 0; j < n; ++j)
-          add(out, i * n + j, x * right[k * static_cast<std::size_t>(n) + static_cast<std::size_t>(j)]);
+        const double x = left[static_cast<std::size_t>(t * m + i)];
+        Sum* row = sums + i * n;  // pointers, since unoptimised builds spend their time here
+        for (std::int64_t j = 0; j < n; ++j) row[j].magnitude += std::fabs(x * factors[j]);
       }
     }
   }
 
   void bias_backward(TensorView dbias, ConstTensorView dout) override {
     HalfBackend::bias_backward(dbias, dout);
-    add_columns(dbias, read(dout));
+    if (watched(dbias)) add_columns(dbias, read(dout));
   }
 
   void layernorm_backward(TensorView dinp, TensorView dweight, TensorView dbias, ConstTensorView dout, ConstTensorView inp,
                           ConstTensorView weight, ConstTensorView mean, ConstTensorView rstd) override {
     HalfBackend::layernorm_backward(dinp, dweight, dbias, dout, inp, weight, mean, rstd);
+    if (!watched(dweight)) return;
     std::vector<float> terms = read(dout);
     if (dbias.present()) add_columns(dbias, terms);
     const std::vector<float> x = read(inp), means = read(mean), rstds = read(rstd);
@@ -79,6 +84,7 @@ class SummandsBackend final : public HalfBackend {
   void embedding_backward(TensorView dwte, TensorView dwpe, ConstTensorView dout, ConstTensorView tokens,
                           const Dropout& dropout) override {
     HalfBackend::embedding_backward(dwte, dwpe, dout, tokens, dropout);
+    if (!watched(dwte)) return;
     const std::int64_t channels = dwte.shape()[1], length = tokens.shape()[1];
     const std::vector<float> values = read(dout);
     for (std::int64_t row = 0; row < tokens.num_elements(); ++row) {
@@ -109,13 +115,16 @@ class SummandsBackend final : public HalfBackend {
     const auto* data = static_cast<const float*>(static_cast<const void*>(out.data()));
     return !gradients_.empty() && data >= gradients_.data() && data < gradients_.data() + gradients_.size();
   }
+  /// That of element `index` of one parameter's gradient.
+  [[nodiscard]] Sum& sum_of(const TensorView& out, std::int64_t index) {
+    return sums_[static_cast<std::size_t>(out.as<float>() + index - gradients_.data())];
+  }
   void add(const TensorView& out, std::int64_t index, double term) {
-    Sum& sum = sums_[static_cast<std::size_t>(out.as<float>() + index - gradients_.data())];
+    Sum& sum = sum_of(out, index);
     ++sum.terms;
     sum.magnitude += std::fabs(term);
   }
   void add_columns(const TensorView& out, const std::vector<float>& terms) {
-    if (!watched(out)) return;
     for (std::size_t i = 0; i < terms.size(); ++i) add(out, static_cast<std::int64_t>(i) % out.num_elements(), terms[i]);
   }
   [[nodiscard]] std::vector<float> read(const ConstTensorView& view) {

@@ -44,15 +44,17 @@ inline CurveTube curve_tube(TrainConfig config, std::string_view text = tiny_tex
     auto device = std::make_unique<SummandsBackend>(make_cpu_backend({.num_threads = 1}));
     SummandsBackend& summands = *device;
     TinyRun run(mine, text, std::move(device));
-    summands.watch(run.memory.view(PlanSlot::kGradients, 0, DType::kFloat32, {run.plan.gradients().num_elements()}));
     std::uint32_t step = 0;
-    summands.before_norm = [&](std::span<float> gradients) {
-      for (std::size_t i = 0; i < gradients.size() && moved > 0; ++i) {
-        const double direction = 2 * random_uniform({moved, RandomPurpose::kShuffle, 0, step}, i) - 1;
-        gradients[i] = static_cast<float>(gradients[i] + direction * summands.distance(i));
-      }
-      ++step;
-    };
+    if (moved > 0) {
+      summands.watch(run.memory.view(PlanSlot::kGradients, 0, DType::kFloat32, {run.plan.gradients().num_elements()}));
+      summands.before_norm = [&](std::span<float> gradients) {
+        for (std::size_t i = 0; i < gradients.size(); ++i) {
+          const double direction = 2 * random_uniform({moved, RandomPurpose::kShuffle, 0, step}, i) - 1;
+          gradients[i] = static_cast<float>(gradients[i] + direction * summands.distance(i));
+        }
+        ++step;
+      };
+    }
     run.trainer.initialize();
     static_cast<void>(run.trainer.run());
     std::vector<double> result;

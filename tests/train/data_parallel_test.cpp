@@ -79,6 +79,15 @@ class DataParallel : public testing::Test {
     return config;
   }
 
+  /// Of parallel_config(); made once.
+  static const test_support::CurveTube& tube() {
+    static const test_support::CurveTube made = [] {
+      const test_support::TemporaryDirectory folder;
+      return test_support::curve_tube(parallel_config(folder.path()));
+    }();
+    return made;
+  }
+
   test_support::TemporaryDirectory folder_;
 };
 
@@ -86,12 +95,11 @@ TEST_F(DataParallel, TheCurveIsThatOfOneProcess) {
   const std::vector<double> alone = run(named("alone"), 1).losses();
   ASSERT_EQ(alone.size(), 8U);
   EXPECT_LT(alone.back(), alone.front());
-  const test_support::CurveTube tube = test_support::curve_tube(named("tube"));
-  EXPECT_EQ(tube.losses, alone);
+  EXPECT_EQ(tube().losses, alone);
   for (const int ranks : {2, 4}) {
     const Outcome outcome = run(named(fmt::format("ranks{}", ranks)), ranks);
     EXPECT_EQ(outcome.losses().front(), alone.front()) << "before any sum of gradients, the bits are the same";
-    tube.expect_close(alone, outcome.losses());
+    tube().expect_close(alone, outcome.losses());
   }
 }
 
@@ -162,7 +170,7 @@ TEST_F(DataParallel, AccumulationGivesTheSameBitsInStagesThatReduceOnceAStep) {
   EXPECT_TRUE(weights(config) == expected);
   config = named("stage2");
   config.zero_stage = 2;
-  test_support::curve_tube(named("tube")).expect_close(whole.losses(), run(config, 2).losses());
+  tube().expect_close(whole.losses(), run(config, 2).losses());
 }
 
 TEST_F(DataParallel, ShardsMakeThePlanSmaller) {
@@ -181,7 +189,6 @@ TEST_F(DataParallel, ShardsMakeThePlanSmaller) {
 TEST_F(DataParallel, ARunGoesOnInAnyNumberOfProcesses) {
   TrainConfig config = named("whole");
   const std::vector<double> whole = run(config, 4).losses();
-  const test_support::CurveTube tube = test_support::curve_tube(named("tube"));
   for (const int then : {1, 2, 4}) {
     config = named(fmt::format("then{}", then));
     config.zero_stage = 1;
@@ -198,7 +205,7 @@ TEST_F(DataParallel, ARunGoesOnInAnyNumberOfProcesses) {
     const std::vector<double> later = rest.losses();
     losses.insert(losses.end(), later.begin(), later.end());
     EXPECT_EQ(later.front(), whole[5]) << "of the same weights";
-    tube.expect_close(whole, losses);
+    tube().expect_close(whole, losses);
     if (then == 4) {
       EXPECT_EQ(losses, whole) << "as many processes repeat the bits";
     }
