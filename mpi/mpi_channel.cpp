@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <utility>
 
 #include "mpi/mpi_errors.h"
@@ -58,7 +59,7 @@ MPI_Request MpiChannel::receive(std::span<std::byte> data, int from) {
 }
 
 void MpiChannel::wait(std::span<MPI_Request> requests) {
-  RollCall::Wait wait(roll_call_, {where_, current_});
+  std::optional<RollCall::Wait> wait;  // most are over before there is anything to tell
   PatientPause pause;
   auto next_check = std::chrono::steady_clock::now() + RollCall::kCheckInterval;
   for (std::size_t num_done = 0; num_done < requests.size();) {
@@ -73,7 +74,8 @@ void MpiChannel::wait(std::span<MPI_Request> requests) {
     pause();
     const auto now = std::chrono::steady_clock::now();
     if (now < next_check) continue;
-    wait.check();
+    if (!wait) wait.emplace(roll_call_, fmt::format("{} ({})", where_, to_string(current_)), roll_call_.timeout());
+    wait->check();
     next_check = now + RollCall::kCheckInterval;
   }
 }

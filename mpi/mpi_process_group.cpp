@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <exception>
 #include <set>
+#include <utility>
 
 #include "mpi/mpi_communicator.h"
 #include "mpi/mpi_errors.h"
@@ -42,6 +43,16 @@ OwnedComm duplicate_world(std::chrono::milliseconds timeout, std::atomic<bool>& 
   }
   return {comm, is_broken};
 }
+
+class MpiOutsideWait final : public OutsideWait {
+ public:
+  MpiOutsideWait(RollCall& roll_call, std::string where, std::chrono::milliseconds timeout)
+      : wait_(roll_call, std::move(where), timeout) {}
+  void check() override { wait_.check(); }
+
+ private:
+  RollCall::Wait wait_;
+};
 
 }  // namespace
 
@@ -110,6 +121,10 @@ void MpiProcessGroup::broadcast(std::span<std::byte> data, int root) {
 void MpiProcessGroup::barrier() {
   channel_->begin({.kind = CollectiveKind::kBarrier});
   channel_->barrier();
+}
+
+std::unique_ptr<OutsideWait> MpiProcessGroup::wait_outside(std::string where, std::chrono::milliseconds timeout) {
+  return std::make_unique<MpiOutsideWait>(*roll_call_, std::move(where), timeout);
 }
 
 std::unique_ptr<Communicator> MpiProcessGroup::make_host_communicator() {

@@ -33,6 +33,7 @@ class MpiProcessGroup final : public ProcessGroup {
   void gather(std::span<std::byte> all, std::span<const std::byte> mine, int root) override;
   void broadcast(std::span<std::byte> data, int root) override;
   void barrier() override;
+  [[nodiscard]] std::unique_ptr<OutsideWait> wait_outside(std::string where, std::chrono::milliseconds timeout) override;
 
   [[nodiscard]] std::unique_ptr<Communicator> make_host_communicator() override;
   [[noreturn]] void abort(int exit_status) override;

@@ -30,8 +30,6 @@ struct Header {
 
 double seconds_of(std::chrono::steady_clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
 
-std::string to_string(const WaitPlace& place) { return fmt::format("{} ({})", place.where, to_string(place.collective)); }
-
 }  // namespace
 
 RollCall::RollCall(MPI_Comm comm, std::chrono::milliseconds timeout, std::atomic<bool>& is_broken)
@@ -73,8 +71,8 @@ void RollCall::throw_verdict() {
   throw InternalError(verdict_->why);
 }
 
-RollCall::Wait::Wait(RollCall& roll_call, const WaitPlace& place)
-    : roll_call_(roll_call), place_(place), deadline_(start_ + roll_call.timeout_) {
+RollCall::Wait::Wait(RollCall& roll_call, std::string place, std::chrono::milliseconds timeout)
+    : roll_call_(roll_call), place_(std::move(place)), timeout_(timeout), deadline_(start_ + timeout) {
   const std::scoped_lock lock(roll_call_.mutex_);
   roll_call_.waits_.push_back(this);
 }
@@ -187,7 +185,7 @@ void RollCall::forget_sent() {
 
 std::string RollCall::places() const {
   std::vector<std::string> texts;
-  for (const Wait* wait : waits_) texts.push_back(to_string(wait->place_));
+  for (const Wait* wait : waits_) texts.push_back(wait->place_);
   std::ranges::sort(texts);
   return fmt::format("{}", fmt::join(texts, " and "));
 }
@@ -205,7 +203,7 @@ std::string RollCall::describe_lost(const Wait& caller) const {
       "{} {} died or {}: {} waited {:.1f} s in {} (the limit is {:g} s), and {} did not answer in the last {:g} s of it. The "
       "newest checkpoint stands",
       lost, is_one ? "has" : "have", is_one ? "hangs" : "hang", names_[static_cast<std::size_t>(rank_)],
-      seconds_of(Clock::now() - caller.start_), to_string(caller.place_), seconds_of(timeout_), is_one ? "it" : "they",
+      seconds_of(Clock::now() - caller.start_), caller.place_, seconds_of(caller.timeout_), is_one ? "it" : "they",
       seconds_of(grace_));
 }
 
@@ -216,7 +214,7 @@ RollCall::Verdict RollCall::judge_stuck(const Wait& caller) const {
     return {.is_lost = true,
             .why = fmt::format("all ranks have come to {}, and its messages have not arrived after {:.1f} s (the limit is {:g} "
                                "s): the network does not deliver them. The newest checkpoint stands",
-                               *answers.front(), seconds, seconds_of(timeout_))};
+                               *answers.front(), seconds, seconds_of(caller.timeout_))};
   }
   std::string text = fmt::format("all ranks wait for each other, after {:.1f} s:", seconds);
   for (std::size_t r = 0; r < std::min(names_.size(), kMaxNames); ++r) {

@@ -16,16 +16,9 @@
 #include <string>
 #include <vector>
 
-#include "dist/started_collective.h"
 #include "mpi/owned_comm.h"
 
 namespace virgil {
-
-/// Where a thread waits for other ranks.
-struct WaitPlace {
-  const char* where = "";  // "the host's collectives"
-  StartedCollective collective;
-};
 
 /// One per process; its threads share it.
 class RollCall {
@@ -48,7 +41,8 @@ class RollCall {
   /// A thread waits for others while it lives.
   class Wait {
    public:
-    Wait(RollCall& roll_call, const WaitPlace& place);
+    /// `place` tells others where: "the host's collectives (barrier 812)".
+    Wait(RollCall& roll_call, std::string place, std::chrono::milliseconds timeout);
     ~Wait();
     Wait(const Wait&) = delete;
     Wait& operator=(const Wait&) = delete;
@@ -62,7 +56,8 @@ class RollCall {
     using Clock = std::chrono::steady_clock;
 
     RollCall& roll_call_;
-    WaitPlace place_;
+    std::string place_;
+    std::chrono::milliseconds timeout_;
     Clock::time_point start_ = Clock::now();
     Clock::time_point deadline_;
     bool all_have_answered_ = false;

@@ -12,6 +12,8 @@ namespace {
 
 /// Between two looks at what is waited for: short beside a training step, long beside the look.
 constexpr std::chrono::microseconds kPause(20);
+/// Between two looks at the other ranks, which most waits do not come to.
+constexpr std::chrono::milliseconds kCheckInterval(20);
 
 /// Rank 0's id, or why there is none.
 struct IdMessage {
@@ -95,16 +97,26 @@ ncclResult_t NcclLink::state() const {
 }
 
 void NcclLink::poll(const std::string& what, const std::function<bool()>& done) {
-  const auto timeout = group_.timeout();
-  const auto start = std::chrono::steady_clock::now();
+  std::unique_ptr<OutsideWait> wait;
+  auto next_check = std::chrono::steady_clock::now() + kCheckInterval;
   while (!done()) {
     const ncclResult_t now = state();
     if (now != ncclSuccess && now != ncclInProgress) fail(now, what);
-    if (std::chrono::steady_clock::now() - start > timeout) {
-      lose(fmt::format("rank {} has waited {:.0f} s for {} in {}: it has died, hangs, or does something else", group_.rank(),
-                       std::chrono::duration<double>(timeout).count(), others(), what));
+    if (std::chrono::steady_clock::now() > next_check) {
+      if (wait == nullptr) wait = group_.wait_outside(fmt::format("NCCL ({})", what), group_.timeout());
+      check_ranks(*wait);
+      next_check = std::chrono::steady_clock::now() + kCheckInterval;
     }
     std::this_thread::sleep_for(kPause);
+  }
+}
+
+void NcclLink::check_ranks(OutsideWait& wait) {
+  try {
+    wait.check();
+  } catch (const std::exception& error) {
+    abort(error.what());
+    throw;
   }
 }
 

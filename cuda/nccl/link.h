@@ -37,8 +37,9 @@ class NcclLink {
 
  private:
   [[nodiscard]] ncclResult_t state() const;
-  /// Returns when `done` is true; looks after NCCL's errors and the time meanwhile.
+  /// Returns when `done` is true; looks after NCCL's errors and the other ranks meanwhile.
   void poll(const std::string& what, const std::function<bool()>& done);
+  void check_ranks(OutsideWait& wait);
   [[noreturn]] void fail(ncclResult_t result, const std::string& what);
   [[noreturn]] void lose(const std::string& why);
   /// "rank 1 (process 4711 on node2)", or those who may be meant.

@@ -28,6 +28,12 @@ class SingleCommunicator final : public Communicator {
   void wait_all() override {}
 };
 
+/// There is nobody to wait for.
+class SingleWait final : public OutsideWait {
+ public:
+  void check() override {}
+};
+
 class SingleProcessGroup final : public ProcessGroup {
  public:
   [[nodiscard]] int rank() const override { return 0; }
@@ -41,6 +47,9 @@ class SingleProcessGroup final : public ProcessGroup {
   void gather(std::span<std::byte> all, std::span<const std::byte> mine, int) override { all_gather(all, mine); }
   void broadcast(std::span<std::byte>, int) override {}
   void barrier() override {}
+  [[nodiscard]] std::unique_ptr<OutsideWait> wait_outside(std::string, std::chrono::milliseconds) override {
+    return std::make_unique<SingleWait>();
+  }
   [[nodiscard]] std::unique_ptr<Communicator> make_host_communicator() override {
     return std::make_unique<SingleCommunicator>();
   }

@@ -73,6 +73,9 @@ class TestGroup final : public ProcessGroup {
     if (after_broadcast_) after_broadcast_();
   }
   void barrier() override { group_.barrier(); }
+  [[nodiscard]] std::unique_ptr<OutsideWait> wait_outside(std::string where, std::chrono::milliseconds timeout) override {
+    return group_.wait_outside(std::move(where), timeout);
+  }
   [[nodiscard]] std::unique_ptr<Communicator> make_host_communicator() override { return group_.make_host_communicator(); }
   [[noreturn]] void abort(int exit_status) override {
     group_.abort(exit_status);

@@ -42,6 +42,12 @@ void run(ProcessGroup& group, std::string_view what) {
     if (is_bad) raise(SIGSTOP);
     std::vector<float> values(static_cast<std::size_t>(group.size()));
     communicator->wait(communicator->start_all_gather({values.data(), DType::kFloat32, {group.size()}}));
+  } else if (what == "stops_beside_gpus") {
+    if (is_bad) raise(SIGSTOP);
+    // The others wait for their GPUs, one of them sooner than the other.
+    std::this_thread::sleep_for(group.rank() * group.timeout() / 4);
+    const std::unique_ptr<OutsideWait> wait = group.wait_outside("NCCL (all-gather 3 of 64 bytes)", group.timeout());
+    for (;; std::this_thread::sleep_for(std::chrono::milliseconds(20))) wait->check();
   } else if (what == "is_killed") {
     if (is_bad) raise(SIGKILL);
     group.barrier();

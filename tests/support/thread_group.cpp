@@ -29,7 +29,8 @@ std::string name_of_rank(int rank) { return fmt::format("rank {} (a thread)", ra
 /// Waiting for other ranks, and how they end each other. Guards everything that ranks share with its mutex.
 class World {
  public:
-  World(int size, std::chrono::milliseconds timeout) : size_(size), timeout_(timeout), has_ended_(index(size), false) {}
+  World(int size, std::chrono::milliseconds timeout)
+      : size_(size), timeout_(timeout), has_ended_(index(size), false), places_(index(size)) {}
 
   [[nodiscard]] int size() const { return size_; }
   [[nodiscard]] std::chrono::milliseconds timeout() const { return timeout_; }
@@ -52,9 +53,35 @@ class World {
   }
   /// With the mutex held. Ranks that have given up are not to be written to.
   void check_none_lost() const {
+    if (is_wrong_) throw InternalError(lost_);
     if (!lost_.empty()) throw LostRankError(lost_);
   }
   void notify() { changed_.notify_all(); }
+
+  /// Where a rank waits; empty when it does not.
+  void set_place(int rank, std::string place) {
+    const std::scoped_lock lock(mutex_);
+    places_[index(rank)] = std::move(place);
+  }
+  /// As RollCall does it: a rank that waits nowhere when another's time is up is lost.
+  void call_roll(int caller, std::chrono::milliseconds waited) {
+    const std::scoped_lock lock(mutex_);
+    check_none_lost();
+    std::string lost, places;
+    for (int r = 0; r < size_; ++r) {
+      const std::string& place = places_[index(r)];
+      places += fmt::format(" {} in {};", name_of_rank(r), place);
+      if (has_ended_[index(r)] || place.empty()) lost += (lost.empty() ? "" : ", ") + name_of_rank(r);
+    }
+    if (lost.empty()) {
+      is_wrong_ = true;
+      lose("all ranks wait for each other:" + places);
+    } else {
+      lose(fmt::format("{} has died or hangs: {} waited {} ms in {}", lost, name_of_rank(caller), waited.count(),
+                       places_[index(caller)]));
+    }
+    check_none_lost();
+  }
 
   /// The running exception of a rank; the first is kept.
   void fail(int rank, const char* what) {
@@ -82,8 +109,33 @@ class World {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<bool> has_ended_;
+  std::vector<std::string> places_;  // of waits outside
   std::string lost_;
+  bool is_wrong_ = false;  // no rank is lost: they wait for different things
   std::exception_ptr first_;
+};
+
+class ThreadWait final : public OutsideWait {
+ public:
+  ThreadWait(World& world, int rank, std::string where, std::chrono::milliseconds timeout)
+      : world_(world), rank_(rank), timeout_(timeout) {
+    world_.set_place(rank_, std::move(where));
+  }
+  ~ThreadWait() override { world_.set_place(rank_, ""); }
+  ThreadWait(const ThreadWait&) = delete;
+  ThreadWait& operator=(const ThreadWait&) = delete;
+
+  void check() override {
+    if (std::chrono::steady_clock::now() - start_ > timeout_) return world_.call_roll(rank_, timeout_);
+    const std::scoped_lock lock(world_.mutex());
+    world_.check_none_lost();
+  }
+
+ private:
+  World& world_;
+  int rank_;
+  std::chrono::milliseconds timeout_;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
 void check_same(const StartedCollective& mine, int rank, const StartedCollective& other, int other_rank) {
@@ -345,6 +397,9 @@ class ThreadGroup final : public ProcessGroup {
     meet({.kind = CollectiveKind::kBroadcast, .root = root, .size_bytes = static_cast<std::int64_t>(data.size())}, data, data);
   }
   void barrier() override { meet({.kind = CollectiveKind::kBarrier}, {}, {}); }
+  [[nodiscard]] std::unique_ptr<OutsideWait> wait_outside(std::string where, std::chrono::milliseconds timeout) override {
+    return std::make_unique<ThreadWait>(meeting_.world(), rank_, std::move(where), timeout);
+  }
 
   [[nodiscard]] std::unique_ptr<Communicator> make_host_communicator() override {
     return std::make_unique<ThreadCommunicator>(meeting_.collectives(num_communicators_++), rank_, size());

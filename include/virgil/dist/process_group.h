@@ -24,6 +24,16 @@ class LostRankError : public Error {
   using Error::Error;
 };
 
+/// A wait for other ranks that the group does not see, such as that for a GPU's stream. While it lives this rank counts as one
+/// that waits, and is not taken for lost.
+class OutsideWait {
+ public:
+  virtual ~OutsideWait() = default;
+  /// To be called every few tens of milliseconds: answers other ranks, and looks for lost ones when the time limit has passed.
+  /// Throws LostRankError, or InternalError when all ranks wait, but not for the same.
+  virtual void check() = 0;
+};
+
 /// One process's place in the group. One thread at a time calls it.
 ///
 /// Every function that waits for other ranks throws LostRankError when one of them has not come within the group's time limit;
@@ -54,6 +64,10 @@ class ProcessGroup {
   virtual void barrier() = 0;
   /// Every rank's text in order of rank; lengths may differ.
   [[nodiscard]] std::vector<std::string> all_gather_texts(std::string_view mine);
+
+  /// Begins a wait of at most `timeout`. `where` tells others what for: "NCCL (all-gather 12 of 4096 bytes)". The group must
+  /// outlive it.
+  [[nodiscard]] virtual std::unique_ptr<OutsideWait> wait_outside(std::string where, std::chrono::milliseconds timeout) = 0;
 
   /// Collectives for tensors in host memory. The group must outlive them.
   [[nodiscard]] virtual std::unique_ptr<Communicator> make_host_communicator() = 0;
