@@ -2,6 +2,8 @@
 // out^T = op(b)^T op(a)^T: b is the library's first operand, with n rows of the result, and a its second.
 #include "cuda/cublaslt_matmul.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "virgil/base/error.h"

@@ -1,7 +1,14 @@
 #include "cuda/cuda_backend.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
 #include <utility>
 
 #include "cuda/graph_capture.h"

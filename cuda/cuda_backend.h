@@ -1,7 +1,11 @@
 // The CUDA backend: checks the arguments of each op and launches the kernels of its family on one stream.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 

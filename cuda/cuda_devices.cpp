@@ -1,5 +1,9 @@
 // Which devices there are, and what stands in the way of using them.
 #include <cuda_runtime.h>
+#include <fmt/format.h>
+
+#include <memory>
+#include <string>
 
 #include "cuda/cuda_backend.h"
 #include "cuda/kernels/probe.h"

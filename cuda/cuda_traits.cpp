@@ -1,5 +1,7 @@
 #include "cuda/cuda_traits.h"
 
+#include <cstdint>
+
 #include "cuda/kernels/attention.h"
 #include "cuda/kernels/column_sums.h"
 #include "cuda/kernels/embedding.h"

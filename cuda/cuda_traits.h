@@ -2,6 +2,8 @@
 // products and for attention by cuDNN, which only tells them once it has built its plan on the device.
 #pragma once
 
+#include <cstdint>
+
 #include "cuda/cudnn_attention.h"
 #include "cuda/device_resource.h"
 #include "virgil/backend/backend.h"

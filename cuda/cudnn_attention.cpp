@@ -6,11 +6,13 @@
 #define CUDNN_FRONTEND_SKIP_JSON_LIB
 #include <cudnn_frontend.h>
 #include <dlfcn.h>
+#include <fmt/format.h>
 
 #include <cmath>
 #include <map>
 #include <tuple>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "cuda/handles.h"

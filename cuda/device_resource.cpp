@@ -1,6 +1,10 @@
 #include "cuda/device_resource.h"
 
 #include <cuda_runtime.h>
+#include <fmt/format.h>
+
+#include <cstddef>
+#include <cstdint>
 
 #include "cuda/device/launch.h"
 #include "virgil/base/error.h"

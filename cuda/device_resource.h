@@ -1,6 +1,8 @@
 // A GPU's memory as a MemoryResource: the one place that allocates from it.
 #pragma once
 
+#include <cstdint>
+
 #include "virgil/memory/memory_resource.h"
 
 namespace virgil::cuda {

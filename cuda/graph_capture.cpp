@@ -1,5 +1,7 @@
 #include "cuda/graph_capture.h"
 
+#include <string>
+
 namespace virgil::cuda {
 
 namespace {

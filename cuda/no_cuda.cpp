@@ -1,4 +1,8 @@
 // The CUDA backend of a build that has none.
+
+#include <memory>
+#include <string>
+
 #include "virgil/backend/cuda_backend.h"
 #include "virgil/base/error.h"
 #include "virgil/dist/nccl_communicator.h"

@@ -1,4 +1,11 @@
 // Attention by cuDNN in a program that was built without it.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
 #include "cuda/cudnn_attention.h"
 #include "virgil/base/error.h"
 

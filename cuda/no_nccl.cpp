@@ -1,4 +1,7 @@
 // Stands in for nccl_communicator.cpp where the CUDA backend is built without NCCL.
+
+#include <memory>
+
 #include "virgil/base/error.h"
 #include "virgil/dist/nccl_communicator.h"
 

@@ -1,7 +1,9 @@
 #include "cuda/staged_upload.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
+#include <utility>
 
 #include "cuda/device_resource.h"
 #include "virgil/base/shape.h"

@@ -1,3 +1,6 @@
+#include <chrono>
+#include <memory>
+
 #include "mpi/mpi_process_group.h"
 #include "virgil/base/error.h"
 #include "virgil/dist/launch.h"

@@ -1,8 +1,11 @@
 #include "mpi/mpi_channel.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "mpi/mpi_errors.h"

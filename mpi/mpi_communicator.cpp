@@ -1,6 +1,8 @@
 #include "mpi/mpi_communicator.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <span>
 #include <utility>
 
 #include "dist/ordered_sum.h"

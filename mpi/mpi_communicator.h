@@ -4,9 +4,12 @@
 #include <array>
 #include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <exception>
 #include <mutex>
+#include <span>
+#include <string>
 #include <thread>
 #include <vector>
 

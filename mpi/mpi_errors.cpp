@@ -1,5 +1,7 @@
 #include "mpi/mpi_errors.h"
 
+#include <fmt/format.h>
+
 #include "virgil/base/error.h"
 
 namespace virgil {

@@ -1,13 +1,18 @@
 #include "mpi/mpi_process_group.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <exception>
 #include <set>
+#include <span>
 #include <utility>
 
 #include "mpi/mpi_communicator.h"

@@ -1,7 +1,10 @@
 // The processes that mpirun or srun has started together.
 #pragma once
 
+#include <chrono>
+#include <cstddef>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 

@@ -1,5 +1,6 @@
 #include "mpi/mpi_session.h"
 
+#include <fmt/format.h>
 #include <mpi.h>
 
 #include <array>

@@ -1,6 +1,10 @@
 // Stands in for mpi_process_group.cpp where Virgil is built without MPI.
 #include "virgil/dist/launch.h"
 
+#include <fmt/format.h>
+
+#include <memory>
+
 namespace virgil {
 
 bool is_built_with_mpi() { return false; }

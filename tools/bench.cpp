@@ -2,7 +2,14 @@
 // docs/performance.md. Or, on paper, what many GPUs would reach: docs/distributed.md.
 //
 // Exit codes: 0 done, 1 an internal error, 2 something its user can mend.
+
+#include <fmt/format.h>
+
+#include <cstdint>
 #include <cstdio>
+#include <span>
+#include <string>
+#include <vector>
 
 #include "bench/attention_race.h"
 #include "bench/bench_report.h"

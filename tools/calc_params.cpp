@@ -3,6 +3,7 @@
 // Exit codes: 0, 1 what was asked for does not fit (or an internal error), 2 something its user can mend.
 #include <fmt/format.h>
 
+#include <cstdio>
 #include <exception>
 #include <iostream>
 #include <string>

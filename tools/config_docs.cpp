@@ -1,5 +1,6 @@
 // Prints docs/configuration.md.
 #include <cstdio>
+#include <string>
 
 #include "virgil/train/config_schema.h"
 

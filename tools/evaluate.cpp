@@ -1,7 +1,9 @@
 // evaluate: how well a trained model predicts a text. docs/generation.md
 //
 // Exit codes: 0 done, 1 an internal error, 2 something its user can mend.
+#include <CLI/CLI.hpp>
 #include <iostream>
+#include <string>
 
 #include "program.h"
 #include "virgil/train/evaluate_command.h"

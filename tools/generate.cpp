@@ -1,9 +1,13 @@
 // generate: text from a trained model. docs/generation.md
 //
 // Exit codes: 0 done, 1 an internal error, 2 something its user can mend.
+#include <fmt/format.h>
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
+#include <cstdio>
 #include <iostream>
+#include <string>
 
 #include "program.h"
 #include "virgil/train/generate_command.h"

@@ -1,7 +1,9 @@
 // tokenize: token files, tokenizers and statistics from texts. docs/tokenizers.md
 //
 // Exit codes: 0 done, 1 an internal error, 2 something its user can mend.
+#include <CLI/CLI.hpp>
 #include <iostream>
+#include <string>
 
 #include "program.h"
 #include "virgil/data/tokenize_command.h"

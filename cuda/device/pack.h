@@ -1,6 +1,8 @@
 // Neighbouring elements moved by one instruction: 16 bytes where possible, the widest access a thread has.
 #pragma once
 
+#include <cstdint>
+
 #include "cuda/device/gpu.h"
 
 namespace virgil::cuda {

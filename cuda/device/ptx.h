@@ -2,6 +2,8 @@
 // Source of all layouts: "Parallel Thread Execution ISA", sections on cp.async, ldmatrix, stmatrix and mma.
 #pragma once
 
+#include <cstdint>
+
 #include "cuda/device/gpu.h"
 
 #ifdef VIRGIL_SIM

@@ -1,6 +1,8 @@
 // Philox and dropout in kernels: the functions of virgil/base/philox.h, so that every backend draws the same bits.
 #pragma once
 
+#include <cstdint>
+
 #include "cuda/device/gpu.h"
 #include "cuda/device/recorded_place.h"
 #include "virgil/backend/dropout.h"

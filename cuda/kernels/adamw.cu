@@ -6,6 +6,8 @@
 #include "cuda/kernels/adamw.h"
 
 #include <cmath>
+#include <cstdint>
+#include <stdexcept>
 #include <type_traits>
 
 #include "cuda/device/pack.h"

@@ -1,6 +1,8 @@
 // One AdamW update over a flat buffer. Semantics: Backend::adamw_update.
 #pragma once
 
+#include <cstdint>
+
 #include "cuda/device/launch.h"
 #include "virgil/base/philox.h"
 

@@ -2,6 +2,8 @@
 // attention_simt_*.cu, and prepares what the backward pass knows of each row.
 #include "cuda/kernels/attention.h"
 
+#include <cstdint>
+
 #include "cuda/device/pack.h"
 #include "cuda/kernels/attention_problem.h"
 

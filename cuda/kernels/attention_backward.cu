@@ -11,6 +11,11 @@
 //
 // Work for each head: T^2 / 2 scores, 7 * 2 HS operations each. Bytes: owned rows and gradients once, visited rows once for
 // every owned tile, mostly from the L2 cache.
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
 #include "cuda/kernels/attention_dropout.h"
 #include "cuda/kernels/attention_problem.h"
 #include "cuda/kernels/attention_tile.h"

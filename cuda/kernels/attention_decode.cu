@@ -6,6 +6,11 @@
 // the device. With many new rows (a prompt) the kernels of the forward pass read the cache instead.
 //
 // Work for each row and head: 4 HS operations a position. Bytes: HS elements of k and v a position.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
 #include "cuda/device/pack.h"
 #include "cuda/device/ptx.h"
 #include "cuda/device/reduce.h"

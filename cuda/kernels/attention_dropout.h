@@ -5,6 +5,8 @@
 // products of a step, while their accumulators need no registers; what is drawn is one word a lane.
 #pragma once
 
+#include <cstdint>
+
 #include "cuda/device/gpu.h"
 #include "cuda/device/random.h"
 

@@ -6,6 +6,11 @@
 //
 // Work for each head: T^2 / 2 scores, 4 HS operations each, and T^2 / 2 exponentials. Bytes: q and out once, k and v once for
 // every tile of queries, mostly from the L2 cache.
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
 #include "cuda/kernels/attention_dropout.h"
 #include "cuda/kernels/attention_problem.h"
 #include "cuda/kernels/attention_tile.h"

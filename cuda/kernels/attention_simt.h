@@ -4,6 +4,8 @@
 // the quads of columns 4x + 64 j of rows of a head.
 #pragma once
 
+#include <cstdint>
+
 #include "cuda/device/pack.h"
 
 namespace virgil::cuda::simt_tile {

@@ -3,6 +3,10 @@
 // The scheme of attention_backward.cu: one pass owns 32 keys and visits queries (dk, dv), one owns 32 queries and visits keys
 // (dq), and the names are those of that file. Probabilities and dscores pass through shared memory, of which heads of 128 take
 // 56 KiB.
+
+#include <cstddef>
+#include <cstdint>
+
 #include "cuda/device/ptx.h"
 #include "cuda/kernels/attention_dropout.h"
 #include "cuda/kernels/attention_problem.h"

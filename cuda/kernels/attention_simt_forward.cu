@@ -3,6 +3,10 @@
 //
 // The scheme of attention_forward.cu with one thread block for 32 queries; keys and values take turns in one buffer, so that
 // heads of 128 fit into 58 KiB, which every device has. Weights pass through shared memory.
+
+#include <cstddef>
+#include <cstdint>
+
 #include "cuda/device/ptx.h"
 #include "cuda/kernels/attention_dropout.h"
 #include "cuda/kernels/attention_problem.h"

@@ -1,6 +1,8 @@
 // Tiles of 16-bit rows in shared memory, and products of tiles on tensor cores, as attention needs them.
 #pragma once
 
+#include <cstdint>
+
 #include "cuda/device/pack.h"
 #include "cuda/device/ptx.h"
 

@@ -6,6 +6,7 @@
 #include "cuda/kernels/column_sums.h"
 
 #include <algorithm>
+#include <cstdint>
 
 #include "cuda/device/pack.h"
 

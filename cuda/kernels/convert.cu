@@ -1,6 +1,8 @@
 // Conversions between float types, elementwise. Floor, in bytes an element: the sizes of both types.
 #include "cuda/kernels/convert.h"
 
+#include <cstdint>
+#include <stdexcept>
 #include <type_traits>
 
 #include "cuda/device/pack.h"

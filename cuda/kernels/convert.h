@@ -1,6 +1,8 @@
 // Conversions between float types.
 #pragma once
 
+#include <cstdint>
+
 #include "cuda/device/launch.h"
 
 namespace virgil::cuda {

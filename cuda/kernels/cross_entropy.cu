@@ -9,6 +9,7 @@
 #include "cuda/kernels/cross_entropy.h"
 
 #include <cmath>
+#include <cstdint>
 #include <type_traits>
 
 #include "cuda/device/pack.h"

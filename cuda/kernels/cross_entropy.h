@@ -1,6 +1,8 @@
 // Softmax cross-entropy over the first vocab_size of vocab_padded columns. Semantics: Backend::cross_entropy_*.
 #pragma once
 
+#include <cstdint>
+
 #include "cuda/device/launch.h"
 
 namespace virgil::cuda {

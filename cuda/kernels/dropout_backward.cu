@@ -1,6 +1,9 @@
 // The way back through the dropout of a residual branch, elementwise: the mask is drawn again, not stored.
 //
 // Floor, in bytes an element of n bytes: 2n, and a quarter of a Philox block.
+
+#include <cstdint>
+
 #include "cuda/device/pack.h"
 #include "cuda/device/random.h"
 #include "cuda/kernels/layernorm.h"

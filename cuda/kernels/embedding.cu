@@ -4,6 +4,7 @@
 #include "cuda/kernels/embedding.h"
 
 #include <cmath>
+#include <cstdint>
 
 #include "cuda/device/pack.h"
 #include "cuda/device/random.h"

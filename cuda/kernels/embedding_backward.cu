@@ -7,6 +7,9 @@
 //
 // Floor: dout is read twice (for dwte and for dwpe); the rows of dwte that occur, and dwpe, are read and written.
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
 
 #include "cuda/device/pack.h"
 #include "cuda/device/random.h"

@@ -6,6 +6,8 @@
 // Floor, in bytes an element of n bytes: forward 2n, backward 3n.
 #include "cuda/kernels/gelu.h"
 
+#include <cstdint>
+
 #include "cuda/device/pack.h"
 #include "cuda/device/ptx.h"
 

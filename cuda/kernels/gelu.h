@@ -1,6 +1,8 @@
 // GELU, tanh form (Hendrycks, Gimpel 2016; GPT-2).
 #pragma once
 
+#include <cstdint>
+
 #include "cuda/device/launch.h"
 
 namespace virgil::cuda {

@@ -7,6 +7,9 @@
 //
 // Floor, in bytes an element of n bytes: 4n (read dout, inp and dinp, write dinp). The pieces add 6 % to 16384 rows of 16 bits.
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
 
 #include "cuda/device/pack.h"
 #include "cuda/device/reduce.h"

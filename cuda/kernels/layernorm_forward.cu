@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 
 #include "cuda/device/pack.h"
 #include "cuda/device/random.h"

@@ -1,6 +1,8 @@
 // Sums in order of rank, elementwise. Floor, in bytes an element: 2 for each rank and 4.
 #include "cuda/kernels/rank_sum.h"
 
+#include <cstdint>
+
 #include "cuda/device/pack.h"
 
 namespace virgil::cuda {

@@ -1,6 +1,8 @@
 // Sums of what the ranks of a reduce-scatter have sent.
 #pragma once
 
+#include <cstdint>
+
 #include "cuda/device/launch.h"
 
 namespace virgil::cuda {

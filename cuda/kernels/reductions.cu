@@ -6,6 +6,7 @@
 #include "cuda/kernels/reductions.h"
 
 #include <algorithm>
+#include <cstdint>
 
 #include "cuda/device/pack.h"
 #include "cuda/device/reduce.h"

@@ -9,6 +9,9 @@
 #include "cuda/kernels/token_sort.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
 
 namespace virgil::cuda {
 

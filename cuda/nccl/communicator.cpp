@@ -1,6 +1,11 @@
 #include "cuda/nccl/communicator.h"
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
 #include <utility>
 
 #include "cuda/kernels/convert.h"

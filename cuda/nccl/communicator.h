@@ -1,8 +1,12 @@
 // Collectives between GPUs, on a stream beside the backend's.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <exception>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "cuda/cuda_backend.h"

@@ -1,6 +1,11 @@
 #include "cuda/nccl/link.h"
 
+#include <fmt/format.h>
+
 #include <chrono>
+#include <exception>
+#include <memory>
+#include <span>
 #include <thread>
 #include <utility>
 

@@ -1,7 +1,11 @@
 // The products of cuBLASLt, computed plainly: column-major operands of any type here, float32 sums in the order of k.
 #include <cublasLt.h>
 
+#include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <vector>
 

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <cstring>
+#include <iterator>
 #include <new>
 
 #include "cuda/sim/race_detector.h"

@@ -1,6 +1,7 @@
 // The CUDA runtime's functions for errors, devices and launches, on the played device.
 #include <cuda_runtime.h>
 
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <utility>

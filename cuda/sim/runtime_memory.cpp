@@ -1,6 +1,7 @@
 // The CUDA runtime's functions for memory, on the played device.
 #include <cuda_runtime.h>
 
+#include <cstddef>
 #include <cstring>
 #include <iterator>
 #include <new>

@@ -1,6 +1,7 @@
 // The CUDA runtime's functions for streams, events and graphs, on the played device.
 #include <cuda_runtime.h>
 
+#include <cstddef>
 #include <memory>
 #include <utility>
 

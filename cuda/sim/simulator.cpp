@@ -8,6 +8,7 @@
 #include <cstring>
 #include <map>
 #include <numeric>
+#include <utility>
 
 #include "cuda/sim/race_detector.h"
 #include "cuda/sim/sanitizer.h"

@@ -1,5 +1,8 @@
 #include "virgil/backend/backend.h"
 
+#include <functional>
+#include <memory>
+
 namespace virgil {
 
 namespace {

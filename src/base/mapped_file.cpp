@@ -2,6 +2,9 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include <cerrno>
+#include <cstddef>
+#include <filesystem>
 #include <utility>
 
 #include "posix_file.h"

@@ -1,5 +1,6 @@
 #include "virgil/base/sha256.h"
 
+#include <fmt/format.h>
 #include <openssl/evp.h>
 
 #include <array>

@@ -1,6 +1,13 @@
 // Byte-level byte-pair encoding as GPT-2 does it: words by WordScanner, merges within each.
 #pragma once
 
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
 #include "data/byte_pair_vocabulary.h"
 #include "data/character_classes.h"
 #include "data/merge_table.h"

@@ -1,5 +1,8 @@
 #include "data/byte_pair_vocabulary.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <charconv>
 #include <optional>
 #include <unordered_map>

@@ -1,6 +1,11 @@
 #include "data/byte_tokenizer.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "data/token_checks.h"
 #include "data/virgil_tokenizer_file.h"

@@ -1,6 +1,12 @@
 // One id per byte: 256 ids, no training.
 #pragma once
 
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
 #include "virgil/data/tokenizer.h"
 
 namespace virgil {

@@ -4,6 +4,10 @@
 // no well-formed one, becomes two ids: n + (byte >> 4), then n + 16 + (byte & 15). So n + 32 ids cover every byte string.
 #pragma once
 
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "virgil/data/tokenizer.h"

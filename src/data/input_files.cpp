@@ -1,5 +1,6 @@
 #include "virgil/data/input_files.h"
 
+#include <fmt/format.h>
 #include <glob.h>
 
 #include <algorithm>

@@ -1,5 +1,7 @@
 #include "data/text_conversion.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
 

@@ -1,5 +1,7 @@
 #include "data/text_corpus.h"
 
+#include <fmt/format.h>
+
 #include <span>
 #include <utility>
 

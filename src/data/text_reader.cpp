@@ -1,5 +1,7 @@
 #include "virgil/data/text_reader.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>

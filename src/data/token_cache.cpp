@@ -1,11 +1,17 @@
 #include "data/token_cache.h"
 
+#include <fmt/format.h>
 #include <signal.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <charconv>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "data/json_input.h"
 #include "data/remove_quietly.h"

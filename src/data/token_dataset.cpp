@@ -1,5 +1,11 @@
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
 #include <numeric>
+#include <string>
 #include <utility>
 #include <vector>
 

@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstring>
 #include <limits>
 #include <memory>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "data/remove_quietly.h"
 #include "virgil/base/error.h"

@@ -1,6 +1,9 @@
 #include "data/token_sink.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cstddef>
 #include <span>
 #include <utility>
 

@@ -1,13 +1,18 @@
 #include "virgil/data/tokenize_command.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
+#include <filesystem>
 #include <functional>
 #include <optional>
 #include <ostream>
+#include <system_error>
 #include <utility>
+#include <vector>
 
 #include "data/dataset_sources.h"
 #include "data/remove_quietly.h"

@@ -1,8 +1,13 @@
 #include "data/tokenize_report.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <nlohmann/json.hpp>
+#include <span>
+#include <string_view>
 
 #include "data/utf8.h"
 #include "virgil/base/format.h"

@@ -1,9 +1,13 @@
 #include "virgil/data/tokenizer_builder.h"
 
+#include <algorithm>
 #include <charconv>
+#include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <system_error>
 #include <utility>
+#include <vector>
 
 #include "data/bpe_trainer.h"
 #include "data/byte_pair_tokenizer.h"

@@ -1,8 +1,19 @@
 // Hugging Face's tokenizer.json. Tokens are spelt in GPT-2's way: each byte as one printable character (bytes_to_unicode in
 // OpenAI's encoder.py), so that no token holds white space.
+
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <array>
+#include <cstdint>
+#include <filesystem>
 #include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include "data/byte_pair_vocabulary.h"
 #include "data/json_input.h"

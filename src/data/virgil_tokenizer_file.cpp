@@ -1,6 +1,7 @@
 #include "data/virgil_tokenizer_file.h"
 
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <unordered_set>
 #include <utility>
 

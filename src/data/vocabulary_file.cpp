@@ -1,5 +1,6 @@
 #include "data/vocabulary_file.h"
 
+#include <cstdint>
 #include <cstdlib>
 #include <string>
 #include <system_error>

@@ -1,5 +1,7 @@
 #include "virgil/dist/agreement.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <string>
 #include <vector>

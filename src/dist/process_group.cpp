@@ -1,5 +1,6 @@
 #include "virgil/dist/process_group.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>

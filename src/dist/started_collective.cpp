@@ -1,5 +1,7 @@
 #include "dist/started_collective.h"
 
+#include <fmt/format.h>
+
 namespace virgil {
 
 namespace {

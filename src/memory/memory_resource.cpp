@@ -1,5 +1,6 @@
 #include "virgil/memory/memory_resource.h"
 
+#include <fmt/format.h>
 #include <sys/mman.h>
 
 #include <cstdlib>

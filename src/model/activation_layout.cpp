@@ -1,5 +1,7 @@
 #include "virgil/model/activation_layout.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <numeric>
 

@@ -1,6 +1,7 @@
 #include "virgil/model/float_copy.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <vector>
 
 #include "virgil/base/bfloat16.h"

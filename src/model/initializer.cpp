@@ -1,5 +1,6 @@
 #include "virgil/model/initializer.h"
 
+#include <span>
 #include <vector>
 
 #include "virgil/base/philox.h"

@@ -1,5 +1,9 @@
 #include "virgil/model/model_config.h"
 
+#include <fmt/format.h>
+
+#include <string>
+
 #include "virgil/base/error.h"
 #include "virgil/base/shape.h"
 

@@ -1,7 +1,10 @@
 #include "virgil/model/parameter_layout.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "virgil/base/error.h"
 

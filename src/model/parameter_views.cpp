@@ -1,5 +1,10 @@
 #include "virgil/model/parameter_views.h"
 
+#include <fmt/format.h>
+
+#include <cstdint>
+#include <string>
+
 namespace virgil {
 
 ParameterViews::ParameterViews(const ModelConfig& config, const ParameterLayout& layout, TensorView flat)

@@ -1,6 +1,7 @@
 #include "virgil/optim/step_figures.h"
 
 #include <numeric>
+#include <span>
 #include <vector>
 
 namespace virgil {

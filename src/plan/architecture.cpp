@@ -1,5 +1,7 @@
 #include "virgil/plan/architecture.h"
 
+#include <fmt/format.h>
+
 #include <array>
 #include <utility>
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cctype>
+#include <nlohmann/json.hpp>
+#include <utility>
 
 #include "plan/embedded_data.h"
 #include "plan/json_object.h"

@@ -1,5 +1,8 @@
 #include "virgil/plan/hf_config.h"
 
+#include <cstdint>
+#include <nlohmann/json.hpp>
+
 #include "plan/json_object.h"
 #include "virgil/base/error.h"
 

@@ -1,5 +1,9 @@
 #include "plan/json_object.h"
 
+#include <fmt/format.h>
+
+#include <utility>
+
 #include "virgil/base/error.h"
 
 namespace virgil {

@@ -1,5 +1,8 @@
 #include <algorithm>
+#include <cstdint>
 #include <tuple>
+#include <utility>
+#include <vector>
 
 #include "plan/fitting.h"
 #include "virgil/plan/training_plan.h"

@@ -1,7 +1,10 @@
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <cstdlib>
+#include <optional>
 #include <tuple>
+#include <vector>
 
 #include "plan/fitting.h"
 #include "virgil/base/error.h"

@@ -1,5 +1,9 @@
 #include "virgil/plan/tensor_table.h"
 
+#include <fmt/format.h>
+
+#include <utility>
+
 #include "virgil/base/error.h"
 
 namespace virgil {

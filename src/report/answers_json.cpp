@@ -1,5 +1,8 @@
 // The answers of calc_params as JSON, beside what model_json says of the model.
+#include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
 
 #include "report/plan_json.h"
 #include "virgil/plan/tensor_table.h"

@@ -2,7 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
 #include <ostream>
+#include <utility>
+#include <vector>
 
 #include "report/interactive.h"
 #include "report/plan_json.h"

@@ -1,8 +1,14 @@
 // calc_params --run DIR.
 #include <fmt/format.h>
 
+#include <cstdint>
+#include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "virgil/base/error.h"
 #include "virgil/base/file_system.h"

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <memory>
 
 #include "virgil/base/error.h"
 #include "virgil/base/format.h"

@@ -1,7 +1,11 @@
 // calc_params --show_formula.
 #include <fmt/format.h>
 
+#include <cstdint>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "report/plan_json.h"
 #include "virgil/plan/estimates.h"

@@ -1,4 +1,6 @@
+#include <cstdint>
 #include <nlohmann/json.hpp>
+#include <string>
 
 #include "report/plan_json.h"
 #include "virgil/plan/communication.h"

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <string_view>
+#include <vector>
 
 #include "virgil/plan/communication.h"
 #include "virgil/plan/estimates.h"

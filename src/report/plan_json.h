@@ -1,6 +1,7 @@
 // Reports as JSON. The names are stable: docs/parameters.md.
 #pragma once
 
+#include <cstdint>
 #include <nlohmann/json.hpp>
 
 #include "virgil/report/fit_report.h"

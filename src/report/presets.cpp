@@ -1,9 +1,12 @@
 #include "virgil/report/presets.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <system_error>
+#include <utility>
 
 #include "virgil/base/error.h"
 #include "virgil/base/format.h"

@@ -1,6 +1,12 @@
 // The generated tables of configs/README.md and README.md.
 #include <fmt/format.h>
 
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
 #include "virgil/base/error.h"
 #include "virgil/base/format.h"
 #include "virgil/plan/catalogue.h"

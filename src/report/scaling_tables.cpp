@@ -3,6 +3,13 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "virgil/base/error.h"
 #include "virgil/plan/catalogue.h"

@@ -3,7 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
 #include <ostream>
+#include <vector>
 
 #include "virgil/base/error.h"
 #include "virgil/base/file_system.h"

@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <system_error>
+#include <utility>
+#include <vector>
 
 #include "virgil/base/error.h"
 #include "virgil/base/file_system.h"

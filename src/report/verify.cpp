@@ -4,6 +4,9 @@
 
 #include <chrono>
 #include <cmath>
+#include <cstdint>
+#include <span>
+#include <vector>
 
 #include "virgil/base/error.h"
 #include "virgil/base/philox.h"

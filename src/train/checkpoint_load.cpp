@@ -1,7 +1,14 @@
 // Loading: everything is verified before anything is used.
 #include <fmt/format.h>
 
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <system_error>
 #include <utility>
+#include <vector>
 
 #include "checkpoint_format.h"
 #include "virgil/base/error.h"

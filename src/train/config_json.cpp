@@ -1,9 +1,12 @@
 // JSON to config and back. The SAX interface is used because it shows duplicate keys and the digits as they were written.
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 

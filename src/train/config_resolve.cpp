@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdint>
 
 #include "virgil/base/error.h"
 #include "virgil/base/shape.h"

@@ -2,9 +2,15 @@
 #include "config_text.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <nlohmann/json.hpp>
+#include <string_view>
+#include <type_traits>
+#include <variant>
+#include <vector>
 
 namespace virgil {
 namespace {

@@ -1,5 +1,7 @@
 #include "virgil/train/evaluate_command.h"
 
+#include <fmt/format.h>
+
 #include <nlohmann/json.hpp>
 #include <ostream>
 

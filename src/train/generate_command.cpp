@@ -1,11 +1,14 @@
 #include "virgil/train/generate_command.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 #include <istream>
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <ostream>
+#include <string_view>
 
 #include "virgil/base/error.h"
 #include "virgil/data/text_reader.h"

@@ -1,6 +1,10 @@
 #include "train/gpt2_config.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cstdint>
+#include <nlohmann/json.hpp>
 
 #include "plan/json_object.h"
 #include "virgil/base/error.h"

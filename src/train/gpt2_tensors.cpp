@@ -1,7 +1,11 @@
 #include "train/gpt2_tensors.h"
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <set>
+#include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "train/checkpoint_format.h"

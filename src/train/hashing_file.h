@@ -1,7 +1,11 @@
 // A file that is hashed while it is written.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
 #include <memory>
+#include <span>
 
 #include "virgil/base/file_system.h"
 #include "virgil/base/sha256.h"

@@ -1,5 +1,7 @@
 #include "virgil/train/inference_model.h"
 
+#include <fmt/format.h>
+
 #include "checkpoint_format.h"
 #include "train/gpt2_tensors.h"
 #include "virgil/base/error.h"

@@ -1,6 +1,14 @@
 #include "train/init_from.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <system_error>
+#include <type_traits>
 
 #include "virgil/base/error.h"
 #include "virgil/data/tokenizer_builder.h"

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <string_view>
+
 #include "virgil/train/console_metrics.h"
 
 namespace virgil {

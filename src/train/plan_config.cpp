@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <variant>
 
 #include "config_text.h"
 #include "train/shell_quote.h"

@@ -1,5 +1,7 @@
 #include "virgil/train/pretrained_model.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 

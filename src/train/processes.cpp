@@ -1,6 +1,7 @@
 #include "train/processes.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sched.h>
 #include <unistd.h>
 

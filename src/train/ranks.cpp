@@ -1,5 +1,6 @@
 #include "virgil/train/ranks.h"
 
+#include <cstddef>
 #include <cstring>
 
 namespace virgil {

@@ -1,5 +1,8 @@
 #include "train/run_data.h"
 
+#include <cstdint>
+#include <filesystem>
+
 #include "virgil/base/error.h"
 
 namespace virgil {

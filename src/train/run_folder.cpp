@@ -1,6 +1,11 @@
 #include "virgil/train/run_folder.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <string>
+#include <string_view>
+#include <variant>
 #include <vector>
 
 #include "checkpoint_format.h"

@@ -1,8 +1,14 @@
 #include "train/run_summary.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <limits>
+#include <string>
+#include <vector>
 
 #include "virgil/base/error.h"
 #include "virgil/model/parameter_views.h"

@@ -1,6 +1,7 @@
 #include "train/shard_index.h"
 
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "train/quoted_name.h"
 #include "virgil/base/error.h"

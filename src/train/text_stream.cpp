@@ -1,6 +1,7 @@
 #include "virgil/train/text_stream.h"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 #include "data/utf8.h"

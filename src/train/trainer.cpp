@@ -1,5 +1,7 @@
 #include "virgil/train/trainer.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>

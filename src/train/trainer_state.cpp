@@ -1,8 +1,17 @@
 // How a trainer begins, goes on and saves; its steps are in trainer.cpp.
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <iterator>
 #include <limits>
+#include <span>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "train/gradient_exchange.h"
 #include "train/part_gathering.h"

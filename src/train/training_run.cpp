@@ -1,8 +1,15 @@
 #include "virgil/train/training_run.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <filesystem>
+#include <memory>
 #include <optional>
+#include <span>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "config_text.h"
 #include "train/init_from.h"

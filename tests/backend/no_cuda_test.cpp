@@ -1,5 +1,7 @@
 #include <gmock/gmock.h>
 
+#include <memory>
+
 #include "support/user_error.h"
 #include "virgil/backend/cuda_backend.h"
 #include "virgil/dist/nccl_communicator.h"

@@ -1,6 +1,7 @@
 // What the tests of AdamW share.
 #pragma once
 
+#include <cstdint>
 #include <vector>
 
 #include "backend_conformance/harness.h"

@@ -2,7 +2,11 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
 #include <limits>
+#include <utility>
+#include <vector>
 
 #include "backend_conformance/adamw_fixture.h"
 #include "virgil/base/bfloat16.h"

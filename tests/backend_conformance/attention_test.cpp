@@ -1,4 +1,12 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
 #include <numeric>
+#include <vector>
 
 #include "backend_conformance/harness.h"
 #include "backend_conformance/reference_attention.h"

@@ -1,11 +1,16 @@
 // The list of backends under test: the CPU with 1, 2 and 4 threads, and with each set of vector instructions that it has.
 #include "backend/cpu/simd_targets.h"  // before Highway
 
+#include <fmt/format.h>
 #include <hwy/targets.h>
 
 #include <algorithm>
 #include <cctype>
+#include <cstdint>
+#include <functional>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "backend_conformance/harness.h"
 

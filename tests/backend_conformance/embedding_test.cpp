@@ -1,3 +1,7 @@
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
 #include "backend_conformance/harness.h"
 #include "backend_conformance/reference_basic.h"
 

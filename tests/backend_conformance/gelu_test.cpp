@@ -1,4 +1,8 @@
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
 #include <limits>
+#include <vector>
 
 #include "backend_conformance/harness.h"
 #include "backend_conformance/reference_basic.h"

@@ -1,9 +1,17 @@
 #include "backend_conformance/harness.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <ostream>
+#include <span>
+#include <utility>
 
 #include "virgil/base/philox.h"
 

@@ -19,10 +19,14 @@
 
 #include <gtest/gtest.h>
 
+#include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <map>
 #include <memory>
+#include <ostream>
+#include <span>
 #include <string>
 #include <vector>
 

@@ -1,4 +1,10 @@
+#include <fmt/format.h>
 #include <omp.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <vector>
 
 #include "backend_conformance/harness.h"
 #include "backend_conformance/reference_basic.h"

@@ -1,10 +1,20 @@
 // What a backend does besides ops: copies, fills, workspaces, and the refusal of wrong arguments.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest-spi.h>
 
+#include <algorithm>
 #include <bit>
+#include <cstddef>
+#include <cstdint>
 #include <cstring>
+#include <functional>
 #include <limits>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
 
 #include "backend_conformance/harness.h"
 

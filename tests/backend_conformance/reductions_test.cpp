@@ -1,5 +1,9 @@
 // Sums over rows and over whole tensors, and the way back through dropout.
+#include <cmath>
+#include <cstdint>
+#include <functional>
 #include <limits>
+#include <vector>
 
 #include "backend_conformance/harness.h"
 #include "backend_conformance/reference_basic.h"

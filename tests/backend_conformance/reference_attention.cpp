@@ -1,5 +1,8 @@
 #include "backend_conformance/reference_attention.h"
 
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
 #include <numbers>
 
 namespace virgil::conformance::reference {

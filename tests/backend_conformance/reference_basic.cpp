@@ -1,7 +1,9 @@
 #include "backend_conformance/reference_basic.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
+#include <cstdlib>
 #include <numbers>
 
 namespace virgil::conformance::reference {

@@ -2,7 +2,13 @@
 // numbers and whatever its inputs hold by then.
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
 
 #include "backend_conformance/harness.h"
 

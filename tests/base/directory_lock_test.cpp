@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <optional>
+#include <utility>
 
 #include "support/temporary_directory.h"
 #include "support/user_error.h"

@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 
 #include <csignal>
+#include <iterator>
+#include <utility>
 
 #include "support/faulty_file_system.h"
 #include "support/temporary_directory.h"

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <utility>
+
 #include "support/temporary_directory.h"
 #include "virgil/base/error.h"
 

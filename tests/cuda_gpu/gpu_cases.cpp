@@ -1,6 +1,12 @@
 // The backends of the GPU's conformance suite: the first CUDA device in each type that it computes in; and its attention by
 // cuDNN, where the program and the machine have it, against the same references and bounds.
+
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <memory>
+#include <span>
+#include <vector>
 
 #include "backend_conformance/harness.h"
 #include "virgil/backend/cuda_backend.h"

@@ -1,5 +1,14 @@
 // AdamW gives the same bits on the CPU and on the GPU, where the CPU has fused multiply-adds as every GPU has.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <map>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <vector>
 
 #include "backend_conformance/adamw_fixture.h"
 #include "cuda/sim/control.h"

@@ -1,6 +1,9 @@
 // Graphs in the simulator: what is recorded runs when it is launched, with the arguments it was recorded with, and what a
 // capture does not allow is refused with CUDA's error.
 #include <array>
+#include <cmath>
+#include <cstdint>
+#include <stdexcept>
 
 #include "cuda/graph_capture.h"
 #include "cuda_sim/simulator_fixtures.h"

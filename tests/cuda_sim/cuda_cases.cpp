@@ -1,4 +1,10 @@
 // The backends of the simulator's conformance suite: CUDA in each type, on several architectures and under several seeds.
+
+#include <fmt/format.h>
+
+#include <cstdint>
+#include <vector>
+
 #include "backend_conformance/harness.h"
 #include "cuda/sim/control.h"
 #include "cuda/sim/simt.h"

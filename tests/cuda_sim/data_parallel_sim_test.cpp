@@ -1,6 +1,12 @@
 // Several ranks train on played GPUs with the played NCCL: through run_training, as `train` does it.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <cstddef>
+#include <filesystem>
+#include <string>
+#include <vector>
 
 #include "cuda/sim/control.h"
 #include "support/thread_group.h"

@@ -1,4 +1,8 @@
 // The test that docs/simulator.md shows.
+
+#include <cstdint>
+#include <vector>
+
 #include "cuda/kernels/gelu.h"
 #include "cuda_sim/kernel_test.h"
 

@@ -4,8 +4,16 @@
 #include <gmock/gmock.h>
 #include <nccl.h>
 
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <latch>
+#include <string>
+#include <tuple>
+#include <vector>
 
 #include "cuda/sim/simt.h"
 #include "cuda_sim/device_ranks.h"

@@ -1,6 +1,12 @@
 // What only the race build finds of collectives: a tensor that is used while it is under way.
 #include <gmock/gmock.h>
 
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
 #include "cuda_sim/device_ranks.h"
 
 namespace virgil {

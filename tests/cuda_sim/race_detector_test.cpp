@@ -1,6 +1,10 @@
 // What only the race build finds: planted races are found and named, in every order of things.
 #include "cuda_sim/simulator_fixtures.h"
 
+#include <cstdint>
+#include <string>
+#include <vector>
+
 namespace virgil::cuda {
 namespace {
 

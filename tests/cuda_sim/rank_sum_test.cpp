@@ -1,8 +1,10 @@
 // The kernel that adds what ranks have sent, against a loop, bit for bit.
 #include "cuda/kernels/rank_sum.h"
 
+#include <cmath>
 #include <cstring>
 #include <random>
+#include <vector>
 
 #include "cuda_sim/kernel_test.h"
 #include "virgil/base/bfloat16.h"

@@ -3,7 +3,11 @@
 
 #include <gmock/gmock.h>
 
+#include <cstddef>
+#include <cstdint>
 #include <numeric>
+#include <string>
+#include <vector>
 
 #include "cuda/sim/simt.h"
 #include "cuda_sim/faulty_kernels.h"

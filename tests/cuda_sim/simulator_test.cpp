@@ -1,7 +1,12 @@
 // The simulator itself: planted faults are found and named, sound kernels are left alone, in every order of things.
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
 #include <mutex>
 #include <set>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "cuda_sim/simulator_fixtures.h"
 

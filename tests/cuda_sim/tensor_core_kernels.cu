@@ -1,5 +1,7 @@
 #include "cuda_sim/tensor_core_kernels.h"
 
+#include <cstdint>
+
 #include "cuda/device/ptx.h"
 
 namespace virgil::cuda::tensor_core {

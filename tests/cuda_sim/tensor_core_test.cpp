@@ -1,4 +1,9 @@
 // Instructions of the tensor cores against plain loops. Operands are small whole numbers, so that every sum is exact.
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
 #include "cuda_sim/kernel_test.h"
 #include "cuda_sim/tensor_core_kernels.h"
 #include "virgil/base/bfloat16.h"

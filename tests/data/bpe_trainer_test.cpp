@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 #include <omp.h>
 
+#include <nlohmann/json.hpp>
+#include <vector>
+
 #include "data/vocabulary.h"
 #include "support/user_error.h"
 

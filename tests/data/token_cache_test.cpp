@@ -1,7 +1,13 @@
 #include "data/token_cache.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <vector>
 
 #include "data/token_vectors.h"
 #include "data/vocabulary.h"

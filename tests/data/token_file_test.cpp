@@ -3,7 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <memory>
 #include <random>
+#include <string_view>
+#include <vector>
 
 #include "data/token_vectors.h"
 #include "data/vocabulary.h"

@@ -3,6 +3,8 @@
 
 #include <filesystem>
 #include <fstream>
+#include <string>
+#include <string_view>
 
 #include "data/virgil_tokenizer_file.h"
 #include "support/temporary_directory.h"

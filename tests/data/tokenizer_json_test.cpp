@@ -2,7 +2,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstddef>
+#include <nlohmann/json.hpp>
 #include <random>
+#include <string>
 
 #include "data/byte_pair_tokenizer.h"
 #include "data/vocabulary.h"

@@ -1,9 +1,11 @@
 #include "virgil/dist/process_group.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cstdint>
 #include <vector>
 
 #include "virgil/dist/communicator.h"

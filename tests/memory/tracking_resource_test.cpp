@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <utility>
+
 #include "support/recording_resource.h"
 #include "virgil/memory/buffer.h"
 

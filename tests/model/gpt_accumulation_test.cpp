@@ -1,6 +1,13 @@
 // A step may be cut into micro-batches: the sum is the same step.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
 #include "support/test_model.h"
 
 namespace virgil {

@@ -1,6 +1,12 @@
 // What is shared, recomputed or run twice must change no bit.
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
 #include "support/test_model.h"
 
 namespace virgil {

@@ -1,6 +1,13 @@
 // A whole model in bfloat16 against the same weights in float32.
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "support/test_model.h"
 
 namespace virgil {

@@ -1,3 +1,9 @@
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
 #include "model/decoding_fixture.h"
 #include "virgil/base/error.h"
 

@@ -1,5 +1,8 @@
 #include "virgil/model/gpt_decoder.h"
 
+#include <algorithm>
+#include <string>
+
 #include "model/decoding_fixture.h"
 #include "virgil/base/error.h"
 

@@ -1,6 +1,13 @@
 // Gradients of the whole model against central differences of its loss.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
 #include "support/test_model.h"
 
 namespace virgil {

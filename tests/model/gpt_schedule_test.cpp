@@ -1,8 +1,14 @@
 // The schedule that ActivationLayout plans by is the one Gpt runs, to the op: Gpt runs on a backend that only records, with
 // every activation at bytes of its own, which gives each tensor's true life.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <limits>
+#include <span>
+#include <vector>
 
 #include "support/random_model.h"
 #include "support/recording_backend.h"

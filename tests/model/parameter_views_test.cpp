@@ -1,7 +1,10 @@
 #include "virgil/model/parameter_views.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <optional>
+#include <string>
 #include <vector>
 
 namespace virgil {

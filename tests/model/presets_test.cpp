@@ -1,8 +1,10 @@
 // Every preset in configs/ has the number of parameters that the documentation promises.
 #include <gtest/gtest.h>
 
+#include <cstdint>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <string>
 
 #include "support/repository.h"
 #include "virgil/model/parameter_layout.h"

@@ -3,10 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
+#include <memory>
 #include <numeric>
 #include <thread>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "mpi/test_group.h"

@@ -2,7 +2,10 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstdio>
+#include <exception>
+#include <memory>
 
 #include "mpi/test_group.h"
 #include "virgil/dist/launch.h"

@@ -1,5 +1,6 @@
 #include "virgil/dist/process_group.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>

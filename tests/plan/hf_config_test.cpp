@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
+
 #include "support/user_error.h"
 #include "virgil/plan/catalogue.h"
 #include "virgil/plan/tensor_table.h"

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <variant>
+
 #include "support/random_model.h"
 #include "support/user_error.h"
 #include "virgil/model/parameter_layout.h"

@@ -6,6 +6,8 @@
 // the machine's byte order, without headers.
 #include <fmt/format.h>
 
+#include <cstdint>
+#include <cstdio>
 #include <cstring>
 #include <exception>
 #include <fstream>

@@ -10,6 +10,8 @@
 #include <fstream>
 #include <iostream>
 #include <iterator>
+#include <string>
+#include <vector>
 
 #include "virgil/base/error.h"
 #include "virgil/data/tokenizer.h"

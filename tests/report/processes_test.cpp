@@ -3,6 +3,9 @@
 
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <string>
+#include <tuple>
+#include <vector>
 
 #include "support/temporary_directory.h"
 #include "support/thread_group.h"

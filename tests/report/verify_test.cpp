@@ -1,11 +1,18 @@
 // The plan held against reality: planned bytes are allocated bytes, and the process grows by what was planned.
 #include "virgil/report/verify.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
 #include <cstring>
+#include <optional>
+#include <span>
 #include <tuple>
+#include <utility>
+#include <vector>
 
 #include "support/repository.h"
 #include "support/temporary_directory.h"

@@ -1,6 +1,7 @@
 // Backend traits without a backend, for tests of planning.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 
 #include "virgil/backend/backend.h"

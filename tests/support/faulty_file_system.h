@@ -1,11 +1,13 @@
 // A FileSystem whose n-th call goes wrong, for tests of what survives.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <set>
 #include <span>
+#include <system_error>
 #include <utility>
 
 #include "virgil/base/error.h"

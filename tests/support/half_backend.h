@@ -4,9 +4,13 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <list>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <utility>
 

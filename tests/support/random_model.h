@@ -1,6 +1,9 @@
 // Small models and batch shapes for property tests, a pure function of a seed.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+
 #include "virgil/base/philox.h"
 #include "virgil/model/activation_layout.h"
 

@@ -1,9 +1,12 @@
 // A MemoryResource for tests: serves host memory, records every call and fails on demand.
 #pragma once
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <cstdint>
 #include <map>
+#include <string>
 
 #include "virgil/base/error.h"
 #include "virgil/memory/memory_resource.h"

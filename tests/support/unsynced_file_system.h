@@ -2,10 +2,12 @@
 // that close_durably() was called, so nothing is lost but time.
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
 #include <fstream>
 #include <memory>
 #include <span>
+#include <system_error>
 
 #include "virgil/base/error.h"
 #include "virgil/base/file_system.h"

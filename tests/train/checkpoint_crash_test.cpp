@@ -2,6 +2,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+
 #include "support/faulty_file_system.h"
 #include "support/user_error.h"
 #include "train/checkpoint_fixture.h"

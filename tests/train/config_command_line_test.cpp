@@ -1,6 +1,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <string>
+#include <vector>
+
 #include "support/temporary_directory.h"
 #include "support/user_error.h"
 #include "virgil/train/config_schema.h"

@@ -1,6 +1,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <variant>
+#include <vector>
+
 #include "support/temporary_directory.h"
 #include "support/user_error.h"
 #include "virgil/train/config_schema.h"

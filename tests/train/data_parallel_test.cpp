@@ -1,10 +1,18 @@
 // Several ranks, as threads, train one model: the curves of one process, the bits of every ZeRO stage, checkpoints for any
 // number.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <cstring>
+#include <filesystem>
+#include <functional>
 #include <mutex>
+#include <string>
+#include <vector>
 
 #include "support/temporary_directory.h"
 #include "support/thread_group.h"

@@ -1,5 +1,6 @@
 #include "virgil/train/evaluate_command.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

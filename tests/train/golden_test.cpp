@@ -1,8 +1,13 @@
 // A whole model against PyTorch and transformers in float64: tests/golden, made by tests/reference/make_golden.py.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
 
 #include "support/repository.h"
 #include "support/test_model.h"

@@ -1,11 +1,18 @@
 // A GPT-2 directory as Hugging Face has it, small enough for tests, in which every part can be changed before it is written.
 #pragma once
 
+#include <fmt/format.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "support/temporary_directory.h"

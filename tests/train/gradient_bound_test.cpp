@@ -2,6 +2,15 @@
 // differences of that size do to a curve.
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "support/summands_backend.h"
 #include "support/test_model.h"
 #include "support/thread_group.h"

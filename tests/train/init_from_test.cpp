@@ -2,6 +2,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstddef>
+#include <cstring>
+#include <filesystem>
+#include <string>
+#include <vector>
+
 #include "support/user_error.h"
 #include "train/gpt2_folder.h"
 #include "train/tiny_run.h"

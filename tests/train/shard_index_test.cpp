@@ -1,5 +1,6 @@
 #include "train/shard_index.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -1,9 +1,14 @@
 // What a run keeps and takes up again: checkpoints, and runs that go on bit for bit.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "support/test_model.h"
 #include "support/user_error.h"

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <limits>
+#include <span>
 
 #include "support/test_model.h"
 #include "support/user_error.h"

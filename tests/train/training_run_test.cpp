@@ -1,9 +1,16 @@
 #include "virgil/train/training_run.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <map>
+#include <sstream>
+#include <string>
+#include <type_traits>
+#include <variant>
+#include <vector>
 
 #include "support/user_error.h"
 #include "train/tiny_run.h"

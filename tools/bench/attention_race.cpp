@@ -1,7 +1,10 @@
 #include "bench/attention_race.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "bench/machine_peak.h"

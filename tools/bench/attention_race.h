@@ -1,6 +1,7 @@
 // Attention by the project's own kernels and by cuDNN's, in turns on one GPU.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "virgil/model/memory_plan.h"

@@ -1,6 +1,7 @@
 // What bench prints.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>

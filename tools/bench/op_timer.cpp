@@ -1,6 +1,7 @@
 #include "bench/op_timer.h"
 
 #include <algorithm>
+#include <cstddef>
 
 namespace virgil::bench {
 

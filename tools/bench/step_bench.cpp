@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <span>
 
 #include "bench/timing_backend.h"
 #include "virgil/base/philox.h"

@@ -1,6 +1,10 @@
 // A Backend that times every op of another.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
 
 #include "bench/op_timer.h"

@@ -1,5 +1,6 @@
 #include "bench/tokenizer_bench.h"
 
+#include <fmt/format.h>
 #include <omp.h>
 #include <unistd.h>
 
@@ -7,8 +8,10 @@
 #include <cstring>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <span>
+#include <system_error>
 
 #include "bench/child_process.h"
 #include "bench/op_timer.h"

@@ -1,7 +1,10 @@
 #include "bench/torch_comparison.h"
 
+#include <fmt/format.h>
+
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <vector>
 
 #include "bench/child_process.h"
 #include "virgil/base/error.h"

@@ -1,6 +1,9 @@
 // CUDA's float16 for the simulator: storage and conversions. Arithmetic is left out on purpose: kernels compute in float.
 #pragma once
 
+#include <bit>
+#include <cstdint>
+
 #include "virgil/base/bfloat16.h"
 
 struct __half {

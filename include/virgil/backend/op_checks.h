@@ -4,6 +4,7 @@
 // targets) may have any shape with that many elements.
 #pragma once
 
+#include <cstdint>
 #include <initializer_list>
 #include <string_view>
 

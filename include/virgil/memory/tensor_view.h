@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <type_traits>
 
 #include "virgil/base/dtype.h"
 #include "virgil/base/error.h"

@@ -1,6 +1,7 @@
 // Counts what passes through: bytes now and at the peak, by category, and who holds them.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
 

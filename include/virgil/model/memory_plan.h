@@ -1,10 +1,12 @@
 // The plan is the allocator: what calc_params prints is what train allocates.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "virgil/backend/backend.h"

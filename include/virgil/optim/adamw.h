@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 
 #include "virgil/backend/backend.h"
 #include "virgil/model/memory_plan.h"

@@ -1,6 +1,8 @@
 // step_work by the parts of a micro-step, in the order in which they run.
 #pragma once
 
+#include <cstdint>
+
 #include "virgil/plan/training_plan.h"
 
 namespace virgil {

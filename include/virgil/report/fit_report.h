@@ -1,8 +1,10 @@
 // What fits: the solver's answers in words.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "virgil/plan/catalogue.h"

@@ -1,6 +1,7 @@
 // What calc_params says of one model.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 

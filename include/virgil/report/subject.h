@@ -1,6 +1,7 @@
 // What a report is about: an architecture, and the run that would train it.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>

@@ -1,8 +1,10 @@
 // The run as a person sees it: one line a step; on a terminal one live line, with permanent lines for what should stay.
 #pragma once
 
+#include <cstdint>
 #include <cstdio>
 #include <string>
+#include <string_view>
 
 #include "virgil/base/format.h"
 #include "virgil/train/metrics.h"

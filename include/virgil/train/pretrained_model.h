@@ -2,6 +2,7 @@
 // (docs/checkpoints.md, "Weights from elsewhere").
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <memory>

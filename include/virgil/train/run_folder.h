@@ -6,6 +6,7 @@
 //   best              checkpoint with the lowest validation loss
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <type_traits>
 
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/simd_targets.h"

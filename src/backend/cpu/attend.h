@@ -1,6 +1,7 @@
 // One thread's share of a forward pass: some query rows of one head. What attention_forward and attention_decode divide into.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "backend/cpu/attention_pair_scratch.h"

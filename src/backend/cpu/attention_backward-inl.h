@@ -14,6 +14,9 @@
 
 #include <hwy/highway.h>
 
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <numbers>
 
 #include "backend/cpu/attention_backward_sizes.h"

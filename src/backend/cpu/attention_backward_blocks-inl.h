@@ -10,6 +10,10 @@
 
 #include <hwy/highway.h>
 
+#include <algorithm>
+#include <cstdint>
+#include <numbers>
+
 #include "backend/cpu/attention_backward-inl.h"
 #include "backend/cpu/attention_backward_pairs-inl.h"
 

@@ -11,6 +11,8 @@
 
 #include <hwy/highway.h>
 
+#include <cstddef>
+#include <cstdint>
 #include <numbers>
 
 #include "backend/cpu/attention_backward-inl.h"

@@ -10,6 +10,11 @@
 
 #include <hwy/highway.h>
 
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+
 #include "backend/cpu/attention_decode_sizes.h"
 #include "backend/cpu/attention_softmax-inl.h"
 

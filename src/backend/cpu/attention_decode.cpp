@@ -1,5 +1,7 @@
 #include <omp.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <cstring>
 
 #include "backend/cpu/attend.h"

@@ -1,5 +1,9 @@
 #include <omp.h>
 
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
 #include "backend/cpu/attend.h"
 #include "backend/cpu/attention.h"
 #include "backend/cpu/attention_sizes.h"

@@ -11,6 +11,10 @@
 
 #include <hwy/highway.h>
 
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
 #include "backend/cpu/attend.h"
 #include "backend/cpu/attention_pairs-inl.h"
 #include "backend/cpu/attention_softmax-inl.h"

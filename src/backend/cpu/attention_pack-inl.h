@@ -10,6 +10,10 @@
 
 #include <hwy/highway.h>
 
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
 #include "backend/cpu/attention_sizes.h"
 #include "backend/cpu/simd-inl.h"
 

@@ -5,6 +5,8 @@
 // / 2, padded head size, 2).
 #pragma once
 
+#include <cstdint>
+
 #include "backend/cpu/attention_sizes.h"
 #include "virgil/base/bfloat16.h"
 

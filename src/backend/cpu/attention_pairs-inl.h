@@ -10,6 +10,9 @@
 
 #include <hwy/highway.h>
 
+#include <algorithm>
+#include <cstdint>
+
 #include "backend/cpu/attention_pack-inl.h"
 #include "backend/cpu/attention_pair_scratch.h"
 #include "backend/cpu/attention_tile-inl.h"

@@ -4,6 +4,7 @@
 // would wait on them for a third of its time.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 

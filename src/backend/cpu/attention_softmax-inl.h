@@ -10,6 +10,8 @@
 
 #include <hwy/highway.h>
 
+#include <cstddef>
+#include <cstdint>
 #include <limits>
 
 #include "backend/cpu/attention_sizes.h"

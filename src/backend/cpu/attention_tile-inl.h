@@ -13,6 +13,9 @@
 
 #include <hwy/highway.h>
 
+#include <algorithm>
+#include <cstdint>
+
 #include "backend/cpu/attention_sizes.h"
 #include "backend/cpu/register_tile-inl.h"
 #include "backend/cpu/simd-inl.h"

@@ -1,6 +1,7 @@
 #include "backend/cpu/column_sums.h"
 
 #include <algorithm>
+#include <cstddef>
 
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/row_pieces.h"

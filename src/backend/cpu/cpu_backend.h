@@ -1,6 +1,9 @@
 // The CPU backend: checks the arguments of each op and calls the function of its family.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+#include <span>
 #include <string>
 
 #include "backend/cpu/cpu_context.h"

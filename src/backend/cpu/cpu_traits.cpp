@@ -1,3 +1,5 @@
+#include <cstdint>
+
 #include "backend/cpu/attention.h"
 #include "backend/cpu/column_sums.h"
 #include "backend/cpu/cpu_backend.h"

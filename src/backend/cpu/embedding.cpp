@@ -1,6 +1,7 @@
 #include "backend/cpu/embedding.h"
 
 #include <algorithm>
+#include <cstddef>
 
 #include "backend/cpu/dropout_rows.h"
 #include "backend/cpu/parallel.h"

@@ -1,6 +1,7 @@
 #include "backend/cpu/first_touch.h"
 
 #include <cstddef>
+#include <cstdint>
 
 #include "backend/cpu/parallel.h"
 

@@ -1,6 +1,8 @@
 // Host memory whose pages lie beside the threads that will work on them.
 #pragma once
 
+#include <cstdint>
+
 #include "virgil/memory/memory_resource.h"
 
 namespace virgil::cpu {

@@ -9,6 +9,8 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include <cstddef>
+
 #include "backend/cpu/simd-inl.h"
 
 HWY_BEFORE_NAMESPACE();

@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
 
 #include "backend/cpu/column_sums.h"
 #include "backend/cpu/layernorm.h"

@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
 
 #include "backend/cpu/dropout_rows.h"
 #include "backend/cpu/layernorm.h"

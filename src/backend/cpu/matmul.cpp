@@ -1,5 +1,6 @@
 #include "backend/cpu/matmul.h"
 
+#include <fmt/format.h>
 #include <omp.h>
 
 #include <map>

@@ -1,6 +1,7 @@
 #include "backend/cpu/reductions.h"
 
 #include <algorithm>
+#include <cstddef>
 
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/simd_targets.h"

@@ -1,5 +1,7 @@
 #include "backend/cpu/widened_matmul.h"
 
+#include <cstddef>
+
 #include "backend/cpu/convert.h"
 #include "virgil/base/shape.h"
 
