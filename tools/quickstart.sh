@@ -81,7 +81,7 @@ done
 
 tools/setup.sh
 say 'building (build/build.log)'
-build_preset release -DVIRGIL_BUILD_TESTS=OFF -DVIRGIL_WERROR=OFF train
+build_preset release -DVIRGIL_BUILD_TESTS=OFF train
 if ((${#inputs[@]} == 0)); then fetch_text; fi
 
 out_dir=$(last_value out_dir runs "$@")

@@ -138,6 +138,70 @@ class SetUp(unittest.TestCase):
         self.assertIn("going on without", output)
 
 
+class BuildStep(unittest.TestCase):
+    """run_build_step of tools/common.sh: a build that fails ends with its first error and what to do."""
+
+    NOTES = [f"/usr/include/c++/14/bits/stl_algo.h:{n}:5: note: candidate: 'template<class T> T std::min(T)'" for n in range(80)]
+    COMPILER = ["[1/9] Building CXX object x.o", "FAILED: x.o", "/usr/bin/c++ -O3 -o x.o -c src/x.cpp",
+                "src/x.cpp: In function 'int f()':", "src/x.cpp:7:15: error: 'min_element' is not a member of 'std'",
+                "    7 |   return std::min_element(a);", "      |               ^~~~~~~~~~~", *NOTES,
+                "src/x.cpp:9:1: error: another that follows from it", "ninja: build stopped: subcommand failed."]
+
+    def fail(self, lines):
+        """What is printed about a build that fails with these lines."""
+        with tempfile.TemporaryDirectory() as folder:
+            said = pathlib.Path(folder) / "said"
+            said.write_text("\n".join(lines) + "\n")
+            script = 'cd "$1"; source "$2"; run_build_step build/build.log bash -c "cat said; exit 3"'
+            done = subprocess.run(["bash", "-c", script, "bash", folder, ROOT / "tools" / "common.sh"], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 3, done.stdout + done.stderr)
+        self.assertEqual(done.stderr, "")
+        self.assertLess(done.stdout.count("\n"), 17, "a screenful")
+        return done.stdout
+
+    def test_shows_the_first_error_of_a_compiler_and_what_to_do(self):
+        output = self.fail(self.COMPILER)
+        self.assertIn("the first error (build/build.log, line 5):\n  src/x.cpp:7:15: error: 'min_element' is not a member", output)
+        self.assertIn("      |               ^~~", output)
+        for other in ("note:", "another that follows", "/usr/bin/c++"):
+            self.assertNotIn(other, output)
+        self.assertRegex(output.splitlines()[-1], "^what to do: .*delete the folder build and .*report it with build/build.log")
+
+    def test_tells_other_causes_apart(self):
+        causes = {
+            "tools/setup.sh installs them": ["src/x.cpp:1:10: fatal error: fmt/format.h: No such file or directory"],
+            "tools/setup.sh": ["CMake Error at CMakeLists.txt:31 (find_package):", '  By not providing "FindCLI11.cmake"', *["  more"] * 30],
+            "VIRGIL_JOBS=1": ["FAILED: x.o", "c++: fatal error: Killed signal terminated program cc1plus", "compilation terminated."],
+            "the disk is full": ["src/x.cpp:1:1: error: x", "/tmp/ccabc.s: fatal error: No space left on device"],
+            "report it": ["FAILED: train", "/usr/bin/ld: x.o: in function `f': undefined reference to `g'", "collect2: error: ld returned 1"],
+        }
+        for words, lines in causes.items():
+            with self.subTest(words):
+                output = self.fail(lines)
+                self.assertIn(words, output.splitlines()[-1])
+                self.assertIn(next(line for line in lines if "rror" in line or "undefined" in line)[:60], output)
+
+    def test_shows_the_end_where_no_line_is_an_error(self):
+        self.assertIn("  [2/9] last", self.fail(["[1/9] first", "[2/9] last"]))
+
+    def test_says_nothing_when_it_passes(self):
+        script = 'cd "$1"; source "$2"; run_build_step build/build.log echo done'
+        with tempfile.TemporaryDirectory() as folder:
+            done = subprocess.run(["bash", "-c", script, "bash", folder, ROOT / "tools" / "common.sh"], capture_output=True, text=True)
+            self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "", ""))
+            self.assertEqual((pathlib.Path(folder) / "build" / "build.log").read_text(), "done\n")
+
+
+class CheckDistributions(unittest.TestCase):
+    def test_checks_its_arguments_before_it_makes_anything(self):
+        for flags, word in (["--nonsense"], "--only"), (["--only"], "value"), (["--only", "all"], "quickstart"), (["--steps", "0"], "30"), (["../x"], "suite"):
+            with self.subTest(flags):
+                command = [ROOT / "tools" / "check_distributions.sh", *flags]
+                done = subprocess.run(command, capture_output=True, text=True)
+                self.assertEqual((done.returncode, done.stdout), (2, ""), done.stderr)
+                self.assertIn(word, done.stderr)
+
+
 class GpuCheck(unittest.TestCase):
     """tools/gpu_check.sh with stand-ins for the GPU's tools and for the programs that it builds."""
 
