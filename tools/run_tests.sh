@@ -1,27 +1,27 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds and runs every test: first the Release build, then the build with the address and
-# undefined-behaviour sanitizers.
-#   tools/run_tests.sh [--no-sanitize] [--unity] [--jobs N]
-# --unity compiles the sources of a layer, or of a program of tests, together: half the work where nothing is cached, more after a small change.
+# Installs what is missing, builds and runs every test.
+#   tools/run_tests.sh [--sanitize] [--werror] [--jobs N]
+# --sanitize: then once more, in a build with the address and undefined-behaviour sanitizers. --werror: a warning fails the build.
+# --jobs N: how many tests run at once (VIRGIL_JOBS: how many compilers).
 # Build logs go to build*/build.log; the last line is "N passed, N failed".
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=tools/common.sh
 source tools/common.sh
 
-presets=(release asan)
-unity=OFF
+presets=(release)
+definitions=(-DVIRGIL_BUILD_TESTS=ON)
 jobs=$(nproc)
 while (($# > 0)); do
   case $1 in
-    --no-sanitize) presets=(release) ;;
-    --unity) unity=ON ;;
+    --sanitize) presets=(release asan) ;;
+    --werror) definitions+=(-DVIRGIL_WERROR=ON) ;;
     --jobs)
       [[ ${2:-} =~ ^[1-9][0-9]*$ ]] || die '--jobs: give a number of tests to run at once, such as --jobs 2'
       jobs=$2
       shift
       ;;
-    *) die "unknown option $1; the options are --no-sanitize, --unity and --jobs N" ;;
+    *) die "unknown option $1; the options are --sanitize, --werror and --jobs N" ;;
   esac
   shift
 done
@@ -78,7 +78,7 @@ for preset in "${presets[@]}"; do
   folder=$(folder_of "$preset")
   say "== $preset: building ($folder/build.log)"
   SECONDS=0
-  build_preset "$preset" -DVIRGIL_BUILD_TESTS=ON -DVIRGIL_WERROR=ON "-DVIRGIL_UNITY_BUILD=$unity"
+  build_preset "$preset" "${definitions[@]}"
   say "== $preset: built in $SECONDS s; running the tests"
   SECONDS=0
   run_preset "$preset" "$folder"
