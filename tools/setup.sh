@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what building Virgil needs and this machine lacks, through apt (Debian 12 or later, Ubuntu 24.04 or later).
+# Installs what building Virgil needs and this machine lacks, through apt: Debian 12 and 13, where both of README's commands were
+# tried (tools/check_distributions.sh), and what is made of them or newer.
 #   tools/setup.sh           what a build needs
 #   tools/setup.sh --mpi     also Open MPI, for training in several processes; another MPI that is there is left as it is
 #   tools/setup.sh --tests   also what the tests and .ci/run need, Open MPI included
@@ -83,6 +84,7 @@ check_distribution() {
     debian) if ((${version%%.*} > 0 && ${version%%.*} < 12)); then too_old "$name" 'Debian 12'; fi ;;
     ubuntu) if ((${version%%.*} < 24)); then too_old "$name" 'Ubuntu 24.04'; fi ;;
   esac
+  if [[ $id != debian || ! ${version%%.*} =~ ^1[23]$ ]]; then say "note: Virgil was tried on Debian 12 and 13; this is $name"; fi
 }
 
 too_old() { die "$1 carries libraries that are too old (the first release that fits is $2); $by_hand"; }
