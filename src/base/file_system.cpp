@@ -13,6 +13,7 @@
 
 #include "posix_file.h"
 #include "virgil/base/error.h"
+#include "virgil/base/input_file.h"
 
 namespace virgil {
 namespace {
@@ -131,18 +132,16 @@ void write_file_atomically(FileSystem& files, const std::filesystem::path& path,
 }
 
 std::string read_file(const std::filesystem::path& path, std::int64_t max_bytes) {
-  const FileDescriptor file = open_file(path, O_RDONLY);
+  InputFile file(path);
   std::string content;
   std::vector<char> piece(kBufferBytes);
-  while (true) {
-    const ssize_t count = retry_interrupted([&] { return ::read(file.get(), piece.data(), piece.size()); });
-    if (count < 0) throw io_error(path, "cannot read", errno);
-    if (count == 0) return content;
-    content.append(piece.data(), static_cast<std::size_t>(count));
+  while (const std::size_t count = file.read(piece)) {
+    content.append(piece.data(), count);
     if (static_cast<std::int64_t>(content.size()) > max_bytes) {
       throw user_error("{}: larger than the {} bytes such a file may have; is it the right file?", path.string(), max_bytes);
     }
   }
+  return content;
 }
 
 }  // namespace virgil

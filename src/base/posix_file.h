@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <filesystem>
 #include <string_view>
 #include <utility>
@@ -43,5 +44,8 @@ class FileDescriptor {
 
 /// open(2) with O_CLOEXEC; throws UserError.
 [[nodiscard]] FileDescriptor open_file(const std::filesystem::path& path, int flags, unsigned mode = 0);
+
+/// For reading; throws UserError on all but regular files, without waiting for the other end of a pipe.
+[[nodiscard]] FileDescriptor open_regular_file(const std::filesystem::path& path, std::int64_t& size_bytes);
 
 }  // namespace virgil

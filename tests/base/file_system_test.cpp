@@ -5,7 +5,10 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <array>
+#include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <iterator>
 #include <utility>
 
@@ -13,6 +16,7 @@
 #include "support/temporary_directory.h"
 #include "support/user_error.h"
 #include "virgil/base/error.h"
+#include "virgil/base/input_file.h"
 
 namespace virgil {
 namespace {
@@ -155,7 +159,7 @@ TEST_F(FileSystemTest, ReadFileReadsWholeFilesUpToTheLimit) {
   test_support::write_all(file_, content);
   EXPECT_EQ(read_file(file_, 600000), content);
   EXPECT_THAT(user_error_of([&] { static_cast<void>(read_file(file_, 599999)); }), HasSubstr("larger than the 599999 bytes"));
-  EXPECT_THAT(user_error_of([&] { static_cast<void>(read_file(directory_.path(), 10)); }), HasSubstr("Is a directory"));
+  EXPECT_THAT(user_error_of([&] { static_cast<void>(read_file(directory_.path(), 10)); }), HasSubstr("is a folder"));
   EXPECT_THAT(user_error_of([&] { static_cast<void>(read_file(directory_.path() / "no", 10)); }), HasSubstr("No such file"));
 }
 
@@ -173,6 +177,67 @@ TEST_F(FileSystemTest, MapsFiles) {
   EXPECT_TRUE(MappedFile(file_).bytes().empty());
   EXPECT_THAT(user_error_of([&] { MappedFile mapped(directory_.path() / "no"); }), HasSubstr("No such file"));
   EXPECT_THAT(user_error_of([&] { MappedFile mapped(directory_.path()); }), HasSubstr("not a regular file"));
+}
+
+// Nobody writes to the pipe: what opens it the usual way would wait for ever.
+TEST_F(FileSystemTest, RefusesPipesDevicesAndFoldersAtOnce) {
+  const std::filesystem::path pipe = directory_.path() / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  for (const std::filesystem::path& path : {pipe, std::filesystem::path("/dev/zero"), directory_.path()}) {
+    EXPECT_THAT(user_error_of([&] { static_cast<void>(read_file(path, 10)); }), HasSubstr("not a regular file")) << path;
+    EXPECT_THAT(user_error_of([&] { MappedFile mapped(path); }), HasSubstr("not a regular file")) << path;
+    EXPECT_THAT(user_error_of([&] { InputFile file(path); }), HasSubstr("not a regular file")) << path;
+  }
+  EXPECT_THAT(user_error_of([&] { InputFile file(pipe); }), HasSubstr("is a pipe"));
+}
+
+TEST_F(FileSystemTest, ReadsPieceByPiece) {
+  test_support::write_all(file_, "0123456789");
+  InputFile file(file_);
+  std::array<char, 4> piece{};
+  EXPECT_EQ(file.size_bytes(), 10);
+  EXPECT_EQ(file.read(piece), 4U);
+  EXPECT_EQ(std::string_view(piece.data(), 4), "0123");
+  EXPECT_EQ(file.read(piece), 4U);
+  EXPECT_EQ(file.read(piece), 2U);
+  EXPECT_EQ(file.read(piece), 0U);
+}
+
+TEST_F(FileSystemTest, TellsAMappedFileThatWasWrittenFromOneThatWasReplaced) {
+  test_support::write_all(file_, "mapped");
+  const MappedFile mapped(file_);
+  EXPECT_FALSE(mapped.was_written());
+  std::filesystem::last_write_time(file_, std::filesystem::last_write_time(file_) + std::chrono::seconds(5));
+  EXPECT_TRUE(mapped.was_written());
+
+  const MappedFile again(file_);
+  test_support::write_all(directory_.path() / "other", "something else");
+  std::filesystem::rename(directory_.path() / "other", file_);
+  EXPECT_FALSE(again.was_written());
+  std::filesystem::remove(file_);
+  EXPECT_FALSE(again.was_written());
+}
+
+TEST_F(FileSystemTest, NamesAMappedFileThatIsCutWhileItIsRead) {
+  const auto read_beyond_the_end = [&] {
+    test_support::write_all(file_, std::string(100000, 'x'));
+    { const MappedFile unmapped_before(file_); }  // its range is used again
+    const MappedFile mapped(file_);
+    std::filesystem::resize_file(file_, 10);
+    const volatile std::byte* bytes = mapped.bytes().data();
+    std::exit(bytes[90000] == std::byte{'x'} ? 0 : 1);
+  };
+  EXPECT_EXIT(read_beyond_the_end(), testing::ExitedWithCode(2), "error: .*file.*: was shortened while it was being read");
+}
+
+// The handler is for mapped files alone.
+TEST_F(FileSystemTest, LeavesOtherBusErrorsToTheSystem) {
+  test_support::write_all(file_, "mapped");
+  const auto fault = [&] {
+    const MappedFile mapped(file_);
+    std::raise(SIGBUS);
+  };
+  EXPECT_DEATH(fault(), "");
 }
 
 }  // namespace

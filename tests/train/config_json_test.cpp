@@ -160,7 +160,7 @@ TEST(ConfigFile, NamesMissingAndUnreadableFiles) {
   TrainConfig config;
   EXPECT_THAT(user_error_of([&] { apply_config_file(config, directory.path() / "no.json"); }),
               AllOf(HasSubstr("no.json"), HasSubstr("No such file"), HasSubstr("check the path")));
-  EXPECT_THAT(user_error_of([&] { apply_config_file(config, directory.path()); }), HasSubstr("Is a directory"));
+  EXPECT_THAT(user_error_of([&] { apply_config_file(config, directory.path()); }), HasSubstr("is a folder"));
   test_support::write_all(directory.path() / "bad.json", "{\"n_layer\": 0}");
   EXPECT_THAT(user_error_of([&] { apply_config_file(config, directory.path() / "bad.json"); }),
               AllOf(HasSubstr((directory.path() / "bad.json").string()), HasSubstr("n_layer is \"0\"")));

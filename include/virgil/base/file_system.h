@@ -46,7 +46,11 @@ void write_file_atomically(FileSystem& files, const std::filesystem::path& path,
 /// Whole file as bytes. Throws UserError when it cannot be read or is larger than `max_bytes`.
 [[nodiscard]] std::string read_file(const std::filesystem::path& path, std::int64_t max_bytes);
 
-/// A read-only memory mapping. Throws UserError when the file cannot be opened; an empty file maps to an empty span.
+/// A read-only memory mapping. Throws UserError when the path names no file that can be opened; an empty file maps to an empty
+/// span.
+///
+/// A file that somebody shortens in place while it is mapped takes pages away under the reader, who would be ended by SIGBUS
+/// without a word. Mapped ranges are therefore known to a handler that names the file and ends the program with exit code 2.
 class MappedFile {
  public:
   MappedFile() = default;
@@ -57,10 +61,25 @@ class MappedFile {
   MappedFile& operator=(const MappedFile&) = delete;
   ~MappedFile();
   [[nodiscard]] std::span<const std::byte> bytes() const { return {data_, size_}; }
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+  /// Whether the file that was mapped has been written to since: its size or its time of change is another. One that was
+  /// replaced under the same name, or removed, lives on in the mapping and counts as unchanged.
+  [[nodiscard]] bool was_written() const;
 
  private:
+  struct Version {
+    std::uint64_t device = 0;
+    std::uint64_t inode = 0;
+    std::int64_t size_bytes = 0;
+    std::int64_t modified_s = 0;
+    std::int64_t modified_ns = 0;
+  };
+
+  std::filesystem::path path_;
   const std::byte* data_ = nullptr;
   std::size_t size_ = 0;
+  Version version_;
+  void* guard_ = nullptr;  // the range, as the handler knows it
 };
 
 }  // namespace virgil

@@ -17,11 +17,11 @@ namespace virgil {
 struct ConfigKey {
   using Member = std::variant<std::int64_t TrainConfig::*, std::uint64_t TrainConfig::*, double TrainConfig::*,
                               bool TrainConfig::*, std::string TrainConfig::*, std::vector<std::string> TrainConfig::*>;
-  std::string name;
-  std::vector<std::string> aliases;
-  Member member;
-  std::string section;                    // heading in --help and the docs
-  std::string help;                       // one sentence; units and what 0 or empty stands for
+  std::string name = {};
+  std::vector<std::string> aliases = {};
+  Member member = {};
+  std::string section = {};               // heading in --help and the docs
+  std::string help = {};                  // one sentence; units and what 0 or empty stands for
   double min = 0, max = 0;                // inclusive range of a number; min == max: unlimited
   std::vector<std::string> choices = {};  // allowed strings; empty: any
   bool saved = true;                      // false for keys of one invocation (resume, overwrite, dry_run)
