@@ -17,7 +17,10 @@ void MemorySink::add(std::vector<std::int32_t> tokens, std::int64_t text_bytes) 
   if (tokens_.empty()) {
     tokens_ = std::move(tokens);
   } else {
-    tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
+    // insert(end) is the same, and g++ 14 warns of the overflow of a vector that it takes to be empty.
+    const std::size_t size = tokens_.size();
+    tokens_.resize(size + tokens.size());
+    std::ranges::copy(tokens, tokens_.begin() + static_cast<std::ptrdiff_t>(size));
   }
 }
 
