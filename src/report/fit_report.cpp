@@ -114,7 +114,7 @@ std::vector<MatrixCell> plan_matrix(const PlannedSubject& planned, const MemoryL
   static_cast<void>(planned.get());
   std::vector<std::int64_t> batches = {1, 2, 4, 8, 16, 32, 64, planned.shape.batch_size};
   std::ranges::sort(batches);
-  batches.erase(std::ranges::unique(batches).begin(), batches.end());
+  batches.erase(std::unique(batches.begin(), batches.end()), batches.end());
   std::vector<MatrixCell> cells;
   for (const std::int64_t batch : batches) {
     for (const Recompute recompute : kAllRecompute) {

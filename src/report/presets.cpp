@@ -109,7 +109,7 @@ std::string describe_dtypes(const std::vector<Preset>& presets) {
         fmt::format("{}{}", name_of(preset.shape.dtype), automatic ? " (dtype auto where the processor multiplies it)" : ""));
   }
   std::ranges::sort(names);
-  names.erase(std::ranges::unique(names).begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
   return fmt::format("{}", fmt::join(names, ", "));
 }
 
