@@ -46,6 +46,10 @@ remedy_for() {
     say "memory ran out while compiling: run the command again with VIRGIL_JOBS=1 before it, to compile one file at a time"
     return
   fi
+  if grep -q '^ninja: build stopped: interrupted' "$1"; then
+    say "the build was interrupted: run the command again, and it goes on"
+    return
+  fi
   if grep -q 'No space left on device' "$1"; then
     say "the disk is full (df -h .): make room, and run the command again"
     return

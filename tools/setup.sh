@@ -36,6 +36,8 @@ libgtest-dev
 libgmock-dev
 python3 python3
 git git
+clang clang++
+libomp-dev
 clang-format clang-format'
 libraries='oneDNN 2.6 or later, Highway 1.0 or later, nlohmann/json, CLI11 2, {fmt} 8 or later, OpenSSL 3, PCRE2'
 

@@ -172,6 +172,7 @@ class BuildStep(unittest.TestCase):
             "tools/setup.sh installs them": ["src/x.cpp:1:10: fatal error: fmt/format.h: No such file or directory"],
             "tools/setup.sh": ["CMake Error at CMakeLists.txt:31 (find_package):", '  By not providing "FindCLI11.cmake"', *["  more"] * 30],
             "VIRGIL_JOBS=1": ["FAILED: x.o", "c++: fatal error: Killed signal terminated program cc1plus", "compilation terminated."],
+            "it goes on": ["FAILED: x.o", "ninja: build stopped: interrupted by user."],
             "the disk is full": ["src/x.cpp:1:1: error: x", "/tmp/ccabc.s: fatal error: No space left on device"],
             "report it": ["FAILED: train", "/usr/bin/ld: x.o: in function `f': undefined reference to `g'", "collect2: error: ld returned 1"],
         }
@@ -179,7 +180,7 @@ class BuildStep(unittest.TestCase):
             with self.subTest(words):
                 output = self.fail(lines)
                 self.assertIn(words, output.splitlines()[-1])
-                self.assertIn(next(line for line in lines if "rror" in line or "undefined" in line)[:60], output)
+                self.assertIn(next(line for line in lines if "rror" in line or "undefined" in line or "FAILED" in line)[:60], output)
 
     def test_shows_the_end_where_no_line_is_an_error(self):
         self.assertIn("  [2/9] last", self.fail(["[1/9] first", "[2/9] last"]))
