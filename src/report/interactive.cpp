@@ -118,7 +118,7 @@ void offer_to_save(const CommandLine& line, std::istream& in, std::ostream& out)
   const auto defaults = nlohmann::ordered_json::parse(config_to_json(TrainConfig{}));
   nlohmann::ordered_json changed = nlohmann::ordered_json::object();
   for (const auto& [key, value] : all.items()) {
-    const bool asked = std::ranges::any_of(kQuestions, [&](const Question& question) { return key == question.key; });
+    const bool asked = std::ranges::any_of(kQuestions, [&key = key](const Question& question) { return key == question.key; });
     if (asked || value != defaults.at(key)) changed[key] = value;
   }
   write_file_atomically(*make_posix_file_system(), *name, changed.dump(2) + "\n");
