@@ -12,12 +12,15 @@
 #include <string>
 #include <vector>
 
+#include "virgil/backend/cuda_backend.h"
 #include "virgil/base/error.h"
 #include "virgil/base/file_system.h"
 #include "virgil/dist/agreement.h"
 #include "virgil/dist/launch.h"
 #include "virgil/train/config_schema.h"
 #include "virgil/train/console_metrics.h"
+#include "virgil/train/default_preset.h"
+#include "virgil/train/program_version.h"
 #include "virgil/train/stop_signal.h"
 #include "virgil/train/training_run.h"
 
@@ -36,8 +39,8 @@ int exit_code(virgil::RunStatus status) {
 }
 
 int run(const virgil::CommandLine& command_line, virgil::ProcessGroup& group, virgil::StopSignal& stop) {
-  if (command_line.help) {
-    if (group.is_root()) fmt::print("{}", virgil::config_help());
+  if (command_line.help || command_line.version) {
+    if (group.is_root()) fmt::print("{}", command_line.help ? virgil::config_help() : virgil::program_version("train"));
     return 0;
   }
   const auto files = virgil::make_posix_file_system();
@@ -46,8 +49,10 @@ int run(const virgil::CommandLine& command_line, virgil::ProcessGroup& group, vi
   // mpirun reads its processes through terminals of its own, and where it writes to cannot be told.
   const bool is_terminal = !virgil::is_launched() && isatty(STDOUT_FILENO) == 1;
   virgil::ConsoleMetrics console(nowhere ? nowhere.get() : stdout, is_terminal);
+  for (const std::string& note : command_line.notes) console.info("config   " + note);
+  const virgil::CommandLine settled = virgil::with_default_preset(command_line, virgil::cuda_device_count() > 0, console);
   return exit_code(virgil::run_training(
-      command_line, *files, console, [&] { return stop.requested(); }, group));
+      settled, *files, console, [&] { return stop.requested(); }, group));
 }
 
 /// Errors of one process among several end them all: the others may be waiting for it.

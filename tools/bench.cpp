@@ -22,6 +22,7 @@
 #include "virgil/report/presets.h"
 #include "virgil/report/scaling_report.h"
 #include "virgil/report/tool_arguments.h"
+#include "virgil/train/program_version.h"
 
 namespace {
 
@@ -69,7 +70,12 @@ void run_tokenizers(const virgil::ToolArguments& arguments, const virgil::TrainC
 void run(std::span<const std::string> words) {
   const std::vector<ToolFlag> flags = all_flags();
   const virgil::ToolArguments arguments(words, flags);
-  const virgil::CommandLine command_line = virgil::parse_config_flags(arguments, flags, "bench");
+  const virgil::CommandLine command_line =
+      virgil::parse_config_flags(arguments, flags, "bench", virgil::WordsMean::kConfigOrInput);
+  if (command_line.version) {
+    fmt::print("{}", virgil::program_version("bench"));
+    return;
+  }
   if (command_line.help) {
     fmt::print("Usage: bench [--config FILE] [flags]\n\nTimes a training step and its ops on random tokens.\n\n{}\n{}",
                virgil::describe_flags(flags), virgil::config_help());

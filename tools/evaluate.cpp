@@ -12,16 +12,17 @@ namespace {
 
 virgil::EvaluateRequest parse(CLI::App& app, int argc, char** argv) {
   virgil::EvaluateRequest request;
-  app.add_option("--checkpoint", request.checkpoint,
+  app.add_option("checkpoint,--checkpoint", request.checkpoint,
                  "Folder of a checkpoint, of a run (its best, else its newest), or of a Hugging Face GPT-2")
       ->required();
-  app.add_option("--input,--input_file", request.input, "Text file")->required();
+  app.add_option("input,--input,--input_file", request.input, "Text file")->required();
   app.add_option("--stride", request.stride, "Tokens from one window to the next, fewer give more context; 0: block_size")
       ->capture_default_str();
   app.add_option("--batch_size", request.batch_size, "Windows at once")->capture_default_str();
   app.add_flag("--json", request.json, "Write JSON");
   app.add_option("--device", request.device.device, "cpu, cuda or cuda:N; auto: cuda where there is one, else cpu")
-      ->check([](const std::string& device) { return virgil::check_device(device); })
+      ->transform(virgil::known_device)
+      ->check(virgil::device_problem)
       ->capture_default_str();
   app.add_option("--threads", request.device.threads, "CPU threads; 0: as many as the process may use")
       ->check(CLI::Range(0, 4096))

@@ -19,7 +19,7 @@ virgil::GenerateRequest parse(CLI::App& app, int argc, char** argv) {
   const bool is_typed = isatty(STDIN_FILENO) == 1;
   virgil::SamplingOptions& sampling = request.options.sampling;
   sampling.temperature = 0.8;
-  app.add_option("--checkpoint", request.checkpoint,
+  app.add_option("checkpoint,--checkpoint", request.checkpoint,
                  "Folder of a checkpoint, of a run (its best, else its newest), or of a Hugging Face GPT-2")
       ->required();
   std::string prompt;
@@ -45,7 +45,8 @@ virgil::GenerateRequest parse(CLI::App& app, int argc, char** argv) {
   app.add_flag("--stream", request.stream, "Show text as it comes");
   app.add_flag("--json", request.json, "Write JSON");
   app.add_option("--device", request.device.device, "cpu, cuda or cuda:N; auto: cuda where there is one, else cpu")
-      ->check([](const std::string& device) { return virgil::check_device(device); })
+      ->transform(virgil::known_device)
+      ->check(virgil::device_problem)
       ->capture_default_str();
   app.add_option("--threads", request.device.threads, "CPU threads; 0: as many as the process may use")
       ->check(CLI::Range(0, 4096))

@@ -15,7 +15,7 @@ virgil::TokenizeRequest parse(CLI::App& app, int argc, char** argv) {
   virgil::DataRequest& data = request.data;
   std::string text;
   std::string format = "virgil";
-  app.add_option("--input,--input_file", data.inputs, "Texts, or token files (.bin): files, folders, patterns");
+  app.add_option("input,--input,--input_file", data.inputs, "Texts, or token files (.bin): files, folders, patterns");
   const CLI::Option* text_option = app.add_option("--text", text, "A text, in place of --input");
   app.add_option("--tokenizer", data.tokenizer,
                  "byte, char, gpt2, bpe:SIZE (char and bpe learn from the input), or a tokenizer file or its folder")

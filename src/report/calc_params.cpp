@@ -16,6 +16,7 @@
 #include "virgil/report/tool_arguments.h"
 #include "virgil/report/verify.h"
 #include "virgil/train/plan_config.h"
+#include "virgil/train/program_version.h"
 
 namespace virgil {
 
@@ -57,7 +58,7 @@ std::span<const ToolFlag> calc_params_flags() {
 std::string help_text() {
   return fmt::format(
       "Counts parameters exactly and plans memory exactly: the plan is what train allocates.\n\n"
-      "  calc_params --config configs/150M_1024.json [flags]\n"
+      "  calc_params 150M_1024 [flags]              a preset or a config file\n"
       "  calc_params --model llama3-70b\n"
       "  calc_params --n_layer 24 --n_embd 1280 --n_head 16 --block_size 1024 --fits 12GB\n\n"
       "{}\n"
@@ -98,6 +99,21 @@ std::int64_t read_processes(const ToolArguments& arguments) {
     throw user_error("--run reads from the run how many processes it had; leave --processes out");
   }
   return processes;
+}
+
+/// `calc_params 150M_1024` is `calc_params --config configs/150M_1024.json`, `calc_params gpt2-xl` --model gpt2-xl.
+void take_word(CommandLine& line, SubjectSource& source) {
+  const std::string& word = line.words.front();
+  if (line.words.size() > 1) {
+    throw user_error("{} and {}: one model at a time; two side by side: calc_params --compare {} {}", word, line.words[1], word,
+                     line.words[1]);
+  }
+  if (!line.config_file.empty() || !source.model.empty() || !source.hf_file.empty()) {
+    throw user_error("{}: the model is named by a flag already; leave one of the two out", word);
+  }
+  const WordMeaning meaning = meaning_of_word(word);
+  source = meaning.source;
+  if (!meaning.config_file.empty()) line = with_config(line, meaning.config_file);
 }
 
 /// One question about one model.
@@ -181,8 +197,8 @@ class Calculation {
 int run_calc_params(std::span<const std::string> arguments, std::istream& in, std::ostream& out) {
   const ToolArguments parsed(arguments, calc_params_flags());
   CommandLine line = parse_config_flags(parsed, calc_params_flags(), "calc_params");
-  if (line.help || arguments.empty()) {
-    out << help_text();
+  if (line.help || line.version || arguments.empty()) {
+    out << (line.version ? program_version("calc_params") : help_text());
     return 0;
   }
   const std::int64_t processes = read_processes(parsed);
@@ -203,7 +219,8 @@ int run_calc_params(std::span<const std::string> arguments, std::istream& in, st
     return 0;
   }
   if (parsed.has("interactive")) line = ask_for_config(std::move(line), in, out);
-  const SubjectSource source{.model = parsed.value("model").value_or(""), .hf_file = parsed.value("hf").value_or("")};
+  SubjectSource source{.model = parsed.value("model").value_or(""), .hf_file = parsed.value("hf").value_or("")};
+  if (!line.words.empty()) take_word(line, source);
   Subject subject = make_subject(source, line, read_overrides(parsed), processes);
   const int code = Calculation(parsed, std::move(subject), out).run();
   if (parsed.has("interactive")) offer_to_save(line, in, out);

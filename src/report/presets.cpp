@@ -15,6 +15,7 @@
 #include "virgil/report/model_report.h"
 #include "virgil/train/console_metrics.h"
 #include "virgil/train/plan_config.h"
+#include "virgil/train/preset_files.h"
 
 namespace virgil {
 
@@ -62,11 +63,7 @@ std::optional<Recompute> Preset::least_recompute_within(std::int64_t limit_bytes
   return std::nullopt;
 }
 
-fs::path default_presets_folder() {
-  std::error_code error;
-  if (fs::is_directory("configs", error)) return "configs";
-  return VIRGIL_SOURCE_CONFIGS_DIR;
-}
+fs::path default_presets_folder() { return presets_folder(); }
 
 std::vector<Preset> load_presets(const fs::path& folder, const BackendTraits& traits) {
   std::error_code error;

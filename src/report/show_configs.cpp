@@ -7,6 +7,8 @@
 #include <filesystem>
 #include <optional>
 #include <ostream>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "virgil/base/error.h"
@@ -15,6 +17,8 @@
 #include "virgil/report/fit_report.h"
 #include "virgil/report/presets.h"
 #include "virgil/report/tool_arguments.h"
+#include "virgil/train/config_schema.h"
+#include "virgil/train/program_version.h"
 
 namespace virgil {
 
@@ -34,12 +38,30 @@ std::span<const ToolFlag> show_configs_flags() {
       {"markdown", kNothing, "", "Print configs/README.md."},
       {"readme", kValue, "FILE", "Print a README.md with its table renewed."},
       {"help", kNothing, "", "This text."},
+      {"version", kNothing, "", "The version of Virgil."},
   };
   return flags;
 }
 
+/// Those of `presets` that are asked for by name.
+std::vector<Preset> named_presets(const std::vector<Preset>& presets, const std::vector<std::string>& names) {
+  std::vector<Preset> named;
+  for (const std::string& name : names) {
+    if (name.starts_with("-")) {
+      std::vector<std::string> flags;
+      for (const ToolFlag& flag : show_configs_flags()) flags.push_back(flag.name);
+      const std::string nearest = nearest_name(name.substr(std::min(name.find_first_not_of('-'), name.size())), flags);
+      throw user_error("{}: unknown flag{} (show_configs --help lists all)", name.substr(0, 100),
+                       nearest.empty() ? "" : fmt::format("; did you mean --{}?", nearest));
+    }
+    named.push_back(find_preset(presets, name));
+  }
+  return named;
+}
+
 int show(const ToolArguments& arguments, const std::filesystem::path& folder, std::ostream& out) {
-  const std::vector<Preset> presets = load_presets(folder, PlanningTraits());
+  std::vector<Preset> presets = load_presets(folder, PlanningTraits());
+  if (!arguments.others().empty()) presets = named_presets(presets, arguments.others());
   if (arguments.has("diff")) {
     const std::vector<std::string>& names = arguments.values("diff");
     out << describe_preset_difference(find_preset(presets, names[0]), find_preset(presets, names[1]));
@@ -65,12 +87,14 @@ int show(const ToolArguments& arguments, const std::filesystem::path& folder, st
 int run_show_configs(std::span<const std::string> arguments, std::ostream& out) {
   const ToolArguments parsed(arguments, show_configs_flags());
   if (parsed.has("help") || std::ranges::find(parsed.others(), "-h") != parsed.others().end()) {
-    out << "Shows the presets: parameters, planned memory, what fits.\n\n  show_configs [flags]\n\n"
+    out << "Shows the presets: parameters, planned memory, what fits.\n\n  show_configs [PRESETS] [flags]\n\n"
         << describe_flags(show_configs_flags());
     return 0;
   }
-  if (!parsed.others().empty())
-    throw user_error("{}: unknown argument (show_configs --help lists all)", parsed.others().front());
+  if (parsed.has("version")) {
+    out << program_version("show_configs");
+    return 0;
+  }
   const std::filesystem::path folder = parsed.value("configs").value_or(default_presets_folder().string());
   if (parsed.has("markdown")) {
     out << presets_markdown(load_presets(folder, PlanningTraits()));

@@ -1,6 +1,7 @@
 #include "virgil/report/subject.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -17,6 +18,7 @@
 #include "virgil/train/device.h"
 #include "virgil/train/inference_model.h"
 #include "virgil/train/plan_config.h"
+#include "virgil/train/preset_files.h"
 
 namespace virgil {
 
@@ -145,29 +147,32 @@ Subject make_subject(const SubjectSource& source, const CommandLine& command_lin
   return subject;
 }
 
-CommandLine with_keys_of(CommandLine line, const CommandLine& flags) {
-  for (const std::string& name : flags.set_keys) {
-    std::visit([&](auto member) { line.config.*member = flags.config.*member; }, find_config_key(name)->member);
-    if (std::ranges::find(line.set_keys, name) == line.set_keys.end()) line.set_keys.push_back(name);
+WordMeaning meaning_of_word(const std::string& word) {
+  std::error_code error;
+  const std::filesystem::path path(word);
+  if (std::filesystem::is_regular_file(path / "config.json", error))
+    return {.source = {.model = {}, .hf_file = word}, .config_file = {}};
+  if (find_model(word) != nullptr && !std::filesystem::exists(path, error))
+    return {.source = {.model = word, .hf_file = {}}, .config_file = {}};
+  const bool is_config = std::filesystem::exists(path, error) || path.extension() == ".json" || names_preset(word);
+  if (!is_config) {
+    std::vector<std::string> names = preset_names();
+    for (const PublishedModel& model : published_models()) names.push_back(model.spec.name);
+    const std::string nearest = nearest_name(word, names);
+    const std::string hint = nearest.empty() ? "" : fmt::format("; did you mean {}?", nearest);
+    throw user_error("{}: neither a file, nor a preset, nor a model in the catalogue{} Known: {}", word.substr(0, 100),
+                     hint.empty() ? "." : hint, fmt::join(names, ", "));
   }
-  return line;
+  const std::filesystem::path file = find_config_file(word);
+  const auto json = nlohmann::json::parse(read_file(file, kMaxConfigBytes), nullptr, false);
+  if (json.is_object() && json.contains("model_type")) return {.source = {.model = {}, .hf_file = word}, .config_file = {}};
+  return {.source = {}, .config_file = file};
 }
 
 Subject subject_of_word(const std::string& word, const CommandLine& flags, std::int64_t processes) {
-  std::error_code error;
-  if (std::filesystem::is_regular_file(std::filesystem::path(word) / "config.json", error)) {
-    return make_subject({.model = {}, .hf_file = word}, flags, {}, processes);
-  }
-  const bool is_file = std::filesystem::is_regular_file(word, error);
-  if (!is_file) return make_subject({.model = word, .hf_file = {}}, flags, {}, processes);
-  const auto json = nlohmann::json::parse(read_file(word, kMaxConfigBytes), nullptr, false);
-  if (json.is_object() && json.contains("model_type")) {
-    return make_subject({.model = {}, .hf_file = word}, flags, {}, processes);
-  }
-  CommandLine line;
-  apply_config_file(line.config, word);
-  line.config_file = word;
-  return make_subject({}, with_keys_of(std::move(line), flags), {}, processes);
+  const WordMeaning meaning = meaning_of_word(word);
+  if (meaning.config_file.empty()) return make_subject(meaning.source, flags, {}, processes);
+  return make_subject({}, with_config(flags, meaning.config_file), {}, processes);
 }
 
 const MemoryPlan& PlannedSubject::get() const {

@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <charconv>
+#include <iterator>
 #include <limits>
 
 #include "virgil/base/error.h"
 #include "virgil/train/config_schema.h"
+#include "virgil/train/foreign_names.h"
 
 namespace virgil {
 
@@ -92,21 +94,22 @@ std::string describe_flags(std::span<const ToolFlag> flags) {
   return text;
 }
 
-CommandLine parse_config_flags(const ToolArguments& arguments, std::span<const ToolFlag> flags, std::string_view program) {
+CommandLine parse_config_flags(const ToolArguments& arguments, std::span<const ToolFlag> flags, std::string_view program,
+                               WordsMean words_mean) {
   for (const std::string& argument : arguments.others()) {
     const std::string name = flag_name(argument);
-    if (name.empty()) continue;
+    if (name.empty() || find_foreign_name(name) != nullptr) continue;
     const bool is_switched_off = name.starts_with("no_") && find_config_key(name.substr(3)) != nullptr;
-    if (find_config_key(name) != nullptr || is_switched_off || name == "config" || name == "config_file" || name == "help")
-      continue;
+    constexpr std::string_view kOwn[] = {"config", "config_file", "help", "version"};
+    if (find_config_key(name) != nullptr || is_switched_off || std::ranges::find(kOwn, name) != std::end(kOwn)) continue;
     std::vector<std::string> names = {"config"};
     for (const ToolFlag& flag : flags) names.push_back(flag.name);
-    for (const ConfigKey& key : config_keys()) names.push_back(key.name);
-    const std::string nearest = nearest_name(name, names);
+    std::string nearest = nearest_name(name, names);
+    if (nearest.empty()) nearest = nearest_key(name);
     const std::string hint = nearest.empty() ? "" : fmt::format("; did you mean --{}?", nearest);
-    throw user_error("--{}: unknown flag{} ({} --help lists all)", name, hint, program);
+    throw user_error("--{}: unknown flag{} ({} --help lists all)", name.substr(0, 100), hint, program);
   }
-  return parse_train_command_line(arguments.others());
+  return parse_train_command_line(arguments.others(), program, words_mean);
 }
 
 }  // namespace virgil

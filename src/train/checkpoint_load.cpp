@@ -14,6 +14,7 @@
 #include "virgil/base/error.h"
 #include "virgil/base/sha256.h"
 #include "virgil/train/checkpoint.h"
+#include "virgil/train/hub_names.h"
 
 namespace virgil {
 namespace {
@@ -30,7 +31,8 @@ std::filesystem::path locate(const std::filesystem::path& directory) {
   }
   std::filesystem::path old = with_suffix(wanted, kOldSuffix);
   if (std::filesystem::is_directory(old)) return old;
-  throw user_error("{}: no such checkpoint; check the path", wanted.string());
+  const std::string hub = describe_hub_download(directory.string());
+  throw user_error("{}: no such checkpoint; {}", wanted.string(), hub.empty() ? "check the path" : hub);
 }
 
 FileTable verify_state(const std::filesystem::path& directory, TrainingState& state) {

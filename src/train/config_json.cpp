@@ -1,7 +1,10 @@
 // JSON to config and back. The SAX interface is used because it shows duplicate keys and the digits as they were written.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <filesystem>
+#include <iterator>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -17,6 +20,37 @@
 
 namespace virgil {
 namespace {
+
+/// "line 3, column 4", from the parser's message.
+std::string_view place_of(std::string_view what) {
+  const std::size_t begin = what.find("line ");
+  const std::size_t end = what.find(':', std::min(begin, what.size()));
+  return begin == what.npos || end == what.npos ? "" : what.substr(begin, end - begin);
+}
+
+/// What people write where JSON has another way, in words; else the parser's own.
+std::string plain_words(std::string_view what, std::string_view token) {
+  const std::string_view place = place_of(what);
+  if (token.ends_with('/')) return fmt::format("{}: a comment, which JSON does not have; take it out", place);
+  if (token.ends_with('#')) {
+    return fmt::format("{}: '#' begins a comment of Python or YAML; a config is JSON, such as {{\"n_layer\": 6}}", place);
+  }
+  if (token.ends_with('\'')) return fmt::format("{}: strings and keys stand in double quotes (\")", place);
+  const bool closes = token.ends_with('}') || token.ends_with(']');
+  if (closes && what.find("object key") != what.npos)
+    return fmt::format("{}: a comma before the closing brace; take it out", place);
+  if (token.ends_with('T') || token.ends_with('F') || token.ends_with('N')) {
+    return fmt::format("{}: true, false and null are written in small letters", place);
+  }
+  return std::string(what.substr(0, 300));
+}
+
+/// Keys that only a model's config.json of Hugging Face has.
+bool is_hugging_face_key(std::string_view name) {
+  constexpr std::string_view kNames[] = {"architectures", "model_type", "_name_or_path", "activation_function",
+                                         "transformers_version"};
+  return std::ranges::find(kNames, name) != std::end(kNames);
+}
 
 /// Receives the parser's events and sets values as they come.
 class ConfigReader final : public nlohmann::json_sax<nlohmann::json> {
@@ -56,6 +90,11 @@ class ConfigReader final : public nlohmann::json_sax<nlohmann::json> {
   bool key(string_t& name) override {
     key_ = name;
     const ConfigKey* known = find_config_key(name);
+    if (known == nullptr && is_hugging_face_key(name)) {
+      throw user_error(
+          "{}: the config of a Hugging Face model (\"{}\"); train begins with such a model with --init_from FOLDER, and calc_params --hf {} counts it",
+          where_, name, where_);
+    }
     if (known == nullptr) return true;  // set_config_value reports it
     const auto [entry, is_new] = seen_.emplace(known->name, name);
     if (!is_new && entry->second == name) throw user_error("{}: \"{}\" is given twice; keep one", where_, name);
@@ -66,10 +105,17 @@ class ConfigReader final : public nlohmann::json_sax<nlohmann::json> {
     return true;
   }
 
-  bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception& error) override {
+  bool parse_error(std::size_t, const std::string& token, const nlohmann::detail::exception& error) override {
     const std::string_view what = error.what();  // "[json.exception.parse_error.101] parse error at line 3, column 4: ..."
     const std::size_t prefix = what.find("] ");
-    throw user_error("{}: not valid JSON: {}", where_, prefix == what.npos ? what : what.substr(prefix + 2));
+    throw user_error("{}: not valid JSON: {}", where_,
+                     plain_words(prefix == what.npos ? what : what.substr(prefix + 2), token));
+  }
+
+  [[nodiscard]] std::vector<std::string> set_keys() const {
+    std::vector<std::string> names;
+    for (const auto& [name, written] : seen_) names.push_back(name);
+    return names;
   }
 
  private:
@@ -113,15 +159,16 @@ class ConfigReader final : public nlohmann::json_sax<nlohmann::json> {
 
 }  // namespace
 
-void apply_config_file(TrainConfig& config, const std::filesystem::path& path) {
-  apply_config_json(config, read_file(path, kMaxConfigBytes), path.string());
+std::vector<std::string> apply_config_file(TrainConfig& config, const std::filesystem::path& path) {
+  return apply_config_json(config, read_file(path, kMaxConfigBytes), path.string());
 }
 
-void apply_config_json(TrainConfig& config, std::string_view json_text, const std::string& where) {
+std::vector<std::string> apply_config_json(TrainConfig& config, std::string_view json_text, const std::string& where) {
   TrainConfig changed = config;
   ConfigReader reader(changed, where);
   nlohmann::json::sax_parse(json_text, &reader);
   config = changed;
+  return reader.set_keys();
 }
 
 std::string config_to_json(const TrainConfig& config) {

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 
 #include "virgil/base/error.h"
@@ -82,21 +83,44 @@ void resolve_batch(TrainConfig& config, std::int64_t processes) {
   config.grad_accum_steps = steps;
 }
 
-void resolve_schedule(TrainConfig& config) {
-  if (config.min_lr > config.learning_rate) {
-    throw user_error("min_lr is {}, above learning_rate = {}; set min_lr to {:.3g}, a tenth of it, or less", config.min_lr,
-                     config.learning_rate, config.learning_rate / 10);
+void check_rates(const TrainConfig& config) {
+  if (config.min_lr <= config.learning_rate) return;
+  throw user_error("min_lr is {}, above learning_rate = {}; set min_lr to {:.3g}, a tenth of it, or less", config.min_lr,
+                   config.learning_rate, config.learning_rate / 10);
+}
+
+/// A warm-up as long as the run would leave nothing to decay in. Where the decay ends with the run, the warm-up gives way: the
+/// caller tells (config.warmup_iters has changed).
+void fit_warmup(TrainConfig& config, bool decay_follows) {
+  if (config.lr_schedule == "constant" || config.warmup_iters < config.lr_decay_iters) return;
+  if (!decay_follows) {
+    throw user_error(
+        "warmup_iters is {}, which leaves nothing of lr_decay_iters = {} to decay in; set warmup_iters to {} or less",
+        config.warmup_iters, config.lr_decay_iters, config.lr_decay_iters / 10);
   }
-  const bool decay_follows = config.lr_decay_iters == 0;
-  if (decay_follows) config.lr_decay_iters = config.max_iters;
-  if (config.lr_schedule != "constant" && config.warmup_iters >= config.lr_decay_iters) {
-    throw user_error("warmup_iters is {}, which leaves nothing of {} = {} to decay in; set warmup_iters to {} or less",
-                     config.warmup_iters, decay_follows ? "max_iters" : "lr_decay_iters", config.lr_decay_iters,
-                     config.lr_decay_iters / 10);
-  }
+  config.warmup_iters = config.lr_decay_iters / 10;
 }
 
 }  // namespace
+
+void resolve_schedule(TrainConfig& config) {
+  const bool decay_follows = config.lr_decay_iters == 0;
+  if (decay_follows) config.lr_decay_iters = config.max_iters;
+  fit_warmup(config, decay_follows);
+}
+
+void resolve_epochs(TrainConfig& config, std::int64_t tokens_per_pass) {
+  if (config.epochs == 0) return;
+  constexpr double kMostSteps = 1e9;
+  const double steps =
+      std::ceil(config.epochs * static_cast<double>(tokens_per_pass) / static_cast<double>(config.total_batch_size));
+  if (steps > kMostSteps) {
+    throw user_error("epochs is {}, which makes {:.3g} steps of {} tokens; at most {:.0g} are taken", config.epochs, steps,
+                     config.total_batch_size, kMostSteps);
+  }
+  config.max_iters = std::max<std::int64_t>(1, static_cast<std::int64_t>(steps));
+  resolve_schedule(config);
+}
 
 void check_sums(const TrainConfig& config, std::int64_t processes) {
   if (processes == 1 || config.zero_stage != 2 || config.grad_accum_steps == 1 || config.grad_reduce_dtype == "float32") return;
@@ -126,7 +150,8 @@ void resolve_config(TrainConfig& config, std::int64_t processes) {
   resolve_model(resolved);
   resolve_batch(resolved, processes);
   check_sums(resolved, processes);
-  resolve_schedule(resolved);
+  check_rates(resolved);
+  if (resolved.epochs == 0) resolve_schedule(resolved);
   if (resolved.attention == "cudnn" && resolved.dropout > 0) {
     throw user_error(
         "attention is cudnn and dropout is {}: cuDNN would drop other elements than the seed numbers; set dropout "

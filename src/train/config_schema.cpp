@@ -11,23 +11,15 @@
 #include <utility>
 #include <vector>
 
-#include "virgil/base/error.h"
 #include "virgil/train/device.h"
+#include "virgil/train/foreign_names.h"
 
 namespace virgil {
 namespace {
 
 constexpr double kMaxCount = 1e9;  // steps, batches, tokens of a sample: far above any use, far below overflow
 
-std::string check_max_memory(std::string_view value) {
-  if (value.empty()) return {};
-  try {
-    static_cast<void>(parse_memory_size(value));
-    return {};
-  } catch (const UserError&) {
-    return "is not an amount of memory; write a whole number of bytes or one with a unit, such as 12GB, 12GiB or 512MiB";
-  }
-}
+std::string check_max_memory(std::string_view value) { return value.empty() ? "" : memory_size_problem(value); }
 
 std::string check_model_name(std::string_view value) {
   if (value == kTokenCacheFolder) return "is the folder of the token cache; choose another name";
@@ -156,12 +148,16 @@ std::vector<ConfigKey> optimizer_keys() {
       "Optimizer and schedule",
       {
           whole("max_iters", &TrainConfig::max_iters, 1, kMaxCount, "Updates to make in all.").also({"max_steps"}),
+          number(
+              "epochs", &TrainConfig::epochs, 0, 1e6,
+              "Passes over the training text, from which max_iters follows; 0: max_iters says how long. Of two flags only one can say it; in files epochs counts before max_iters."),
           number("learning_rate", &TrainConfig::learning_rate, 0, 10, "Highest learning rate, reached after the warm-up.")
               .also({"lr"}),
           number("min_lr", &TrainConfig::min_lr, 0, 10, "Learning rate at the end of the decay."),
           whole("warmup_iters", &TrainConfig::warmup_iters, 0, kMaxCount, "Updates of linear warm-up."),
-          whole("lr_decay_iters", &TrainConfig::lr_decay_iters, 0, kMaxCount,
-                "Update at which min_lr is reached; 0: max_iters."),
+          whole(
+              "lr_decay_iters", &TrainConfig::lr_decay_iters, 0, kMaxCount,
+              "Update at which min_lr is reached; 0: max_iters. A resumed run keeps what it was planned with unless this is given."),
           choice("lr_schedule", &TrainConfig::lr_schedule, {"cosine", "linear", "constant", "wsd"},
                  "How the learning rate falls after the warm-up; wsd (warmup-stable-decay) falls linearly at the end."),
           number("wsd_decay_fraction", &TrainConfig::wsd_decay_fraction, 0, 1,
@@ -242,7 +238,7 @@ std::vector<ConfigKey> run_keys() {
               "The same bits for any number of threads: matrix products, too, are cut by their sizes alone, which makes them slower."),
           seed("seed", &TrainConfig::seed, "Seed of everything random."),
           text("max_memory", &TrainConfig::max_memory,
-               "Memory the plan may use, such as 12GB, 12GiB or bytes; empty: what the machine has free.")
+               "Memory the plan may use, such as 12GB, 1.5 TB, 12GiB or bytes; empty: what the machine has free.")
               .checked_by(check_max_memory),
       });
 }
@@ -285,7 +281,9 @@ const ConfigKey* find_config_key(std::string_view name) {
   for (const ConfigKey& key : config_keys()) {
     if (key.name == wanted || std::ranges::find(key.aliases, wanted) != key.aliases.end()) return &key;
   }
-  return nullptr;
+  const ForeignName* foreign = find_foreign_name(wanted);
+  const bool is_same = foreign != nullptr && foreign->kind == ForeignName::Kind::kSame;
+  return is_same ? find_config_key(foreign->key) : nullptr;
 }
 
 }  // namespace virgil

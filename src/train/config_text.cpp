@@ -110,14 +110,17 @@ std::vector<std::string> describe_changes(const TrainConfig& config) {
 std::string config_help() {
   std::string text =
       "Trains a GPT on text.\n\n"
-      "  train --config configs/tiny.json --input book.txt [flags]\n\n"
+      "  train book.txt                                     on a CPU: the preset tiny\n"
+      "  train --config 150M_1024 --input book.txt [flags]\n\n"
       "Settings come from the defaults, then the config file, then the flags. A flag is --key VALUE or --key=VALUE; '-' and "
       "'_'\n"
       "are alike; --input and --val_input take several values, up to the next flag; a flag given twice counts the last time.\n"
-      "Defaults stand in brackets.\n\n"
+      "Flags of nanoGPT, Hugging Face and others that mean the same are taken too (docs/coming-from.md). Defaults stand in\n"
+      "brackets.\n\n"
       "  --config, --config_file FILE\n"
-      "                          JSON file of the keys below.\n"
-      "  --help, -h              This text.\n";
+      "                          JSON file of the keys below, or the name of a preset (show_configs lists them).\n"
+      "  --help, -h              This text.\n"
+      "  --version               The version.\n";
   std::string_view section;
   for (const ConfigKey& key : config_keys()) {
     if (key.section != section) text += fmt::format("\n{}\n", key.section);
@@ -133,15 +136,26 @@ std::string config_markdown() {
       "<!-- Made from src/train/config_schema.cpp by the program config_docs. Do not edit: change the table and run\n"
       "     build/config_docs > docs/configuration.md -->\n\n"
       "Every key is a key of a JSON config file and a flag of `train`:\n\n"
-      "```\ntrain --config configs/tiny.json --input book.txt --learning_rate 5e-4 --no_bias\n```\n\n"
-      "- Defaults come first, then the config file (`--config FILE`, also `--config_file`), then the flags.\n"
+      "```\ntrain book.txt\ntrain --config tiny --input book.txt --learning_rate 5e-4 --no_bias\n```\n\n"
+      "- Defaults come first, then the config file (`--config FILE`, also `--config_file`), then the flags. A preset is named\n"
+      "  as `tiny`, `configs/tiny` or `configs/tiny.json`, from any folder.\n"
+      "- Words without a flag are the config (a preset, or a `.json` file) and the inputs. A new run on a CPU whose command says\n"
+      "  nothing of the model (no config, no size, no `init_from`) gets the preset `tiny`: the defaults are GPT-2's sizes.\n"
       "- A flag is `--key VALUE` or `--key=VALUE`. In flags `-` and `_` are alike. A flag given twice counts the last time.\n"
       "- `input` and `val_input` take several values: `--input a.txt b.txt texts/`, all words up to the next flag; in a file\n"
       "  `\"input\": [\"a.txt\", \"b.txt\"]`, or one string.\n"
-      "- Switches are `--key` and `--no_key`, or `--key=true` and `--key=false`.\n"
+      "- Switches are `--key` and `--no_key`, or `--key true` and `--key false` (also `True`, `yes`, `on`, `1`, and their\n"
+      "  opposites). A whole number may be written `10k`, `1e4` or `1_000`.\n"
+      "- Flags of nanoGPT, Hugging Face and others that mean the same are taken too: [coming-from.md](coming-from.md).\n"
       "- A config file is one JSON object without nested objects. Numbers and `true`/`false` stand without quotes.\n"
       "- Unknown keys, wrong types and values out of range are errors; nothing is ignored.\n"
-      "- The resolved configuration is saved with every checkpoint.\n";
+      "- The resolved configuration is saved with every checkpoint.\n"
+      "- A run that is resumed keeps the learning-rate schedule it was planned with, also with a larger `max_iters`: where the\n"
+      "  decay has ended it goes on at its last rate. `--lr_decay_iters N` decays anew until step N; so does another\n"
+      "  `--learning_rate` or `--lr_schedule` after the decay's end. Another `batch_size` keeps the tokens of a step where it\n"
+      "  divides them. What differs is told, with both values.\n"
+      "- With `init_from`, and without a rate in flags or file, `learning_rate` is 5e-5 and `min_lr` a tenth of it.\n"
+      "- A warm-up as long as the run is shortened to a tenth of it, which is told.\n";
   std::string_view section;
   for (const ConfigKey& key : config_keys()) {
     if (key.section != section) {

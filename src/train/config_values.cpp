@@ -21,6 +21,8 @@
 #include "virgil/base/error.h"
 #include "virgil/base/shape.h"
 #include "virgil/train/config_schema.h"
+#include "virgil/train/foreign_names.h"
+#include "virgil/train/value_words.h"
 
 namespace virgil {
 namespace {
@@ -48,28 +50,21 @@ std::optional<Value> parse_value(const ConfigKey& key, std::string_view text) {
     if (!key.zero_word.empty() && text == key.zero_word) return 0;
   }
   if constexpr (std::is_same_v<Value, bool>) {
-    if (text != "true" && text != "false") return std::nullopt;
-    return text == "true";
+    return parse_switch(text);
   } else if constexpr (std::is_same_v<Value, std::vector<std::string>>) {
     return text.empty() ? Value{} : Value{std::string(text)};
   } else if constexpr (std::is_same_v<Value, std::string>) {
     if (!key.choices.empty() && std::ranges::find(key.choices, text) == key.choices.end()) return std::nullopt;
     return std::string(text);
   } else {
-    const std::optional<Value> number = parse_number<Value>(text);
+    const std::string digits = std::is_same_v<Value, double> ? std::string(text) : plain_whole_number(text);
+    const std::optional<Value> number = parse_number<Value>(digits);
     if (!number || !in_range(key, *number)) return std::nullopt;
     if constexpr (std::is_same_v<Value, double>) {
       if (!std::isfinite(*number)) return std::nullopt;
     }
     return number;
   }
-}
-
-/// Frameworks call recomputation gradient checkpointing, a switch: true means whole blocks.
-std::string_view replace_switch(const ConfigKey& key, std::string_view value) {
-  if (key.name != "recompute") return value;
-  if (value == "true") return "block";
-  return value == "false" ? "none" : value;
 }
 
 /// Configs are saved as JSON, which has no way to write other bytes.
@@ -98,15 +93,37 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
   return distance[a.size()][b.size()];
 }
 
+/// Values of any length stand in messages with their beginning.
+std::string shortened(std::string_view value) {
+  constexpr std::size_t kMostShown = 100;
+  return value.size() <= kMostShown ? std::string(value) : std::string(value.substr(0, kMostShown)) + "...";
+}
+
 std::string unknown_key_message(std::string_view key, std::string_view where) {
-  std::vector<std::string> names;
-  for (const ConfigKey& known : config_keys()) {
-    names.push_back(known.name);
-    names.insert(names.end(), known.aliases.begin(), known.aliases.end());
+  if (const ForeignName* foreign = find_foreign_name(key)) {
+    const std::string meaning = foreign->key.empty()  ? std::string(foreign->note)
+                                : foreign->on.empty() ? fmt::format("the key is \"{}\"", foreign->key)
+                                                      : fmt::format("write \"{}\": \"{}\"", foreign->key, foreign->on);
+    return fmt::format("{}: \"{}\" is not a key here: {}", where, shortened(key), meaning);
   }
-  const std::string nearest = nearest_name(key, names);
+  const std::string nearest = nearest_key(key);
   const std::string hint = nearest.empty() ? "" : fmt::format("did you mean \"{}\"? ", nearest);
-  return fmt::format("{}: unknown key \"{}\"; {}train --help lists all keys", where, key, hint);
+  return fmt::format("{}: unknown key \"{}\"; {}train --help lists all keys", where, shortened(key), hint);
+}
+
+/// "configs/a.json: n_layer", or "--n_layer", which says both.
+std::string named_at(const ConfigKey& key, std::string_view where) {
+  const bool says_both = where.starts_with("--") && where.substr(2) == key.name;
+  return says_both ? std::string(where) : fmt::format("{}: {}", where, key.name);
+}
+
+std::string bad_value_message(const ConfigKey& key, std::string_view value, std::string_view where) {
+  const std::string reason = why_not(key, value);
+  const std::string nearest = nearest_name(value, key.choices);
+  const std::string hint = !reason.empty()   ? fmt::format(": {}", reason)
+                           : nearest.empty() ? ""
+                                             : fmt::format("; did you mean \"{}\"?", nearest);
+  return fmt::format("{} is \"{}\", but takes {}{}", named_at(key, where), shortened(value), allowed_text(key), hint);
 }
 
 void check_utf8(const ConfigKey& key, std::string_view value, std::string_view where) {
@@ -132,60 +149,45 @@ void set_config_value(TrainConfig& config, std::string_view key_name, std::strin
   const ConfigKey* key = find_config_key(key_name);
   if (key == nullptr) throw UserError(unknown_key_message(key_name, where));
   check_utf8(*key, value, where);
-  value = replace_switch(*key, value);
+  const std::string asked(value);
+  const std::string known = known_word(*key, value);
+  value = known;
   std::visit(
       [&](auto member) {
         using Value = std::remove_reference_t<decltype(config.*member)>;
         std::optional<Value> parsed = parse_value<Value>(*key, value);
-        if (!parsed) {
-          const std::string nearest = nearest_name(value, key->choices);
-          const std::string hint = nearest.empty() ? "" : fmt::format("; did you mean \"{}\"?", nearest);
-          throw user_error("{}: {} is \"{}\", but takes {}{}", where, key->name, value, allowed_text(*key), hint);
-        }
+        if (!parsed) throw UserError(bad_value_message(*key, asked, where));
         const std::string defect = key->check == nullptr ? "" : key->check(value);
-        if (!defect.empty()) throw user_error("{}: {} = \"{}\" {}", where, key->name, value, defect);
+        if (!defect.empty()) {
+          const std::string reason = why_not(*key, asked);
+          throw user_error("{} = \"{}\" {}{}{}", named_at(*key, where), shortened(asked), defect, reason.empty() ? "" : ": ",
+                           reason);
+        }
         config.*member = std::move(*parsed);
       },
       key->member);
 }
 
-std::int64_t parse_memory_size(std::string_view text) {
-  struct Unit {
-    std::string_view name;
-    std::int64_t bytes;
-  };
-  constexpr Unit kUnits[] = {
-      {"", 1},
-      {"B", 1},
-      {"KB", 1000},
-      {"MB", 1'000'000},
-      {"GB", 1'000'000'000},
-      {"TB", 1'000'000'000'000},
-      {"KiB", std::int64_t{1} << 10},
-      {"MiB", std::int64_t{1} << 20},
-      {"GiB", std::int64_t{1} << 30},
-      {"TiB", std::int64_t{1} << 40},
-  };
-  const std::size_t num_digits = std::min(text.find_first_not_of("0123456789"), text.size());
-  const auto number = parse_number<std::int64_t>(text.substr(0, num_digits));
-  const auto* unit = std::ranges::find(kUnits, text.substr(num_digits), &Unit::name);
-  if (!number || *number <= 0 || unit == std::ranges::end(kUnits)) {
-    throw user_error(
-        "\"{}\" is not an amount of memory; write a whole number with B, KB, MB, GB, TB (powers of 1000), "
-        "KiB, MiB, GiB or TiB (powers of 1024), such as 12GB",
-        text);
+std::string nearest_key(std::string_view word) {
+  std::vector<std::string> names;
+  for (const ConfigKey& known : config_keys()) {
+    names.push_back(known.name);
+    names.insert(names.end(), known.aliases.begin(), known.aliases.end());
   }
-  if (*number > std::numeric_limits<std::int64_t>::max() / unit->bytes) {
-    throw user_error("\"{}\" is more memory than can be counted; write an amount such as 12GB", text);
+  for (const ForeignName& foreign : foreign_names()) {
+    if (foreign.kind == ForeignName::Kind::kSame) names.emplace_back(foreign.name);
   }
-  return *number * unit->bytes;
+  const std::string nearest = nearest_name(word, names);
+  const ForeignName* foreign = find_foreign_name(nearest);
+  return foreign == nullptr ? nearest : std::string(foreign->key);
 }
 
 std::string nearest_name(std::string_view word, std::span<const std::string> candidates) {
-  // A third of the word may be wrong: more, and the suggestion is a guess. The cap keeps a pasted file out of the n^2 loop.
+  // A quarter of the word may be wrong (one letter of a short one): more, and the suggestion is a guess. The cap keeps a pasted
+  // file out of the n^2 loop.
   constexpr std::size_t kMaxLength = 100;
   if (word.empty() || word.size() > kMaxLength) return {};
-  std::size_t best = std::max<std::size_t>(1, word.size() / 3);
+  std::size_t best = std::max<std::size_t>(1, word.size() / 4);
   std::string nearest;
   for (const std::string& candidate : candidates) {
     const std::size_t distance = edit_distance(word, candidate);

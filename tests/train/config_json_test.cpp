@@ -78,7 +78,14 @@ TEST(ConfigJson, ReportsWhereItIsNotJson) {
   EXPECT_THAT(error_of_json(""), HasSubstr("not valid JSON"));
   EXPECT_THAT(error_of_json("{\"n_layer\": 3"), HasSubstr("not valid JSON"));
   EXPECT_THAT(error_of_json("{\"n_layer\": 3} {}"), HasSubstr("not valid JSON"));
-  EXPECT_THAT(error_of_json("// comment\n{}"), HasSubstr("not valid JSON"));
+  EXPECT_THAT(error_of_json("// comment\n{}"), AllOf(HasSubstr("not valid JSON"), HasSubstr("a comment")));
+  EXPECT_THAT(error_of_json("{ // comment\n}"), HasSubstr("a comment, which JSON does not have"));
+  EXPECT_THAT(error_of_json("# batch_size = 12\nbatch_size = 12"), HasSubstr("Python"));
+  EXPECT_THAT(error_of_json("{\"n_layer\": 3,}"), HasSubstr("a comma before the closing brace"));
+  EXPECT_THAT(error_of_json("{'n_layer': 3}"), HasSubstr("double quotes"));
+  EXPECT_THAT(error_of_json("{\"bias\": True}"), HasSubstr("small letters"));
+  EXPECT_THAT(error_of_json(R"({"activation_function": "gelu_new", "architectures": ["GPT2LMHeadModel"]})"),
+              AllOf(HasSubstr("Hugging Face"), HasSubstr("--init_from"), HasSubstr("calc_params --hf")));
   EXPECT_THAT(error_of_json("{\"input\": \"caf\xe9\"}"), HasSubstr("not valid JSON"));
   EXPECT_THAT(error_of_json("[1]"), HasSubstr("one JSON object"));
   EXPECT_THAT(error_of_json("3"), HasSubstr("one JSON object"));

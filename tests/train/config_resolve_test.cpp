@@ -128,8 +128,9 @@ TEST(ResolveConfig, RefusesRatesThatRise) {
 TEST(ResolveConfig, RefusesAWarmUpWithoutDecay) {
   TrainConfig config;
   config.max_iters = 50;
-  EXPECT_THAT(resolve_error(config),
-              AllOf(HasSubstr("warmup_iters is 100"), HasSubstr("max_iters = 50"), HasSubstr("to 5 or less")));
+  TrainConfig shortened = config;
+  resolve_config(shortened);
+  EXPECT_EQ(shortened.warmup_iters, 5) << "a tenth of the run, which the caller tells";
   config.max_iters = 1000;
   config.lr_decay_iters = 100;
   EXPECT_THAT(resolve_error(config), HasSubstr("lr_decay_iters = 100"));

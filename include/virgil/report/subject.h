@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -46,8 +47,13 @@ struct Subject {
 [[nodiscard]] Subject make_subject(const SubjectSource& source, const CommandLine& command_line,
                                    const ArchitectureOverrides& overrides, std::int64_t processes = 1);
 
-/// `line` with the keys that `flags` sets over its own.
-[[nodiscard]] CommandLine with_keys_of(CommandLine line, const CommandLine& flags);
+/// A word that names a model: a config file or a preset, a published model, or a Hugging Face config.json or its folder.
+struct WordMeaning {
+  SubjectSource source;
+  std::filesystem::path config_file;  // empty: `source` names the model
+};
+/// Throws UserError for a word that is none of these.
+[[nodiscard]] WordMeaning meaning_of_word(const std::string& word);
 
 /// The source that a word names: a catalogue name, else a file, which is a Hugging Face config when it has a model_type and a
 /// configuration of train's keys otherwise. The keys of `flags` come over its own.

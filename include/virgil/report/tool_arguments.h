@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "virgil/train/config_schema.h"
+
 namespace virgil {
 
 /// A flag of a tool.
@@ -47,8 +49,7 @@ class ToolArguments {
 [[nodiscard]] std::string describe_flags(std::span<const ToolFlag> flags);
 
 /// parse_train_command_line, whose message for an unknown flag also considers the tool's own.
-struct CommandLine;
 [[nodiscard]] CommandLine parse_config_flags(const ToolArguments& arguments, std::span<const ToolFlag> flags,
-                                             std::string_view program);
+                                             std::string_view program, WordsMean words_mean = WordsMean::kOther);
 
 }  // namespace virgil

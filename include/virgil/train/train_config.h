@@ -40,6 +40,7 @@ struct TrainConfig {
 
   // Optimizer and schedule
   std::int64_t max_iters = 1000;
+  double epochs = 0;  // passes over the training text, from which max_iters follows; 0: max_iters as it is
   double learning_rate = 6e-4;
   double min_lr = 6e-5;
   std::int64_t warmup_iters = 100;
