@@ -9,6 +9,7 @@
 #include <string>
 #include <system_error>
 #include <type_traits>
+#include <vector>
 
 #include "virgil/base/error.h"
 #include "virgil/data/tokenizer_builder.h"
@@ -110,6 +111,42 @@ void adopt_tokenizer(const CommandLine& command_line, TrainConfig& config, const
   config.tokenizer = *own_spec;
 }
 
+/// Rates for weights that know something already: those for random weights would undo it.
+void adopt_rates(const CommandLine& command_line, TrainConfig& config, Logger& log) {
+  constexpr double kFineTuningRate = 5e-5;
+  constexpr double kHighRate = 2e-4;
+  const auto holds = [](const std::vector<std::string>& keys, const char* key) {
+    return std::ranges::find(keys, key) != keys.end();
+  };
+  const auto is_given = [&](const char* key) {
+    return holds(command_line.set_keys, key) || holds(command_line.file_keys, key);
+  };
+  const bool has_rate = is_given("learning_rate");
+  if (!has_rate) config.learning_rate = is_given("min_lr") ? std::max(kFineTuningRate, config.min_lr) : kFineTuningRate;
+  if (!is_given("min_lr")) config.min_lr = config.learning_rate / 10;
+  if (!has_rate) {
+    log.info(
+        fmt::format("config   learning_rate is {:.3g} and min_lr {:.3g}, for weights that are trained already; others with "
+                    "--learning_rate and --min_lr",
+                    config.learning_rate, config.min_lr));
+  } else if (!holds(command_line.set_keys, "learning_rate") && config.learning_rate >= kHighRate) {
+    log.warn(
+        fmt::format("learning_rate is {:.3g} ({}), a rate for random weights, and may undo what the model has learned; to "
+                    "fine-tune: --learning_rate {:.3g} --min_lr {:.3g}",
+                    config.learning_rate, command_line.config_file, kFineTuningRate, kFineTuningRate / 10));
+  }
+}
+
+/// nanoGPT's words for where to begin.
+void refuse_words(const TrainConfig& config) {
+  if (fs::exists(config.init_from)) return;
+  if (config.init_from == "resume")
+    throw user_error("init_from is resume: to go on with a run, leave --init_from out and give --resume");
+  if (config.init_from == "scratch" || config.init_from == "random" || config.init_from == "none") {
+    throw user_error("init_from is {}: random weights are the default; leave --init_from out", config.init_from);
+  }
+}
+
 /// Whether `path` is `folder` or lies in it.
 bool lies_in(const fs::path& path, const fs::path& folder) {
   std::error_code error;
@@ -121,6 +158,7 @@ bool lies_in(const fs::path& path, const fs::path& folder) {
 }  // namespace
 
 PretrainedModel open_init_from(const CommandLine& command_line, TrainConfig& config, Logger& log) {
+  refuse_words(config);
   const fs::path directory = find_checkpoint(config.init_from, log);
   if (config.overwrite && lies_in(directory, run_folder(config))) {
     throw user_error("{}: init_from lies in the run that --overwrite removes; choose another --model_name", directory.string());
@@ -128,6 +166,7 @@ PretrainedModel open_init_from(const CommandLine& command_line, TrainConfig& con
   PretrainedModel model = open_pretrained(directory);
   adopt_sizes(command_line, config, model, log);
   adopt_tokenizer(command_line, config, model);
+  adopt_rates(command_line, config, log);
   log.info(fmt::format("start    {}", model.is_checkpoint
                                           ? fmt::format("{}, a checkpoint of step {}", model.directory.string(), model.step)
                                           : fmt::format("{}, a Hugging Face GPT-2", model.directory.string())));

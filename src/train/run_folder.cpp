@@ -39,16 +39,20 @@ bool is_given(const CommandLine& command_line, std::string_view key) {
   return std::ranges::find(command_line.set_keys, key) != command_line.set_keys.end();
 }
 
-/// A run that goes on with an automatic batch, perhaps on another machine, or in several processes keeps the tokens of its
-/// steps.
+/// A run that goes on with another batch, perhaps on another machine, or in several processes keeps the tokens of its steps;
+/// unless whole batches do not make them up.
 void keep_tokens_per_step(TrainConfig& config, const TrainConfig& saved, const CommandLine& command_line,
                           std::int64_t processes) {
-  if ((config.batch_size != 0 && processes == 1) || saved.batch_size == 0) return;
+  if ((config.batch_size == saved.batch_size && processes == 1) || saved.batch_size == 0) return;
   if (is_given(command_line, "total_batch_size") || is_given(command_line, "grad_accum_steps")) return;
-  if (saved.total_batch_size == 0) {
-    const std::int64_t sequences = checked_multiply(saved.batch_size, saved.grad_accum_steps);
-    config.total_batch_size = checked_multiply(sequences, config.block_size);
+  const std::int64_t sequences = saved.total_batch_size == 0 ? checked_multiply(saved.batch_size, saved.grad_accum_steps)
+                                                             : saved.total_batch_size / config.block_size;
+  // Several processes fit their batch to the share themselves.
+  if (processes == 1 && config.batch_size != 0 && sequences % config.batch_size != 0) {
+    config.total_batch_size = 0;
+    return;
   }
+  config.total_batch_size = checked_multiply(sequences, config.block_size);
   config.grad_accum_steps = 1;  // follows
 }
 
@@ -73,6 +77,7 @@ TrainConfig load_run_config(const CommandLine& command_line, std::int64_t proces
     if (key.name == "init_from") continue;  // where a run began is not for a later command to say
     std::visit([&](auto member) { config.*member = command_line.config.*member; }, key.member);
   }
+  if (is_given(command_line, "max_iters")) config.epochs = 0;  // the newest word on how long
   keep_tokens_per_step(config, saved, command_line, processes);
   if (config.tokenizer != saved_tokenizer) {
     throw user_error("{}: the run's tokenizer is {}, and a run that goes on cannot change to {}; leave --tokenizer out",

@@ -56,6 +56,20 @@ void describe_data(const TrainConfig& config, const Dataset& data, std::int64_t 
                        static_cast<double>(run_tokens) / static_cast<double>(train_tokens)));
 }
 
+/// Text that is seen again and again is learned by heart. Up to about four passes are as good as new text, and beyond forty
+/// nothing is left to learn (Muennighoff et al. 2023, "Scaling Data-Constrained Language Models").
+void warn_of_many_passes(const TrainConfig& config, std::int64_t train_tokens, Logger& log) {
+  constexpr double kMostUsefulPasses = 40;
+  const double run_tokens = static_cast<double>(config.max_iters) * static_cast<double>(config.total_batch_size);
+  const double passes = run_tokens / static_cast<double>(train_tokens);
+  if (passes <= kMostUsefulPasses) return;
+  const double steps = kMostUsefulPasses * static_cast<double>(train_tokens) / static_cast<double>(config.total_batch_size);
+  log.warn(fmt::format(
+      "the run passes over its text {:.0f} times, and beyond {:.0f} a model only memorises; stop where the validation "
+      "loss rises, give more text, or --max_iters {}",
+      passes, kMostUsefulPasses, std::max<std::int64_t>(1, static_cast<std::int64_t>(steps))));
+}
+
 void describe_memory(const MemoryPlan& plan, std::int64_t limit_bytes, Logger& log) {
   std::string categories;
   for (const MemoryCategory category : kAllMemoryCategories) {
@@ -82,6 +96,7 @@ void describe_run(const TrainConfig& config, const MemoryPlan& plan, const Datas
                     "validation loss, or choose a smaller model or more text",
                     format_count(num_tokens(data.train)), format_count(num_parameters)));
   }
+  warn_of_many_passes(config, num_tokens(data.train), log);
   if (!data.val) log.warn("no text is held out: there is no validation loss to tell learning from memorising, and no best");
 }
 

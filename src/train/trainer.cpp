@@ -12,6 +12,7 @@
 #include "train/gradient_exchange.h"
 #include "virgil/base/error.h"
 #include "virgil/optim/step_figures.h"
+#include "virgil/train/schedule_config.h"
 #include "virgil/train/text_generator.h"
 #include "virgil/train/text_stream.h"
 
@@ -23,19 +24,6 @@ using Clock = std::chrono::steady_clock;
 
 double milliseconds_since(Clock::time_point start) {
   return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
-}
-
-LrSchedule make_schedule(const TrainConfig& config) {
-  const LrScheduleKind kind = config.lr_schedule == "cosine"   ? LrScheduleKind::kCosine
-                              : config.lr_schedule == "linear" ? LrScheduleKind::kLinear
-                              : config.lr_schedule == "wsd"    ? LrScheduleKind::kWsd
-                                                               : LrScheduleKind::kConstant;
-  return {.kind = kind,
-          .max_lr = config.learning_rate,
-          .min_lr = config.min_lr,
-          .warmup_iters = config.warmup_iters,
-          .decay_iters = config.lr_decay_iters,
-          .wsd_decay_fraction = config.wsd_decay_fraction};
 }
 
 /// Without a text, the model begins a document.
@@ -78,7 +66,7 @@ Trainer::Trainer(const TrainerParts& parts)
                   .max_norm = config_.grad_clip,
                   .seed = config_.seed},
                  parts.ranks.rank()),
-      schedule_(make_schedule(config_)),
+      schedule_(lr_schedule_of(config_)),
       sampler_(parts.train_data.tokens, config_.block_size, config_.seed, epoch_sampling(config_)) {
   const StepShape& shape = parts.plan.step();
   if (parts.ranks.size() > 1) {

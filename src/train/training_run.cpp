@@ -14,6 +14,7 @@
 #include "config_text.h"
 #include "train/init_from.h"
 #include "train/processes.h"
+#include "train/resumed_schedule.h"
 #include "train/run_data.h"
 #include "train/run_summary.h"
 #include "train/shell_quote.h"
@@ -118,13 +119,8 @@ class TrainingRun {
 
  public:
   RunStatus run(const std::function<bool()>& stop_requested) {
-    if (checkpoint_ && checkpoint_->state.step >= config_.max_iters) {
-      if (lock_) prune_checkpoints(files_, run_, config_.keep_last);  // what a kill at the very end left to do
-      console_.info(fmt::format("{} is finished: it stands at step {}, and max_iters is {}; to go further: {} --max_iters {}",
-                                run_.string(), checkpoint_->state.step, config_.max_iters, resume_command(config_),
-                                2 * checkpoint_->state.step));
-      return RunStatus::kFinished;
-    }
+    // With epochs, only the data tells.
+    if (config_.epochs == 0 && told_finished()) return RunStatus::kFinished;
     DeviceRequest request = device_request(config_);
     const CpuShare share = cpu_share(group_);
     if (request.threads == 0) request.threads = share.threads;
@@ -148,6 +144,7 @@ class TrainingRun {
     bound_.aim_bytes = least_on_all(bound_.aim_bytes);
     std::optional<MemoryPlan> planned;
     in_agreement(group_, [&] { planned.emplace(make_plan(data, *backend, *communicator)); });
+    if (config_.epochs != 0 && told_finished()) return RunStatus::kFinished;
     const MemoryPlan& plan = *planned;
     check_same_on_all(group_, "the plan's size in bytes", std::to_string(plan.total_bytes()),
                       "use machines whose processors are of one kind");
@@ -182,6 +179,61 @@ class TrainingRun {
   }
 
  private:
+  /// Whether the run has reached its end already, which it then says.
+  bool told_finished() {
+    if (!checkpoint_ || checkpoint_->state.step < config_.max_iters) return false;
+    if (lock_) prune_checkpoints(files_, run_, config_.keep_last);  // what a kill at the very end left to do
+    const std::int64_t step = checkpoint_->state.step;
+    const std::string rate = describe_further_rate(planned_config(), step, 2 * step);
+    console_.info(fmt::format("{} is finished: it stands at step {}, and max_iters is {}; to go further: {} --max_iters {}{}",
+                              run_.string(), step, config_.max_iters, resume_command(config_), 2 * step,
+                              rate.empty() ? "" : fmt::format(" ({})", rate)));
+    return true;
+  }
+
+  /// The resolved config that the checkpoint was trained with.
+  TrainConfig planned_config() const {
+    if (checkpoint_->state.config_json.empty()) return config_;
+    TrainConfig planned;
+    apply_config_json(planned, checkpoint_->state.config_json, checkpoint_->directory.string());
+    return planned;
+  }
+
+  /// How long the run is and how its rate falls, once the data and the batch are known; says where that is not what was given.
+  void settle_length(const Dataset& data, const BatchSampler& windows) {
+    if (config_.epochs != 0) {
+      const std::int64_t pass = config_.sampling == "epoch" ? checked_multiply(windows.windows_per_pass(), config_.block_size)
+                                                            : static_cast<std::int64_t>(data.train.tokens.size());
+      resolve_epochs(config_, pass);
+      given_.max_iters = config_.max_iters;
+      console_.info(fmt::format("config   epochs {:.6g} are {} steps (max_iters)", config_.epochs, config_.max_iters));
+    }
+    if (checkpoint_) return settle_resumed();
+    if (config_.warmup_iters == given_.warmup_iters) return;
+    console_.info(fmt::format("config   warmup_iters is {} instead of {}: the run has {} steps", config_.warmup_iters,
+                              given_.warmup_iters, config_.max_iters));
+  }
+
+  void settle_resumed() {
+    const TrainConfig planned = planned_config();
+    const std::int64_t step = checkpoint_->state.step;
+    keep_planned_schedule(config_, planned, step, command_line_);
+    given_.warmup_iters = config_.warmup_iters;
+    if (config_.lr_decay_iters != config_.max_iters) given_.lr_decay_iters = config_.lr_decay_iters;
+    if (config_.total_batch_size != planned.total_batch_size) {
+      console_.warn(
+          fmt::format("steps take {} tokens, and took {} until step {}: the learning rate was chosen for those; "
+                      "--total_batch_size {} keeps them",
+                      config_.total_batch_size, planned.total_batch_size, step, planned.total_batch_size));
+    } else if (config_.batch_size != planned.batch_size) {
+      console_.info(fmt::format("config   batch_size is {} after {}, and grad_accum_steps {}: steps keep their {} tokens",
+                                config_.batch_size, planned.batch_size, config_.grad_accum_steps, config_.total_batch_size));
+    }
+    if (const auto rate = describe_resumed_rate(config_, planned, step)) {
+      rate->is_jump ? console_.warn(rate->text) : console_.info("rate     " + rate->text);
+    }
+  }
+
   /// Rank 0 first: the others then find the tokens that it may keep in the cache.
   Dataset load_data() {
     std::optional<Dataset> data;
@@ -205,10 +257,11 @@ class TrainingRun {
     const ModelConfig model = make_model_config(config_, *data.tokenizer);
     if (checkpoint_) check_same_model(*checkpoint_, model);
     // Windows must fit before anything large is allocated.
-    static_cast<void>(BatchSampler(data.train.tokens, config_.block_size, config_.seed));
+    const BatchSampler windows(data.train.tokens, config_.block_size, config_.seed);
     const MemoryBound& bound = bound_;
     const DataParallel parallel = data_parallel(config_, group_.size(), communicator.kind());
     choose_batch_size(config_, model.sizes(), bound.aim_bytes, backend.traits(), parallel);
+    settle_length(data, windows);
     // A run that goes on elsewhere keeps what was chosen here.
     given_.dtype = config_.dtype;
     given_.master_weights = config_.master_weights;

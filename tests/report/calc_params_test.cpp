@@ -274,7 +274,7 @@ TEST(CalcParams, ComparesNamesAndFiles) {
               AllOf(HasSubstr("124,439,808"), HasSubstr("152,691,456"), HasSubstr("+28,251,648"), HasSubstr("training total")));
   EXPECT_THAT(calc({"--compare", "gpt3-175b", "llama3-70b"}).text, HasSubstr("no training plan"));
   EXPECT_THAT(error_of({"--compare", "gpt2"}), HasSubstr("two values"));
-  EXPECT_THAT(error_of({"--compare", "gpt2", "no/such/file.json"}), HasSubstr("not in the catalogue"));
+  EXPECT_THAT(error_of({"--compare", "gpt2", "no/such/file.json"}), HasSubstr("No such file"));
 }
 
 TEST(CalcParams, ReadsHuggingFaceConfigs) {

@@ -220,5 +220,38 @@ TEST_F(InitFrom, RefusesToRemoveWhatItStartsFrom) {
   EXPECT_THAT(user_error_of([&] { (void)run("source", {init(source)}); }), HasSubstr("already holds a run"));
 }
 
+TEST_F(InitFrom, HasALearningRateOfItsOwn) {
+  const fs::path source = trained_run();
+  const std::vector<std::string> bare = {"--batch_size=2",
+                                         "--max_iters=2",
+                                         "--threads=1",
+                                         "--warmup_iters=0",
+                                         "--sample_interval=0",
+                                         "--eval_interval=0",
+                                         "--save_interval=0",
+                                         "--input=" + (directory_.path() / "other.txt").string(),
+                                         "--out_dir=" + (directory_.path() / "runs").string(),
+                                         init(source)};
+  const auto rate_of = [&](std::vector<std::string> flags) {
+    flags.insert(flags.begin(), bare.begin(), bare.end());
+    sink_ = {};
+    EXPECT_EQ(run_training(parse_train_command_line(flags), files_, sink_, [] { return false; }), RunStatus::kFinished);
+    return sink_.steps.front().learning_rate;
+  };
+  EXPECT_DOUBLE_EQ(rate_of({"--model_name=a"}), 5e-5);
+  EXPECT_THAT(sink_.lines, Contains(HasSubstr("learning_rate is 5e-05 and min_lr 5e-06")));
+  EXPECT_DOUBLE_EQ(rate_of({"--model_name=b", "--learning_rate=3e-5"}), 3e-5) << "with a min_lr below it";
+  const std::string preset = directory_.path() / "preset.json";
+  test_support::write_all(preset, R"({"learning_rate": 6e-4})");
+  EXPECT_DOUBLE_EQ(rate_of({"--model_name=c", "--config", preset}), 6e-4);
+  EXPECT_THAT(sink_.warnings, Contains(HasSubstr("--learning_rate 5e-05 --min_lr 5e-06")));
+}
+
+TEST_F(InitFrom, SaysHowToGetAModelOfTheHub) {
+  EXPECT_THAT(refused({"--init_from=openai-community/gpt2"}), HasSubstr("hf download openai-community/gpt2 --local-dir gpt2"));
+  EXPECT_THAT(refused({"--init_from=gpt2"}), HasSubstr("hf download"));
+  EXPECT_THAT(refused({"--init_from=resume"}), HasSubstr("give --resume"));
+}
+
 }  // namespace
 }  // namespace virgil

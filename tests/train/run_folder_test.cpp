@@ -151,7 +151,9 @@ TEST_F(RunFolder, AnAutomaticBatchKeepsTheTokensOfAStep) {
   EXPECT_EQ(merged.grad_accum_steps, 1);
   const TrainConfig given = load_run_config(command_line({"--batch_size=auto", "--total_batch_size=0"}));
   EXPECT_EQ(given.total_batch_size, 0);
-  EXPECT_EQ(load_run_config(command_line({"--batch_size=3"})).total_batch_size, 0);
+  EXPECT_EQ(load_run_config(command_line({"--batch_size=3"})).total_batch_size, 24 * config_.block_size);
+  EXPECT_EQ(load_run_config(command_line({"--batch_size=3"})).grad_accum_steps, 1) << "follows from the tokens of a step";
+  EXPECT_EQ(load_run_config(command_line({"--batch_size=5"})).total_batch_size, 0) << "five do not divide 24";
 }
 
 TEST_F(RunFolder, ResumingRefusesAnotherTokenizer) {

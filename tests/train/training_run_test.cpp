@@ -217,6 +217,47 @@ TEST_F(TrainingRunTest, AFinishedRunGoesFurtherWhenAsked) {
   EXPECT_THAT(checkpoints(), ElementsAre("step-00000008", "step-00000012"));
 }
 
+TEST_F(TrainingRunTest, AFinishedRunGoesFurtherAtItsLastRateWithTheTokensOfItsSteps) {
+  EXPECT_EQ(run({}), RunStatus::kFinished);
+  sink_ = {};
+  const std::vector<std::string> flags = {"--resume", "--out_dir=" + (directory_.path() / "runs").string(), "--model_name=run",
+                                          "--max_iters=10", "--batch_size=4"};
+  EXPECT_EQ(run_training(parse_train_command_line(flags), files_, sink_, [] { return false; }), RunStatus::kFinished);
+  EXPECT_THAT(sink_.lines, Contains(AllOf(HasSubstr("its last rate, 0.0003"), HasSubstr("--lr_decay_iters 10"))));
+  EXPECT_THAT(sink_.lines, Contains(AllOf(HasSubstr("batch_size is 4 after 2"), HasSubstr("keep their 64 tokens"))));
+  for (const StepMetrics& step : sink_.steps) EXPECT_EQ(step.learning_rate, 3e-4);
+  sink_ = {};
+  std::vector<std::string> doubled = flags;
+  doubled.insert(doubled.end(), {"--max_iters=11", "--batch_size=8", "--lr_decay_iters=11"});
+  EXPECT_EQ(run_training(parse_train_command_line(doubled), files_, sink_, [] { return false; }), RunStatus::kFinished);
+  EXPECT_THAT(sink_.warnings, Contains(AllOf(HasSubstr("steps take 128 tokens"), HasSubstr("--total_batch_size 64"))));
+}
+
+TEST_F(TrainingRunTest, EpochsSayHowLongARunIs) {
+  CommandLine line = command_line({});
+  line.config.epochs = 0.1;
+  line.config.lr_decay_iters = 0;
+  EXPECT_EQ(run_training(line, files_, sink_, [] { return false; }), RunStatus::kFinished);
+  const std::int64_t steps = std::ssize(sink_.steps);
+  EXPECT_THAT(sink_.lines, Contains(AllOf(HasSubstr("epochs 0.1"), HasSubstr(fmt::format("{} steps", steps)))));
+  EXPECT_NEAR(sink_.steps.back().epoch, 0.1, 0.02);
+  sink_ = {};
+  const std::vector<std::string> flags = {"--resume", "--out_dir=" + (directory_.path() / "runs").string(), "--model_name=run"};
+  EXPECT_EQ(run_training(parse_train_command_line(flags), files_, sink_, [] { return false; }), RunStatus::kFinished);
+  EXPECT_THAT(sink_.steps, IsEmpty());
+  EXPECT_THAT(sink_.lines, Contains(HasSubstr("is finished")));
+}
+
+TEST_F(TrainingRunTest, WarnsOfManyPassesWithTheStepsToSet) {
+  EXPECT_EQ(run({"--dry_run", "--max_iters=100000"}), RunStatus::kFinished);
+  EXPECT_THAT(sink_.warnings, Contains(AllOf(HasSubstr("only memorises"), HasSubstr("--max_iters"))));
+}
+
+TEST_F(TrainingRunTest, ShortensAWarmUpAsLongAsTheRunAndSaysSo) {
+  EXPECT_EQ(run({"--dry_run", "--warmup_iters=100", "--lr_decay_iters=0"}), RunStatus::kFinished);
+  EXPECT_THAT(sink_.lines, Contains(HasSubstr("warmup_iters is 0 instead of 100: the run has 8 steps")));
+}
+
 TEST_F(TrainingRunTest, SaysThatAPresetOnlyNamesARunThatGoesOn) {
   EXPECT_EQ(run({}), RunStatus::kFinished);
   test_support::write_all(directory_.path() / "preset.json", "{\"n_layer\": 1}");
