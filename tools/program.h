@@ -108,6 +108,10 @@ inline void parse_arguments(CLI::App& app, int argc, char** argv) {
     fmt::print("{}", program_version(app.get_name()));
     throw HelpShown();
   }
+  for (CLI::Option* option : app.get_options({})) {  // a flag given twice counts the last time, as train takes it
+    const bool throws = option->get_multi_option_policy() == CLI::MultiOptionPolicy::Throw;
+    if (throws && option->get_items_expected_max() == 1) option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  }
   try {
     arguments = own_arguments(app, arguments);
     std::ranges::reverse(arguments);  // as CLI11 wants them

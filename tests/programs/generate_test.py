@@ -81,6 +81,22 @@ class Generate(Checkpoint):
         self.assert_refused(["model.safetensors", "truncated"], "generate", *good)
 
 
+class Flags(Checkpoint):
+    def test_of_other_programs_are_taken(self):
+        self.run_train(threads=1)
+        expected = self.generate("--prompt", "ba", "--max_new_tokens", 9, "--seed", 7)[0]
+        flags = ["--start", "ba", "--max-tokens=9", "-n", 9, "--num_return_sequences", 1, "--seed", 7, "--stream", "False", "--device", "CPU"]
+        self.assertEqual(self.run_program("generate", self.run_folder(), *flags)[0], expected)
+        self.assertEqual(self.run_program("generate", "--version")[0].split(b",")[0], b"generate")
+
+    def test_that_have_no_equal_are_answered(self):
+        self.assert_refused(["--max_length", "--max_new_tokens"], "generate", "--max_length", 9)
+        self.assert_refused(["--temprature: unknown flag", "did you mean --temperature?"], "generate", "--temprature", 1)
+        self.assert_refused(["--stream", "true or false"], "generate", "--stream=maybe")
+        self.assert_refused(["hf download openai-community/gpt2"], "generate", "--checkpoint", "gpt2", "--prompt", "a")
+        self.assert_refused(["unknown flag", "evaluate --help"], "evaluate", "--nonsense")
+
+
 class Evaluate(Checkpoint):
     def setUp(self):
         super().setUp()

@@ -277,6 +277,17 @@ TEST(CalcParams, ComparesNamesAndFiles) {
   EXPECT_THAT(error_of({"--compare", "gpt2", "no/such/file.json"}), HasSubstr("No such file"));
 }
 
+TEST(CalcParams, TakesAWordForAModel) {
+  EXPECT_EQ(calc({"gpt2-xl", "--json"}).text, calc({"--model", "gpt2-xl", "--json"}).text);
+  const std::string preset = test_support::repository_path("configs/tiny.json");
+  EXPECT_EQ(calc({"tiny", "--json"}).text, calc({"--config", "configs/tiny", "--json"}).text);
+  EXPECT_THAT(calc({preset, "--n_layer", "2", "--json"}).text, HasSubstr("\"n_layer\": 2"));
+  EXPECT_THAT(error_of({"gpt2-xxl"}), HasSubstr("did you mean gpt2-xl?"));
+  EXPECT_THAT(error_of({"tiny", "--model", "gpt2"}), HasSubstr("leave one of the two out"));
+  EXPECT_THAT(error_of({"tiny", "small"}), HasSubstr("--compare tiny small"));
+  EXPECT_THAT(calc({"--version"}).text, HasSubstr("calc_params, Virgil"));
+}
+
 TEST(CalcParams, ReadsHuggingFaceConfigs) {
   const test_support::TemporaryDirectory directory;
   const std::string path = (directory.path() / "config.json").string();
