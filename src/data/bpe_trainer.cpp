@@ -57,10 +57,11 @@ struct Candidate {
 
 class Trainer {
  public:
-  explicit Trainer(const WordCounter::Counts& counts) {
+  Trainer(const WordCounter::Counts& counts, const ProgressPhase& phase) : phase_(phase) {
     BytePairVocabulary bytes = byte_vocabulary();
     if (counts.size() > std::numeric_limits<std::uint32_t>::max()) throw user_error("{} distinct words", counts.size());
     for (const auto& [word, count] : counts) {
+      check_now_and_then(words_.size());
       if (word.size() > 1) words_.push_back({symbols_.size(), word.size(), count});
       if (word.size() > 1)
         for (const char c : word) symbols_.push_back(symbol(bytes.byte_ids[static_cast<unsigned char>(c)]));
@@ -104,11 +105,17 @@ class Trainer {
   };
   using Changes = std::unordered_map<PairKey, PairRecord>;
 
+  /// Millions of words take seconds.
+  void check_now_and_then(std::size_t index) const {
+    if (index % 4096 == 0) phase_.check();
+  }
+
   static Symbol symbol(std::int32_t id) { return static_cast<Symbol>(id); }
 
   void count_all_pairs() {
     for (std::size_t index = 0; index < words_.size(); ++index) {
       const Word& word = words_[index];
+      check_now_and_then(index);
       for (std::size_t i = word.start; i + 1 < word.start + word.size; ++i) {
         PairRecord& record = pairs_[key_of(symbols_[i], symbols_[i + 1])];
         record.count += word.count;
@@ -159,6 +166,7 @@ class Trainer {
     }
   }
 
+  const ProgressPhase& phase_;
   std::vector<Word> words_;
   std::vector<Symbol> symbols_;
   std::unordered_map<PairKey, PairRecord> pairs_;
@@ -167,7 +175,7 @@ class Trainer {
 
 }  // namespace
 
-BytePairVocabulary train_byte_pairs(const WordCounter::Counts& counts, std::int64_t vocab_size) {
+BytePairVocabulary train_byte_pairs(const WordCounter::Counts& counts, std::int64_t vocab_size, ProgressMonitor* progress) {
   constexpr std::int64_t kMinVocabSize = 256 + 1;
   constexpr std::int64_t kMaxVocabSize = kMinVocabSize + MergeTable::kMaxMerges;
   constexpr std::int64_t kMinCount = 2;
@@ -176,7 +184,8 @@ BytePairVocabulary train_byte_pairs(const WordCounter::Counts& counts, std::int6
                      kMinVocabSize, kMaxVocabSize);
   }
   BytePairVocabulary vocabulary = byte_vocabulary();
-  Trainer trainer(counts);
+  ProgressPhase phase(progress, "training the vocabulary", "merges", vocab_size - kMinVocabSize);
+  Trainer trainer(counts, phase);
   while (static_cast<std::int64_t>(vocabulary.tokens.size()) + 1 < vocab_size) {
     const Candidate best = trainer.pop();
     const auto id = static_cast<std::int32_t>(vocabulary.tokens.size());
@@ -190,6 +199,7 @@ BytePairVocabulary train_byte_pairs(const WordCounter::Counts& counts, std::int6
                                 vocabulary.tokens[static_cast<std::size_t>(right)]);
     vocabulary.merges.push_back({left, right, id});
     trainer.merge(best.key, static_cast<Symbol>(id));
+    phase.advance(1);
   }
   vocabulary.end_of_text = static_cast<std::int32_t>(vocabulary.tokens.size());
   vocabulary.tokens.emplace_back(kEndOfText);

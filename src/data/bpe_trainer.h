@@ -10,6 +10,7 @@
 
 #include "data/byte_pair_vocabulary.h"
 #include "data/character_classes.h"
+#include "virgil/base/progress.h"
 
 namespace virgil {
 
@@ -34,7 +35,8 @@ class WordCounter {
 /// A vocabulary of exactly `vocab_size` ids: the bytes in GPT-2's order, then what the merges make, the end of text last. Of
 /// equally frequent pairs the one with the smaller ids wins, so the result is determined by the counts. These are the merges
 /// Hugging Face's BpeTrainer finds. Pairs seen once are not merged: throws UserError when they run out, saying which size
-/// works.
-[[nodiscard]] BytePairVocabulary train_byte_pairs(const WordCounter::Counts& counts, std::int64_t vocab_size);
+/// works. Throws Stopped when `progress` asks for it.
+[[nodiscard]] BytePairVocabulary train_byte_pairs(const WordCounter::Counts& counts, std::int64_t vocab_size,
+                                                  ProgressMonitor* progress = nullptr);
 
 }  // namespace virgil

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "virgil/base/logging.h"
+#include "virgil/base/progress.h"
 #include "virgil/data/text_reader.h"
 
 namespace virgil {
@@ -16,8 +17,8 @@ namespace virgil {
 class TextCorpus {
  public:
   /// Reads all files once: to measure and hash them, and to say through `log` what was converted. Throws UserError as
-  /// TextReader.
-  TextCorpus(std::vector<std::filesystem::path> files, TextOptions options, Logger& log);
+  /// TextReader, Stopped.
+  TextCorpus(std::vector<std::filesystem::path> files, TextOptions options, Logger& log, ProgressMonitor* progress = nullptr);
 
   [[nodiscard]] std::int64_t num_bytes() const { return num_bytes_; }
   [[nodiscard]] std::int64_t num_documents() const { return static_cast<std::int64_t>(files_.size()); }
@@ -26,7 +27,8 @@ class TextCorpus {
 
   /// Calls `visit` for every piece, in order, with the number of its document.
   using Visit = std::function<void(std::string_view piece, std::int64_t document)>;
-  /// Reads the files again. Throws UserError when they have changed in size since.
+  /// Reads the files again. Pieces are short enough that work on one takes a fraction of a second. Throws UserError when they
+  /// have changed in size since.
   void for_each_piece(const Visit& visit) const;
 
  private:

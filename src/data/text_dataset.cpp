@@ -16,6 +16,7 @@
 #include "data/text_corpus.h"
 #include "data/token_cache.h"
 #include "virgil/base/error.h"
+#include "virgil/base/progress.h"
 #include "virgil/base/sha256.h"
 #include "virgil/data/tokenizer_builder.h"
 
@@ -45,11 +46,13 @@ void for_each_part(const TextParts& parts,
   });
 }
 
-std::unique_ptr<Tokenizer> build_tokenizer(const std::string& spec, const TextParts& parts) {
-  const std::unique_ptr<TokenizerBuilder> builder = make_tokenizer_builder(spec);
+std::unique_ptr<Tokenizer> build_tokenizer(const DataRequest& request, const TextParts& parts) {
+  const std::unique_ptr<TokenizerBuilder> builder = make_tokenizer_builder(request.tokenizer, request.progress);
   if (builder->needs_text()) {
+    ProgressPhase phase(request.progress, "counting words and characters", "bytes", parts.train.num_bytes());
     for_each_part(parts, [&](std::string_view piece, std::int64_t, bool held_out) {
       if (!held_out) builder->add_text(piece);
+      phase.advance(std::ssize(piece));
     });
   }
   return builder->finish();
@@ -73,27 +76,35 @@ class CorpusEncoder {
   TokenSink* last_sink_ = nullptr;
 };
 
-void encode_parts(const TextParts& parts, const Tokenizer& tokenizer, TokenSink& train, TokenSink& val) {
+std::int64_t num_bytes(const TextParts& parts) { return parts.train.num_bytes() + (parts.val ? parts.val->num_bytes() : 0); }
+
+void encode_parts(const TextParts& parts, const Tokenizer& tokenizer, TokenSink& train, TokenSink& val,
+                  ProgressMonitor* progress) {
+  ProgressPhase phase(progress, "tokenizing", "bytes", num_bytes(parts));
   CorpusEncoder encoder(tokenizer);
   for_each_part(parts, [&](std::string_view piece, std::int64_t document, bool held_out) {
     encoder.add(piece, document, held_out ? val : train);
+    phase.advance(std::ssize(piece));
   });
   if (!parts.val) return;
   CorpusEncoder val_encoder(tokenizer);
-  parts.val->for_each_piece([&](std::string_view piece, std::int64_t document) { val_encoder.add(piece, document, val); });
+  parts.val->for_each_piece([&](std::string_view piece, std::int64_t document) {
+    val_encoder.add(piece, document, val);
+    phase.advance(std::ssize(piece));
+  });
 }
 
-TokenData take(MemorySink& sink) {
+TokenData take(MemorySink& sink, ProgressMonitor* progress) {
   TokenData data{sink.take(), sink.text_bytes(), {}};
-  data.fingerprint = fingerprint_of(data.tokens);
+  data.fingerprint = fingerprint_of(data.tokens, progress);
   return data;
 }
 
-TokenCache::Entry encode_in_memory(const TextParts& parts, const Tokenizer& tokenizer) {
+TokenCache::Entry encode_in_memory(const TextParts& parts, const Tokenizer& tokenizer, ProgressMonitor* progress) {
   MemorySink train;
   MemorySink val;
-  encode_parts(parts, tokenizer, train, val);
-  return {take(train), take(val)};
+  encode_parts(parts, tokenizer, train, val, progress);
+  return {take(train, progress), take(val, progress)};
 }
 
 /// Says how much of the text a char tokenizer had to spell.
@@ -123,7 +134,7 @@ void report_spelt_bytes(const Tokenizer& tokenizer, const TokenCache::Entry& ent
 }
 
 TokenCache::Entry encode_through_cache(const TextParts& parts, const Tokenizer& tokenizer, const TokenCache& cache,
-                                       Logger& log) {
+                                       ProgressMonitor* progress, Logger& log) {
   const std::string key =
       sha256_hex(fmt::format("{} {} {} {} {}", kTokenisationVersion, parts.train.fingerprint(),
                              parts.val ? parts.val->fingerprint() : "-", parts.cut, tokenizer.fingerprint()));
@@ -131,15 +142,15 @@ TokenCache::Entry encode_through_cache(const TextParts& parts, const Tokenizer& 
     log.info(fmt::format("tokens taken from the cache {}", cache.folder_of(key).string()));
     return std::move(*entry);
   }
-  TokenCache::Entry entry =
-      cache.make(key, tokenizer, [&](TokenSink& train, TokenSink& val) { encode_parts(parts, tokenizer, train, val); });
+  TokenCache::Entry entry = cache.make(
+      key, tokenizer, [&](TokenSink& train, TokenSink& val) { encode_parts(parts, tokenizer, train, val, progress); });
   log.info(fmt::format("tokens kept in the cache {}", cache.folder_of(key).string()));
   return entry;
 }
 
 TextParts open_parts(const DataRequest& request, InputFiles inputs, Logger& log) {
-  TextParts parts{TextCorpus(std::move(inputs.train), request.text, log), std::nullopt, 0};
-  if (!inputs.val.empty()) parts.val.emplace(std::move(inputs.val), request.text, log);
+  TextParts parts{TextCorpus(std::move(inputs.train), request.text, log, request.progress), std::nullopt, 0};
+  if (!inputs.val.empty()) parts.val.emplace(std::move(inputs.val), request.text, log, request.progress);
   const double fraction = parts.val ? 0.0 : request.val_fraction;
   parts.cut = static_cast<std::int64_t>(train_size(static_cast<std::size_t>(parts.train.num_bytes()), fraction));
   return parts;
@@ -150,7 +161,7 @@ Dataset describe_parts(const DataRequest& request, const TextParts& parts, Logge
   Dataset dataset;
   dataset.num_documents = parts.train.num_documents();
   dataset.num_val_documents = parts.val ? parts.val->num_documents() : 0;
-  dataset.tokenizer = build_tokenizer(request.tokenizer, parts);
+  dataset.tokenizer = build_tokenizer(request, parts);
   if (std::max(dataset.num_documents, dataset.num_val_documents) > 1 && dataset.tokenizer->end_of_text() < 0) {
     log.info(fmt::format("the {} tokenizer has no end of text: nothing stands between the texts", dataset.tokenizer->name()));
   }
@@ -163,18 +174,18 @@ Dataset stream_text_dataset(const DataRequest& request, InputFiles inputs, const
   const TextParts parts = open_parts(request, std::move(inputs), log);
   Dataset dataset = describe_parts(request, parts, log);
   const PartSinks sinks = open(*dataset.tokenizer);
-  encode_parts(parts, *dataset.tokenizer, sinks.train, sinks.val);
+  encode_parts(parts, *dataset.tokenizer, sinks.train, sinks.val, request.progress);
   return dataset;
 }
 
 Dataset load_text_dataset(const DataRequest& request, InputFiles inputs, FileSystem& files, Logger& log) {
   const TextParts parts = open_parts(request, std::move(inputs), log);
   Dataset dataset = describe_parts(request, parts, log);
-  const std::int64_t num_bytes = parts.train.num_bytes() + (parts.val ? parts.val->num_bytes() : 0);
-  dataset.cached = !request.cache_directory.empty() && num_bytes >= request.cache_min_bytes;
+  dataset.cached = !request.cache_directory.empty() && num_bytes(parts) >= request.cache_min_bytes;
   TokenCache::Entry entry =
-      dataset.cached ? encode_through_cache(parts, *dataset.tokenizer, TokenCache(files, request.cache_directory), log)
-                     : encode_in_memory(parts, *dataset.tokenizer);
+      dataset.cached ? encode_through_cache(parts, *dataset.tokenizer,
+                                            TokenCache(files, request.cache_directory, request.progress), request.progress, log)
+                     : encode_in_memory(parts, *dataset.tokenizer, request.progress);
   report_spelt_bytes(*dataset.tokenizer, entry, log);
   dataset.train = std::move(entry.train);
   if (!entry.val.tokens.empty()) dataset.val = std::move(entry.val);

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "data/file_bytes.h"
 #include "data/json_input.h"
 #include "data/remove_quietly.h"
 #include "virgil/base/error.h"
@@ -35,7 +36,7 @@ UserError damaged(const fs::path& path, std::string_view what) {
                     what);
 }
 
-TokenData read_part(const nlohmann::json& part, const fs::path& folder, const Tokenizer& tokenizer) {
+TokenData read_part(const nlohmann::json& part, const fs::path& folder, const Tokenizer& tokenizer, ProgressMonitor* progress) {
   const fs::path index = folder / kIndexFile;
   TokenData data;
   const nlohmann::json& names = require_key(part, "files", index);
@@ -44,28 +45,30 @@ TokenData read_part(const nlohmann::json& part, const fs::path& folder, const To
     if (!name.is_string() || fs::path(name.get<std::string>()).has_parent_path())
       throw damaged(folder, "index.json names no file");
     const fs::path path = folder / name.get<std::string>();
-    const TokenFile file = open_token_file(path);
+    ProgressPhase phase(progress, "reading the token cache", "bytes", file_bytes({&path, 1}));
+    const TokenFile file = open_token_file(path, &phase);
     if (file.info.tokenizer_fingerprint != tokenizer.fingerprint())
       throw damaged(folder, path.string() + " is of another tokenizer");
-    check_token_file_ids(file, tokenizer.vocab_size(), path);
+    check_token_file_ids(file, tokenizer.vocab_size(), path, &phase);
     data.tokens.append(file.tokens);
     data.text_bytes = checked_add(data.text_bytes, file.info.text_bytes);
   }
-  data.fingerprint = fingerprint_of(data.tokens);
+  data.fingerprint = fingerprint_of(data.tokens, progress);
   if (require_key(part, "fingerprint", index) != data.fingerprint)
     throw damaged(folder, "its tokens are not those of index.json");
   return data;
 }
 
-nlohmann::ordered_json describe_part(const fs::path& folder, const std::vector<std::string>& names) {
+nlohmann::ordered_json describe_part(const fs::path& folder, const std::vector<std::string>& names, ProgressMonitor* progress) {
   TokenSequence tokens;
   for (const std::string& name : names) tokens.append(open_token_file(folder / name).tokens);
-  return {{"files", names}, {"fingerprint", fingerprint_of(tokens)}};
+  return {{"files", names}, {"fingerprint", fingerprint_of(tokens, progress)}};
 }
 
 }  // namespace
 
-TokenCache::TokenCache(FileSystem& files, fs::path directory) : files_(files), directory_(std::move(directory)) {}
+TokenCache::TokenCache(FileSystem& files, fs::path directory, ProgressMonitor* progress)
+    : files_(files), directory_(std::move(directory)), progress_(progress) {}
 
 std::optional<TokenCache::Entry> TokenCache::find(const std::string& key, const Tokenizer& tokenizer) const {
   const fs::path folder = folder_of(key);
@@ -77,8 +80,8 @@ std::optional<TokenCache::Entry> TokenCache::find(const std::string& key, const 
     if (require_key(document, "format", index) != kCacheFormat || require_key(document, "version", index) != kCacheVersion) {
       throw damaged(folder, "index.json is of an unknown format");
     }
-    return Entry{read_part(require_key(document, "train", index), folder, tokenizer),
-                 read_part(require_key(document, "val", index), folder, tokenizer)};
+    return Entry{read_part(require_key(document, "train", index), folder, tokenizer, progress_),
+                 read_part(require_key(document, "val", index), folder, tokenizer, progress_)};
   } catch (const UserError& error) {
     const std::string what = error.what();
     if (what.starts_with(folder.string() + ":")) throw;
@@ -98,8 +101,8 @@ TokenCache::Entry TokenCache::make(const std::string& key, const Tokenizer& toke
     fill(train, val);
     const nlohmann::ordered_json document = {{"format", kCacheFormat},
                                              {"version", kCacheVersion},
-                                             {"train", describe_part(partial, train.finish())},
-                                             {"val", describe_part(partial, val.finish())}};
+                                             {"train", describe_part(partial, train.finish(), progress_)},
+                                             {"val", describe_part(partial, val.finish(), progress_)}};
     write_file_atomically(files_, partial / kIndexFile, document.dump(1) + "\n");
     std::error_code ignored;
     // Another run may have made the same entry meanwhile; its tokens are the same.

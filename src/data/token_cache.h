@@ -26,8 +26,8 @@ class TokenCache {
   /// Puts the tokens of both parts into the sinks.
   using Fill = std::function<void(TokenSink& train, TokenSink& val)>;
 
-  /// `files` must outlive the cache.
-  TokenCache(FileSystem& files, std::filesystem::path directory);
+  /// `files` must outlive the cache; `progress` watches reading and hashing.
+  TokenCache(FileSystem& files, std::filesystem::path directory, ProgressMonitor* progress = nullptr);
 
   /// The entry of this key, verified; nothing when there is none. Throws UserError when it is damaged.
   [[nodiscard]] std::optional<Entry> find(const std::string& key, const Tokenizer& tokenizer) const;
@@ -40,6 +40,7 @@ class TokenCache {
 
   FileSystem& files_;
   std::filesystem::path directory_;
+  ProgressMonitor* progress_;
 };
 
 }  // namespace virgil

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "data/dataset_sources.h"
+#include "data/file_bytes.h"
 #include "data/parallel_encode.h"
 #include "virgil/base/error.h"
 #include "virgil/data/token_file.h"
@@ -18,7 +19,7 @@
 namespace virgil {
 namespace {
 
-void check_file(const TokenFile& file, const Tokenizer& tokenizer, const std::filesystem::path& path) {
+void check_file(const TokenFile& file, const Tokenizer& tokenizer, const std::filesystem::path& path, ProgressPhase& phase) {
   const std::string& fingerprint = file.info.tokenizer_fingerprint;
   if (!fingerprint.empty() && fingerprint != tokenizer.fingerprint()) {
     throw user_error(
@@ -26,14 +27,16 @@ void check_file(const TokenFile& file, const Tokenizer& tokenizer, const std::fi
         "\"tokenizer\" to the one the file was made with",
         path.string(), file.info.vocab_size, fingerprint, tokenizer.name(), tokenizer.vocab_size(), tokenizer.fingerprint());
   }
-  check_token_file_ids(file, tokenizer.vocab_size(), path);
+  check_token_file_ids(file, tokenizer.vocab_size(), path, &phase);
 }
 
-TokenSequence open_all(const std::vector<std::filesystem::path>& paths, const Tokenizer& tokenizer, Logger& log) {
+TokenSequence open_all(const std::vector<std::filesystem::path>& paths, const Tokenizer& tokenizer, ProgressMonitor* progress,
+                       Logger& log) {
+  ProgressPhase phase(progress, "reading token files", "bytes", file_bytes(paths));
   std::vector<TokenFile> opened(paths.size());
   for_each_in_parallel(paths.size(), [&](std::size_t i) {
-    opened[i] = open_token_file(paths[i]);
-    check_file(opened[i], tokenizer, paths[i]);
+    opened[i] = open_token_file(paths[i], &phase);
+    check_file(opened[i], tokenizer, paths[i], phase);
   });
   TokenSequence tokens;
   const TokenFileFormat format = opened.front().info.format;
@@ -58,7 +61,8 @@ std::int64_t decoded_size(const Tokenizer& tokenizer, const TokenSequence& token
 }
 
 /// How many bytes of text ids stand for: not all files know it, and a part of a file does not. The end of text is no text.
-std::int64_t count_text_bytes(const Tokenizer& tokenizer, const TokenSequence& tokens) {
+std::int64_t count_text_bytes(const Tokenizer& tokenizer, const TokenSequence& tokens, ProgressMonitor* progress) {
+  ProgressPhase phase(progress, "measuring the tokens' text", "tokens", static_cast<std::int64_t>(tokens.size()));
   constexpr std::size_t kTokensPerTask = std::size_t{1} << 20;
   std::vector<std::size_t> cuts{0};
   while (cuts.back() < tokens.size()) {
@@ -73,21 +77,22 @@ std::int64_t count_text_bytes(const Tokenizer& tokenizer, const TokenSequence& t
     tokens.copy(cuts[i], ids);
     std::erase(ids, tokenizer.end_of_text());
     sums[i] = static_cast<std::int64_t>(tokenizer.decode(ids).size());
+    phase.advance(static_cast<std::int64_t>(cuts[i + 1] - cuts[i]));
   });
   return std::accumulate(sums.begin(), sums.end(), std::int64_t{0});
 }
 
-TokenData describe(TokenSequence tokens, const Tokenizer& tokenizer) {
+TokenData describe(TokenSequence tokens, const Tokenizer& tokenizer, ProgressMonitor* progress) {
   TokenData data{std::move(tokens), 0, {}};
-  data.text_bytes = count_text_bytes(tokenizer, data.tokens);
-  data.fingerprint = fingerprint_of(data.tokens);
+  data.text_bytes = count_text_bytes(tokenizer, data.tokens, progress);
+  data.fingerprint = fingerprint_of(data.tokens, progress);
   return data;
 }
 
 }  // namespace
 
 Dataset load_token_dataset(const DataRequest& request, const InputFiles& inputs, Logger& log) {
-  const std::unique_ptr<TokenizerBuilder> builder = make_tokenizer_builder(request.tokenizer);
+  const std::unique_ptr<TokenizerBuilder> builder = make_tokenizer_builder(request.tokenizer, request.progress);
   if (builder->needs_text()) {
     throw user_error(
         "{}: tokenizer \"{}\" learns from a text, and this is a token file; set \"tokenizer\" to the tokenizer file "
@@ -98,17 +103,17 @@ Dataset load_token_dataset(const DataRequest& request, const InputFiles& inputs,
   dataset.num_documents = std::ssize(inputs.train);
   dataset.num_val_documents = std::ssize(inputs.val);
   dataset.tokenizer = builder->finish();
-  TokenSequence train = open_all(inputs.train, *dataset.tokenizer, log);
+  TokenSequence train = open_all(inputs.train, *dataset.tokenizer, request.progress, log);
   TokenSequence val;
   if (!inputs.val.empty()) {
-    val = open_all(inputs.val, *dataset.tokenizer, log);
+    val = open_all(inputs.val, *dataset.tokenizer, request.progress, log);
   } else {
     const std::size_t cut = train_size(train.size(), request.val_fraction);
     val = train.slice(cut, train.size() - cut);
     train = train.slice(0, cut);
   }
-  dataset.train = describe(std::move(train), *dataset.tokenizer);
-  if (!val.empty()) dataset.val = describe(std::move(val), *dataset.tokenizer);
+  dataset.train = describe(std::move(train), *dataset.tokenizer, request.progress);
+  if (!val.empty()) dataset.val = describe(std::move(val), *dataset.tokenizer, request.progress);
   return dataset;
 }
 

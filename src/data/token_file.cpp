@@ -54,7 +54,17 @@ void check_size(std::uint64_t num_tokens, std::size_t token_bytes, std::size_t a
                    num_tokens, token_bytes, available);
 }
 
-TokenFileInfo read_virgil_header(std::span<const std::byte> bytes, const std::filesystem::path& path) {
+/// In blocks, so that a stop is seen within a large file. Half of the file's bytes count as read: its ids are checked next.
+void hash_in_blocks(Sha256& hash, std::span<const std::byte> bytes, ProgressPhase* phase) {
+  constexpr std::size_t kBlockBytes = std::size_t{4} << 20;
+  for (; !bytes.empty(); bytes = bytes.subspan(std::min(kBlockBytes, bytes.size()))) {
+    const std::span<const std::byte> block = bytes.first(std::min(kBlockBytes, bytes.size()));
+    hash.update(block);
+    if (phase != nullptr) phase->advance(std::ssize(block) / 2);
+  }
+}
+
+TokenFileInfo read_virgil_header(std::span<const std::byte> bytes, const std::filesystem::path& path, ProgressPhase* phase) {
   if (bytes.size() < kHeaderBytes) throw user_error("{}: damaged: shorter than its header; make the file again", path.string());
   const auto version = load<std::uint32_t>(bytes, 8);
   if (version != kTokenFileVersion) {
@@ -78,7 +88,7 @@ TokenFileInfo read_virgil_header(std::span<const std::byte> bytes, const std::fi
   }
   Sha256 hash;
   hash.update(bytes.first(kHashedHeaderBytes));
-  hash.update(bytes.subspan(kHeaderBytes));
+  hash_in_blocks(hash, bytes.subspan(kHeaderBytes), phase);
   const std::string found = hash.finish();
   if (found != info.sha256) {
     throw user_error("{}: damaged: its SHA-256 is {}, the header says {}; make the file again", path.string(), found,
@@ -103,9 +113,10 @@ TokenFileInfo read_llm_c_header(std::span<const std::byte> bytes, const std::fil
   return info;
 }
 
-TokenFileInfo read_header(std::span<const std::byte> bytes, const std::filesystem::path& path) {
+TokenFileInfo read_header(std::span<const std::byte> bytes, const std::filesystem::path& path, ProgressPhase* phase) {
   if (bytes.empty()) throw user_error("{}: the file is empty; give a file of tokens", path.string());
-  if (bytes.size() >= kMagic.size() && text_at(bytes, 0, kMagic.size()) == kMagic) return read_virgil_header(bytes, path);
+  if (bytes.size() >= kMagic.size() && text_at(bytes, 0, kMagic.size()) == kMagic)
+    return read_virgil_header(bytes, path, phase);
   if (bytes.size() >= 8) {
     const auto first = load<std::int32_t>(bytes, 0);
     if (first == kLlmCMagic) return read_llm_c_header(bytes, path);
@@ -179,19 +190,24 @@ const char* name_of(TokenFileFormat format) {
   throw InternalError("an unknown token file format");
 }
 
-TokenFile open_token_file(const std::filesystem::path& path) {
+TokenFile open_token_file(const std::filesystem::path& path, ProgressPhase* phase) {
   auto mapped = std::make_shared<const MappedFile>(path);
-  TokenFile file{read_header(mapped->bytes(), path), {}};
+  TokenFile file{read_header(mapped->bytes(), path, phase), {}};
   file.tokens = TokenSequence(std::move(mapped), static_cast<std::size_t>(file.info.offset),
                               static_cast<std::size_t>(file.info.num_tokens), file.info.token_bytes);
+  if (phase != nullptr) phase->advance(file.info.offset);
   return file;
 }
 
-void check_token_file_ids(const TokenFile& file, std::int64_t vocab_size, const std::filesystem::path& path) {
+void check_token_file_ids(const TokenFile& file, std::int64_t vocab_size, const std::filesystem::path& path,
+                          ProgressPhase* phase) {
+  // Where a file has an SHA-256, its bytes are read for that too.
+  const std::int64_t bytes_per_id = file.info.sha256.empty() ? file.info.token_bytes : file.info.token_bytes / 2;
   std::array<std::int32_t, 16384> block;
   for (std::size_t first = 0; first < file.tokens.size(); first += block.size()) {
     const std::span<std::int32_t> ids = std::span(block).first(std::min(block.size(), file.tokens.size() - first));
     file.tokens.copy(first, ids);
+    if (phase != nullptr) phase->advance(std::ssize(ids) * bytes_per_id);
     const auto [low, high] = std::minmax_element(ids.begin(), ids.end());
     if (*low >= 0 && *high < vocab_size) continue;
     const auto bad = *low < 0 ? low : high;

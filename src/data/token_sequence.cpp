@@ -98,13 +98,15 @@ void TokenSequence::append(const TokenSequence& other) {
   for (const Segment& segment : segments) add(segment.owner, segment.data, segment.end - segment.begin, segment.token_bytes);
 }
 
-std::string fingerprint_of(const TokenSequence& tokens) {
+std::string fingerprint_of(const TokenSequence& tokens, ProgressMonitor* progress) {
+  ProgressPhase phase(progress, "hashing the tokens", "tokens", static_cast<std::int64_t>(tokens.size()));
   Sha256 hash;
   std::array<std::int32_t, 16384> block;
   for (std::size_t first = 0; first < tokens.size(); first += block.size()) {
     const std::span<std::int32_t> part = std::span(block).first(std::min(block.size(), tokens.size() - first));
     tokens.copy(first, part);
     hash.update(std::as_bytes(part));
+    phase.advance(std::ssize(part));
   }
   return hash.finish();
 }

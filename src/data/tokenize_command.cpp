@@ -152,16 +152,19 @@ class Tokenization {
     }
     dataset_ = load_token_dataset(request_.data, inputs.files, log_);
     const PartSinks sinks = open(*dataset_.tokenizer);
-    copy_tokens(dataset_.train, sinks.train);
-    if (dataset_.val) copy_tokens(*dataset_.val, sinks.val);
+    copy_tokens(dataset_.train, sinks.train, request_.data.progress);
+    if (dataset_.val) copy_tokens(*dataset_.val, sinks.val, request_.data.progress);
   }
 
-  static void copy_tokens(const TokenData& data, TokenSink& sink) {
+  static void copy_tokens(const TokenData& data, TokenSink& sink, ProgressMonitor* progress) {
+    ProgressPhase phase(progress, "counting tokens", "tokens", static_cast<std::int64_t>(data.tokens.size()));
     constexpr std::size_t kBlock = std::size_t{1} << 20;
     for (std::size_t at = 0; at < data.tokens.size(); at += kBlock) {
       std::vector<std::int32_t> block(std::min(kBlock, data.tokens.size() - at));
       data.tokens.copy(at, block);
+      const std::int64_t copied = std::ssize(block);
       sink.add(std::move(block), at + kBlock >= data.tokens.size() ? data.text_bytes : 0);
+      phase.advance(copied);
     }
   }
 

@@ -15,6 +15,7 @@
 #include "data/char_tokenizer.h"
 #include "data/vocabulary_file.h"
 #include "virgil/base/error.h"
+#include "virgil/base/progress.h"
 
 namespace virgil {
 namespace {
@@ -46,15 +47,16 @@ class CharBuilder final : public TokenizerBuilder {
 
 class BpeBuilder final : public TokenizerBuilder {
  public:
-  explicit BpeBuilder(std::int64_t vocab_size) : vocab_size_(vocab_size) {}
+  BpeBuilder(std::int64_t vocab_size, ProgressMonitor* progress) : vocab_size_(vocab_size), progress_(progress) {}
   [[nodiscard]] bool needs_text() const override { return true; }
   void add_text(std::string_view piece) override { words_.add(piece); }
   [[nodiscard]] std::unique_ptr<Tokenizer> finish() override {
-    return std::make_unique<BytePairTokenizer>(train_byte_pairs(words_.counts(), vocab_size_), "bpe trainer");
+    return std::make_unique<BytePairTokenizer>(train_byte_pairs(words_.counts(), vocab_size_, progress_), "bpe trainer");
   }
 
  private:
   std::int64_t vocab_size_;
+  ProgressMonitor* progress_;
   WordCounter words_;
 };
 
@@ -91,12 +93,12 @@ std::string nearest_spec(std::string_view spec) {
 
 }  // namespace
 
-std::unique_ptr<TokenizerBuilder> make_tokenizer_builder(std::string_view spec) {
+std::unique_ptr<TokenizerBuilder> make_tokenizer_builder(std::string_view spec, ProgressMonitor* progress) {
   const auto fixed = [](std::unique_ptr<Tokenizer> tokenizer) { return std::make_unique<FixedBuilder>(std::move(tokenizer)); };
   if (spec == "byte") return fixed(std::make_unique<ByteTokenizer>());
   if (spec == "char") return std::make_unique<CharBuilder>();
   if (spec == "gpt2") return fixed(std::make_unique<BytePairTokenizer>(read_gpt2_vocabulary(), "gpt2"));
-  if (spec.starts_with(kBpePrefix)) return std::make_unique<BpeBuilder>(parse_bpe_size(spec));
+  if (spec.starts_with(kBpePrefix)) return std::make_unique<BpeBuilder>(parse_bpe_size(spec), progress);
   const std::filesystem::path path{std::string(spec)};
   std::error_code ignored;
   if (!spec.empty() && std::filesystem::is_directory(path, ignored)) return fixed(load_tokenizer(path));

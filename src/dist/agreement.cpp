@@ -6,12 +6,15 @@
 #include <string>
 #include <vector>
 
+#include "virgil/base/progress.h"
+
 namespace virgil {
 
 namespace {
 
 /// An error without a message is an error too.
 constexpr char kFailed = '!';
+constexpr char kStopped = '.';
 
 }  // namespace
 
@@ -25,9 +28,13 @@ void in_agreement(ProcessGroup& group, const std::function<void()>& work) {
     work();
   } catch (const UserError& error) {
     problem = kFailed + std::string(error.what());
+  } catch (const Stopped&) {
+    problem.assign(1, kStopped);
   }
   const std::vector<std::string> problems = group.all_gather_texts(problem);
   if (std::ranges::all_of(problems, &std::string::empty)) return;
+  const auto is_stop = [](const std::string& text) { return text.starts_with(kStopped); };
+  if (std::ranges::any_of(problems, is_stop)) throw Stopped();
   if (std::ranges::count(problems, problems.front()) == group.size()) throw AgreedError(problems.front().substr(1));
   std::string message;
   std::vector<std::string> told;

@@ -11,6 +11,7 @@
 
 #include "virgil/base/file_system.h"
 #include "virgil/base/logging.h"
+#include "virgil/base/progress.h"
 #include "virgil/data/text_reader.h"
 #include "virgil/data/token_sequence.h"
 #include "virgil/data/tokenizer.h"
@@ -45,6 +46,7 @@ struct DataRequest {
   TextOptions text{};
   std::filesystem::path cache_directory{};  // where tokenised texts are kept; empty: in memory only
   std::int64_t cache_min_bytes = 0;         // shorter texts are not kept there
+  ProgressMonitor* progress = nullptr;      // watches reading, learning a vocabulary, tokenising and hashing
 };
 
 struct Dataset {
@@ -64,7 +66,8 @@ struct Dataset {
 /// Of token files the last val_fraction of the ids is held out; every id is checked against the tokenizer.
 ///
 /// Throws UserError on inputs that cannot be read or do not fit together (texts among token files, formats mixed, another
-/// tokenizer's ids), and on a damaged cache entry, naming the file.
+/// tokenizer's ids), and on a damaged cache entry, naming the file; Stopped when the monitor asks for it, leaving nothing
+/// behind.
 [[nodiscard]] Dataset load_dataset(const DataRequest& request, FileSystem& files, Logger& log);
 
 }  // namespace virgil

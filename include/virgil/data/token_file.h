@@ -20,6 +20,7 @@
 #include <string>
 
 #include "virgil/base/file_system.h"
+#include "virgil/base/progress.h"
 #include "virgil/data/token_sequence.h"
 #include "virgil/data/tokenizer.h"
 
@@ -47,11 +48,12 @@ struct TokenFile {
 };
 
 /// Maps a file of any of the formats as untrusted input. Throws UserError naming the defect: an unknown version, a length that
-/// is not the header's, an SHA-256 that does not match (all ids are read for it).
-[[nodiscard]] TokenFile open_token_file(const std::filesystem::path& path);
+/// is not the header's, an SHA-256 that does not match (all ids are read for it). `phase`, in bytes, advances by what is read.
+[[nodiscard]] TokenFile open_token_file(const std::filesystem::path& path, ProgressPhase* phase = nullptr);
 
 /// Throws UserError naming the first id at or above `vocab_size` (or negative) and its position.
-void check_token_file_ids(const TokenFile& file, std::int64_t vocab_size, const std::filesystem::path& path);
+void check_token_file_ids(const TokenFile& file, std::int64_t vocab_size, const std::filesystem::path& path,
+                          ProgressPhase* phase = nullptr);
 
 /// Writes ids of `tokenizer` atomically. 16-bit ids where the vocabulary allows. Throws UserError when it cannot be written, or
 /// when the format holds 16-bit ids only and the vocabulary is larger, or more ids than its header can count.

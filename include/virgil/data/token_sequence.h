@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "virgil/base/file_system.h"
+#include "virgil/base/progress.h"
 
 namespace virgil {
 
@@ -53,6 +54,6 @@ class TokenSequence {
 };
 
 /// SHA-256 (hex) of the ids as 32-bit little-endian numbers: the same however they are stored.
-[[nodiscard]] std::string fingerprint_of(const TokenSequence& tokens);
+[[nodiscard]] std::string fingerprint_of(const TokenSequence& tokens, ProgressMonitor* progress = nullptr);
 
 }  // namespace virgil

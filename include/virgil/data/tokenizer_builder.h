@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "virgil/base/progress.h"
 #include "virgil/data/tokenizer.h"
 
 namespace virgil {
@@ -22,6 +23,8 @@ class TokenizerBuilder {
 };
 
 /// Throws UserError on an unknown spec, naming the nearest known one, and on a file or vocabulary that cannot be read.
-[[nodiscard]] std::unique_ptr<TokenizerBuilder> make_tokenizer_builder(std::string_view spec);
+/// `progress` watches finish().
+[[nodiscard]] std::unique_ptr<TokenizerBuilder> make_tokenizer_builder(std::string_view spec,
+                                                                       ProgressMonitor* progress = nullptr);
 
 }  // namespace virgil
