@@ -3,10 +3,13 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
+#include <optional>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -91,6 +94,21 @@ class PosixFileSystem final : public FileSystem {
     const int result = retry_interrupted([&] { return ::fsync(directory.get()); });
     // Some network file systems cannot fsync a directory and answer EINVAL; there is nothing better to ask them for.
     if (result != 0 && errno != EINVAL) throw io_error(path, "cannot make the folder durable", errno);
+  }
+
+  std::optional<std::int64_t> available_bytes(const std::filesystem::path& path) const override {
+    std::error_code error;
+    std::filesystem::path existing = std::filesystem::absolute(path, error);
+    while (!error && !std::filesystem::exists(existing, error) && existing.has_relative_path()) {
+      existing = existing.parent_path();
+      error.clear();
+    }
+    struct statvfs disk {};
+    if (error || retry_interrupted([&] { return ::statvfs(existing.c_str(), &disk); }) != 0) return std::nullopt;
+    const auto block = static_cast<std::uint64_t>(disk.f_frsize);
+    // Some network file systems know no limit and say so by zeros, or by more than there can be.
+    if (disk.f_blocks == 0 || disk.f_bavail > (std::uint64_t{1} << 62) / std::max<std::uint64_t>(block, 1)) return std::nullopt;
+    return static_cast<std::int64_t>(disk.f_bavail * block);
   }
 };
 

@@ -2,7 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <cerrno>
 #include <cmath>
+#include <cstdio>
+#include <string>
+#include <string_view>
 
 namespace virgil {
 
@@ -11,14 +15,6 @@ std::string format_bytes(std::int64_t bytes) {
   if (bytes >= std::int64_t{1} << 30) return fmt::format("{:.2f} GiB", value / (1 << 30));
   if (bytes >= std::int64_t{1} << 20) return fmt::format("{:.1f} MiB", value / (1 << 20));
   return fmt::format("{:.1f} KiB", value / (1 << 10));
-}
-
-std::string format_duration(double seconds) {
-  if (!std::isfinite(seconds) || seconds < 0) return "?";
-  const auto total = static_cast<std::int64_t>(std::llround(seconds));
-  if (total >= 3600) return fmt::format("{}h{:02}m", total / 3600, total / 60 % 60);
-  if (total >= 60) return fmt::format("{}m{:02}s", total / 60, total % 60);
-  return fmt::format("{}s", total);
 }
 
 std::string format_step(const StepMetrics& m) {
@@ -46,35 +42,46 @@ std::string format_step(const StepMetrics& m) {
 }
 
 void ConsoleMetrics::clear_live_line() {
-  if (!live_) return;
-  fmt::print(stream_, "\r\x1b[K");
-  std::fflush(stream_);
-  live_ = false;
+  if (live_) live("");
+}
+
+/// fmt::print throws where a write fails, which is no reason to end a training run.
+void ConsoleMetrics::write(std::string_view text) {
+  if (closed_) return;
+  errno = 0;
+  const bool written = std::fwrite(text.data(), 1, text.size(), stream_) == text.size() && std::fflush(stream_) == 0;
+  if (written || errno != EPIPE) return;
+  closed_ = true;
+  if (on_closed_) on_closed_();
+}
+
+void ConsoleMetrics::live(std::string_view text) {
+  if (!is_terminal_) return;
+  // No wrap while the live line is written, so that a narrow terminal cuts it instead of scrolling.
+  write(text.empty() ? "\r\x1b[K" : fmt::format("\r\x1b[?7l{}\x1b[K\x1b[?7h", text));
+  live_ = !text.empty();
 }
 
 void ConsoleMetrics::print(std::string_view line) {
   clear_live_line();
-  fmt::print(stream_, "{}\n", line);
-  std::fflush(stream_);
+  write(fmt::format("{}\n", line));
 }
 
 void ConsoleMetrics::info(std::string_view line) { print(line); }
 void ConsoleMetrics::warn(std::string_view line) { print(fmt::format("warning: {}", line)); }
 
 void ConsoleMetrics::step(const StepMetrics& metrics) {
-  if (is_terminal_) {
-    // No wrap while the live line is written, so that a narrow terminal cuts it instead of scrolling.
-    fmt::print(stream_, "\r\x1b[?7l{}\x1b[K\x1b[?7h", format_step(metrics));
-    std::fflush(stream_);
-    live_ = true;
-    return;
-  }
+  if (is_terminal_) return live(format_step(metrics));
   if (metrics.is_logged) print(format_step(metrics));
 }
 
 void ConsoleMetrics::evaluation(const EvalMetrics& m) {
-  print(fmt::format("eval {:>5}  val loss {:.4f}  perplexity {:.2f}  bits/byte {:.4f}  {} tokens in {:.1f} s{}", m.step, m.loss,
-                    m.perplexity, m.bits_per_byte, format_count(m.num_tokens), m.elapsed_ms / 1000, m.is_best ? "  best" : ""));
+  const std::string part = m.num_windows < m.total_windows
+                               ? fmt::format(" ({} of {} windows)", format_count(m.num_windows), format_count(m.total_windows))
+                               : "";
+  print(fmt::format("eval {:>5}  val loss {:.4f}  perplexity {:.2f}  bits/byte {:.4f}  {} tokens{} in {:.1f} s{}", m.step,
+                    m.loss, m.perplexity, m.bits_per_byte, format_count(m.num_tokens), part, m.elapsed_ms / 1000,
+                    m.is_best ? "  best" : ""));
 }
 
 void ConsoleMetrics::sample(std::int64_t step, std::string_view text) {

@@ -17,6 +17,28 @@ TEST(FormatCount, PutsACommaBeforeEveryThousand) {
   EXPECT_EQ(format_count(std::numeric_limits<std::int64_t>::max()), "9,223,372,036,854,775,807");
 }
 
+TEST(FormatDuration, HasTwoUnits) {
+  EXPECT_EQ(format_duration(0), "0s");
+  EXPECT_EQ(format_duration(59.4), "59s");
+  EXPECT_EQ(format_duration(59.6), "1m00s");
+  EXPECT_EQ(format_duration(2112), "35m12s");
+  EXPECT_EQ(format_duration(7500), "2h05m");
+  EXPECT_EQ(format_duration(2 * 86400 - 60), "47h59m");
+  EXPECT_EQ(format_duration(360000), "4d04h");
+  EXPECT_EQ(format_duration(-1), "?");
+  EXPECT_EQ(format_duration(std::numeric_limits<double>::infinity()), "?");
+}
+
+TEST(DurationInWords, SpeaksOfDaysAndYears) {
+  EXPECT_EQ(duration_in_words(41), "41s");
+  EXPECT_EQ(duration_in_words(2 * 86400 - 60), "47h59m");
+  EXPECT_EQ(duration_in_words(517.33 * 3600), "22 days");
+  EXPECT_EQ(duration_in_words(2.5 * 365.25 * 86400), "2.5 years");
+  EXPECT_EQ(duration_in_words(1234.0 * 365.25 * 86400), "1,234 years");
+  EXPECT_EQ(duration_in_words(std::numeric_limits<double>::quiet_NaN()), "?");
+  EXPECT_EQ(duration_in_words(1e300), "?");
+}
+
 TEST(FormatGib, HasTwoDecimals) {
   EXPECT_EQ(format_gib(0), "0.00");
   EXPECT_EQ(format_gib(std::int64_t{3} << 29), "1.50");

@@ -3,6 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <limits>
 
@@ -62,17 +66,6 @@ TEST(FormatBytes, ChoosesTheUnit) {
   EXPECT_EQ(format_bytes(std::int64_t{3} << 29), "1.50 GiB");
 }
 
-TEST(FormatDuration, ChoosesTheUnit) {
-  EXPECT_EQ(format_duration(0), "0s");
-  EXPECT_EQ(format_duration(59.4), "59s");
-  EXPECT_EQ(format_duration(59.6), "1m00s");
-  EXPECT_EQ(format_duration(2112), "35m12s");
-  EXPECT_EQ(format_duration(7500), "2h05m");
-  EXPECT_EQ(format_duration(360000), "100h00m");
-  EXPECT_EQ(format_duration(-1), "?");
-  EXPECT_EQ(format_duration(std::numeric_limits<double>::infinity()), "?");
-}
-
 TEST(FormatStep, SaysEverythingAStepHasToTell) {
   EXPECT_EQ(format_step(example_step()),
             "step  119/1500  loss 2.4313  lr 1.00e-03  norm 0.500  2,490 tok/s  1234 ms  mem 290.0 MiB of 300.0 MiB planned "
@@ -123,6 +116,42 @@ TEST(ConsoleMetrics, OnATerminalRewritesOneLineAndKeepsTheRest) {
       {.step = 120, .loss = 2.5, .perplexity = 12.18, .bits_per_byte = 3.6, .num_tokens = 61234, .is_best = true});
   EXPECT_THAT(console.text(), testing::EndsWith("\r\x1b[Keval   120  val loss 2.5000  perplexity 12.18  bits/byte 3.6000  "
                                                 "61,234 tokens in 0.0 s  best\n"));
+}
+
+TEST(ConsoleMetrics, SaysOnceThatNobodyReads) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  close(ends[0]);
+  std::FILE* stream = fdopen(ends[1], "w");
+  auto* const handler = std::signal(SIGPIPE, SIG_IGN);
+  int times = 0;
+  {
+    ConsoleMetrics console(stream, false, [&] { ++times; });
+    console.info("one");
+    console.info("two");
+  }
+  EXPECT_EQ(times, 1);
+  std::signal(SIGPIPE, handler);
+  std::fclose(stream);
+}
+
+TEST(ConsoleMetrics, NamesThePartOfALargeTextThatAnEvaluationCovers) {
+  RecordedConsole console(false);
+  console->evaluation({.loss = 1, .num_tokens = 131072, .num_windows = 512, .total_windows = 30000});
+  console->evaluation({.loss = 1, .num_tokens = 131072, .num_windows = 512, .total_windows = 512});
+  EXPECT_THAT(console.text(), HasSubstr("131,072 tokens (512 of 30,000 windows) in"));
+  EXPECT_THAT(console.text(), HasSubstr("131,072 tokens in"));
+}
+
+TEST(ConsoleMetrics, ShowsAndRemovesALiveLineOnATerminalOnly) {
+  RecordedConsole terminal(true), pipe(false);
+  for (RecordedConsole* console : {&terminal, &pipe}) {
+    (*console)->live("reading  50 %");
+    (*console)->info("read");
+  }
+  EXPECT_THAT(terminal.text(), HasSubstr("reading  50 %"));
+  EXPECT_THAT(terminal.text(), HasSubstr("\x1b[Kread\n"));
+  EXPECT_EQ(pipe.text(), "read\n");
 }
 
 TEST(ConsoleMetrics, ShowsSamplesBetweenMarks) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -35,6 +36,9 @@ class FileSystem {
   virtual void remove_all(const std::filesystem::path& path) = 0;
   /// Makes the names in a directory durable (fsync of the directory).
   virtual void sync_directory(const std::filesystem::path& path) = 0;
+  /// Bytes that this user may still write to the disk of `path`, or where that does not exist of what would hold it. Nothing
+  /// where the system does not tell.
+  [[nodiscard]] virtual std::optional<std::int64_t> available_bytes(const std::filesystem::path&) const { return std::nullopt; }
 };
 
 /// The operating system's.

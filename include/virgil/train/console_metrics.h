@@ -3,8 +3,10 @@
 
 #include <cstdint>
 #include <cstdio>
+#include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "virgil/base/format.h"
 #include "virgil/train/metrics.h"
@@ -12,10 +14,12 @@
 namespace virgil {
 
 /// Writes to a stream it does not own. On a pipe the steps that is_logged marks get a line each; on a terminal the live line
-/// shows every step and evaluations, samples and warnings stay.
+/// shows every step and evaluations, samples and warnings stay. Where nobody reads the stream any more (EPIPE; SIGPIPE must be
+/// ignored) it says so once and goes on in silence.
 class ConsoleMetrics final : public MetricsSink {
  public:
-  ConsoleMetrics(std::FILE* stream, bool is_terminal) : stream_(stream), is_terminal_(is_terminal) {}
+  ConsoleMetrics(std::FILE* stream, bool is_terminal, std::function<void()> on_closed = {})
+      : stream_(stream), is_terminal_(is_terminal), on_closed_(std::move(on_closed)) {}
   ~ConsoleMetrics() override { clear_live_line(); }
   ConsoleMetrics(const ConsoleMetrics&) = delete;
   ConsoleMetrics& operator=(const ConsoleMetrics&) = delete;
@@ -25,13 +29,18 @@ class ConsoleMetrics final : public MetricsSink {
   void step(const StepMetrics& metrics) override;
   void evaluation(const EvalMetrics& metrics) override;
   void sample(std::int64_t step, std::string_view text) override;
+  /// On a terminal: shows `text` in place of the live line; an empty one removes it.
+  void live(std::string_view text);
 
  private:
   void print(std::string_view line);
   void clear_live_line();
+  void write(std::string_view text);
 
   std::FILE* stream_;
   bool is_terminal_;
+  std::function<void()> on_closed_;
+  bool closed_ = false;
   bool live_ = false;
 };
 
@@ -39,7 +48,5 @@ class ConsoleMetrics final : public MetricsSink {
 [[nodiscard]] std::string format_step(const StepMetrics& metrics);
 /// "386.2 MiB".
 [[nodiscard]] std::string format_bytes(std::int64_t bytes);
-/// "2h05m", "35m12s", "41s".
-[[nodiscard]] std::string format_duration(double seconds);
 
 }  // namespace virgil

@@ -46,6 +46,8 @@ struct EvalMetrics {
   double perplexity = 0;
   double bits_per_byte = 0;
   std::int64_t num_tokens = 0;
+  std::int64_t num_windows = 0;    // evaluated,
+  std::int64_t total_windows = 0;  // of those in the text; 0: unknown
   double elapsed_ms = 0;
   bool is_best = false;
 };
