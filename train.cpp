@@ -1,30 +1,38 @@
 // train: from a text file to a trained GPT.
 //
 // Exit codes: 0 finished, 1 an internal error, a lost process or a diverged run, 2 something its user can mend, 130 stopped by
-// a signal. Started several times by mpirun or srun, the processes train one model together; rank 0 speaks for all.
+// a signal, or because nobody reads the output any more; a second signal ends the process by that signal. Started several times
+// by mpirun or srun, the processes train one model together; rank 0 speaks for all.
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "virgil/backend/cuda_backend.h"
 #include "virgil/base/error.h"
 #include "virgil/base/file_system.h"
+#include "virgil/base/progress.h"
+#include "virgil/base/progress_printer.h"
+#include "virgil/base/stop_signal.h"
 #include "virgil/dist/agreement.h"
 #include "virgil/dist/launch.h"
 #include "virgil/train/config_schema.h"
 #include "virgil/train/console_metrics.h"
 #include "virgil/train/default_preset.h"
 #include "virgil/train/program_version.h"
-#include "virgil/train/stop_signal.h"
 #include "virgil/train/training_run.h"
 
 namespace {
+
+/// Nobody need be listening.
+void complain(const std::string& text) { static_cast<void>(!std::fwrite(text.data(), 1, text.size(), stderr)); }
 
 int exit_code(virgil::RunStatus status) {
   switch (status) {
@@ -43,16 +51,21 @@ int run(const virgil::CommandLine& command_line, virgil::ProcessGroup& group, vi
     if (group.is_root()) fmt::print("{}", command_line.help ? virgil::config_help() : virgil::program_version("train"));
     return 0;
   }
+  std::signal(SIGPIPE, SIG_IGN);  // `train | head` ends with a checkpoint
   const auto files = virgil::make_posix_file_system();
   // What the others would say, rank 0 says.
   const std::unique_ptr<FILE, int (*)(FILE*)> nowhere(group.is_root() ? nullptr : std::fopen("/dev/null", "w"), std::fclose);
   // mpirun reads its processes through terminals of its own, and where it writes to cannot be told.
   const bool is_terminal = !virgil::is_launched() && isatty(STDOUT_FILENO) == 1;
-  virgil::ConsoleMetrics console(nowhere ? nowhere.get() : stdout, is_terminal);
+  virgil::ConsoleMetrics console(nowhere ? nowhere.get() : stdout, is_terminal,
+                                 [&] { stop.request("nobody reads the output any more"); });
+  virgil::ProgressOutput output{[&](std::string_view line) { console.info(line); }};
+  if (is_terminal) output.live = [&](std::string_view text) { console.live(text); };
+  virgil::ProgressPrinter progress(output, &stop);
+  if (!group.is_root()) stop.leave_usr1_to_others();
   for (const std::string& note : command_line.notes) console.info("config   " + note);
   const virgil::CommandLine settled = virgil::with_default_preset(command_line, virgil::cuda_device_count() > 0, console);
-  return exit_code(virgil::run_training(
-      settled, *files, console, [&] { return stop.requested(); }, group));
+  return exit_code(virgil::run_training(settled, *files, console, progress, group));
 }
 
 /// Errors of one process among several end them all: the others may be waiting for it.
@@ -66,15 +79,15 @@ int run_as_rank(const virgil::CommandLine& command_line, const std::exception_pt
     });
     return run(command_line, group, stop);
   } catch (const virgil::AgreedError& error) {
-    if (group.is_root()) fmt::print(stderr, "error: {}\n", error.what());
+    if (group.is_root()) complain(fmt::format("error: {}\n", error.what()));
     return 2;
   } catch (const virgil::UserError& error) {
-    fmt::print(stderr, "{}error: {}\n", who, error.what());
+    complain(fmt::format("{}error: {}\n", who, error.what()));
     status = 2;
   } catch (const virgil::LostRankError& error) {
-    fmt::print(stderr, "{}error: {}\n", who, error.what());
+    complain(fmt::format("{}error: {}\n", who, error.what()));
   } catch (const std::exception& error) {
-    fmt::print(stderr, "{}internal error: {}\n", who, error.what());
+    complain(fmt::format("{}internal error: {}\n", who, error.what()));
   }
   if (group.size() > 1) group.abort(status);
   return status;
@@ -96,7 +109,7 @@ int main(int argc, char** argv) {
   try {
     group = virgil::join_process_group({.timeout = std::chrono::seconds(command_line.config.rank_timeout)});
   } catch (const virgil::UserError& error) {
-    fmt::print(stderr, "error: {}\n", error.what());
+    complain(fmt::format("error: {}\n", error.what()));
     return 2;
   }
   return run_as_rank(command_line, refused, *group, stop);

@@ -18,6 +18,7 @@
 #include "flag_names.h"
 #include "virgil/base/error.h"
 #include "virgil/base/logging.h"
+#include "virgil/base/progress.h"
 #include "virgil/train/config_schema.h"
 #include "virgil/train/device.h"
 #include "virgil/train/program_version.h"
@@ -127,13 +128,16 @@ inline void parse_arguments(CLI::App& app, int argc, char** argv) {
   }
 }
 
-/// Runs a program's body and gives its exit code: 0 done, 1 an internal error, 2 something its user can mend.
+/// Runs a program's body and gives its exit code: 0 done, 1 an internal error, 2 something its user can mend, 130 stopped by a
+/// signal.
 inline int run_program(const std::function<void()>& body) {
   try {
     body();
     return 0;
   } catch (const HelpShown&) {
     return 0;
+  } catch (const Stopped&) {
+    return 130;
   } catch (const UserError& error) {
     fmt::print(stderr, "error: {}\n", error.what());
     return 2;

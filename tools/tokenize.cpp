@@ -1,11 +1,13 @@
 // tokenize: token files, tokenizers and statistics from texts. docs/tokenizers.md
 //
-// Exit codes: 0 done, 1 an internal error, 2 something its user can mend.
+// Exit codes: 0 done, 1 an internal error, 2 something its user can mend, 130 stopped by a signal.
 #include <CLI/CLI.hpp>
 #include <iostream>
 #include <string>
 
 #include "program.h"
+#include "virgil/base/progress_printer.h"
+#include "virgil/base/stop_signal.h"
 #include "virgil/data/tokenize_command.h"
 
 namespace {
@@ -49,7 +51,12 @@ int main(int argc, char** argv) {
   return virgil::run_program([&] {
     CLI::App app("Turns texts into tokens: statistics, token files, byte-pair vocabularies.", "tokenize");
     virgil::StderrLogger log;
+    virgil::StopSignal stop;
+    stop.foresee("at once", "nothing is written", false);
+    virgil::ProgressPrinter progress(virgil::progress_to_standard_error(), &stop);
     const auto files = virgil::make_posix_file_system();
-    virgil::run_tokenize(parse(app, argc, argv), *files, std::cout, log);
+    virgil::TokenizeRequest request = parse(app, argc, argv);
+    request.data.progress = &progress;
+    virgil::run_tokenize(request, *files, std::cout, log);
   });
 }

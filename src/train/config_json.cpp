@@ -140,8 +140,8 @@ class ConfigReader final : public nlohmann::json_sax<nlohmann::json> {
     const bool is_switch = known.name == "recompute" && json_type == "true or false";
     const bool is_item = json_type == "string" && is_list(known);
     const bool is_number = json_type == "number" && wanted == "whole number";
-    const bool is_zero_word = json_type == "string" && !known.zero_word.empty() && value == known.zero_word;
-    if (json_type == wanted || is_number || is_switch || is_zero_word || is_item) return;
+    const bool is_word = json_type == "string" && find_word(known, value) != nullptr;
+    if (json_type == wanted || is_number || is_switch || is_word || is_item) return;
     const std::string found = json_type == "string" ? fmt::format("the string \"{}\"", value) : value;
     const char* remedy = json_type == "string"          ? "; leave the quotes out"
                          : wanted.starts_with("string") ? "; put it in quotes"

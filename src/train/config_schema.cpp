@@ -47,8 +47,8 @@ struct Row {
     key.check = check;
     return *this;
   }
-  Row zero_is(std::string word) {
-    key.zero_word = std::move(word);
+  Row word(std::string name, std::int64_t value) {
+    key.words.push_back({std::move(name), value});
     return *this;
   }
 };
@@ -135,7 +135,7 @@ std::vector<ConfigKey> batch_keys() {
           whole(
               "batch_size", &TrainConfig::batch_size, 1, 65536,
               "Sequences per micro-step; auto: as many as fit into memory, and where total_batch_size is given divide it. Several processes take fewer where their share of total_batch_size needs it.")
-              .zero_is("auto"),
+              .word("auto", 0),
           whole("grad_accum_steps", &TrainConfig::grad_accum_steps, 1, 1048576, "Micro-steps per update, of each process."),
           whole(
               "total_batch_size", &TrainConfig::total_batch_size, 0, 1e12,
@@ -177,8 +177,12 @@ std::vector<ConfigKey> progress_keys() {
       "Evaluation, samples, logging and checkpoints",
       {
           whole("eval_interval", &TrainConfig::eval_interval, 0, kMaxCount, "Updates between evaluations; 0: never."),
-          whole("eval_iters", &TrainConfig::eval_iters, 0, kMaxCount,
-                "Batches per evaluation; 0: the whole held-out text once."),
+          whole(
+              "eval_iters", &TrainConfig::eval_iters, 0, kMaxCount,
+              "Batches per evaluation; auto: the whole of a small held-out text and a fixed sample of a large one; all, or 0: "
+              "the whole of any.")
+              .word("auto", kAutoEvalIters)
+              .word("all", 0),
           whole("log_interval", &TrainConfig::log_interval, 0, kMaxCount, "Updates between console lines; 0: none."),
           whole("save_interval", &TrainConfig::save_interval, 0, kMaxCount,
                 "Updates between checkpoints; 0: only best and last."),

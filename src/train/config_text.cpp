@@ -20,8 +20,9 @@ bool is_unlimited(const ConfigKey& key) { return key.min == key.max; }
 std::string range_text(const ConfigKey& key) {
   const std::string type = type_text(key);
   if (is_unlimited(key)) return fmt::format("a {}", type);
-  if (key.zero_word.empty()) return fmt::format("a {} from {} to {}", type, key.min, key.max);
-  return fmt::format("{} or a {} from {} to {}", key.zero_word, type, key.min, key.max);
+  std::string words;
+  for (const ConfigKey::Word& word : key.words) words += word.name + (&word == &key.words.back() ? " or " : ", ");
+  return fmt::format("{}a {} from {} to {}", words, type, key.min, key.max);
 }
 
 /// `text` in lines of at most `width` characters, broken at spaces, each but the first after `indent` spaces.
@@ -83,11 +84,21 @@ std::string allowed_text(const ConfigKey& key) {
   return range_text(key);
 }
 
+const ConfigKey::Word* find_word(const ConfigKey& key, std::int64_t value) {
+  const auto word = std::ranges::find(key.words, value, &ConfigKey::Word::value);
+  return word == key.words.end() ? nullptr : &*word;
+}
+
+const ConfigKey::Word* find_word(const ConfigKey& key, std::string_view name) {
+  const auto word = std::ranges::find(key.words, name, &ConfigKey::Word::name);
+  return word == key.words.end() ? nullptr : &*word;
+}
+
 std::string value_text(const TrainConfig& config, const ConfigKey& key) {
   return std::visit(
       [&](auto member) {
         if constexpr (std::is_same_v<decltype(member), std::int64_t TrainConfig::*>) {
-          if (!key.zero_word.empty() && config.*member == 0) return nlohmann::json(key.zero_word).dump();
+          if (const ConfigKey::Word* word = find_word(key, config.*member)) return nlohmann::json(word->name).dump();
         }
         if constexpr (std::is_same_v<decltype(member), std::vector<std::string> TrainConfig::*>) {
           if ((config.*member).size() == 1) return nlohmann::json((config.*member).front()).dump();

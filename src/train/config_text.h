@@ -1,7 +1,9 @@
 // Words about keys that messages, --help and the documentation share.
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "virgil/train/config_schema.h"
 
@@ -13,5 +15,10 @@ namespace virgil {
 [[nodiscard]] std::string allowed_text(const ConfigKey& key);
 /// The value of `key` in `config` as it is written on a command line; strings are escaped and quoted.
 [[nodiscard]] std::string value_text(const TrainConfig& config, const ConfigKey& key);
+
+/// The word that stands for a value of the key, or nothing.
+[[nodiscard]] const ConfigKey::Word* find_word(const ConfigKey& key, std::int64_t value);
+/// The word of that name, or nothing.
+[[nodiscard]] const ConfigKey::Word* find_word(const ConfigKey& key, std::string_view name);
 
 }  // namespace virgil

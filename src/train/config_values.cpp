@@ -47,7 +47,7 @@ bool in_range(const ConfigKey& key, Number number) {
 template <typename Value>
 std::optional<Value> parse_value(const ConfigKey& key, std::string_view text) {
   if constexpr (std::is_same_v<Value, std::int64_t>) {
-    if (!key.zero_word.empty() && text == key.zero_word) return 0;
+    if (const ConfigKey::Word* word = find_word(key, text)) return word->value;
   }
   if constexpr (std::is_same_v<Value, bool>) {
     return parse_switch(text);

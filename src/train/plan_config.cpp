@@ -18,8 +18,8 @@ namespace {
 /// The value as it is written on a command line.
 std::string plain_value(const TrainConfig& config, const ConfigKey& key) {
   if (const auto* text = std::get_if<std::string TrainConfig::*>(&key.member)) return config.**text;
-  if (std::holds_alternative<std::int64_t TrainConfig::*>(key.member) && value_text(config, key).front() == '"') {
-    return key.zero_word;
+  if (const auto* number = std::get_if<std::int64_t TrainConfig::*>(&key.member)) {
+    if (const ConfigKey::Word* word = find_word(key, config.**number)) return word->name;
   }
   return value_text(config, key);
 }

@@ -28,9 +28,11 @@ DataRequest data_request(const TrainConfig& config) {
 
 }  // namespace
 
-Dataset load_run_data(const TrainConfig& config, const LoadedCheckpoint* checkpoint, FileSystem& files, Logger& log) {
+Dataset load_run_data(const TrainConfig& config, const LoadedCheckpoint* checkpoint, FileSystem& files, Logger& log,
+                      ProgressMonitor* progress) {
   if (config.input.empty()) throw user_error("nothing to train on: give a text with --input FILE");
   DataRequest request = data_request(config);
+  request.progress = progress;
   if (checkpoint != nullptr) request.tokenizer = std::filesystem::absolute(checkpoint->directory).string();
   return load_dataset(request, files, log);
 }

@@ -3,6 +3,7 @@
 
 #include "virgil/base/file_system.h"
 #include "virgil/base/logging.h"
+#include "virgil/base/progress.h"
 #include "virgil/data/dataset.h"
 #include "virgil/model/model_config.h"
 #include "virgil/train/checkpoint.h"
@@ -10,9 +11,9 @@
 
 namespace virgil {
 
-/// Reads and tokenises the inputs, with the checkpoint's tokenizer when a run goes on. Throws UserError.
+/// Reads and tokenises the inputs, with the checkpoint's tokenizer when a run goes on. Throws UserError, Stopped.
 [[nodiscard]] Dataset load_run_data(const TrainConfig& config, const LoadedCheckpoint* checkpoint, FileSystem& files,
-                                    Logger& log);
+                                    Logger& log, ProgressMonitor* progress = nullptr);
 
 /// Throws UserError when vocab_size is smaller than the tokenizer's.
 [[nodiscard]] ModelConfig make_model_config(const TrainConfig& config, const Tokenizer& tokenizer);

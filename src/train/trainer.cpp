@@ -22,6 +22,14 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+/// Of an evaluation with eval_iters auto, as a share of the tokens trained on between two: predicting costs a third of
+/// training.
+constexpr std::int64_t kEvalTokensShare = 10;
+/// Never fewer: a text of this length is evaluated whole, and the mean of so many losses is known to about 0.01 nats.
+constexpr std::int64_t kLeastEvalTokens = std::int64_t{1} << 16;
+/// Nor more: by then the mean is known to 0.003 nats, and the time is better spent on training.
+constexpr std::int64_t kMostEvalTokens = std::int64_t{1} << 19;
+
 double milliseconds_since(Clock::time_point start) {
   return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
 }
@@ -42,9 +50,27 @@ std::optional<EpochSampling> epoch_sampling(const TrainConfig& config) {
   return EpochSampling{.sequences_per_step = config.total_batch_size / config.block_size};
 }
 
+EvaluationOptions evaluation_options(const TrainConfig& config, const StepShape& shape) {
+  EvaluationOptions options{.batch_size = shape.batch_size, .length = shape.length, .stride = shape.length};
+  options.remedy = config.val_input.empty() ? "raise val_fraction, or give a longer text" : "give a longer text as val_input";
+  if (config.eval_iters == kAutoEvalIters) {
+    options.max_windows = auto_eval_tokens(config) / shape.length;
+  } else {
+    options.max_batches = config.eval_iters;
+  }
+  return options;
+}
+
 bool is_due(std::int64_t step, std::int64_t interval) { return interval > 0 && step % interval == 0; }
 
 }  // namespace
+
+std::int64_t auto_eval_tokens(const TrainConfig& config) {
+  const std::int64_t between = config.eval_interval > kMostEvalTokens * kEvalTokensShare / config.total_batch_size
+                                   ? kMostEvalTokens * kEvalTokensShare
+                                   : config.eval_interval * config.total_batch_size;
+  return std::max(config.block_size, std::clamp(between / kEvalTokensShare, kLeastEvalTokens, kMostEvalTokens));
+}
 
 double model_flops_per_token(const ModelConfig& model) {
   const std::int64_t C = model.embedding_dim();
@@ -75,10 +101,7 @@ Trainer::Trainer(const TrainerParts& parts)
   inputs_.resize(static_cast<std::size_t>(shape.batch_size * shape.length));
   targets_.resize(inputs_.size());
   if (parts.val_data != nullptr) {
-    evaluator_.emplace(
-        parts.val_data->tokens, parts.val_data->text_bytes,
-        EvaluationOptions{
-            .batch_size = shape.batch_size, .length = shape.length, .stride = shape.length, .max_batches = config_.eval_iters});
+    evaluator_.emplace(parts.val_data->tokens, parts.val_data->text_bytes, evaluation_options(config_, shape));
   }
   if (parts.plan.dtype() == DType::kFloat16) scaler_.emplace();
   if (config_.sample_interval > 0) {
@@ -90,20 +113,28 @@ Trainer::Trainer(const TrainerParts& parts)
 Trainer::~Trainer() = default;
 
 RunStatus Trainer::run() {
-  while (state_.step < config_.max_iters) {
-    evaluate_if_due(false);
-    sample_if_due();
-    save_if_due();
-    if (exchange_ ? stop_agreed_ : parts_.stop_requested()) {
-      save(step_checkpoint_name(state_.step));
-      return RunStatus::kInterrupted;
+  first_step_ = state_.step;
+  if (state_.step > 0) start_writing();  // an evaluation may save the best
+  try {
+    while (state_.step < config_.max_iters) {
+      foresee_stop(false);
+      evaluate_if_due(false);
+      sample_if_due();
+      save_if_due();
+      if (stop_is_due()) return stop();
+      foresee_stop(true);
+      const StepMetrics metrics = train_step();
+      start_writing();
+      parts_.console.step(metrics);
+      parts_.jsonl.step(metrics);
+      if (bad_steps_ >= config_.max_bad_steps) return RunStatus::kDiverged;
     }
-    const StepMetrics metrics = train_step();
-    parts_.console.step(metrics);
-    parts_.jsonl.step(metrics);
-    if (bad_steps_ >= config_.max_bad_steps) return RunStatus::kDiverged;
+    foresee_stop(false);
+    evaluate_if_due(true);
+  } catch (const Stopped&) {
+    return stop();
   }
-  evaluate_if_due(true);
+  start_writing();
   // Before the checkpoint: a run whose last checkpoint stands is whole, whenever the process dies.
   if (pending_evaluation_) parts_.jsonl.final_evaluation(*pending_evaluation_);
   save(step_checkpoint_name(state_.step));
@@ -111,11 +142,39 @@ RunStatus Trainer::run() {
   return RunStatus::kFinished;
 }
 
+/// With several processes a stop is agreed on once a step, and an evaluation agrees by itself.
+bool Trainer::stop_is_due() { return exchange_ ? stop_agreed_ : parts_.progress.stop_requested(); }
+
+/// What was begun at this step is dropped, and done again by a run that goes on. Weights that no update has changed are kept by
+/// nobody.
+RunStatus Trainer::stop() {
+  if (state_.step > 0) save(step_checkpoint_name(state_.step));
+  return RunStatus::kInterrupted;
+}
+
+void Trainer::start_writing() {
+  if (std::exchange(writing_, true)) return;
+  foresee_stop(false);  // from now on the process must not be ended from outside
+  if (parts_.begin_writing) parts_.begin_writing();
+}
+
+/// Until the first step is done a new run has nothing to keep, and has written nothing.
+void Trainer::foresee_stop(bool in_step) {
+  const bool whole_step = exchange_ || config_.grad_accum_steps == 1;
+  const std::string_view when = !in_step ? "at once" : whole_step ? "after this step" : "after this micro-step";
+  if (state_.step > 0 || writing_ || (in_step && whole_step)) {
+    parts_.progress.foresee_stop(when, "a checkpoint is written, to go on from", false);
+  } else {
+    parts_.progress.foresee_stop(when, "no step has been made, so there is nothing to keep", !exchange_);
+  }
+}
+
 void Trainer::evaluate_if_due(bool final_step) {
   const bool due = config_.eval_interval > 0 && (final_step || is_due(state_.step, config_.eval_interval));
   if (!evaluator_ || !due || state_.last_eval_step == state_.step) return;
   await_collectives();
-  EvalMetrics evaluation = evaluator_->run(gpt_, state_.step, parts_.ranks);
+  EvalMetrics evaluation = evaluator_->run(gpt_, state_.step, parts_.ranks, &parts_.progress);
+  pace_.evaluation_s = evaluation.elapsed_ms / 1000;
   const double previous_loss = state_.last_val_loss;
   // The weights before the first update are nobody's best.
   evaluation.is_best = state_.step > 0 && evaluation.loss < state_.best_val_loss;
@@ -125,6 +184,7 @@ void Trainer::evaluate_if_due(bool final_step) {
     state_.best_val_loss = evaluation.loss;
     state_.best_step = state_.step;
   }
+  last_saved_step_ = -1;  // a checkpoint of this step that stands does not know of it
   parts_.console.evaluation(evaluation);
   pending_evaluation_ = evaluation;
   warn_if_rising(previous_loss);
@@ -150,14 +210,19 @@ void Trainer::sample_if_due() {
   options.seed = config_.seed;
   options.step = static_cast<std::uint32_t>(state_.step);
   options.num_choices = parts_.tokenizer.vocab_size();
+  const auto start = Clock::now();
   TextGenerator generator(*decoder_, options);
   TextStream text(parts_.tokenizer, {});
   std::string sample = config_.sample_prompt;
+  bool stopped = false;
   generator.run(sample_prompt_, [&](std::int64_t, std::int32_t token) {
-    if (token == parts_.tokenizer.end_of_text()) return false;
+    stopped = parts_.progress.stop_requested();
+    if (stopped || token == parts_.tokenizer.end_of_text()) return false;
     sample += text.push(token);
     return true;
   });
+  if (stopped) return;
+  pace_.sample_s = milliseconds_since(start) / 1000;
   parts_.console.sample(state_.step, sample + text.finish());
 }
 
@@ -188,20 +253,30 @@ StepMetrics Trainer::train_step() {
 
 /// Asks for the gradients of the mean loss over all micro-steps, times the loss scale.
 void Trainer::accumulate_micro_steps() {
-  const double scale = scaler_ ? scaler_->scale() : 1;
-  const auto grad_scale = static_cast<float>(scale / static_cast<double>(config_.total_batch_size));
+  zero_gradients();
+  for (std::int64_t micro = 0; micro < config_.grad_accum_steps; ++micro) {
+    // Gradients of a part of the step are of no use: a run that goes on does it again. The others would wait for this one's.
+    if (micro > 0 && !exchange_ && parts_.progress.stop_requested()) throw Stopped();
+    const bool is_last = micro + 1 == config_.grad_accum_steps;
+    enqueue_micro_step(micro, exchange_ ? exchange_->observe(is_last) : nullptr);
+  }
+}
+
+void Trainer::zero_gradients() {
   if (exchange_) {
     exchange_->begin_step();
   } else {
     gpt_.zero_gradients();
   }
-  for (std::int64_t micro = 0; micro < config_.grad_accum_steps; ++micro) {
-    prepare_batch(state_.step, micro);
-    gpt_.load_batch(inputs_, targets_);
-    const bool is_last = micro + 1 == config_.grad_accum_steps;
-    gpt_.enqueue_gradients(grad_scale, {config_.seed, static_cast<std::uint32_t>(state_.step), first_sequence(micro)}, micro,
-                           exchange_ ? exchange_->observe(is_last) : nullptr);
-  }
+}
+
+void Trainer::enqueue_micro_step(std::int64_t micro, GradientObserver* observer) {
+  const double scale = scaler_ ? scaler_->scale() : 1;
+  const auto grad_scale = static_cast<float>(scale / static_cast<double>(config_.total_batch_size));
+  prepare_batch(state_.step, micro);
+  gpt_.load_batch(inputs_, targets_);
+  gpt_.enqueue_gradients(grad_scale, {config_.seed, static_cast<std::uint32_t>(state_.step), first_sequence(micro)}, micro,
+                         observer);
 }
 
 /// Asks for their sum over all ranks, and for its norm. The first batch of the next step is drawn while the device computes.
@@ -239,7 +314,7 @@ void Trainer::update(StepMetrics& metrics, double compute_ms) {
   const StepFigures figures = read_step_figures(parts_.backend, parts_.plan, parts_.memory);
   // Before the update: a rank that fails in it has told its figures.
   const StepExchange all = exchange_step(parts_.ranks, figures.loss_sums, exchange_ ? rank_step(compute_ms) : RankStep{},
-                                         exchange_ && parts_.stop_requested());
+                                         exchange_ && parts_.progress.stop_requested());
   metrics.loss = std::accumulate(all.losses.begin(), all.losses.end(), 0.0) / static_cast<double>(config_.total_batch_size);
   metrics.ranks = all.ranks;
   stop_agreed_ = all.stop_requested;
@@ -271,14 +346,20 @@ void Trainer::report_overflow() {
 /// Fills in what follows from the time a step took. The step has been counted.
 void Trainer::measure(StepMetrics& metrics, double elapsed_ms) {
   metrics.elapsed_ms = elapsed_ms;
-  // A running mean forgets slow starts and follows a machine that changes its pace.
-  mean_step_ms_ = mean_step_ms_ == 0 ? elapsed_ms : 0.9 * mean_step_ms_ + 0.1 * elapsed_ms;
+  // The first step makes the libraries' code. A running mean follows a machine that changes its pace.
+  const std::int64_t num_steps = state_.step - first_step_;
+  pace_.step_s = num_steps <= 2 ? elapsed_ms / 1000 : 0.9 * pace_.step_s + 0.1 * elapsed_ms / 1000;
   metrics.tokens = state_.tokens_seen;
   metrics.epoch = static_cast<double>(state_.tokens_seen) / static_cast<double>(parts_.train_data.tokens.size());
   metrics.tokens_per_s = static_cast<double>(config_.total_batch_size) / elapsed_ms * 1000;
   metrics.model_gflops = model_flops_per_token(parts_.plan.model()) * metrics.tokens_per_s / 1e9;
   if (parts_.matmul_gflops > 0) metrics.mfu = metrics.model_gflops / parts_.matmul_gflops;
-  metrics.remaining_s = static_cast<double>(config_.max_iters - state_.step) * mean_step_ms_ / 1000;
+  const RunTime left = predict_run_time(config_, state_.step, pace_);
+  metrics.remaining_s = left.total_s();
+  constexpr std::int64_t kStepsToTell = 3;
+  if (parts_.tells_time && num_steps == kStepsToTell) {
+    parts_.console.info(fmt::format("time     {} (by the last steps)", describe_run_time(left)));
+  }
   metrics.is_logged = is_due(metrics.step, config_.log_interval) ||
                       (config_.log_interval > 0 && state_.step == config_.max_iters) || !metrics.updated;
   metrics.memory = memory_use();

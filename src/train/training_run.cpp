@@ -16,11 +16,13 @@
 #include "train/processes.h"
 #include "train/resumed_schedule.h"
 #include "train/run_data.h"
+#include "train/run_forecast.h"
 #include "train/run_summary.h"
 #include "train/shell_quote.h"
 #include "virgil/backend/cuda_backend.h"
 #include "virgil/base/directory_lock.h"
 #include "virgil/base/error.h"
+#include "virgil/base/progress.h"
 #include "virgil/dist/agreement.h"
 #include "virgil/train/console_metrics.h"
 #include "virgil/train/device.h"
@@ -61,11 +63,18 @@ MemoryBound memory_bound(const TrainConfig& config, const Backend& backend, cons
   return bound;
 }
 
+/// At the last step, with what is due there: a signal may have come in the midst of the last evaluation.
+bool is_finished(const TrainConfig& config, const TrainingState& state) {
+  const bool lacks_evaluation = config.eval_interval > 0 && state.last_eval_step >= 0 && state.last_eval_step < state.step;
+  return state.step > config.max_iters || (state.step == config.max_iters && !lacks_evaluation);
+}
+
 /// What one invocation works on. Built in an order that writes nothing until all of it has been checked.
 class TrainingRun {
  public:
-  TrainingRun(const CommandLine& command_line, FileSystem& files, MetricsSink& console, ProcessGroup& group)
-      : command_line_(command_line), files_(files), console_(console), group_(group) {
+  TrainingRun(const CommandLine& command_line, FileSystem& files, MetricsSink& console, ProgressMonitor& progress,
+              ProcessGroup& group)
+      : command_line_(command_line), files_(files), console_(console), progress_(progress), group_(group) {
     in_agreement(group_, [&] { configure(); });
     check_same_on_all(group_, "the program", program_fingerprint(),
                       "start the same build on every machine, of one version of Virgil");
@@ -118,7 +127,7 @@ class TrainingRun {
   }
 
  public:
-  RunStatus run(const std::function<bool()>& stop_requested) {
+  RunStatus run() {
     // With epochs, only the data tells.
     if (config_.epochs == 0 && told_finished()) return RunStatus::kFinished;
     DeviceRequest request = device_request(config_);
@@ -153,25 +162,32 @@ class TrainingRun {
     std::optional<PlannedMemory> allocated;
     in_agreement(group_, [&] { allocated.emplace(allocate(plan, tracker, backend->traits())); });
     const PlannedMemory& memory = *allocated;
-    const double matmul_gflops = time_matmul(*backend, plan, memory);
+    const double matmul_gflops = time_matmul(*backend, plan, memory) * group_.size();
+    const double step_s = estimate_seconds(config_, plan.model(), matmul_gflops, 1);
+    const TimeSource time_source = choose_time_source(step_s / static_cast<double>(config_.grad_accum_steps), config_.dry_run);
     JsonlMetrics jsonl;
+    std::int64_t first_step = 0;
     Trainer trainer({config_, *backend, tracker, plan, memory, *data.tokenizer, data.train, data.val ? &*data.val : nullptr,
-                     files_, run_, console_, jsonl, stop_requested, matmul_gflops * group_.size(), before.rss_bytes,
-                     Ranks{&group_, communicator.get()}});
+                     files_, run_, console_, jsonl, progress_, matmul_gflops, before.rss_bytes,
+                     Ranks{&group_, communicator.get()}, [&] { begin_writing(jsonl, first_step); },
+                     time_source == TimeSource::kFirstSteps});
     in_agreement(group_, [&] { prepare(trainer); });
-    const std::int64_t first_step = trainer.state().step;
-    console_.info(fmt::format("time     about {} (by a timed matrix product; evaluations and samples come on top)",
-                              format_duration(estimate_seconds(config_, plan.model(), matmul_gflops * group_.size(),
-                                                               config_.max_iters - first_step))));
+    first_step = trainer.state().step;
+    in_agreement(group_, [&] { tell_forecast(trainer, plan, data, step_s, time_source); });
     if (config_.dry_run) {
       console_.info(
           fmt::format("dry run: stopping before step 0; nothing was written{}", data.cached ? " but the token cache" : ""));
       return RunStatus::kFinished;
     }
     in_agreement(group_, [&] {
-      if (group_.is_root()) open_run_folder(jsonl, first_step);
+      if (progress_.stop_requested()) throw Stopped();
+      if (group_.is_root()) claim_run_folder();
     });
     const RunStatus status = trainer.run();
+    if (status == RunStatus::kInterrupted && trainer.state().step == 0) {
+      release_run_folder();
+      throw Stopped();
+    }
     const MemoryComparison comparison = compare_memory(plan, tracker, before, backend->device_memory());
     for (const std::string& line : describe_memory(comparison)) console_.info(line);
     if (group_.is_root()) report_end(status, trainer.state());
@@ -181,7 +197,7 @@ class TrainingRun {
  private:
   /// Whether the run has reached its end already, which it then says.
   bool told_finished() {
-    if (!checkpoint_ || checkpoint_->state.step < config_.max_iters) return false;
+    if (!checkpoint_ || !is_finished(config_, checkpoint_->state)) return false;
     if (lock_) prune_checkpoints(files_, run_, config_.keep_last);  // what a kill at the very end left to do
     const std::int64_t step = checkpoint_->state.step;
     const std::string rate = describe_further_rate(planned_config(), step, 2 * step);
@@ -237,7 +253,9 @@ class TrainingRun {
   /// Rank 0 first: the others then find the tokens that it may keep in the cache.
   Dataset load_data() {
     std::optional<Dataset> data;
-    const auto load = [&] { data.emplace(load_run_data(config_, checkpoint_ ? &*checkpoint_ : nullptr, files_, console_)); };
+    const auto load = [&] {
+      data.emplace(load_run_data(config_, checkpoint_ ? &*checkpoint_ : nullptr, files_, console_, &progress_));
+    };
     for (const bool root_turn : {true, false}) {
       in_agreement(group_, [&] {
         if (group_.is_root() == root_turn) load();
@@ -319,13 +337,42 @@ class TrainingRun {
     checkpoint_.reset();  // unmaps its files
   }
 
+  /// What the run will evaluate on, and take of disk and time.
+  void tell_forecast(Trainer& trainer, const MemoryPlan& plan, const Dataset& data, double step_s, TimeSource time_source) {
+    const std::int64_t first_step = trainer.state().step;
+    const bool evaluates = trainer.evaluator() != nullptr && config_.eval_interval > 0;
+    if (evaluates) describe_evaluations(config_, *trainer.evaluator(), data, console_);
+    if (group_.is_root()) {
+      const std::int64_t bytes = checkpoint_bytes(plan.model(), plan.step().optimizer_state_dtype, *data.tokenizer);
+      describe_disk(config_, forecast_disk(config_, first_step, evaluates, bytes, run_, files_), run_, console_);
+    }
+    console_.info(forecast_time(config_, first_step, step_s, time_source, trainer));
+  }
+
+  /// Makes the run's folder and locks it; what an earlier run left there stays for now.
+  void claim_run_folder() {
+    if (lock_) return;
+    made_folder_ = !std::filesystem::exists(run_);
+    files_.create_directories(run_);
+    lock_.emplace(run_);
+    check_run_folder(config_);  // somebody else may have been faster
+  }
+
+  /// Of a run that has written nothing.
+  void release_run_folder() {
+    if (!group_.is_root() || !made_folder_ || !std::filesystem::is_empty(run_)) return;
+    files_.remove_all(run_);
+  }
+
+  /// Only now, when the first step of a new run is done, an earlier one is overwritten.
+  void begin_writing(JsonlMetrics& jsonl, std::int64_t first_step) {
+    in_agreement(group_, [&] {
+      if (group_.is_root()) open_run_folder(jsonl, first_step);
+    });
+  }
+
   /// The first writes of the run.
   void open_run_folder(JsonlMetrics& jsonl, std::int64_t first_step) {
-    if (!lock_) {
-      files_.create_directories(run_);
-      lock_.emplace(run_);
-      check_run_folder(config_);  // somebody else may have been faster
-    }
     prepare_run_folder(files_, given_);
     truncate_metrics(files_, metrics_path(run_), first_step);
     jsonl.open(files_.open_for_append(metrics_path(run_)));
@@ -361,9 +408,11 @@ class TrainingRun {
   MemoryBound bound_;
   FileSystem& files_;
   MetricsSink& console_;
+  ProgressMonitor& progress_;
   ProcessGroup& group_;
   std::filesystem::path run_;
   std::optional<DirectoryLock> lock_;
+  bool made_folder_ = false;
   std::optional<LoadedCheckpoint> checkpoint_;  // what a resumed run goes on from
   std::optional<PretrainedModel> start_;        // what a new run starts from, where it does not start from random weights
 };
@@ -380,9 +429,24 @@ void check_plan_fits(const MemoryPlan& plan, std::int64_t limit_bytes, std::stri
   throw OutOfMemoryError(message + fmt::format("to mend it: {}", remedy));
 }
 
+RunStatus run_training(const CommandLine& command_line, FileSystem& files, MetricsSink& console, ProgressMonitor& progress,
+                       ProcessGroup& group) {
+  const bool goes_on = command_line.config.resume;
+  progress.foresee_stop("at once", goes_on ? "the run stays as it is" : "no step has been made, so there is nothing to keep",
+                        group.size() == 1);
+  try {
+    return TrainingRun(command_line, files, console, progress, group).run();
+  } catch (const Stopped&) {
+    console.info(goes_on ? "stopped before a new step: the run stays as it is"
+                         : "stopped before the first step was done: no run was begun, and none was overwritten");
+    return RunStatus::kInterrupted;
+  }
+}
+
 RunStatus run_training(const CommandLine& command_line, FileSystem& files, MetricsSink& console,
                        const std::function<bool()>& stop_requested, ProcessGroup& group) {
-  return TrainingRun(command_line, files, console, group).run(stop_requested);
+  StopWhen progress(stop_requested);
+  return run_training(command_line, files, console, progress, group);
 }
 
 RunStatus run_training(const CommandLine& command_line, FileSystem& files, MetricsSink& console,

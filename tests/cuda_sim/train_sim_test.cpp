@@ -127,16 +127,10 @@ TEST_P(TrainSimTypes, EveryStepIsTheCpusWithinRounding) {
   constexpr std::int64_t kSteps = 20;
   std::vector<State> states;
   TinyRun reference(config("cpu", GetParam(), kSteps), tiny_text(), cpu());
-  reference.stop_requested = [&](TinyRun& run) {
-    states.push_back(read_state(run));
-    return false;
-  };
+  reference.before_step = [&](TinyRun& run) { states.push_back(read_state(run)); };
   train(reference);
   TinyRun run(config("gpu", GetParam(), kSteps), tiny_text(), gpu());
-  run.stop_requested = [&](TinyRun& tiny) {
-    write_state(tiny, states.at(static_cast<std::size_t>(tiny.trainer.state().step)));
-    return false;
-  };
+  run.before_step = [&](TinyRun& tiny) { write_state(tiny, states.at(static_cast<std::size_t>(tiny.trainer.state().step))); };
   train(run);
   ASSERT_EQ(run.sink.steps.size(), static_cast<std::size_t>(kSteps));
   bool clipped = false;
@@ -312,10 +306,7 @@ TEST_P(TrainSimTypes, AStepWaitsForTheDeviceOnce) {
     given.grad_accum_steps = 5;
     std::vector<std::uint64_t> waits;
     TinyRun run(given, tiny_text(), gpu(80, graphs));
-    run.stop_requested = [&](TinyRun&) {
-      waits.push_back(simt::statistics().host_waits);
-      return false;
-    };
+    run.before_step = [&](TinyRun&) { waits.push_back(simt::statistics().host_waits); };
     train(run);
     ASSERT_EQ(waits.size(), 8U);
     for (std::size_t step = 1; step < waits.size(); ++step) EXPECT_EQ(waits[step] - waits[step - 1], 1U) << step;
@@ -342,9 +333,8 @@ TEST_F(TrainSim, ALossScaleThatOverflowsIsHalvedUntilTheGradientsFit) {
     run.trainer.restore(checkpoint);
     const State before = read_state(run);
     State after;
-    run.stop_requested = [&](TinyRun& tiny) {
+    run.before_step = [&](TinyRun& tiny) {
       if (tiny.trainer.state().step == 2) after = read_state(tiny);
-      return false;
     };
     ASSERT_EQ(run.trainer.run(), RunStatus::kFinished);
     // (softmax - onehot) 2^24 / 64 tokens is above 65504 at every target of a new model.

@@ -77,6 +77,22 @@ TEST(Evaluator, SpreadsTheBatchesItMayUseOverTheText) {
   EXPECT_EQ(Evaluator(tokens, 801, {.batch_size = 1, .length = 8, .stride = 8, .max_batches = 500}).num_batches(), 100);
 }
 
+TEST(Evaluator, TakesTheSameSampleOfALargeTextWhateverTheBatch) {
+  const std::vector<int> ones = count_targets(8 * 100 + 1, {.batch_size = 1, .length = 8, .stride = 8, .max_windows = 10});
+  EXPECT_EQ(std::accumulate(ones.begin(), ones.end(), 0), 80);
+  EXPECT_EQ(ones, count_targets(8 * 100 + 1, {.batch_size = 4, .length = 8, .stride = 8, .max_windows = 10}));
+  // Spread over the text: ten of a hundred windows within one half of it come up once in a thousand times.
+  const auto middle = ones.begin() + 400;
+  EXPECT_GT(std::accumulate(ones.begin(), middle, 0), 0);
+  EXPECT_GT(std::accumulate(middle, ones.end(), 0), 0);
+
+  const Evaluator sampled(counting(801), 801, {.batch_size = 4, .length = 8, .stride = 8, .max_windows = 10});
+  EXPECT_EQ(sampled.num_windows(), 10);
+  EXPECT_EQ(sampled.total_windows(), 100);
+  const Evaluator whole(counting(801), 801, {.batch_size = 4, .length = 8, .stride = 8, .max_windows = 100});
+  EXPECT_EQ(whole.num_windows(), 100);
+}
+
 TEST(Evaluator, RefusesTextsAndStridesThatCannotBe) {
   const EvaluationOptions options{.batch_size = 1, .length = 8, .stride = 8, .max_batches = 0};
   EXPECT_THAT(user_error_of([&] { Evaluator(counting(1), 1, options); }), HasSubstr("has 1 token,"));

@@ -89,7 +89,7 @@ class TinyRun {
         tracker(backend->memory()),
         memory(plan, tracker),
         trainer({config, *backend, tracker, plan, memory, *data.tokenizer, data.train, data.val ? &*data.val : nullptr, files,
-                 folder(), sink, jsonl, [this] { return stop_requested(*this); }}) {
+                 folder(), sink, jsonl, progress}) {
     std::filesystem::create_directories(folder());
     jsonl.open(files.open_for_append(folder() / "metrics.jsonl"));
   }
@@ -118,8 +118,22 @@ class TinyRun {
     return names;
   }
 
-  /// Asked at the top of every step.
+  class Monitor final : public ProgressMonitor {
+   public:
+    explicit Monitor(TinyRun& run) : run_(run) {}
+    bool stop_requested() override { return run_.stop_requested(run_); }
+    void foresee_stop(std::string_view when, std::string_view, bool) override {
+      if (when.starts_with("after")) run_.before_step(run_);
+    }
+
+   private:
+    TinyRun& run_;
+  };
+
+  /// Asked at the top of every step, between micro-steps, and in evaluations and samples.
   std::function<bool(TinyRun&)> stop_requested = [](TinyRun&) { return false; };
+  /// Called before every step, after what is due at its top.
+  std::function<void(TinyRun&)> before_step = [](TinyRun&) {};
 
   TrainConfig config;
   RecordingSink sink;
@@ -130,6 +144,7 @@ class TinyRun {
   TrackingResource tracker;
   PlannedMemory memory;
   JsonlMetrics jsonl;
+  Monitor progress{*this};
   Trainer trainer;
 
  private:

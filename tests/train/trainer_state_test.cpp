@@ -81,8 +81,61 @@ TEST_P(StoppedRun, GoesOnBitForBitWithoutMasterWeights) {
   for (const char* moments : {"float32", "bfloat16"}) check_goes_on("bfloat16", moments, false);
 }
 
-// 0: before the first step; 3: at an evaluation, whose figures belong to the step that follows; 4: at a sample; 7: the last.
-INSTANTIATE_TEST_SUITE_P(After, StoppedRun, testing::Values(0, 3, 4, 7), testing::PrintToStringParamName());
+// 1: after the first step; 3: in an evaluation; 4: in a sample; 7: the last.
+INSTANTIATE_TEST_SUITE_P(After, StoppedRun, testing::Values(1, 3, 4, 7), testing::PrintToStringParamName());
+
+// Within evaluations, samples and steps, between them, and in the last evaluation.
+TEST_F(TrainerState, GoesOnBitForBitWhereverItIsStopped) {
+  TrainConfig given = config("whole");
+  given.sample_tokens = 2;
+  given.max_iters = given.lr_decay_iters = 4;
+  given.eval_interval = 2;
+  TinyRun whole(given);
+  std::int64_t num_questions = 0;
+  whole.stop_requested = [&](TinyRun&) { return ++num_questions < 0; };
+  ASSERT_EQ(whole.train(), RunStatus::kFinished);
+  ASSERT_GT(num_questions, 15);
+  for (std::int64_t stop_at = 1; stop_at <= num_questions; ++stop_at) {
+    given.model_name = fmt::format("stopped{}", stop_at);
+    TinyRun begun(given);
+    std::int64_t question = 0;
+    begun.stop_requested = [&](TinyRun&) { return ++question >= stop_at; };
+    const RunStatus status = begun.train();
+    if (status == RunStatus::kFinished) {
+      EXPECT_EQ(begun.trainer.state().step, given.max_iters) << "the last sample alone may be cut short";
+      continue;
+    }
+    ASSERT_EQ(status, RunStatus::kInterrupted);
+    const std::int64_t step = begun.trainer.state().step;
+    if (step == 0) {
+      EXPECT_THAT(begun.checkpoints(), IsEmpty()) << "weights that no update has changed";
+      EXPECT_THAT(begun.sink.steps, IsEmpty());
+      continue;
+    }
+    ASSERT_THAT(begun.checkpoints(), ElementsAre(step_checkpoint_name(step)));
+    TinyRun resumed(given);
+    resumed.trainer.restore(load_checkpoint(begun.folder() / step_checkpoint_name(step)));
+    ASSERT_EQ(resumed.trainer.run(), RunStatus::kFinished);
+    expect_same_state(whole, resumed);
+    EXPECT_EQ(figures(whole), figures(resumed)) << stop_at;
+    EXPECT_EQ(whole.trainer.state().best_val_loss, resumed.trainer.state().best_val_loss);
+    EXPECT_EQ(load_checkpoint(resumed.folder() / step_checkpoint_name(4)).state.last_eval_step, 4);
+  }
+}
+
+TEST_F(TrainerState, TimingItsPaceChangesNoBit) {
+  TinyRun plain(config("plain")), timed(config("timed"));
+  ASSERT_EQ(plain.train(), RunStatus::kFinished);
+  timed.trainer.initialize();
+  const RunPace pace = timed.trainer.time_pace();
+  EXPECT_GT(pace.step_s, 0);
+  EXPECT_GT(pace.evaluation_s, 0);
+  EXPECT_GT(pace.sample_s, 0);
+  EXPECT_TRUE(timed.checkpoints().empty());
+  ASSERT_EQ(timed.trainer.run(), RunStatus::kFinished);
+  expect_same_state(plain, timed);
+  EXPECT_EQ(figures(plain), figures(timed));
+}
 
 TEST_F(TrainerState, TwoRunsOfOneSeedGiveTheSameBitsAndAnotherSeedOthers) {
   TinyRun one(config("one")), two(config("two"));

@@ -135,12 +135,11 @@ TEST_F(TrainerTest, StopsAfterBadStepsInARowAndLeavesTheLastGoodCheckpoint) {
   config.sample_interval = 0;
   TinyRun run(config);
   std::vector<float> spoilt;
-  run.stop_requested = [&](TinyRun& tiny) {
+  run.before_step = [&](TinyRun& tiny) {
     if (tiny.trainer.state().step == 3) {
       tiny.parameter(kSpoilt)[5] = std::numeric_limits<float>::quiet_NaN();
       spoilt = tiny.read(PlanSlot::kWeights);
     }
-    return false;
   };
   EXPECT_EQ(run.train(), RunStatus::kDiverged);
   EXPECT_EQ(run.trainer.state().step, 6);
@@ -165,12 +164,11 @@ TEST_F(TrainerTest, GoesOnWhenABadStepPasses) {
   config.max_bad_steps = 2;
   TinyRun run(config);
   float good = 0;
-  run.stop_requested = [&](TinyRun& tiny) {
+  run.before_step = [&](TinyRun& tiny) {
     const std::int64_t step = tiny.trainer.state().step;
     float& weight = tiny.parameter(kSpoilt)[5];
     if (step % 2 == 1) good = std::exchange(weight, std::numeric_limits<float>::infinity());
     if (step % 2 == 0 && step > 0) weight = good;
-    return false;
   };
   EXPECT_EQ(run.train(), RunStatus::kFinished) << "never two in a row";
   EXPECT_EQ(run.sink.warnings.size(), 4U);
@@ -181,13 +179,12 @@ TEST_F(TrainerTest, LeavesTheOptimizerAloneAtABadStep) {
   config.max_bad_steps = 1;
   TinyRun run(config);
   std::vector<float> first, second;
-  run.stop_requested = [&](TinyRun& tiny) {
+  run.before_step = [&](TinyRun& tiny) {
     if (tiny.trainer.state().step == 2) {
       tiny.parameter(kSpoilt)[0] = std::numeric_limits<float>::infinity();
       first = tiny.read(PlanSlot::kAdamM);
       second = tiny.read(PlanSlot::kAdamV);
     }
-    return false;
   };
   EXPECT_EQ(run.train(), RunStatus::kDiverged);
   test_support::expect_same_bits(run.plan.parameters(), first, run.read(PlanSlot::kAdamM));

@@ -4,8 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <type_traits>
@@ -15,6 +19,7 @@
 #include "support/user_error.h"
 #include "train/tiny_run.h"
 #include "virgil/base/directory_lock.h"
+#include "virgil/base/progress.h"
 #include "virgil/base/sha256.h"
 #include "virgil/data/token_file.h"
 #include "virgil/train/run_folder.h"
@@ -89,6 +94,7 @@ class TrainingRunTest : public testing::Test {
   test_support::TemporaryDirectory directory_;
   test_support::UnsyncedFileSystem files_;
   test_support::RecordingSink sink_;
+  std::unique_ptr<ProcessGroup> group_ = make_single_process_group();
   std::int64_t stop_at_ = -1;  // steps of one call after which it is asked to stop
 };
 
@@ -100,7 +106,7 @@ TEST_F(TrainingRunTest, TrainsAndSaysWhatItDoes) {
   EXPECT_THAT(sink_.lines, Contains(AllOf(HasSubstr("8 steps of 64 tokens"), HasSubstr("epochs"))));
   EXPECT_THAT(sink_.lines, Contains(AllOf(HasSubstr("planned"), HasSubstr("optimizer"), HasSubstr("activations"))));
   EXPECT_THAT(sink_.lines, Contains(HasSubstr("cpu: 1 thread,")));
-  EXPECT_THAT(sink_.lines, Contains(HasSubstr("time     about")));
+  EXPECT_THAT(sink_.lines, Contains(AllOf(HasSubstr("time     "), HasSubstr("by a timed micro-step"))));
   EXPECT_THAT(sink_.lines, Contains(AllOf(HasSubstr("finished at step 8"), HasSubstr("step-00000008"))));
   EXPECT_THAT(sink_.warnings, Contains(HasSubstr("fewer tokens than parameters")));
   EXPECT_THAT(checkpoints(), ElementsAre("step-00000008"));
@@ -392,6 +398,154 @@ TEST_F(TrainingRunTest, KeepsTheTokenCachesFolderForItself) {
   EXPECT_THAT(user_error_of([&] { (void)command_line({"--cache_dir="}); }), HasSubstr("auto, none"));
 }
 
+// --- Stops
+// --------------------------------------------------------------------------------------------------------------------
+
+/// Asks for a stop at one of the questions, or never; keeps what a stop would have led to then.
+class StoppingMonitor final : public ProgressMonitor {
+ public:
+  explicit StoppingMonitor(std::int64_t stop_at) : stop_at_(stop_at) {}
+  bool stop_requested() override {
+    ++num_questions;
+    if (stop_at_ > 0 && num_questions == stop_at_) outcome_at_stop = outcome_;
+    return stop_at_ > 0 && num_questions >= stop_at_;
+  }
+  void report(const PhaseProgress& progress) override {
+    if (phases.empty() || phases.back() != progress.name) phases.emplace_back(progress.name);
+  }
+  void foresee_stop(std::string_view, std::string_view outcome, bool) override { outcome_ = outcome; }
+
+  std::int64_t num_questions = 0;
+  std::string outcome_at_stop;
+  std::vector<std::string> phases;
+
+ private:
+  std::int64_t stop_at_;
+  std::string outcome_;
+};
+
+TEST_F(TrainingRunTest, StopsInEveryPhaseAndOverwritesNothingBeforeTheFirstStep) {
+  ASSERT_EQ(run({"--sample_interval=0"}), RunStatus::kFinished);
+  const auto before = tree();
+  const auto stopped_at = [&](StoppingMonitor& monitor) {
+    sink_ = {};
+    return run_training(command_line({"--overwrite", "--sample_interval=0", "--seed=5", "--tokenizer=bpe:270"}), files_, sink_,
+                        monitor, *group_);
+  };
+  bool was_early = true;
+  for (std::int64_t at = 1; was_early; ++at) {
+    StoppingMonitor monitor(at);
+    ASSERT_EQ(stopped_at(monitor), RunStatus::kInterrupted) << at;
+    was_early = monitor.outcome_at_stop.find("nothing to keep") != std::string::npos;
+    if (!was_early) {
+      EXPECT_THAT(monitor.phases, testing::IsSupersetOf({"reading", "training the vocabulary", "tokenizing", "evaluating"}));
+      EXPECT_THAT(checkpoints(), ElementsAre("step-00000001"));
+      EXPECT_THAT(sink_.lines, Contains(HasSubstr("stopped at step 1")));
+      break;
+    }
+    EXPECT_EQ(tree(), before) << at;
+    EXPECT_THAT(sink_.lines.back(), HasSubstr("none was overwritten"));
+  }
+}
+
+TEST_F(TrainingRunTest, LeavesNoFolderWhenItIsStoppedBeforeTheFirstStep) {
+  const auto before = tree();
+  bool evaluated = false;
+  for (std::int64_t at = 1; !evaluated; ++at) {
+    StoppingMonitor monitor(at);
+    ASSERT_EQ(run_training(command_line({}), files_, sink_, monitor, *group_), RunStatus::kInterrupted) << at;
+    evaluated = std::ranges::find(monitor.phases, "evaluating") != monitor.phases.end();
+    EXPECT_TRUE(!fs::exists(directory_.path() / "runs") || fs::is_empty(directory_.path() / "runs")) << at;
+    fs::remove(directory_.path() / "runs");
+    EXPECT_EQ(tree(), before) << at;
+  }
+}
+
+TEST_F(TrainingRunTest, MakesUpForTheLastEvaluationThatWasStopped) {
+  ASSERT_EQ(run({"--sample_interval=0"}), RunStatus::kFinished);
+  const std::vector<EvalMetrics> whole = sink_.evaluations;
+  bool in_last = false;
+  const auto stop = [&] {
+    in_last = in_last || sink_.steps.size() == 8;
+    return in_last;
+  };
+  sink_ = {};
+  ASSERT_EQ(run_training(command_line({"--overwrite", "--sample_interval=0"}), files_, sink_, stop), RunStatus::kInterrupted);
+  EXPECT_THAT(checkpoints(), ElementsAre("step-00000008"));
+  EXPECT_EQ(sink_.evaluations.size() + 1, whole.size());
+  ASSERT_EQ(run({"--resume"}), RunStatus::kFinished);
+  ASSERT_EQ(sink_.evaluations.size(), 1U);
+  EXPECT_EQ(sink_.evaluations.back().loss, whole.back().loss);
+  ASSERT_EQ(run({"--resume"}), RunStatus::kFinished);
+  EXPECT_THAT(sink_.evaluations, IsEmpty()) << "once";
+}
+
+// --- What is told before the start
+// ----------------------------------------------------------------------------------------------
+
+/// With a disk of which so much is free.
+class SmallDisk final : public FileSystem {
+ public:
+  SmallDisk(FileSystem& real, std::int64_t free_bytes) : real_(real), free_bytes_(free_bytes) {}
+  std::unique_ptr<WritableFile> create(const fs::path& path) override { return real_.create(path); }
+  std::unique_ptr<WritableFile> open_for_append(const fs::path& path) override { return real_.open_for_append(path); }
+  void create_directories(const fs::path& path) override { real_.create_directories(path); }
+  void rename(const fs::path& from, const fs::path& to) override { real_.rename(from, to); }
+  void remove_all(const fs::path& path) override { real_.remove_all(path); }
+  void sync_directory(const fs::path& path) override { real_.sync_directory(path); }
+  [[nodiscard]] std::optional<std::int64_t> available_bytes(const fs::path&) const override { return free_bytes_; }
+
+ private:
+  FileSystem& real_;
+  std::int64_t free_bytes_;
+};
+
+TEST_F(TrainingRunTest, RefusesADiskWithoutRoomForACheckpoint) {
+  SmallDisk disk(files_, 100'000);
+  for (const char* dry : {"--dry_run", "--no_dry_run"}) {
+    const std::string message =
+        user_error_of([&] { (void)run_training(command_line({dry}), disk, sink_, [] { return false; }); });
+    EXPECT_THAT(message, AllOf(HasSubstr("a checkpoint takes"), HasSubstr("97.7 KiB free"), HasSubstr("out_dir")));
+  }
+  EXPECT_FALSE(fs::exists(directory_.path() / "runs"));
+}
+
+TEST_F(TrainingRunTest, WarnsOfADiskThatWillBeFull) {
+  const auto warnings = [&](std::int64_t free_bytes, const std::vector<std::string>& flags) {
+    SmallDisk disk(files_, free_bytes);
+    sink_ = {};
+    EXPECT_EQ(run_training(command_line(flags), disk, sink_, [] { return false; }), RunStatus::kFinished);
+    EXPECT_THAT(sink_.lines, Contains(AllOf(HasSubstr("disk     up to"), HasSubstr("is free"))));
+    return sink_.warnings;
+  };
+  const std::string full = "the disk will be full before the run's end";
+  // A checkpoint takes 0.4 MB. Of keep_last 0 all nine stand, with the best and what is being written.
+  EXPECT_THAT(warnings(2'000'000, {"--dry_run", "--save_interval=1", "--keep_last=0"}), Contains(HasSubstr(full)));
+  EXPECT_THAT(warnings(2'000'000, {"--dry_run", "--save_interval=1", "--keep_last=1"}), Not(Contains(HasSubstr(full))));
+  EXPECT_THAT(warnings(2'000'000, {"--dry_run", "--save_interval=1", "--keep_last=9"}),
+              Contains(AllOf(HasSubstr(full), HasSubstr("set keep_last to 3"))));
+  EXPECT_THAT(warnings(500'000, {"--dry_run", "--eval_interval=0"}), Not(Contains(HasSubstr(full))));
+}
+
+TEST_F(TrainingRunTest, WarnsOfAHeldOutTextTooSmallToJudgeBy) {
+  EXPECT_EQ(run({"--val_fraction=0.01"}), RunStatus::kFinished);
+  EXPECT_THAT(sink_.warnings, Contains(AllOf(HasSubstr("too few to judge by"), HasSubstr("set val_fraction to at least 0.0"))));
+  const std::string val = (directory_.path() / "val.txt").string();
+  test_support::write_all(val, "ba codi");
+  EXPECT_EQ(run({"--overwrite", "--val_input=" + val}), RunStatus::kFinished);
+  EXPECT_THAT(sink_.warnings, Contains(AllOf(HasSubstr("6 predictions"), HasSubstr("give a val_input of at least 301"))));
+  test_support::write_all(val, "b");
+  const std::string message = refused({"--overwrite", "--val_input=" + val});
+  EXPECT_THAT(message, AllOf(HasSubstr("val_input"), Not(HasSubstr("val_fraction"))));
+}
+
+TEST_F(TrainingRunTest, SaysWhatEvaluationsCover) {
+  EXPECT_EQ(run({"--dry_run", "--eval_iters=auto"}), RunStatus::kFinished);
+  EXPECT_THAT(sink_.lines, Contains(HasSubstr("eval     on all of the held-out text")));
+  EXPECT_EQ(run({"--dry_run", "--eval_iters=2"}), RunStatus::kFinished);
+  EXPECT_THAT(sink_.lines, Contains(AllOf(HasSubstr("eval     on 4 of "), HasSubstr("--eval_iters all"))));
+}
+
 // --- Refusals: before anything is written -----------------------------------------------------------------------------------
 
 TEST_F(TrainingRunTest, RefusesAFolderThatHoldsARun) {
@@ -409,6 +563,7 @@ TEST_F(TrainingRunTest, RefusesAFolderThatAnotherProcessTrainsIn) {
 TEST_F(TrainingRunTest, HoldsItsFolderWhileItTrains) {
   std::string message;
   const auto stop = [&] {
+    if (sink_.steps.empty()) return false;
     message = user_error_of([&] { const DirectoryLock other(folder()); });
     return true;
   };

@@ -27,8 +27,12 @@ struct ConfigKey {
   bool saved = true;                      // false for keys of one invocation (resume, overwrite, dry_run)
   /// What is wrong with a string that is not among fixed choices ("is not a device; ..."), or empty; null: nothing to check.
   std::string (*check)(std::string_view value) = nullptr;
-  /// A word that a whole number's key takes besides numbers, such as "auto": the field is then 0. Empty: none.
-  std::string zero_word = {};
+  /// Words that a whole number's key takes besides numbers, such as "auto", and what the field then is.
+  struct Word {
+    std::string name;
+    std::int64_t value;
+  };
+  std::vector<Word> words = {};
 };
 
 /// All keys, in the order of help and docs.

@@ -11,6 +11,9 @@ namespace virgil {
 /// Where cache_dir "auto" keeps tokens, inside out_dir; no run may bear that name.
 inline constexpr const char* kTokenCacheFolder = "token_cache";
 
+/// eval_iters "auto": all of a small held-out text, a fixed sample of a large one (auto_eval_tokens).
+inline constexpr std::int64_t kAutoEvalIters = -1;
+
 /// A resolved run configuration. Defaults here are the documented ones. "0: ..." in a comment tells what 0 stands for.
 struct TrainConfig {
   // Model
@@ -56,7 +59,7 @@ struct TrainConfig {
 
   // Evaluation, samples, logging, checkpoints (intervals in steps; 0: never)
   std::int64_t eval_interval = 250;
-  std::int64_t eval_iters = 0;  // batches per evaluation; 0: the whole held-out text once
+  std::int64_t eval_iters = kAutoEvalIters;  // batches per evaluation; 0: the whole held-out text
   std::int64_t log_interval = 1;
   std::int64_t save_interval = 500;
   std::int64_t sample_interval = 250;

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "virgil/base/progress.h"
 #include "virgil/data/batch_sampler.h"
 #include "virgil/data/dataset.h"
 #include "virgil/memory/tracking_resource.h"
@@ -23,6 +24,7 @@
 #include "virgil/train/metrics.h"
 #include "virgil/train/pretrained_model.h"
 #include "virgil/train/ranks.h"
+#include "virgil/train/run_time.h"
 #include "virgil/train/train_config.h"
 
 namespace virgil {
@@ -30,6 +32,11 @@ namespace virgil {
 /// Floating-point operations a token costs in training: 6 N + 6 L C T (Chowdhery et al. 2022, with causal attention counted by
 /// half), N without what is only looked up: position embeddings and a token embedding that is not tied to the head.
 [[nodiscard]] double model_flops_per_token(const ModelConfig& model);
+
+/// How many tokens eval_iters "auto" evaluates on, of a text that has more: a tenth of what is trained on between two
+/// evaluations, so that they take some percent of the time, but from 65,536 (a small text is evaluated whole) to 524,288.
+/// Expects a resolved config.
+[[nodiscard]] std::int64_t auto_eval_tokens(const TrainConfig& config);
 
 /// How a run ended.
 enum class RunStatus : std::uint8_t { kFinished, kInterrupted, kDiverged };
@@ -48,10 +55,13 @@ struct TrainerParts {
   std::filesystem::path run;
   MetricsSink& console;
   JsonlMetrics& jsonl;
-  std::function<bool()> stop_requested;
+  ProgressMonitor& progress;              // is asked for a stop between micro-steps, and inside evaluations and samples
   double matmul_gflops = 0;               // rate that StepMetrics::mfu is measured against; 0: unknown
   std::int64_t process_before_bytes = 0;  // resident before the plan was allocated, for the metrics; 0: unknown
   Ranks ranks = {};                       // every rank runs a trainer with equal parts; only rank 0 writes files
+  /// Called once before the first write, which comes after the first step: makes the folder and opens `jsonl`. Null: they are.
+  std::function<void()> begin_writing = nullptr;
+  bool tells_time = false;  // after a few steps, how long the run will take
 };
 
 class GradientExchange;
@@ -73,9 +83,16 @@ class Trainer {
   void initialize(const PretrainedModel& weights);
   /// Goes on from a checkpoint of the same model; writes nothing. Throws UserError when the shapes or the data differ.
   void restore(const LoadedCheckpoint& checkpoint);
-  /// Runs until max_iters, a stop request (which saves), or max_bad_steps steps in a row that were not finite (which does not:
-  /// the last good checkpoint stands). Throws UserError when a file cannot be written.
+  /// Runs until max_iters, a stop request, or max_bad_steps steps in a row that were not finite (which saves nothing: the last
+  /// good checkpoint stands). A stop ends an evaluation or a sample in its midst, and in one process a step between two
+  /// micro-steps; the weights before it are saved, unless there was no update yet. Throws UserError when a file cannot be
+  /// written.
   [[nodiscard]] RunStatus run();
+  /// Times a micro-step, a batch of an evaluation and a few tokens of a sample with the weights that are there. Changes nothing
+  /// but gradients and activations, which each step begins anew.
+  [[nodiscard]] RunPace time_pace();
+  /// What evaluations cover; null: there are none.
+  [[nodiscard]] const Evaluator* evaluator() const { return evaluator_ ? &*evaluator_ : nullptr; }
   [[nodiscard]] const TrainingState& state() const { return state_; }
 
  private:
@@ -83,12 +100,18 @@ class Trainer {
   void restore_scaler(const LoadedCheckpoint& checkpoint);
   void report_changes(const TrainingState& saved);
   [[nodiscard]] std::string val_fingerprint() const;
+  [[nodiscard]] RunStatus stop();
+  [[nodiscard]] bool stop_is_due();
+  void start_writing();
+  void foresee_stop(bool in_step);
   void evaluate_if_due(bool final_step);
   void sample_if_due();
   void save_if_due();
   void save(const std::string& name);
   [[nodiscard]] StepMetrics train_step();
+  void zero_gradients();
   void accumulate_micro_steps();
+  void enqueue_micro_step(std::int64_t micro, GradientObserver* observer);
   [[nodiscard]] std::int64_t first_sequence(std::int64_t micro) const;
   void sum_gradients();
   void await_collectives();
@@ -102,6 +125,8 @@ class Trainer {
   void write_checkpoint(const std::string& name, PartGathering& gathering);
   void share_weights();
   void warn_if_rising(double previous_loss);
+  [[nodiscard]] double time_micro_step();
+  [[nodiscard]] double time_token();
   [[nodiscard]] MemoryUse memory_use() const;
 
   TrainerParts parts_;
@@ -123,7 +148,9 @@ class Trainer {
   std::int64_t bad_steps_ = 0;
   bool stop_agreed_ = false;  // with several processes: one of them was asked to stop
   std::int64_t rising_evaluations_ = 0;
-  double mean_step_ms_ = 0;
+  std::int64_t first_step_ = 0;  // of this invocation
+  bool writing_ = false;
+  RunPace pace_;  // as measured on the way
 };
 
 }  // namespace virgil

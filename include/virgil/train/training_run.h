@@ -5,6 +5,7 @@
 #include <functional>
 #include <string_view>
 
+#include "virgil/base/progress.h"
 #include "virgil/dist/process_group.h"
 #include "virgil/train/config_schema.h"
 #include "virgil/train/metrics.h"
@@ -17,9 +18,13 @@ namespace virgil {
 void check_plan_fits(const MemoryPlan& plan, std::int64_t limit_bytes, std::string_view limit_source, std::string_view remedy);
 
 /// Runs the whole command. `command_line.config` is not yet resolved. Prints through `console`. Nothing is written before every
-/// check has passed; with dry_run, nothing at all. A run that is already at max_iters is left as it is. `stop_requested` is
-/// asked once a step. Every process of `group` calls it with the same command; only rank 0 writes files, and needs a console
-/// that somebody reads. Throws UserError (AgreedError where all ranks do), LostRankError.
+/// check has passed; with dry_run, nothing at all. A run that is already at max_iters is left as it is. `progress` is shown
+/// long phases, told what a stop leads to, and asked for one in each of them; before the first step is done a new run stops
+/// without a trace, and --overwrite has removed nothing. Every process of `group` calls it with the same command; only rank 0
+/// writes files, and needs a console that somebody reads. Throws UserError (AgreedError where all ranks do), LostRankError.
+[[nodiscard]] RunStatus run_training(const CommandLine& command_line, FileSystem& files, MetricsSink& console,
+                                     ProgressMonitor& progress, ProcessGroup& group);
+/// With nothing but a stop.
 [[nodiscard]] RunStatus run_training(const CommandLine& command_line, FileSystem& files, MetricsSink& console,
                                      const std::function<bool()>& stop_requested, ProcessGroup& group);
 /// In one process.
