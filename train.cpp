@@ -17,10 +17,12 @@
 
 #include "virgil/backend/cuda_backend.h"
 #include "virgil/base/error.h"
+#include "virgil/base/failure.h"
 #include "virgil/base/file_system.h"
 #include "virgil/base/progress.h"
 #include "virgil/base/progress_printer.h"
 #include "virgil/base/stop_signal.h"
+#include "virgil/base/standard_streams.h"
 #include "virgil/dist/agreement.h"
 #include "virgil/dist/launch.h"
 #include "virgil/train/config_schema.h"
@@ -78,16 +80,15 @@ int run_as_rank(const virgil::CommandLine& command_line, const std::exception_pt
       if (refused) std::rethrow_exception(refused);
     });
     return run(command_line, group, stop);
-  } catch (const virgil::AgreedError& error) {
-    if (group.is_root()) complain(fmt::format("error: {}\n", error.what()));
+  } catch (const virgil::AgreedError&) {
+    if (group.is_root()) complain(virgil::describe_failure(std::current_exception()).message + "\n");
     return 2;
-  } catch (const virgil::UserError& error) {
-    complain(fmt::format("{}error: {}\n", who, error.what()));
-    status = 2;
   } catch (const virgil::LostRankError& error) {
     complain(fmt::format("{}error: {}\n", who, error.what()));
-  } catch (const std::exception& error) {
-    complain(fmt::format("{}internal error: {}\n", who, error.what()));
+  } catch (...) {
+    const virgil::Failure failure = virgil::describe_failure(std::current_exception());
+    complain(fmt::format("{}{}\n", who, failure.message));
+    status = failure.exit_code;
   }
   if (group.size() > 1) group.abort(status);
   return status;
@@ -96,6 +97,7 @@ int run_as_rank(const virgil::CommandLine& command_line, const std::exception_pt
 }  // namespace
 
 int main(int argc, char** argv) {
+  virgil::open_standard_streams();
   virgil::StopSignal stop;  // before MPI starts threads
   virgil::CommandLine command_line;
   std::exception_ptr refused;
@@ -108,8 +110,8 @@ int main(int argc, char** argv) {
   std::unique_ptr<virgil::ProcessGroup> group;
   try {
     group = virgil::join_process_group({.timeout = std::chrono::seconds(command_line.config.rank_timeout)});
-  } catch (const virgil::UserError& error) {
-    complain(fmt::format("error: {}\n", error.what()));
+  } catch (const virgil::UserError&) {
+    complain(virgil::describe_failure(std::current_exception()).message + "\n");
     return 2;
   }
   return run_as_rank(command_line, refused, *group, stop);

@@ -17,8 +17,10 @@
 
 #include "flag_names.h"
 #include "virgil/base/error.h"
+#include "virgil/base/failure.h"
 #include "virgil/base/logging.h"
 #include "virgil/base/progress.h"
+#include "virgil/base/standard_streams.h"
 #include "virgil/train/config_schema.h"
 #include "virgil/train/device.h"
 #include "virgil/train/program_version.h"
@@ -131,6 +133,7 @@ inline void parse_arguments(CLI::App& app, int argc, char** argv) {
 /// Runs a program's body and gives its exit code: 0 done, 1 an internal error, 2 something its user can mend, 130 stopped by a
 /// signal.
 inline int run_program(const std::function<void()>& body) {
+  open_standard_streams();
   try {
     body();
     return 0;
@@ -138,12 +141,10 @@ inline int run_program(const std::function<void()>& body) {
     return 0;
   } catch (const Stopped&) {
     return 130;
-  } catch (const UserError& error) {
-    fmt::print(stderr, "error: {}\n", error.what());
-    return 2;
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "internal error: {}\n", error.what());
-    return 1;
+  } catch (...) {
+    const Failure failure = describe_failure(std::current_exception());
+    fmt::print(stderr, "{}\n", failure.message);
+    return failure.exit_code;
   }
 }
 

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <cstdint>
 #include <optional>
 #include <system_error>
@@ -23,6 +24,7 @@ namespace {
 
 constexpr std::size_t kBufferBytes = std::size_t{1} << 18;
 constexpr mode_t kNewFileMode = 0666;  // the umask takes its share
+constexpr std::string_view kTemporaryMark = ".tmp-";
 
 class PosixWritableFile final : public WritableFile {
  public:
@@ -43,9 +45,13 @@ class PosixWritableFile final : public WritableFile {
     buffer_.clear();
   }
 
-  void close_durably() override {
+  void sync() override {
     flush();
     if (retry_interrupted([&] { return ::fsync(file_.get()); }) != 0) throw io_error(path_, "cannot make durable", errno);
+  }
+
+  void close_durably() override {
+    sync();
     if (::close(file_.release()) != 0) throw io_error(path_, "cannot close", errno);
   }
 
@@ -66,7 +72,7 @@ class PosixWritableFile final : public WritableFile {
 class PosixFileSystem final : public FileSystem {
  public:
   std::unique_ptr<WritableFile> create(const std::filesystem::path& path) override {
-    return std::make_unique<PosixWritableFile>(path, O_TRUNC);
+    return std::make_unique<PosixWritableFile>(path, O_EXCL | O_NOFOLLOW);
   }
 
   std::unique_ptr<WritableFile> open_for_append(const std::filesystem::path& path) override {
@@ -74,16 +80,25 @@ class PosixFileSystem final : public FileSystem {
   }
 
   void create_directories(const std::filesystem::path& path) override {
+    check_path(path);
+    std::vector<std::filesystem::path> missing;
+    for (std::filesystem::path above = path; !is_there(above); above = above.parent_path()) {
+      if (above.has_filename()) missing.push_back(above);
+    }
     std::error_code error;
     std::filesystem::create_directories(path, error);
     if (error) throw io_error(path, "cannot create the folder", error.value());
+    for (const std::filesystem::path& folder : missing) sync_directory(folder.has_parent_path() ? folder.parent_path() : ".");
   }
 
   void rename(const std::filesystem::path& from, const std::filesystem::path& to) override {
+    check_path(from);
+    check_path(to);
     if (::rename(from.c_str(), to.c_str()) != 0) throw io_error(from, fmt::format("cannot rename to {}", to.string()), errno);
   }
 
   void remove_all(const std::filesystem::path& path) override {
+    check_path(path);
     std::error_code error;
     std::filesystem::remove_all(path, error);
     if (error) throw io_error(path, "cannot remove", error.value());
@@ -110,19 +125,40 @@ class PosixFileSystem final : public FileSystem {
     if (disk.f_blocks == 0 || disk.f_bavail > (std::uint64_t{1} << 62) / std::max<std::uint64_t>(block, 1)) return std::nullopt;
     return static_cast<std::int64_t>(disk.f_bavail * block);
   }
+
+ private:
+  /// Where that cannot be told, the attempt to make the folder will tell.
+  static bool is_there(const std::filesystem::path& path) {
+    struct stat status {};
+    return path.empty() || ::stat(path.c_str(), &status) == 0 || errno != ENOENT;
+  }
 };
 
 }  // namespace
+
+void check_path(const std::filesystem::path& path) {
+  for (const std::filesystem::path& name : path) {
+    if (name.native().size() > NAME_MAX) throw io_error(path, "cannot be used", ENAMETOOLONG);
+  }
+  const std::size_t nul = path.native().find('\0');
+  if (nul == std::string::npos) return;
+  throw user_error("{}: holds a NUL after {} bytes, which no path may; check the path", path.native().substr(0, nul), nul);
+}
 
 UserError io_error(const std::filesystem::path& path, std::string_view what, int error_number) {
   const char* remedy = "";
   if (error_number == ENOSPC || error_number == EDQUOT) remedy = "; free some space or choose another folder";
   if (error_number == EACCES || error_number == EPERM) remedy = "; check the owner and the permissions";
-  if (error_number == ENOENT) remedy = "; check the path";
+  if (error_number == ENOENT || error_number == ENOTDIR) remedy = "; check the path";
+  if (error_number == ELOOP) remedy = "; mend the symbolic link, or give the path it should lead to";
+  if (error_number == ENAMETOOLONG) remedy = "; choose a shorter name";
+  if (error_number == EMFILE || error_number == ENFILE) remedy = "; raise the number of files it may open (ulimit -n)";
+  if (error_number == EROFS) remedy = "; choose a folder that can be written to";
   return user_error("{}: {}: {}{}", path.string(), what, std::system_category().message(error_number), remedy);
 }
 
 FileDescriptor open_file(const std::filesystem::path& path, int flags, unsigned mode) {
+  check_path(path);
   FileDescriptor file(retry_interrupted([&] { return ::open(path.c_str(), flags | O_CLOEXEC, mode); }));
   if (file.get() < 0) throw io_error(path, "cannot open", errno);
   return file;
@@ -130,9 +166,29 @@ FileDescriptor open_file(const std::filesystem::path& path, int flags, unsigned 
 
 std::unique_ptr<FileSystem> make_posix_file_system() { return std::make_unique<PosixFileSystem>(); }
 
+std::filesystem::path temporary_name(const std::filesystem::path& path) {
+  check_path(path);
+  std::filesystem::path name;
+  struct stat status {};
+  // A process of the same number may have left its own behind.
+  for (int n = 0; n == 0 || ::lstat(name.c_str(), &status) == 0; ++n) {
+    name = path;
+    name += fmt::format("{}{}{}", kTemporaryMark, ::getpid(), n == 0 ? "" : fmt::format("{:04}", n));
+  }
+  return name;
+}
+
+std::string name_of_temporary(const std::filesystem::path& path) {
+  const std::string name = path.filename().string();
+  const std::size_t mark = name.rfind(kTemporaryMark);
+  if (mark == std::string::npos) return {};
+  const std::string_view digits = std::string_view(name).substr(mark + kTemporaryMark.size());
+  const bool is_made_so = !digits.empty() && digits.find_first_not_of("0123456789") == digits.npos;
+  return is_made_so ? name.substr(0, mark) : std::string();
+}
+
 void write_file_atomically(FileSystem& files, const std::filesystem::path& path, std::string_view content) {
-  std::filesystem::path partial = path;
-  partial += fmt::format(".tmp-{}", ::getpid());
+  const std::filesystem::path partial = temporary_name(path);
   try {
     const std::unique_ptr<WritableFile> file = files.create(partial);
     file->append(std::as_bytes(std::span(content)));

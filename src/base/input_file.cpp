@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <string>
 #include <utility>
 
 #include "posix_file.h"
@@ -29,6 +30,7 @@ void check_regular(const std::filesystem::path& path, mode_t mode) {
 
 FileDescriptor open_regular_file(const std::filesystem::path& path, std::int64_t& size_bytes) {
   struct stat status {};
+  check_path(path);
   // Looked at before it is opened: opening alone may already do something to a device.
   if (::stat(path.c_str(), &status) != 0) throw io_error(path, "cannot open", errno);
   check_regular(path, status.st_mode);
@@ -36,6 +38,16 @@ FileDescriptor open_regular_file(const std::filesystem::path& path, std::int64_t
   if (::fstat(file.get(), &status) != 0) throw io_error(path, "cannot read", errno);
   check_regular(path, status.st_mode);
   size_bytes = status.st_size;
+  return file;
+}
+
+FileDescriptor open_regular_file_in(int directory, const std::string& name, const std::filesystem::path& path) {
+  check_path(name);
+  FileDescriptor file(
+      retry_interrupted([&] { return ::openat(directory, name.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC); }));
+  struct stat status {};
+  if (file.get() < 0 || ::fstat(file.get(), &status) != 0) throw io_error(path, "cannot open", errno);
+  check_regular(path, status.st_mode);
   return file;
 }
 

@@ -13,20 +13,29 @@
 
 namespace virgil {
 
-MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
-  std::int64_t size_bytes = 0;
-  const FileDescriptor file = open_regular_file(path, size_bytes);
+namespace {
+
+FileDescriptor open_to_map(const std::filesystem::path& path) {
+  std::int64_t size_bytes = 0;  // the mapping looks for itself
+  return open_regular_file(path, size_bytes);
+}
+
+}  // namespace
+
+MappedFile::MappedFile(const std::filesystem::path& path) : MappedFile(open_to_map(path), path) {}
+
+MappedFile::MappedFile(const FileDescriptor& file, std::filesystem::path path) : path_(std::move(path)) {
   struct stat status {};
-  if (::fstat(file.get(), &status) != 0) throw io_error(path, "cannot read", errno);
+  if (::fstat(file.get(), &status) != 0) throw io_error(path_, "cannot read", errno);
   version_ = {status.st_dev, status.st_ino, status.st_size, status.st_mtim.tv_sec, status.st_mtim.tv_nsec};
   if (status.st_size == 0) return;  // mmap refuses empty mappings
   const auto size = static_cast<std::size_t>(status.st_size);
   void* data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.get(), 0);
-  if (data == MAP_FAILED) throw io_error(path, "cannot map into memory", errno);
+  if (data == MAP_FAILED) throw io_error(path_, "cannot map into memory", errno);
   data_ = static_cast<const std::byte*>(data);
   size_ = size;
   // A page that ends behind the file's last byte can be read to its end; the handler is asked for whole pages only.
-  guard_ = remember_mapped_range(bytes(), path);
+  guard_ = remember_mapped_range(bytes(), path_);
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept

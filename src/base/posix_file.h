@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <filesystem>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -47,5 +48,11 @@ class FileDescriptor {
 
 /// For reading; throws UserError on all but regular files, without waiting for the other end of a pipe.
 [[nodiscard]] FileDescriptor open_regular_file(const std::filesystem::path& path, std::int64_t& size_bytes);
+/// Likewise the file `name` of the open folder `directory`; `path` is what messages tell.
+[[nodiscard]] FileDescriptor open_regular_file_in(int directory, const std::string& name, const std::filesystem::path& path);
+
+/// Throws UserError where `path` can name nothing: it holds a NUL, at which the system would take it to end, or a name longer
+/// than any file's, which the system tells only once the folder above is there.
+void check_path(const std::filesystem::path& path);
 
 }  // namespace virgil

@@ -1,12 +1,15 @@
 #include "virgil/base/file_system.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <unistd.h>
 #include <array>
 #include <chrono>
+
 #include <csignal>
 #include <cstdlib>
 #include <iterator>
@@ -49,12 +52,47 @@ TEST_F(FileSystemTest, WritesSmallAndLargeAppendsInOrder) {
   EXPECT_EQ(read_all(file_), expected);
 }
 
-TEST_F(FileSystemTest, CreateReplacesTheContent) {
-  test_support::write_all(file_, "a longer old content");
+TEST_F(FileSystemTest, CreateRefusesATakenName) {
+  test_support::write_all(file_, "old");
+  EXPECT_THAT(user_error_of([&] { static_cast<void>(files_->create(file_)); }), HasSubstr("File exists"));
+  const fs::path link = directory_.path() / "link";
+  fs::create_symlink(directory_.path() / "elsewhere", link);
+  EXPECT_THAT(user_error_of([&] { static_cast<void>(files_->create(link)); }), HasSubstr("File exists"));
+  EXPECT_FALSE(fs::exists(directory_.path() / "elsewhere")) << "a link is not followed";
+  EXPECT_EQ(read_all(file_), "old");
+}
+
+TEST_F(FileSystemTest, TemporaryNamesAreFreeAndKnownAgain) {
+  const fs::path first = temporary_name(file_);
+  EXPECT_EQ(first.string(), fmt::format("{}.tmp-{}", file_.string(), getpid()));
+  EXPECT_EQ(name_of_temporary(first), "file");
+  fs::create_symlink("nowhere", first);
+  const fs::path second = temporary_name(file_);
+  EXPECT_NE(second, first);
+  EXPECT_EQ(name_of_temporary(second), "file");
+  for (const char* name : {"file", "file.tmp-", "file.tmp-x", "file.tmp-1x", "tmp-1"})
+    EXPECT_EQ(name_of_temporary(name), "") << name;
+  write_file_atomically(*files_, file_, "content");
+  EXPECT_EQ(read_all(file_), "content");
+  EXPECT_TRUE(fs::is_symlink(first)) << "what another left is not written through";
+}
+
+TEST_F(FileSystemTest, SyncKeepsTheFileOpen) {
   const auto file = files_->create(file_);
-  file->append(bytes_of("new"));
+  file->append(bytes_of("a"));
+  file->sync();
+  EXPECT_EQ(read_all(file_), "a");
+  file->append(bytes_of("b"));
   file->close_durably();
-  EXPECT_EQ(read_all(file_), "new");
+  EXPECT_EQ(read_all(file_), "ab");
+}
+
+TEST_F(FileSystemTest, PathsWithANulAreRefused) {
+  const fs::path path = directory_.path() / std::string("a\0b", 3);
+  EXPECT_THAT(user_error_of([&] { static_cast<void>(files_->create(path)); }), HasSubstr("holds a NUL"));
+  EXPECT_THAT(user_error_of([&] { files_->create_directories(path); }), HasSubstr("holds a NUL"));
+  EXPECT_THAT(user_error_of([&] { files_->remove_all(path); }), HasSubstr("holds a NUL"));
+  EXPECT_THAT(user_error_of([&] { static_cast<void>(read_file(path, 10)); }), HasSubstr("holds a NUL"));
 }
 
 TEST_F(FileSystemTest, FlushShowsWholeLinesToReaders) {
@@ -92,10 +130,10 @@ TEST_F(FileSystemTest, ErrorsNameThePathTheReasonAndTheRemedy) {
 
 TEST_F(FileSystemTest, FullDeviceIsReportedByAppendOrClose) {
   if (!fs::is_character_file("/dev/full")) GTEST_SKIP() << "this system has no /dev/full";
-  const auto small = files_->create("/dev/full");
+  const auto small = files_->open_for_append("/dev/full");
   small->append(bytes_of("buffered"));
   EXPECT_THAT(user_error_of([&] { small->close_durably(); }), HasSubstr("No space left on device; free some space"));
-  const auto large = files_->create("/dev/full");
+  const auto large = files_->open_for_append("/dev/full");
   EXPECT_THAT(user_error_of([&] { large->append(bytes_of(std::string(1 << 20, 'x'))); }), HasSubstr("No space left on device"));
 }
 

@@ -2,6 +2,7 @@
 """Bad input: exit status 2, a message that names the key or file, its value and the remedy, and nothing written."""
 
 import json
+import os
 import subprocess
 
 import harness
@@ -97,6 +98,32 @@ class BadInput(harness.ProgramTest):
 
     def test_of_weights_that_are_not_there_names_the_folder(self):
         self.assert_refused(["absent", "no such checkpoint"], init_from=self.folder / "absent")
+
+    def test_of_paths_that_the_system_refuses_names_them(self):
+        (self.folder / "loop").symlink_to("loop")
+        os.mkfifo(self.folder / "fifo")
+        (self.folder / "locked").mkdir(mode=0)
+        refused = [
+            (["loop", "symbolic link"], {"out_dir": self.folder / "loop"}),
+            (["loop", "symbolic link"], {"init_from": self.folder / "loop"}),
+            (["shorter name"], {"model_name": "m" * 300}),
+            (["fifo", "pipe"], {"config": self.folder / "fifo"}),
+            (["fifo"], {"init_from": self.folder / "fifo"}),
+        ]
+        if os.geteuid() != 0:  # who may read everything
+            refused.append((["locked", "Permission denied"], {"out_dir": self.folder / "locked" / "runs"}))
+        for words, settings in refused:
+            self.assert_says(self.run_train(expect=2, **settings), "error: ", *words)
+        self.assertFalse(self.out_dir.exists())
+
+    def test_of_any_length_is_repeated_in_part(self):
+        for key in ("model_name", "dtype", "input", "n_layer", "max_memory", "tokenizer"):
+            output = self.run_train(expect=2, **{key: "x" * 100000})
+            self.assertLess(len(output), 3000, key)
+        config = self.folder / "bad.json"
+        for text in ('{"' + "k" * 100000 + '": 1}', '{"dtype": "' + "v" * 100000 + '"}', "[" * 100000, '{"n_layer": 1' + "0" * 100000 + "}"):
+            config.write_text(text)
+            self.assertLess(len(self.assert_refused(["bad.json"], "--config", str(config))), 3000)
 
     def test_of_an_out_dir_that_is_a_file_names_it(self):
         (self.folder / "file").write_text("x")

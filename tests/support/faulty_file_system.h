@@ -68,6 +68,11 @@ class FaultyFileSystem final : public FileSystem {
     void flush() override {
       if (owner_.works(path_, kNeedsSpace)) real_->flush();
     }
+    void sync() override {
+      if (!owner_.works(path_, kNeedsSpace)) return;
+      real_->sync();
+      owner_.unsynced_.erase(path_);
+    }
     void close_durably() override {
       if (!owner_.works(path_, kNeedsSpace)) return;
       real_->close_durably();

@@ -94,6 +94,7 @@ TEST_F(SafetensorsTest, MovedFilesKeepTheirViews) {
 TEST_F(SafetensorsTest, DataStartsAtAMultipleOfEight) {
   for (const char* name : {"a", "ab", "abc", "abcd", "abcde", "abcdef", "abcdefg", "abcdefgh"}) {
     const std::vector<TensorSource> tensors = {pattern(name, DType::kFloat32, {1}, 0)};
+    fs::remove(path_);
     write_safetensors(*files_, path_, tensors, {});
     EXPECT_EQ(fs::file_size(path_) % 8, 4U) << "8 + a padded header + one float";
   }
@@ -134,6 +135,17 @@ TEST(ParseSafetensors, RefusesLyingLengths) {
   EXPECT_THAT(safetensors_error("{", ""), HasSubstr("not valid JSON"));
   EXPECT_THAT(safetensors_error("{}{}", ""), HasSubstr("not valid JSON"));
   EXPECT_THAT(safetensors_error("{\"\xff\":{}}", ""), HasSubstr("not valid JSON"));
+}
+
+TEST(ParseSafetensors, TellsAnotherKindOfFile) {
+  const auto error_of = [](std::string_view content) {
+    std::map<std::string, std::string> metadata;
+    return user_error_of([&] { (void)parse_safetensors(std::as_bytes(std::span(content)), metadata, "m.safetensors"); });
+  };
+  EXPECT_THAT(error_of("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 548105171\n"),
+              ::testing::AllOf(HasSubstr("m.safetensors: is a Git LFS pointer"), HasSubstr("git lfs pull")));
+  EXPECT_THAT(error_of("<!DOCTYPE html>\n<html>"), HasSubstr("a web page"));
+  EXPECT_THAT(error_of("<html"), HasSubstr("a web page"));
 }
 
 TEST(ParseSafetensors, RefusesLyingOffsets) {
@@ -192,13 +204,13 @@ TEST(ParseSafetensors, RefusesDuplicatesNestingAndUnknownFields) {
   constexpr std::string_view kTensor = R"({"dtype":"U8","shape":[1],"data_offsets":[0,1]})";
   EXPECT_THAT(safetensors_error(R"({"a":)" + std::string(kTensor) + R"(,"a":)" + std::string(kTensor) + "}", "1"),
               HasSubstr("\"a\" is listed twice"));
-  EXPECT_THAT(safetensors_error(R"({"__metadata__":{"k":"1","k":"2"}})", ""), HasSubstr("a key is given twice"));
+  EXPECT_THAT(safetensors_error(R"({"__metadata__":{"k":"1","k":"2"}})", ""), HasSubstr("a key that is given twice"));
   EXPECT_THAT(safetensors_error(R"({"__metadata__":{"k":1}})", ""), HasSubstr("unexpected number"));
   EXPECT_THAT(safetensors_error(R"({"__metadata__":"k"})", ""), HasSubstr("unexpected string"));
   EXPECT_THAT(safetensors_error(R"({"a":{"dtype":"U8","dtype":"U8","shape":[1],"data_offsets":[0,1]}})", "1"),
-              HasSubstr("unexpected string"));
+              HasSubstr("given twice, at \"a\" / \"dtype\""));
   EXPECT_THAT(safetensors_error(R"({"a":{"dtype":"U8","shape":[1],"shape":[1],"data_offsets":[0,1]}})", "1"),
-              HasSubstr("unexpected list"));
+              HasSubstr("given twice, at \"a\" / \"shape\""));
   EXPECT_THAT(safetensors_error(R"({"a":{"dtype":"U8","shape":[1],"offset":[0,1]}})", "1"), HasSubstr("unexpected list"));
   EXPECT_THAT(safetensors_error(R"({"a":true})", ""), HasSubstr("unexpected boolean"));
   EXPECT_THAT(safetensors_error("{\"a\":" + std::string(100000, '['), ""), HasSubstr("unexpected list"));

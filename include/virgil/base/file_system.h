@@ -20,6 +20,8 @@ class WritableFile {
   virtual void append(std::span<const std::byte> bytes) = 0;
   /// Hands what was appended to the system (no durability), so that readers and a killed process see whole lines.
   virtual void flush() = 0;
+  /// Makes what was appended durable (fsync); more can be appended.
+  virtual void sync() = 0;
   /// Makes everything durable (fsync) and closes.
   virtual void close_durably() = 0;
 };
@@ -28,8 +30,10 @@ class WritableFile {
 class FileSystem {
  public:
   virtual ~FileSystem() = default;
+  /// A new file: a name that is taken, be it by a link that leads elsewhere, is refused.
   [[nodiscard]] virtual std::unique_ptr<WritableFile> create(const std::filesystem::path& path) = 0;
   [[nodiscard]] virtual std::unique_ptr<WritableFile> open_for_append(const std::filesystem::path& path) = 0;
+  /// With every missing folder above it, each made durable in the one above.
   virtual void create_directories(const std::filesystem::path& path) = 0;
   /// Atomic; replaces a file, or a directory that is empty.
   virtual void rename(const std::filesystem::path& from, const std::filesystem::path& to) = 0;
@@ -47,8 +51,16 @@ class FileSystem {
 /// Writes `content` beside `path`, makes it durable and renames it into place: readers see the old file or the new one whole.
 void write_file_atomically(FileSystem& files, const std::filesystem::path& path, std::string_view content);
 
+/// `path` with ".tmp-" and digits appended to its name, so that nothing stands there: what is written under this name becomes
+/// `path` when it is whole. The digits begin with this process's number.
+[[nodiscard]] std::filesystem::path temporary_name(const std::filesystem::path& path);
+/// The last part of the path that temporary_name makes such a name of; empty where it does not.
+[[nodiscard]] std::string name_of_temporary(const std::filesystem::path& path);
+
 /// Whole file as bytes. Throws UserError when it cannot be read or is larger than `max_bytes`.
 [[nodiscard]] std::string read_file(const std::filesystem::path& path, std::int64_t max_bytes);
+
+class FileDescriptor;
 
 /// A read-only memory mapping. Throws UserError when the path names no file that can be opened; an empty file maps to an empty
 /// span.
@@ -71,6 +83,9 @@ class MappedFile {
   [[nodiscard]] bool was_written() const;
 
  private:
+  friend class Folder;
+  MappedFile(const FileDescriptor& file, std::filesystem::path path);
+
   struct Version {
     std::uint64_t device = 0;
     std::uint64_t inode = 0;
