@@ -229,8 +229,7 @@ void write_token_file(FileSystem& files, const std::filesystem::path& path, Toke
   std::vector<std::byte> header;
   if (format == TokenFileFormat::kVirgil) header = virgil_header(tokenizer, ids, narrow ? 2 : 4, text_bytes);
   if (format == TokenFileFormat::kLlmC) header = llm_c_header(tokens.size(), path);
-  std::filesystem::path partial = path;
-  partial += ".tmp";
+  const std::filesystem::path partial = temporary_name(path);
   try {
     const std::unique_ptr<WritableFile> file = files.create(partial);
     file->append(header);

@@ -1,7 +1,6 @@
 #include "virgil/data/tokenize_command.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -15,7 +14,7 @@
 #include <vector>
 
 #include "data/dataset_sources.h"
-#include "data/remove_quietly.h"
+#include "data/output_folder.h"
 #include "data/tokenize_report.h"
 #include "virgil/base/error.h"
 #include "virgil/data/tokenizer_builder.h"
@@ -51,34 +50,6 @@ class CountingSink final : public TokenSink {
   std::vector<std::int32_t> first_;
   std::int64_t num_tokens_ = 0;
   std::int64_t text_bytes_ = 0;
-};
-
-/// A folder that appears when it is whole.
-class OutputFolder {
- public:
-  OutputFolder(FileSystem& files, fs::path folder) : files_(files), folder_(std::move(folder)), partial_(folder_) {
-    if (!folder_.has_filename()) partial_ = folder_ = folder_.parent_path();
-    partial_ += fmt::format(".tmp-{}", ::getpid());
-    files_.create_directories(partial_);
-  }
-  ~OutputFolder() {
-    if (!done_) remove_quietly(files_, partial_);
-  }
-  OutputFolder(const OutputFolder&) = delete;
-  OutputFolder& operator=(const OutputFolder&) = delete;
-
-  [[nodiscard]] const fs::path& partial() const { return partial_; }
-  void finish() {
-    files_.rename(partial_, folder_);
-    done_ = true;
-    files_.sync_directory(folder_.has_parent_path() ? folder_.parent_path() : ".");
-  }
-
- private:
-  FileSystem& files_;
-  fs::path folder_;
-  fs::path partial_;
-  bool done_ = false;
 };
 
 void write_tokenizer(FileSystem& files, const fs::path& folder, const Tokenizer& tokenizer) {
