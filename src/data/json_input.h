@@ -7,8 +7,8 @@
 
 namespace virgil {
 
-/// Parses a document nested at most `max_depth` deep. Throws UserError with the path and the parser's position.
-[[nodiscard]] nlohmann::json parse_json(std::string_view content, const std::filesystem::path& path, int max_depth);
+/// As parse_json of base, but with the keys of each object sorted, and so found in logarithmic time.
+[[nodiscard]] nlohmann::json parse_json(std::string_view content, const std::filesystem::path& path);
 
 /// object[key]; throws UserError naming the path and the key when `object` is no object or lacks it.
 [[nodiscard]] const nlohmann::json& require_key(const nlohmann::json& object, const char* key,

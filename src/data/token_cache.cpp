@@ -29,7 +29,6 @@ constexpr const char* kIndexFile = "index.json";
 constexpr const char* kCacheFormat = "virgil-token-cache";
 constexpr int kCacheVersion = 1;
 constexpr std::int64_t kMaxIndexBytes = std::int64_t{16} << 20;
-constexpr int kMaxIndexDepth = 4;
 
 UserError damaged(const fs::path& path, std::string_view what) {
   return user_error("{}: this entry of the token cache is damaged: {}; delete the folder to have it made again", path.string(),
@@ -76,7 +75,7 @@ std::optional<TokenCache::Entry> TokenCache::find(const std::string& key, const 
   std::error_code ignored;
   if (!fs::exists(folder, ignored)) return std::nullopt;
   try {
-    const nlohmann::json document = parse_json(read_file(index, kMaxIndexBytes), index, kMaxIndexDepth);
+    const nlohmann::json document = parse_json(read_file(index, kMaxIndexBytes), index);
     if (require_key(document, "format", index) != kCacheFormat || require_key(document, "version", index) != kCacheVersion) {
       throw damaged(folder, "index.json is of an unknown format");
     }

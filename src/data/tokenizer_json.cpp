@@ -27,7 +27,6 @@ namespace {
 using nlohmann::json;
 using nlohmann::ordered_json;
 
-constexpr int kMaxJsonDepth = 16;
 constexpr std::size_t kMaxTokens = MergeTable::kMaxMerges;
 
 // The printable character for each byte: itself, or U+0100 onwards for those that are not printable, in order.
@@ -228,7 +227,7 @@ std::string write_tokenizer_json(const BytePairVocabulary& vocabulary) {
 }
 
 BytePairVocabulary read_tokenizer_json(std::string_view content, const std::filesystem::path& path) {
-  const json document = parse_json(content, path, kMaxJsonDepth);
+  const json document = parse_json(content, path);
   return TokenizerJsonReader(document, path).read();
 }
 

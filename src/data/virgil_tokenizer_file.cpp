@@ -16,7 +16,6 @@ namespace {
 
 constexpr const char* kTokenizerFormat = "virgil-tokenizer";
 constexpr int kTokenizerVersion = 1;
-constexpr int kMaxTokenizerDepth = 4;
 
 nlohmann::ordered_json header(const char* type) {
   return {{"format", kTokenizerFormat}, {"version", kTokenizerVersion}, {"type", type}};
@@ -53,7 +52,7 @@ std::string write_char_tokenizer_file(const std::vector<std::string>& characters
 }
 
 std::unique_ptr<Tokenizer> read_virgil_tokenizer_file(std::string_view content, const std::filesystem::path& path) {
-  const nlohmann::json document = parse_json(content, path, kMaxTokenizerDepth);
+  const nlohmann::json document = parse_json(content, path);
   if (require_key(document, "format", path) != kTokenizerFormat) throw user_error("{}: not a Virgil tokenizer", path.string());
   const nlohmann::json& version = require_key(document, "version", path);
   if (version != kTokenizerVersion) {

@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "plan/embedded_data.h"
-#include "plan/json_object.h"
 #include "virgil/base/error.h"
+#include "virgil/base/json.h"
 
 namespace virgil {
 

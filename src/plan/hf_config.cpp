@@ -1,10 +1,12 @@
 #include "virgil/plan/hf_config.h"
 
+#include <array>
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <string_view>
 
-#include "plan/json_object.h"
 #include "virgil/base/error.h"
+#include "virgil/base/excerpt.h"
 
 namespace virgil {
 
@@ -14,11 +16,11 @@ namespace {
 ArchitectureSpec read_gpt2(const JsonObject& json, const std::string& where) {
   const bool bias = json.has("virgil") ? json.object("virgil").boolean_or("bias", true) : true;
   return {.name = where,
-          .num_layers = json.integer("n_layer"),
-          .num_heads = json.integer("n_head"),
-          .embedding_dim = json.integer("n_embd"),
+          .num_layers = json.integer(gpt2_key(json, "n_layer")),
+          .num_heads = json.integer(gpt2_key(json, "n_head")),
+          .embedding_dim = json.integer(gpt2_key(json, "n_embd")),
           .d_ff = json.integer_or("n_inner", 0),
-          .block_size = json.has("n_positions") ? json.integer("n_positions") : json.integer("n_ctx"),
+          .block_size = json.integer(gpt2_key(json, "n_positions")),
           .vocab_size = json.integer("vocab_size"),
           .qkv_bias = bias,
           .projection_bias = bias,
@@ -59,6 +61,19 @@ void refuse_zero(const JsonObject& json, const std::string& where) {
 
 }  // namespace
 
+const char* gpt2_key(const JsonObject& json, const char* key) {
+  struct Alias {
+    std::string_view key;
+    const char* name;
+  };
+  constexpr std::array kAliases = {Alias{"n_layer", "num_hidden_layers"}, Alias{"n_head", "num_attention_heads"},
+                                   Alias{"n_embd", "hidden_size"}, Alias{"n_positions", "max_position_embeddings"}};
+  for (const Alias& alias : kAliases) {
+    if (alias.key == key && json.has(alias.name)) return alias.name;
+  }
+  return std::string_view(key) == "n_positions" && !json.has(key) ? "n_ctx" : key;
+}
+
 ArchitectureSpec parse_hf_config(std::string_view json_text, const std::string& where) {
   const nlohmann::ordered_json parsed = parse_json(json_text, where);
   const JsonObject json(parsed, where);
@@ -68,7 +83,7 @@ ArchitectureSpec parse_hf_config(std::string_view json_text, const std::string& 
   if (model_type == "llama" || model_type == "mistral" || model_type == "qwen2") {
     return checked(read_llama(json, where, model_type));
   }
-  throw user_error("{}: model_type is \"{}\"; gpt2, llama, mistral and qwen2 can be counted", where, model_type);
+  throw user_error("{}: model_type is {}; gpt2, llama, mistral and qwen2 can be counted", where, quoted_excerpt(model_type));
 }
 
 }  // namespace virgil

@@ -12,6 +12,7 @@
 
 #include "virgil/base/error.h"
 #include "virgil/base/file_system.h"
+#include "virgil/base/json.h"
 #include "virgil/plan/hf_config.h"
 #include "virgil/report/verify.h"
 #include "virgil/train/checkpoint.h"
@@ -33,7 +34,7 @@ Json last_line_with_memory(const fs::path& path) {
   std::istringstream lines(read_file(path, kMaxMetricsBytes));
   Json last;
   for (std::string line; std::getline(lines, line);) {
-    Json object = Json::parse(line, nullptr, false);
+    Json object = parse_json_or_null(line);
     if (object.is_object() && object.contains("mem") && object["mem"].is_object()) last = std::move(object);
   }
   if (last.is_null()) throw user_error("{}: holds no step with memory figures; train at least one step", path.string());

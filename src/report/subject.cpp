@@ -12,6 +12,7 @@
 
 #include "virgil/base/error.h"
 #include "virgil/base/file_system.h"
+#include "virgil/base/json.h"
 #include "virgil/plan/catalogue.h"
 #include "virgil/plan/hf_config.h"
 #include "virgil/train/config_schema.h"

@@ -8,7 +8,10 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "train/gpt2_config.h"
 #include "virgil/base/error.h"
+#include "virgil/base/excerpt.h"
+#include "virgil/base/json.h"
 #include "virgil/base/sha256.h"
 #include "virgil/model/parameter_layout.h"
 
@@ -26,33 +29,26 @@ Json write_exact(double value) {
   return {{"value", decimal}, {"bits", fmt::format("{:016x}", std::bit_cast<std::uint64_t>(value))}};
 }
 
-double read_exact(const Json& json, const std::string& where) {
-  const std::string text = json.at("bits").get<std::string>();
+double read_exact(const JsonObject& state, const char* key) {
+  const JsonObject exact = state.object(key);
+  const std::string text = exact.string("bits");
   std::uint64_t bits = 0;
   const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), bits, 16);
   if (error != std::errc() || stop != text.data() + text.size() || text.size() != 16) {
-    throw user_error("{}: \"{}\" is not 16 hexadecimal digits", where, text);
+    throw user_error("{}: {} is not 16 hexadecimal digits", exact.where(), quoted_excerpt(text));
   }
   return std::bit_cast<double>(bits);
 }
 
-/// Runs `read`, turning the JSON library's exceptions into UserErrors that name the file.
-template <typename Read>
-auto with_file_name(const std::string& where, Read&& read) {
-  try {
-    return read();
-  } catch (const nlohmann::json::exception& error) {
-    throw user_error("{}: malformed: {}", where, error.what());
-  }
-}
-
-void read_file_table(const Json& json, const std::string& where, FileTable& files) {
-  for (const auto& [name, entry] : json.items()) {
+void read_file_table(const JsonObject& table, FileTable& files) {
+  for (const auto& [name, entry] : table.json().items()) {
     // A checkpoint speaks of its own folder only.
-    if (name.empty() || name.front() == '.' || name.find('/') != name.npos) {
-      throw user_error("{}: \"{}\" is not the name of a file in the checkpoint", where, name);
+    constexpr std::string_view kNotInNames("/\0", 2);
+    if (name.empty() || name.front() == '.' || name.find_first_of(kNotInNames) != name.npos) {
+      throw user_error("{}: {} is not the name of a file in the checkpoint", table.where(), quoted_excerpt(name));
     }
-    files[name] = {entry.at("sha256").get<std::string>(), entry.at("size_bytes").get<std::int64_t>()};
+    const JsonObject file(entry, fmt::format("{}: {}", table.where(), quoted_excerpt(name)));
+    files[name] = {file.string("sha256"), file.integer("size_bytes")};
   }
 }
 
@@ -98,35 +94,33 @@ std::string write_state(const TrainingState& state, const FileTable& files) {
 }
 
 void read_state(std::string_view text, const std::string& where, TrainingState& state, FileTable& files) {
-  with_file_name(where, [&] {
-    const Json json = Json::parse(text);
-    const std::string format = json.at("format").get<std::string>();
-    const std::int64_t version = json.at("version").get<std::int64_t>();
-    if (format != kFormatName || version != kFormatVersion) {
-      throw user_error(
-          "{}: its format is \"{}\" version {}, this program reads \"{}\" version {}; use the version of Virgil that "
-          "wrote it",
-          where, format, version, kFormatName, kFormatVersion);
-    }
-    json.at("step").get_to(state.step);
-    json.at("tokens_seen").get_to(state.tokens_seen);
-    json.at("seed").get_to(state.seed);
-    state.best_val_loss = read_exact(json.at("best_val_loss"), where);
-    json.at("best_step").get_to(state.best_step);
-    state.last_val_loss = read_exact(json.at("last_val_loss"), where);
-    json.at("last_eval_step").get_to(state.last_eval_step);
-    json.at("data_fingerprint").get_to(state.data_fingerprint);
-    state.val_fingerprint = json.value("val_fingerprint", std::string());
-    state.loss_scaler = {};
-    if (json.contains("loss_scale")) {
-      state.loss_scaler.scale = read_exact(json.at("loss_scale"), where);
-      json.at("loss_scale_good_steps").get_to(state.loss_scaler.good_steps);
-    }
-    const Json& config = json.at("config");
-    if (!is_flat(config)) throw user_error("{}: \"config\" is not a flat JSON object", where);
-    state.config_json = config.dump(2);
-    read_file_table(json.at("files"), where, files);
-  });
+  const Json parsed = parse_json(text, where);
+  const JsonObject json(parsed, where);
+  const std::string format = json.string("format");
+  const std::int64_t version = json.integer("version");
+  if (format != kFormatName || version != kFormatVersion) {
+    throw user_error(
+        "{}: its format is {} version {}, this program reads \"{}\" version {}; use the version of Virgil that wrote it", where,
+        quoted_excerpt(format), version, kFormatName, kFormatVersion);
+  }
+  state.step = json.integer("step");
+  state.tokens_seen = json.integer("tokens_seen");
+  state.seed = json.unsigned_integer("seed");
+  state.best_val_loss = read_exact(json, "best_val_loss");
+  state.best_step = json.integer("best_step");
+  state.last_val_loss = read_exact(json, "last_val_loss");
+  state.last_eval_step = json.integer("last_eval_step");
+  state.data_fingerprint = json.string("data_fingerprint");
+  state.val_fingerprint = json.string_or("val_fingerprint", "");
+  state.loss_scaler = {};
+  if (json.has("loss_scale")) {
+    state.loss_scaler.scale = read_exact(json, "loss_scale");
+    state.loss_scaler.good_steps = json.integer("loss_scale_good_steps");
+  }
+  const Json& config = json.at("config");
+  if (!is_flat(config)) throw user_error("{}: \"config\" is not a flat JSON object", where);
+  state.config_json = config.dump(2);
+  read_file_table(json.object("files"), files);
 }
 
 bool is_flat_config(std::string_view config_text) { return is_flat(Json::parse(config_text, nullptr, false)); }
@@ -167,24 +161,16 @@ std::string write_model_config(const ModelConfig& model, std::int32_t end_of_tex
 }
 
 ModelSizes read_model_config(std::string_view text, const std::string& where) {
-  return with_file_name(where, [&] {
-    const Json json = Json::parse(text);
-    const Json& inner = json.at("n_inner");
-    const ModelSizes sizes{.num_layers = json.at("n_layer").get<std::int64_t>(),
-                           .num_heads = json.at("n_head").get<std::int64_t>(),
-                           .embedding_dim = json.at("n_embd").get<std::int64_t>(),
-                           .block_size = json.at("n_positions").get<std::int64_t>(),
-                           .vocab_size = json.at("vocab_size").get<std::int64_t>(),
-                           .d_ff = inner.is_null() ? 0 : inner.get<std::int64_t>(),
-                           .bias = json.at("virgil").at("bias").get<bool>(),
-                           .tie_weights = json.at("tie_word_embeddings").get<bool>(),
-                           .dropout = json.at("resid_pdrop").get<float>()};
-    try {
-      return ModelConfig(sizes).sizes();
-    } catch (const UserError& error) {
-      throw user_error("{}: {}", where, error.what());
-    }
-  });
+  ModelSizes sizes = read_gpt2_config(text, where);
+  const Json parsed = parse_json(text, where);
+  const JsonObject json(parsed, where);
+  sizes.bias = json.object("virgil").boolean("bias");
+  sizes.dropout = static_cast<float>(json.number("resid_pdrop"));
+  try {
+    return ModelConfig(sizes).sizes();
+  } catch (const UserError& error) {
+    throw user_error("{}: {}", where, error.what());
+  }
 }
 
 std::vector<ExpectedTensor> expected_parameters(const ModelConfig& model) { return tensors_of(model); }

@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -12,6 +14,9 @@
 
 #include "checkpoint_format.h"
 #include "virgil/base/error.h"
+#include "virgil/base/excerpt.h"
+#include "virgil/base/folder.h"
+#include "virgil/base/paths.h"
 #include "virgil/base/sha256.h"
 #include "virgil/train/checkpoint.h"
 #include "virgil/train/hub_names.h"
@@ -23,50 +28,51 @@ constexpr std::int64_t kMaxJsonBytes = std::int64_t{1} << 26;
 constexpr const char* kRemedy = "restore it from a copy or load another checkpoint";
 
 /// The folder that holds the checkpoint: a kill between the two renames of a save leaves only "<name>.old".
-std::filesystem::path locate(const std::filesystem::path& directory) {
-  const std::filesystem::path wanted = directory.has_filename() ? directory : directory.parent_path();
-  if (std::filesystem::is_directory(wanted)) return wanted;
-  if (std::filesystem::exists(wanted)) {
+Folder open_folder(const std::filesystem::path& wanted) {
+  std::filesystem::path old = with_suffix(wanted, kOldSuffix);
+  if (is_folder(wanted)) return Folder(wanted);
+  if (path_exists(wanted)) {
     throw user_error("{}: a file, not a checkpoint's folder; give the folder it lies in", wanted.string());
   }
-  std::filesystem::path old = with_suffix(wanted, kOldSuffix);
-  if (std::filesystem::is_directory(old)) return old;
-  const std::string hub = describe_hub_download(directory.string());
+  if (is_folder(old)) return Folder(std::move(old));
+  const std::string hub = describe_hub_download(wanted.string());
   throw user_error("{}: no such checkpoint; {}", wanted.string(), hub.empty() ? "check the path" : hub);
 }
 
-FileTable verify_state(const std::filesystem::path& directory, TrainingState& state) {
-  const std::filesystem::path path = directory / kStateFile;
-  if (!std::filesystem::exists(path)) {
-    throw user_error("{}: missing, so {} is not a checkpoint of Virgil or not a whole one; {}", path.string(),
-                     directory.string(), kRemedy);
+FileTable verify_state(const Folder& folder, TrainingState& state) {
+  const std::string path = (folder.path() / kStateFile).string();
+  if (!folder.holds(kStateFile)) {
+    throw user_error("{}: missing, so {} is not a checkpoint of Virgil or not a whole one; {}", path, folder.path().string(),
+                     kRemedy);
   }
-  const std::string text = read_file(path, kMaxJsonBytes);
-  if (read_file(directory / kStateHashFile, kMaxJsonBytes) != write_state_hash(text)) {
-    throw user_error("{}: corrupted: its SHA-256 is not the one in {}; {}", path.string(), kStateHashFile, kRemedy);
+  const std::string text = folder.read(kStateFile, kMaxJsonBytes);
+  if (folder.read(kStateHashFile, kMaxJsonBytes) != write_state_hash(text)) {
+    throw user_error("{}: corrupted: its SHA-256 is not the one in {}; {}", path, kStateHashFile, kRemedy);
   }
   FileTable files;
-  read_state(text, path.string(), state, files);
+  read_state(text, path, state, files);
   for (const char* name : {kConfigFile, kParametersFile}) {
-    if (!files.contains(name)) throw user_error("{}: does not list {}; {}", path.string(), name, kRemedy);
+    if (!files.contains(name)) throw user_error("{}: does not list {}; {}", path, name, kRemedy);
   }
   return files;
 }
 
-void verify_file(const std::filesystem::path& path, const WrittenFile& recorded) {
-  std::error_code error;
-  const std::uintmax_t size = std::filesystem::file_size(path, error);
-  if (error == std::errc::no_such_file_or_directory) throw user_error("{}: missing; {}", path.string(), kRemedy);
-  if (error) throw user_error("{}: cannot read: {}", path.string(), error.message());
+/// The mapped file `name`, which is as it was saved.
+MappedFile map_verified(const Folder& folder, const std::string& name, const WrittenFile& recorded) {
+  const std::string path = (folder.path() / name).string();
+  if (!folder.holds(name)) throw user_error("{}: missing; {}", path, kRemedy);
+  MappedFile file = folder.map(name);
+  const std::size_t size = file.bytes().size();
   if (std::cmp_not_equal(size, recorded.size_bytes)) {
-    throw user_error("{}: {} bytes long, but {} when it was saved: {}; {}", path.string(), size, recorded.size_bytes,
+    throw user_error("{}: {} bytes long, but {} when it was saved: {}; {}", path, size, recorded.size_bytes,
                      std::cmp_less(size, recorded.size_bytes) ? "truncated" : "changed", kRemedy);
   }
-  const std::string sha256 = sha256_of_file(path);
+  const std::string sha256 = sha256_hex({reinterpret_cast<const char*>(file.bytes().data()), size});
   if (sha256 != recorded.sha256) {
-    throw user_error("{}: corrupted: its SHA-256 is {}, but {} when it was saved; {}", path.string(), sha256, recorded.sha256,
-                     kRemedy);
+    throw user_error("{}: corrupted: its SHA-256 is {}, but {} when it was saved; {}", path, sha256,
+                     quoted_excerpt(recorded.sha256), kRemedy);
   }
+  return file;
 }
 
 /// All tensors are of one type: `dtype_name`.
@@ -88,26 +94,36 @@ std::string_view moments_dtype_name(const SafetensorsFile& file) {
   return safetensors_name(half ? DType::kBFloat16 : DType::kFloat32);
 }
 
-}  // namespace
-
-LoadedCheckpoint load_checkpoint(const std::filesystem::path& directory) {
-  const std::filesystem::path found = locate(directory);
+LoadedCheckpoint load_folder(const std::filesystem::path& wanted, CheckpointParts parts) {
+  const Folder folder = open_folder(wanted);
   TrainingState state;
-  const FileTable files = verify_state(found, state);
-  for (const auto& [name, recorded] : files) verify_file(found / name, recorded);
+  FileTable files = verify_state(folder, state);
+  if (parts == CheckpointParts::kWeights) files.erase(kOptimizerFile);
+  std::map<std::string, MappedFile> mapped;
+  for (const auto& [name, recorded] : files) mapped.emplace(name, map_verified(folder, name, recorded));
 
-  const std::filesystem::path config_path = found / kConfigFile;
-  const ModelSizes sizes = read_model_config(read_file(config_path, kMaxJsonBytes), config_path.string());
+  const MappedFile& config = mapped.at(kConfigFile);
+  const std::string_view config_text(reinterpret_cast<const char*>(config.bytes().data()), config.bytes().size());
+  const ModelSizes sizes = read_model_config(config_text, config.path().string());
   const ModelConfig model(sizes);
-  const std::filesystem::path parameters_path = found / kParametersFile;
-  LoadedCheckpoint loaded{found, sizes, std::move(state), SafetensorsFile(parameters_path), nullptr};
-  verify_tensors(loaded.parameters, expected_parameters(model), parameters_path.string(), safetensors_name(DType::kFloat32));
+  const auto path_of = [&](const char* name) { return (folder.path() / name).string(); };
+  LoadedCheckpoint loaded{folder.path(), sizes, std::move(state), SafetensorsFile(std::move(mapped.at(kParametersFile))),
+                          nullptr};
+  verify_tensors(loaded.parameters, expected_parameters(model), path_of(kParametersFile), safetensors_name(DType::kFloat32));
   if (files.contains(kOptimizerFile)) {
-    const std::filesystem::path optimizer_path = found / kOptimizerFile;
-    loaded.optimizer = std::make_unique<SafetensorsFile>(optimizer_path);
-    verify_tensors(*loaded.optimizer, expected_moments(model), optimizer_path.string(), moments_dtype_name(*loaded.optimizer));
+    loaded.optimizer = std::make_unique<SafetensorsFile>(std::move(mapped.at(kOptimizerFile)));
+    verify_tensors(*loaded.optimizer, expected_moments(model), path_of(kOptimizerFile), moments_dtype_name(*loaded.optimizer));
   }
   return loaded;
+}
+
+}  // namespace
+
+LoadedCheckpoint load_checkpoint(const std::filesystem::path& directory, CheckpointParts parts) {
+  const std::filesystem::path wanted = directory.has_filename() ? directory : directory.parent_path();
+  std::optional<LoadedCheckpoint> loaded;
+  retry_while_replaced(wanted, [&] { loaded.emplace(load_folder(wanted, parts)); });
+  return std::move(*loaded);
 }
 
 }  // namespace virgil

@@ -1,6 +1,5 @@
 // Names inside a run's folder, and what may be deleted there.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
@@ -15,13 +14,14 @@
 #include <vector>
 
 #include "checkpoint_format.h"
+#include "train/checkpoint_marks.h"
 #include "virgil/base/error.h"
+#include "virgil/base/paths.h"
 
 namespace virgil {
 namespace {
 
 constexpr std::string_view kStepPrefix = "step-";
-constexpr std::string_view kLeftoverMark = ".tmp-";
 
 std::optional<std::int64_t> parse_digits(std::string_view text) {
   const bool is_digits = !text.empty() && text.find_first_not_of("0123456789") == text.npos;
@@ -51,20 +51,12 @@ std::vector<std::filesystem::path> subdirectories(const std::filesystem::path& d
   return found;
 }
 
-/// Deleting takes many steps; under a leftover's name a kill between them leaves no half checkpoint.
-void remove_checkpoint(FileSystem& files, const std::filesystem::path& directory) {
-  const std::filesystem::path doomed = with_suffix(directory, fmt::format("{}{}", kLeftoverMark, ::getpid()));
-  files.remove_all(doomed);
-  files.rename(directory, doomed);
-  files.remove_all(doomed);
-}
-
 }  // namespace
 
-bool is_leftover(const std::filesystem::path& path) {
-  const std::string name = path.filename().string();
-  const std::size_t mark = name.rfind(kLeftoverMark);
-  return mark != name.npos && mark > 0 && parse_digits(std::string_view(name).substr(mark + kLeftoverMark.size()));
+bool is_checkpoint_name(std::string_view name) {
+  std::string_view plain = name;
+  if (plain.ends_with(kOldSuffix)) plain.remove_suffix(std::string_view(kOldSuffix).size());
+  return plain == kBestCheckpoint || step_of(name).has_value();
 }
 
 std::filesystem::path with_suffix(const std::filesystem::path& directory, std::string_view suffix) {
@@ -95,12 +87,11 @@ void prune_checkpoints(FileSystem& files, const std::filesystem::path& run_direc
   const std::size_t num_doomed = keep_last == 0 || checkpoints.size() <= keep ? 0 : checkpoints.size() - keep;
   for (std::size_t i = 0; i < num_doomed; ++i) {
     for (const std::filesystem::path& path : {with_suffix(checkpoints[i], kOldSuffix), checkpoints[i]}) {
-      if (std::filesystem::exists(path)) remove_checkpoint(files, path);
+      // One that somebody keeps something in stays whole.
+      if (is_folder(path) && strangers_in(path).empty()) remove_checkpoint(files, path);
     }
   }
-  for (const std::filesystem::path& path : subdirectories(run_directory)) {
-    if (is_leftover(path)) files.remove_all(path);
-  }
+  remove_leftovers(files, run_directory);
 }
 
 }  // namespace virgil

@@ -1,7 +1,6 @@
 // Saving: write beside, make durable, rename. The order of the calls in replace_checkpoint is the whole crash safety; docs/
 // checkpoints.md tells for every point between them what a reader finds.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstddef>
@@ -16,7 +15,9 @@
 
 #include "checkpoint_format.h"
 #include "hashing_file.h"
+#include "train/checkpoint_marks.h"
 #include "virgil/base/error.h"
+#include "virgil/base/paths.h"
 #include "virgil/train/checkpoint.h"
 
 namespace virgil {
@@ -98,9 +99,9 @@ void ignore_errors(CleanUp&& clean_up) {
 /// Puts `partial`, complete and durable, in place of `directory`. At every point one of `directory` and its ".old" is whole.
 void replace_checkpoint(FileSystem& files, const std::filesystem::path& partial, const std::filesystem::path& directory) {
   const std::filesystem::path old = with_suffix(directory, kOldSuffix);
-  const bool replaces = std::filesystem::exists(directory);
+  const bool replaces = path_exists(directory);
   if (replaces) {
-    files.remove_all(old);  // left by a kill after the new one was in place
+    remove_replaced(files, old, directory);  // left by a kill after the new one was in place
     files.rename(directory, old);
   }
   try {
@@ -108,19 +109,12 @@ void replace_checkpoint(FileSystem& files, const std::filesystem::path& partial,
     files.sync_directory(parent_of(directory));
   } catch (...) {
     ignore_errors([&] {
-      if (std::filesystem::exists(directory)) files.rename(directory, partial);
+      if (path_exists(directory)) files.rename(directory, partial);
       if (replaces) files.rename(old, directory);
     });
     throw;
   }
-  files.remove_all(old);
-}
-
-void remove_leftovers(FileSystem& files, const std::filesystem::path& directory) {
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
-    if (is_leftover(entry.path())) files.remove_all(entry.path());
-  }
+  remove_replaced(files, old, directory);
 }
 
 }  // namespace
@@ -129,8 +123,8 @@ void save_checkpoint(FileSystem& files, const std::filesystem::path& directory, 
   const ModelConfig model(contents.model);
   check_contents(contents, model);
   const std::filesystem::path target = directory.has_filename() ? directory : directory.parent_path();
-  const std::filesystem::path partial = with_suffix(target, fmt::format(".tmp-{}", ::getpid()));
-  remove_leftovers(files, parent_of(target));
+  remove_leftovers(files, parent_of(target), target.filename().string());
+  const std::filesystem::path partial = temporary_name(target);
   try {
     write_checkpoint_files(files, partial, contents, model);
     replace_checkpoint(files, partial, target);

@@ -1,4 +1,4 @@
-// JSON to config and back. The SAX interface is used because it shows duplicate keys and the digits as they were written.
+// JSON to config and back. Read by events, which show the digits of a number as they were written.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -15,7 +15,9 @@
 
 #include "config_text.h"
 #include "virgil/base/error.h"
+#include "virgil/base/excerpt.h"
 #include "virgil/base/file_system.h"
+#include "virgil/base/json.h"
 #include "virgil/train/config_schema.h"
 
 namespace virgil {
@@ -42,7 +44,7 @@ std::string plain_words(std::string_view what, std::string_view token) {
   if (token.ends_with('T') || token.ends_with('F') || token.ends_with('N')) {
     return fmt::format("{}: true, false and null are written in small letters", place);
   }
-  return std::string(what.substr(0, 300));
+  return std::string(what);
 }
 
 /// Keys that only a model's config.json of Hugging Face has.
@@ -53,9 +55,9 @@ bool is_hugging_face_key(std::string_view name) {
 }
 
 /// Receives the parser's events and sets values as they come.
-class ConfigReader final : public nlohmann::json_sax<nlohmann::json> {
+class ConfigReader final : public JsonEvents {
  public:
-  ConfigReader(TrainConfig& config, const std::string& where) : config_(config), where_(where) {}
+  ConfigReader(TrainConfig& config, const std::string& where) : JsonEvents(where), config_(config) {}
 
   bool null() override { return take("null", "null"); }
   bool boolean(bool value) override { return take(value ? "true" : "false", "true or false"); }
@@ -63,54 +65,6 @@ class ConfigReader final : public nlohmann::json_sax<nlohmann::json> {
   bool number_unsigned(number_unsigned_t value) override { return take(std::to_string(value), "number"); }
   bool number_float(number_float_t, const string_t& digits) override { return take(digits, "number"); }
   bool string(string_t& value) override { return take(value, "string"); }
-  bool binary(binary_t&) override { throw user_error("{}: binary values are not JSON", where_); }
-
-  bool start_object(std::size_t) override {
-    if (in_object_) throw user_error("{}: \"{}\" is an object; all keys stand side by side, without nesting", where_, key_);
-    in_object_ = true;
-    return true;
-  }
-  bool end_object() override { return true; }
-  bool start_array(std::size_t) override {
-    if (!in_object_) throw not_an_object();
-    const ConfigKey* known = find_config_key(key_);
-    if (list_) throw user_error("{}: \"{}\" is a list in a list; it takes strings", where_, key_);
-    if (known != nullptr && !is_list(*known)) throw user_error("{}: \"{}\" is a list; it takes one value", where_, key_);
-    list_.emplace();
-    return true;
-  }
-  bool end_array() override {
-    const std::vector<std::string> values = *std::exchange(list_, std::nullopt);
-    const ConfigKey* known = find_config_key(key_);
-    if (known == nullptr) return take("", "string");  // which reports it
-    set_config_list(config_, *known, values, where_);
-    return true;
-  }
-
-  bool key(string_t& name) override {
-    key_ = name;
-    const ConfigKey* known = find_config_key(name);
-    if (known == nullptr && is_hugging_face_key(name)) {
-      throw user_error(
-          "{}: the config of a Hugging Face model (\"{}\"); train begins with such a model with --init_from FOLDER, and calc_params --hf {} counts it",
-          where_, name, where_);
-    }
-    if (known == nullptr) return true;  // set_config_value reports it
-    const auto [entry, is_new] = seen_.emplace(known->name, name);
-    if (!is_new && entry->second == name) throw user_error("{}: \"{}\" is given twice; keep one", where_, name);
-    if (!is_new) throw user_error("{}: \"{}\" and \"{}\" are the same key; keep one", where_, entry->second, name);
-    if (!known->saved) {
-      throw user_error("{}: \"{}\" holds for one invocation only; give it as the flag --{}", where_, name, known->name);
-    }
-    return true;
-  }
-
-  bool parse_error(std::size_t, const std::string& token, const nlohmann::detail::exception& error) override {
-    const std::string_view what = error.what();  // "[json.exception.parse_error.101] parse error at line 3, column 4: ..."
-    const std::size_t prefix = what.find("] ");
-    throw user_error("{}: not valid JSON: {}", where_,
-                     plain_words(prefix == what.npos ? what : what.substr(prefix + 2), token));
-  }
 
   [[nodiscard]] std::vector<std::string> set_keys() const {
     std::vector<std::string> names;
@@ -119,19 +73,62 @@ class ConfigReader final : public nlohmann::json_sax<nlohmann::json> {
   }
 
  private:
+  void on_start_object() override {
+    if (depth() == 1) return;
+    throw user_error("{}: {} is an object; all keys stand side by side, without nesting", where(), quoted_excerpt(key_));
+  }
+  void on_end_object() override {}
+  void on_start_array() override {
+    if (depth() == 1) throw not_an_object();
+    const ConfigKey* known = find_config_key(key_);
+    if (list_) throw user_error("{}: \"{}\" is a list in a list; it takes strings", where(), key_);
+    if (known != nullptr && !is_list(*known)) throw user_error("{}: \"{}\" is a list; it takes one value", where(), key_);
+    list_.emplace();
+  }
+  void on_end_array() override {
+    const std::vector<std::string> values = *std::exchange(list_, std::nullopt);
+    const ConfigKey* known = find_config_key(key_);
+    if (known == nullptr) {
+      take("", "string");  // which reports it
+    } else {
+      set_config_list(config_, *known, values, where());
+    }
+  }
+
+  void on_key(std::string& name) override {
+    key_ = name;
+    const ConfigKey* known = find_config_key(name);
+    if (known == nullptr && is_hugging_face_key(name)) {
+      throw user_error(
+          "{}: the config of a Hugging Face model (\"{}\"); train begins with such a model with --init_from FOLDER, and calc_params "
+          "--hf {} counts it",
+          where(), name, where());
+    }
+    if (known == nullptr) return;  // set_config_value reports it
+    const auto [entry, is_new] = seen_.emplace(known->name, name);
+    if (!is_new) throw user_error("{}: \"{}\" and \"{}\" are the same key; keep one", where(), entry->second, name);
+    if (!known->saved) {
+      throw user_error("{}: \"{}\" holds for one invocation only; give it as the flag --{}", where(), name, known->name);
+    }
+  }
+
+  void on_syntax_error(std::size_t, const std::string& token, const std::string& what) override {
+    throw user_error("{}: not valid JSON: {}", where(), plain_words(what, token));
+  }
+
   UserError not_an_object() const {
-    return user_error("{}: a config is one JSON object, such as {{\"n_layer\": 6, \"n_embd\": 384}}", where_);
+    return user_error("{}: a config is one JSON object, such as {{\"n_layer\": 6, \"n_embd\": 384}}", where());
   }
 
   bool take(const std::string& value, const std::string& json_type) {
-    if (!in_object_) throw not_an_object();
+    if (depth() == 0) throw not_an_object();
     const ConfigKey* known = find_config_key(key_);
     if (known != nullptr) check_type(*known, value, json_type);
     if (list_) {
       list_->push_back(value);
       return true;
     }
-    set_config_value(config_, key_, value, where_);
+    set_config_value(config_, key_, value, where());
     return true;
   }
 
@@ -142,19 +139,17 @@ class ConfigReader final : public nlohmann::json_sax<nlohmann::json> {
     const bool is_number = json_type == "number" && wanted == "whole number";
     const bool is_word = json_type == "string" && find_word(known, value) != nullptr;
     if (json_type == wanted || is_number || is_switch || is_word || is_item) return;
-    const std::string found = json_type == "string" ? fmt::format("the string \"{}\"", value) : value;
+    const std::string found = json_type == "string" ? fmt::format("the string {}", quoted_excerpt(value)) : excerpt(value);
     const char* remedy = json_type == "string"          ? "; leave the quotes out"
                          : wanted.starts_with("string") ? "; put it in quotes"
                                                         : "";
-    throw user_error("{}: \"{}\" is {}, but takes {}{}", where_, key_, found, allowed_text(known), remedy);
+    throw user_error("{}: \"{}\" is {}, but takes {}{}", where(), key_, found, allowed_text(known), remedy);
   }
 
   TrainConfig& config_;
-  const std::string& where_;
   std::string key_;
   std::map<std::string, std::string> seen_;       // canonical name -> name as written
   std::optional<std::vector<std::string>> list_;  // what has been read of a list's strings
-  bool in_object_ = false;
 };
 
 }  // namespace
@@ -166,7 +161,7 @@ std::vector<std::string> apply_config_file(TrainConfig& config, const std::files
 std::vector<std::string> apply_config_json(TrainConfig& config, std::string_view json_text, const std::string& where) {
   TrainConfig changed = config;
   ConfigReader reader(changed, where);
-  nlohmann::json::sax_parse(json_text, &reader);
+  parse_json_events(json_text, reader);
   config = changed;
   return reader.set_keys();
 }

@@ -127,6 +127,9 @@ std::string bad_value_message(const ConfigKey& key, std::string_view value, std:
 }
 
 void check_utf8(const ConfigKey& key, std::string_view value, std::string_view where) {
+  if (value.find('\0') != value.npos) {
+    throw user_error("{}: the value of {} holds a NUL, which no path and no name may; leave it out", where, key.name);
+  }
   if (!is_utf8(value)) throw user_error("{}: the value of {} is not UTF-8 text; convert or rename it", where, key.name);
 }
 

@@ -6,8 +6,10 @@
 #include <cstdint>
 #include <nlohmann/json.hpp>
 
-#include "plan/json_object.h"
 #include "virgil/base/error.h"
+#include "virgil/base/excerpt.h"
+#include "virgil/base/json.h"
+#include "virgil/plan/hf_config.h"
 #include "virgil/train/config_schema.h"
 
 namespace virgil {
@@ -35,12 +37,12 @@ void refuse_other_functions(const JsonObject& json, const std::string& where) {
   const std::string activation = json.string_or("activation_function", "gelu_new");
   // Three names of the tanh form.
   const bool is_tanh = activation == "gelu_new" || activation == "gelu_pytorch_tanh" || activation == "gelu_fast";
-  if (!is_tanh) refuse("activation_function", activation, "gelu_new");
+  if (!is_tanh) refuse("activation_function", quoted_excerpt(activation), "gelu_new");
   if (!json.boolean_or("scale_attn_weights", true)) refuse("scale_attn_weights", "false", "true");
   if (json.boolean_or("scale_attn_by_inverse_layer_idx", false)) refuse("scale_attn_by_inverse_layer_idx", "true", "false");
   if (json.boolean_or("add_cross_attention", false)) refuse("add_cross_attention", "true", "false");
   if (json.has("quantization_config")) refuse("quantization_config", "set", "plain weights");
-  const double epsilon = json.has("layer_norm_epsilon") ? json.number("layer_norm_epsilon") : 1e-5;
+  const double epsilon = json.number_or("layer_norm_epsilon", 1e-5);
   if (epsilon != 1e-5) refuse("layer_norm_epsilon", fmt::format("{}", epsilon), "1e-05");
 }
 
@@ -51,15 +53,14 @@ ModelSizes read_gpt2_config(std::string_view text, const std::string& where) {
   const JsonObject json(parsed, where);
   const std::string model_type = json.string("model_type");
   if (model_type != "gpt2") {
-    throw user_error("{}: model_type is \"{}\"; only weights of a GPT-2 (\"gpt2\") can be read", where, model_type);
+    throw user_error("{}: model_type is {}; only weights of a GPT-2 (\"gpt2\") can be read", where, quoted_excerpt(model_type));
   }
   refuse_other_functions(json, where);
-  const char* positions = json.has("n_positions") ? "n_positions" : "n_ctx";
   const ModelSizes sizes{
-      .num_layers = read_size(json, "n_layer", "n_layer", where),
-      .num_heads = read_size(json, "n_head", "n_head", where),
-      .embedding_dim = read_size(json, "n_embd", "n_embd", where),
-      .block_size = read_size(json, positions, "block_size", where),
+      .num_layers = read_size(json, gpt2_key(json, "n_layer"), "n_layer", where),
+      .num_heads = read_size(json, gpt2_key(json, "n_head"), "n_head", where),
+      .embedding_dim = read_size(json, gpt2_key(json, "n_embd"), "n_embd", where),
+      .block_size = read_size(json, gpt2_key(json, "n_positions"), "block_size", where),
       .vocab_size = read_size(json, "vocab_size", "vocab_size", where),
       .d_ff = json.has("n_inner") ? read_size(json, "n_inner", "d_ff", where) : 0,
       .bias = !json.has("virgil") || json.object("virgil").boolean_or("bias", true),

@@ -5,6 +5,7 @@
 #include "checkpoint_format.h"
 #include "train/gpt2_tensors.h"
 #include "virgil/base/error.h"
+#include "virgil/base/paths.h"
 #include "virgil/train/pretrained_model.h"
 #include "virgil/train/run_folder.h"
 #include "virgil/train/training_run.h"
@@ -16,16 +17,16 @@ namespace {
 namespace fs = std::filesystem;
 
 bool holds_checkpoint(const fs::path& directory) {
-  const auto holds = [&](const char* name) { return fs::exists(directory / name); };
+  const auto holds = [&](const char* name) { return path_exists(directory / name); };
   return holds(kStateFile) || holds(kParametersFile) || holds(kShardIndexFile) || holds(kConfigFile);
 }
 
 }  // namespace
 
 fs::path find_checkpoint(const fs::path& path, Logger& log) {
-  if (!fs::is_directory(path) || holds_checkpoint(path)) return path;  // open_pretrained says what is wrong with it
+  if (!is_folder(path) || holds_checkpoint(path)) return path;  // open_pretrained says what is wrong with it
   const fs::path best = path / "best";
-  const bool has_best = fs::exists(best) || fs::exists(with_suffix(best, kOldSuffix));
+  const bool has_best = path_exists(best) || path_exists(with_suffix(best, kOldSuffix));
   const auto steps = list_step_checkpoints(path);
   if (!has_best && steps.empty()) {
     throw user_error(
@@ -41,6 +42,7 @@ fs::path find_checkpoint(const fs::path& path, Logger& log) {
 InferenceModel::InferenceModel(const fs::path& checkpoint, const InferenceOptions& options, Logger& log) {
   const PretrainedModel pretrained = open_pretrained(find_checkpoint(checkpoint, log));
   directory_ = pretrained.directory;
+  if (!pretrained.note.empty()) log.info(fmt::format("{}: read with {}", directory_.string(), pretrained.note));
   step_ = pretrained.step;
   const ModelConfig model(pretrained.model);
   tokenizer_ = load_tokenizer(pretrained);

@@ -164,6 +164,7 @@ PretrainedModel open_init_from(const CommandLine& command_line, TrainConfig& con
     throw user_error("{}: init_from lies in the run that --overwrite removes; choose another --model_name", directory.string());
   }
   PretrainedModel model = open_pretrained(directory);
+  if (!model.note.empty()) log.info(fmt::format("config   {}: read with {}", directory.string(), model.note));
   adopt_sizes(command_line, config, model, log);
   adopt_tokenizer(command_line, config, model);
   adopt_rates(command_line, config, log);

@@ -1,5 +1,6 @@
 #include "virgil/train/metrics.h"
 
+#include <fmt/format.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -8,6 +9,9 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <span>
+
+#include "virgil/base/json.h"
+#include "virgil/base/paths.h"
 
 namespace virgil {
 
@@ -108,16 +112,61 @@ void JsonlMetrics::write_line(const std::string& line) {
   file_->flush();
 }
 
-void truncate_metrics(FileSystem& files, const std::filesystem::path& path, std::int64_t step) {
-  if (!std::filesystem::exists(path)) return;
-  std::ifstream input(path);
-  std::string kept;
-  for (std::string line; std::getline(input, line);) {
-    const Json object = Json::parse(line, nullptr, false);
+namespace {
+
+struct KeptLines {
+  std::string text;
+  std::int64_t num_steps = 0;    // different ones
+  std::int64_t num_damaged = 0;  // whole lines that are no figures
+};
+
+KeptLines keep_lines(const std::string& content, std::int64_t step) {
+  KeptLines kept;
+  std::int64_t last_step = -1;
+  std::size_t begin = 0;
+  // What follows the last line's end was torn by a kill.
+  for (std::size_t end = content.find('\n'); end != content.npos; end = content.find('\n', begin)) {
+    const std::string_view line = std::string_view(content).substr(begin, end - begin);
+    begin = end + 1;
+    const Json object = parse_json_or_null(line);
     const bool whole = object.is_object() && object.contains("step") && object["step"].is_number_integer();
-    if (whole && object["step"].get<std::int64_t>() < step && object.contains("loss")) kept += line + "\n";
+    if (!whole) {
+      ++kept.num_damaged;
+    } else if (object.contains("loss") && object["step"].get<std::int64_t>() < step) {
+      kept.num_steps += object["step"].get<std::int64_t>() == last_step ? 0 : 1;
+      last_step = object["step"].get<std::int64_t>();
+      kept.text.append(line).push_back('\n');
+    }
   }
-  write_file_atomically(files, path, kept);
+  return kept;
+}
+
+}  // namespace
+
+std::string truncate_metrics(FileSystem& files, const std::filesystem::path& path, std::int64_t step) {
+  constexpr std::int64_t kMaxMetricsBytes = std::int64_t{1} << 32;
+  if (!path_exists(path)) {
+    return step == 0 ? ""
+                     : fmt::format("{}: missing: the figures of the {} steps before are lost, and a new file begins",
+                                   path.string(), step);
+  }
+  const std::string content = read_file(path, kMaxMetricsBytes);
+  const KeptLines kept = keep_lines(content, step);
+  std::string problem;
+  if (kept.num_damaged > 0) {
+    std::filesystem::path damaged = path;
+    damaged += ".damaged";
+    while (is_name_taken(damaged)) damaged += "+";
+    write_file_atomically(files, damaged, content);
+    problem = fmt::format("{}: {} lines are damaged and are left out; the file as it was is kept as {}", path.string(),
+                          kept.num_damaged, damaged.string());
+  }
+  if (kept.num_steps < step) {
+    problem += problem.empty() ? fmt::format("{}: ", path.string()) : "; ";
+    problem += fmt::format("it holds the figures of {} of the {} steps before", kept.num_steps, step);
+  }
+  write_file_atomically(files, path, kept.text);
+  return problem;
 }
 
 ProcessMemory read_process_memory() {

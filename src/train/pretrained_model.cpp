@@ -9,6 +9,8 @@
 #include "train/gpt2_config.h"
 #include "train/gpt2_tensors.h"
 #include "virgil/base/error.h"
+#include "virgil/base/folder.h"
+#include "virgil/base/paths.h"
 #include "virgil/train/checkpoint.h"
 #include "virgil/train/config_schema.h"
 #include "virgil/train/parameter_io.h"
@@ -22,13 +24,15 @@ constexpr std::int64_t kGpt2Vocabulary = 50257;
 constexpr const char* kPositions = "transformer.wpe.weight";
 
 PretrainedModel open_checkpoint(const fs::path& directory) {
-  LoadedCheckpoint checkpoint = load_checkpoint(directory);
+  LoadedCheckpoint checkpoint = load_checkpoint(directory, CheckpointParts::kWeights);
   PretrainedModel opened{.directory = checkpoint.directory,
                          .model = checkpoint.model,
                          .is_checkpoint = true,
                          .step = checkpoint.state.step,
                          .files = {},
-                         .tensors = {}};
+                         .converted = {},
+                         .tensors = {},
+                         .note = {}};
   for (const ExpectedTensor& tensor : expected_parameters(ModelConfig(checkpoint.model))) {
     opened.tensors.push_back({tensor.name, DType::kFloat32, tensor.shape, checkpoint.parameters.find(tensor.name)->bytes});
   }
@@ -38,7 +42,7 @@ PretrainedModel open_checkpoint(const fs::path& directory) {
 
 PretrainedModel open_gpt2(const fs::path& directory) {
   const fs::path config = directory / kConfigFile;
-  if (!fs::exists(config)) {
+  if (!path_exists(config)) {
     throw user_error(
         "{}: missing, and without it the weights are of no known shape; give a checkpoint of Virgil, or a folder "
         "with {} and {}",
@@ -48,10 +52,11 @@ PretrainedModel open_gpt2(const fs::path& directory) {
   opened.directory = directory;
   opened.model = read_gpt2_config(read_file(config, kMaxConfigBytes), config.string());
   opened.files = open_weight_files(directory);
-  const Gpt2Tensors tensors(opened.files, directory.string());
-  // Another program may have trained the biases that Virgil had saved as zeros.
-  if (!opened.model.bias) opened.model.bias = tensors.has_biases(ModelConfig(opened.model));
-  opened.tensors = tensors.select(ModelConfig(opened.model));
+  Gpt2Tensors tensors(opened.files, directory.string());
+  // Another program may have trained the biases that Virgil had saved as zeros, or have none at all (nanoGPT's bias=False).
+  opened.model.bias = opened.model.bias ? tensors.holds_biases() : tensors.has_biases(ModelConfig(opened.model));
+  opened.tensors = tensors.select(ModelConfig(opened.model), opened.converted);
+  opened.note = tensors.note();
   return opened;
 }
 
@@ -60,7 +65,7 @@ PretrainedModel open_gpt2(const fs::path& directory) {
 PretrainedModel open_pretrained(const fs::path& directory) {
   const fs::path folder = directory.has_filename() ? directory : directory.parent_path();
   // One of Virgil's checkpoints that has lost a file is damaged, not foreign.
-  const bool is_foreign = fs::is_directory(folder) && !fs::exists(folder / kStateFile) && !fs::exists(folder / kStateHashFile);
+  const bool is_foreign = is_folder(folder) && !path_exists(folder / kStateFile) && !path_exists(folder / kStateHashFile);
   PretrainedModel opened = is_foreign ? open_gpt2(folder) : open_checkpoint(directory);
   opened.model.dropout = 0;
   return opened;
@@ -76,7 +81,7 @@ void shorten_context(PretrainedModel& model, std::int64_t block_size) {
 }
 
 std::optional<std::string> tokenizer_spec(const PretrainedModel& model) {
-  const auto holds = [&](const char* name) { return fs::exists(model.directory / name); };
+  const auto holds = [&](const char* name) { return path_exists(model.directory / name); };
   // An absolute path is never taken for the name of a tokenizer.
   const bool carries_one = holds("tokenizer.virgil.json") || holds("tokenizer.json");
   if (model.is_checkpoint || carries_one) return fs::absolute(model.directory).string();
@@ -87,7 +92,7 @@ std::optional<std::string> tokenizer_spec(const PretrainedModel& model) {
 
 std::string describe_missing_tokenizer(const PretrainedModel& model) {
   const std::string directory = model.directory.string();
-  if (fs::exists(model.directory / "vocab.json")) {
+  if (path_exists(model.directory / "vocab.json")) {
     return fmt::format(
         "{}: its tokenizer is in vocab.json and merges.txt, which are not read; open it with AutoTokenizer of "
         "transformers and save it there with save_pretrained, which writes tokenizer.json",
@@ -100,7 +105,9 @@ std::string describe_missing_tokenizer(const PretrainedModel& model) {
 std::unique_ptr<Tokenizer> load_tokenizer(const PretrainedModel& model) {
   const auto spec = tokenizer_spec(model);
   if (!spec) throw UserError(describe_missing_tokenizer(model));
-  std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(*spec, "");
+  std::unique_ptr<Tokenizer> tokenizer;
+  // A running training may be replacing the checkpoint; the next one has the same tokenizer.
+  retry_while_replaced(model.directory, [&] { tokenizer = make_tokenizer(*spec, ""); });
   if (tokenizer->vocab_size() <= model.model.vocab_size) return tokenizer;
   throw user_error("{}: its tokenizer {} has {} tokens, but its model's vocab_size is {}; put the model's own tokenizer there",
                    model.directory.string(), tokenizer->name(), tokenizer->vocab_size(), model.model.vocab_size);

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <string>
 #include <string_view>
@@ -9,7 +12,12 @@
 #include <vector>
 
 #include "checkpoint_format.h"
+#include "config_text.h"
+#include "train/checkpoint_marks.h"
 #include "virgil/base/error.h"
+#include "virgil/base/excerpt.h"
+#include "virgil/base/paths.h"
+#include "virgil/base/sha256.h"
 #include "virgil/base/shape.h"
 
 namespace virgil {
@@ -18,21 +26,76 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// Everything in a run's folder that --overwrite replaces, but its leftovers: checkpoints, under their names and as ".old".
+std::vector<fs::path> checkpoint_folders(const fs::path& run) {
+  std::vector<fs::path> folders;
+  std::vector<fs::path> checkpoints = list_step_checkpoints(run);
+  checkpoints.push_back(run / kBestCheckpoint);
+  for (const fs::path& checkpoint : checkpoints) {
+    for (const fs::path& path : {checkpoint, with_suffix(checkpoint, kOldSuffix)}) {
+      if (is_name_taken(path)) folders.push_back(path);
+    }
+  }
+  return folders;
+}
+
 bool holds_run(const fs::path& run) {
-  return fs::exists(run_config_path(run)) || fs::exists(metrics_path(run)) || !list_step_checkpoints(run).empty() ||
-         fs::exists(run / "best") || fs::exists(with_suffix(run / "best", kOldSuffix));
+  return path_exists(run_config_path(run)) || path_exists(metrics_path(run)) || !checkpoint_folders(run).empty();
+}
+
+/// Throws UserError where --overwrite would remove what no run wrote.
+void check_only_own(const fs::path& run) {
+  std::vector<std::string> strangers;
+  for (const fs::path& path : {metrics_path(run), run_config_path(run)}) {
+    if (is_folder(path)) strangers.push_back(path.filename().string());
+  }
+  for (const fs::path& folder : checkpoint_folders(run)) {
+    if (!is_folder(folder) || fs::is_symlink(folder)) {
+      strangers.push_back(folder.filename().string());
+      continue;
+    }
+    for (const fs::path& stranger : strangers_in(folder)) {
+      strangers.push_back((folder.filename() / stranger.filename()).string());
+    }
+  }
+  if (strangers.empty()) return;
+  constexpr std::size_t kMostNamed = 5;
+  const std::size_t more = strangers.size() - std::min(strangers.size(), kMostNamed);
+  strangers.resize(std::min(strangers.size(), kMostNamed));
+  throw user_error(
+      "{}: --overwrite would remove what no run wrote: {}{}. Nothing was removed; move that elsewhere, or choose another "
+      "--model_name",
+      run.string(), fmt::join(strangers, ", "), more == 0 ? "" : fmt::format(" and {} more", more));
 }
 
 void remove_run(FileSystem& files, const fs::path& run) {
-  std::vector<fs::path> checkpoints = list_step_checkpoints(run);
-  checkpoints.push_back(run / "best");
-  for (const fs::path& checkpoint : checkpoints) {
-    files.remove_all(checkpoint);
-    files.remove_all(with_suffix(checkpoint, kOldSuffix));
-  }
-  prune_checkpoints(files, run, 0);  // leftovers of killed saves
-  files.remove_all(metrics_path(run));
-  files.remove_all(run_config_path(run));
+  check_only_own(run);
+  for (const fs::path& folder : checkpoint_folders(run)) remove_checkpoint(files, folder);
+  remove_leftovers(files, run);
+  for (const fs::path& path : {metrics_path(run), run_config_path(run), run_config_hash_path(run)}) files.remove_all(path);
+}
+
+/// As sha256sum writes it.
+std::string hash_line(std::string_view config_text) { return fmt::format("{}  {}\n", sha256_hex(config_text), kRunConfigFile); }
+
+/// The hash stands before the configuration does, beside that of the one before: whenever the process dies, one of them is
+/// right.
+void write_run_config(FileSystem& files, const fs::path& run, const std::string& text) {
+  const std::string hash = hash_line(text);
+  std::string both = hash;
+  if (path_exists(run_config_path(run))) both += hash_line(read_file(run_config_path(run), kMaxConfigBytes));
+  write_file_atomically(files, run_config_hash_path(run), both);
+  write_file_atomically(files, run_config_path(run), text);
+  write_file_atomically(files, run_config_hash_path(run), hash);
+}
+
+enum class ConfigFileState { kAsWritten, kChanged, kUnknown };
+
+ConfigFileState state_of_run_config(const fs::path& run) {
+  if (!path_exists(run_config_hash_path(run))) return ConfigFileState::kUnknown;  // of a version that wrote none
+  const std::string hashes = read_file(run_config_hash_path(run), kMaxConfigBytes);
+  const std::string hash = hash_line(read_file(run_config_path(run), kMaxConfigBytes));
+  return hashes.find(hash) != hashes.npos ? ConfigFileState::kAsWritten : ConfigFileState::kChanged;
 }
 
 bool is_given(const CommandLine& command_line, std::string_view key) {
@@ -59,14 +122,21 @@ void keep_tokens_per_step(TrainConfig& config, const TrainConfig& saved, const C
 }  // namespace
 
 fs::path run_folder(const TrainConfig& config) { return fs::path(config.out_dir) / config.model_name; }
-fs::path metrics_path(const fs::path& run) { return run / "metrics.jsonl"; }
-fs::path run_config_path(const fs::path& run) { return run / "run_config.json"; }
+fs::path metrics_path(const fs::path& run) { return run / kMetricsFile; }
+fs::path run_config_path(const fs::path& run) { return run / kRunConfigFile; }
+fs::path run_config_hash_path(const fs::path& run) { return run / kRunConfigHashFile; }
 
 TrainConfig load_run_config(const CommandLine& command_line, std::int64_t processes) {
   const fs::path run = run_folder(command_line.config);
-  if (!fs::exists(run_config_path(run))) {
+  if (!path_exists(run_config_path(run))) {
     throw user_error("{}: there is no run to resume; check out_dir and model_name, or start one without --resume",
                      run.string());
+  }
+  if (state_of_run_config(run) == ConfigFileState::kChanged) {
+    throw user_error(
+        "{}: is not as the run wrote it: its SHA-256 is not the one in {}, so it is damaged or was edited. Restore it from a copy; "
+        "or, if you edited it, remove {} and resume again, which names what differs from the checkpoint",
+        run_config_path(run).string(), kRunConfigHashFile, run_config_hash_path(run).string());
   }
   TrainConfig config;
   apply_config_file(config, run_config_path(run));
@@ -91,9 +161,10 @@ TrainConfig load_run_config(const CommandLine& command_line, std::int64_t proces
 void check_run_folder(const TrainConfig& config) {
   const fs::path run = run_folder(config);
   if (config.resume && config.overwrite) throw user_error("--resume and --overwrite exclude each other: choose one");
-  if (fs::exists(run) && !fs::is_directory(run)) {
+  if (path_exists(run) && !is_folder(run)) {
     throw user_error("{}: not a folder; choose another model_name or out_dir", run.string());
   }
+  if (config.overwrite) check_only_own(run);
   if (config.resume || config.overwrite || !holds_run(run)) return;
   throw user_error(
       "{}: this folder already holds a run; go on with --resume, replace it with --overwrite, or choose another "
@@ -105,7 +176,44 @@ void prepare_run_folder(FileSystem& files, const TrainConfig& config) {
   const fs::path run = run_folder(config);
   files.create_directories(run);
   if (config.overwrite) remove_run(files, run);
-  write_file_atomically(files, run_config_path(run), config_to_json(config));
+  write_run_config(files, run, config_to_json(config));
+}
+
+namespace {
+
+/// Keys that name files and folders, which may have been moved and be named from elsewhere.
+bool is_place(std::string_view key) {
+  return key == "out_dir" || key == "model_name" || key == "init_from" || key == "input" || key == "val_input" ||
+         key == "cache_dir";
+}
+
+}  // namespace
+
+std::string describe_config_changes(const fs::path& run, const LoadedCheckpoint& checkpoint, const CommandLine& command_line) {
+  if (state_of_run_config(run) == ConfigFileState::kAsWritten) return "";
+  TrainConfig saved;
+  TrainConfig trained;
+  try {
+    apply_config_file(saved, run_config_path(run));
+    apply_config_json(trained, checkpoint.state.config_json, (checkpoint.directory / kStateFile).string());
+    // What both leave to Virgil is the same on both sides.
+    resolve_config(saved);
+    resolve_config(trained);
+  } catch (const UserError& error) {
+    return fmt::format("{}: cannot be compared with what {} was trained with: {}", run_config_path(run).string(),
+                       checkpoint.directory.filename().string(), error.what());
+  }
+  std::string changes;
+  for (const ConfigKey& key : config_keys()) {
+    if (!key.saved || is_place(key.name) || is_given(command_line, key.name)) continue;
+    const std::string is = value_text(saved, key);
+    const std::string was = value_text(trained, key);
+    if (is != was)
+      changes += fmt::format("{}{} is {} and was {}", changes.empty() ? "" : ", ", key.name, excerpt(is), excerpt(was));
+  }
+  if (changes.empty()) return "";
+  return fmt::format("{}: differs from what {} was trained with: {}; give a flag for each that is not meant",
+                     run_config_path(run).string(), checkpoint.directory.filename().string(), changes);
 }
 
 LoadedCheckpoint load_newest_checkpoint(const fs::path& run) {

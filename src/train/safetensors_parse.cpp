@@ -9,16 +9,16 @@
 #include <filesystem>
 #include <limits>
 #include <map>
-#include <nlohmann/json.hpp>
-#include <set>
 #include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-#include "train/quoted_name.h"
 #include "virgil/base/error.h"
+#include "virgil/base/excerpt.h"
+#include "virgil/base/foreign_file.h"
+#include "virgil/base/json.h"
 #include "virgil/train/safetensors.h"
 
 namespace virgil {
@@ -49,55 +49,20 @@ std::uint64_t element_bytes(std::string_view dtype) {
 }
 
 /// {"__metadata__": {"key": "text"}, "tensor": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}}
-class HeaderReader final : public nlohmann::json_sax<nlohmann::json> {
+class HeaderReader final : public JsonEvents {
  public:
-  HeaderReader(std::map<std::string, std::string>& metadata, const std::string& file) : metadata_(metadata), file_(file) {}
+  HeaderReader(std::map<std::string, std::string>& metadata, const std::string& file) : JsonEvents(file), metadata_(metadata) {}
 
   [[nodiscard]] std::vector<RawTensor> take_tensors() { return std::move(tensors_); }
 
-  bool start_object(std::size_t) override {
-    if (depth_ == 2 || list_ != nullptr) throw defect("an object stands where a value belongs");
-    if (depth_ == 1 && !in_metadata()) tensors_.push_back({.name = name_});
-    ++depth_;
-    return true;
-  }
-  bool end_object() override {
-    --depth_;
-    return true;
-  }
-  bool key(string_t& key) override {
-    if (depth_ == 1) {
-      if (!names_.insert(key).second) throw user_error("{}: the tensor {} is listed twice", file_, quoted_name(key));
-      name_ = key;
-    }
-    field_ = key;
-    return true;
-  }
   bool string(string_t& value) override {
-    if (depth_ == 2 && in_metadata()) {
-      if (!metadata_.emplace(field_, value).second) throw defect("a key is given twice");
-    } else if (depth_ == 2 && field_ == "dtype" && list_ == nullptr && tensors_.back().dtype.empty()) {
+    if (depth() == 2 && in_metadata()) {
+      metadata_.emplace(field_, value);
+    } else if (depth() == 2 && field_ == "dtype") {
       tensors_.back().dtype = value;
     } else {
       throw defect("an unexpected string");
     }
-    return true;
-  }
-  bool start_array(std::size_t) override {
-    if (depth_ != 2 || in_metadata() || list_ != nullptr) throw defect("an unexpected list");
-    RawTensor& tensor = tensors_.back();
-    if (field_ == "shape" && !tensor.has_shape) {
-      tensor.has_shape = true;
-      list_ = &tensor.shape;
-    } else if (field_ == "data_offsets" && tensor.offsets.empty()) {
-      list_ = &tensor.offsets;
-    } else {
-      throw defect("an unexpected list");
-    }
-    return true;
-  }
-  bool end_array() override {
-    list_ = nullptr;
     return true;
   }
   bool number_unsigned(number_unsigned_t value) override {
@@ -111,33 +76,57 @@ class HeaderReader final : public nlohmann::json_sax<nlohmann::json> {
   bool number_float(number_float_t, const string_t&) override { throw defect("a number that is not a whole one below 2^64"); }
   bool boolean(bool) override { throw defect("an unexpected boolean"); }
   bool null() override { throw defect("an unexpected null"); }
-  bool binary(binary_t&) override { throw defect("an unexpected value"); }
-  bool parse_error(std::size_t position, const std::string&, const nlohmann::detail::exception&) override {
-    throw user_error("{}: the header is not valid JSON at byte {}: the file is damaged", file_, position + kPrefixBytes);
-  }
 
  private:
+  void on_start_object() override {
+    if (depth() > 2) throw defect("an object stands where a value belongs");
+    if (depth() == 2 && !in_metadata()) tensors_.push_back({.name = name_});
+  }
+  void on_end_object() override {}
+  void on_key(std::string& key) override {
+    if (depth() == 1) name_ = key;
+    field_ = key;
+  }
+  void on_start_array() override {
+    if (depth() != 3 || in_metadata()) throw defect("an unexpected list");
+    RawTensor& tensor = tensors_.back();
+    if (field_ == "shape") {
+      tensor.has_shape = true;
+      list_ = &tensor.shape;
+    } else if (field_ == "data_offsets") {
+      list_ = &tensor.offsets;
+    } else {
+      throw defect("an unexpected list");
+    }
+  }
+  void on_end_array() override { list_ = nullptr; }
+  void on_duplicate_key(const std::string& name) override {
+    if (depth() == 1) throw user_error("{}: the tensor {} is listed twice", where(), quoted_excerpt(name));
+    field_ = name;
+    throw defect("a key that is given twice,");
+  }
+  void on_syntax_error(std::size_t byte, const std::string&, const std::string&) override {
+    throw user_error("{}: the header is not valid JSON at byte {}: the file is damaged", where(), byte + kPrefixBytes);
+  }
+
   [[nodiscard]] bool in_metadata() const { return name_ == "__metadata__"; }
   [[nodiscard]] UserError defect(std::string_view what) const {
-    return user_error("{}: the header holds {} at {} / {}: the file is damaged", file_, what, quoted_name(name_),
-                      quoted_name(field_));
+    return user_error("{}: the header holds {} at {} / {}: the file is damaged", where(), what, quoted_excerpt(name_),
+                      quoted_excerpt(field_));
   }
 
   std::map<std::string, std::string>& metadata_;
-  const std::string& file_;
   std::vector<RawTensor> tensors_;
-  std::set<std::string> names_;
   std::string name_;
   std::string field_;
   std::vector<std::uint64_t>* list_ = nullptr;  // the list being filled
-  int depth_ = 0;                               // objects around the current position
 };
 
 Shape make_shape(const RawTensor& tensor, const std::string& file) {
   const std::vector<std::uint64_t>& s = tensor.shape;
   const auto size = [&](std::size_t i) {
     if (s[i] > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
-      throw user_error("{}: dimension {} of {} is {}: the file is damaged", file, i, quoted_name(tensor.name), s[i]);
+      throw user_error("{}: dimension {} of {} is {}: the file is damaged", file, i, quoted_excerpt(tensor.name), s[i]);
     }
     return static_cast<std::int64_t>(s[i]);
   };
@@ -153,7 +142,7 @@ Shape make_shape(const RawTensor& tensor, const std::string& file) {
     case 4:
       return {size(0), size(1), size(2), size(3)};
     default:
-      throw user_error("{}: {} has more than {} dimensions", file, quoted_name(tensor.name), Shape::kMaxRank);
+      throw user_error("{}: {} has more than {} dimensions", file, quoted_excerpt(tensor.name), Shape::kMaxRank);
   }
 }
 
@@ -161,11 +150,11 @@ Shape make_shape(const RawTensor& tensor, const std::string& file) {
 std::uint64_t expected_bytes(const RawTensor& tensor, const std::string& file) {
   std::uint64_t bytes = element_bytes(tensor.dtype);
   if (bytes == 0) {
-    throw user_error("{}: {} has the unknown dtype {}", file, quoted_name(tensor.name), quoted_name(tensor.dtype));
+    throw user_error("{}: {} has the unknown dtype {}", file, quoted_excerpt(tensor.name), quoted_excerpt(tensor.dtype));
   }
   for (const std::uint64_t size : tensor.shape) {
     if (__builtin_mul_overflow(bytes, size, &bytes)) {
-      throw user_error("{}: the shape of {} overflows: the file is damaged", file, quoted_name(tensor.name));
+      throw user_error("{}: the shape of {} overflows: the file is damaged", file, quoted_excerpt(tensor.name));
     }
   }
   return bytes;
@@ -178,17 +167,21 @@ SafetensorsFile::Entry make_entry(const RawTensor& tensor, std::span<const std::
   const std::uint64_t end = tensor.offsets[1];
   if (begin != position || end < begin || end > data.size()) {
     throw user_error("{}: {} claims bytes {} to {} of {}, where {} is the next free one: the file is damaged or truncated",
-                     file, quoted_name(tensor.name), begin, end, data.size(), position);
+                     file, quoted_excerpt(tensor.name), begin, end, data.size(), position);
   }
   const std::uint64_t expected = expected_bytes(tensor, file);
   if (end - begin != expected) {
-    throw user_error("{}: {} has {} bytes, its shape and dtype ask for {}: the file is damaged", file, quoted_name(tensor.name),
-                     end - begin, expected);
+    throw user_error("{}: {} has {} bytes, its shape and dtype ask for {}: the file is damaged", file,
+                     quoted_excerpt(tensor.name), end - begin, expected);
   }
   return {tensor.name, tensor.dtype, make_shape(tensor, file), data.subspan(begin, end - begin)};
 }
 
 std::span<const std::byte> read_header_span(std::span<const std::byte> file_bytes, const std::string& file) {
+  const std::size_t start = std::min(file_bytes.size(), kForeignFileBytes);
+  if (const auto foreign = describe_foreign_file({reinterpret_cast<const char*>(file_bytes.data()), start})) {
+    throw user_error("{}: is {}", file, *foreign);
+  }
   if (file_bytes.size() < kPrefixBytes) {
     throw user_error("{}: {} bytes are too few for a safetensors file: it is truncated", file, file_bytes.size());
   }
@@ -212,13 +205,13 @@ std::vector<SafetensorsFile::Entry> parse_safetensors(std::span<const std::byte>
   // The specification fixes the first byte, which also keeps byte order marks and bare values out.
   if (!text.starts_with('{')) throw user_error("{}: the header is not a JSON object: no safetensors file", file_name);
   HeaderReader reader(metadata, file_name);
-  nlohmann::json::sax_parse(text, &reader);
+  parse_json_events(text, reader);
 
   std::vector<RawTensor> tensors = reader.take_tensors();
   for (const RawTensor& tensor : tensors) {
     if (!tensor.dtype.empty() && tensor.has_shape && tensor.offsets.size() == 2) continue;
     throw user_error("{}: {} lacks its dtype, shape or two data_offsets: the file is damaged", file_name,
-                     quoted_name(tensor.name));
+                     quoted_excerpt(tensor.name));
   }
   // Empty tensors share their offset with a neighbour and come before it.
   std::ranges::sort(tensors, {}, [](const RawTensor& t) { return std::pair(t.offsets[0], t.offsets[1]); });
@@ -234,8 +227,10 @@ std::vector<SafetensorsFile::Entry> parse_safetensors(std::span<const std::byte>
   return entries;
 }
 
-SafetensorsFile::SafetensorsFile(const std::filesystem::path& path)
-    : file_(path), entries_(parse_safetensors(file_.bytes(), metadata_, path.string())) {}
+SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : SafetensorsFile(MappedFile(path)) {}
+
+SafetensorsFile::SafetensorsFile(MappedFile file)
+    : file_(std::move(file)), entries_(parse_safetensors(file_.bytes(), metadata_, file_.path().string())) {}
 
 const SafetensorsFile::Entry* SafetensorsFile::find(std::string_view name) const {
   const auto found = std::ranges::find(entries_, name, &Entry::name);

@@ -136,6 +136,7 @@ void Trainer::save(const std::string& name) {
   PartGathering gathering(parts_.backend, group, parts_.plan.parameters(),
                           {gpt_.master_weights(), optimizer_.first_moments(), optimizer_.second_moments()});
   if (parts_.ranks.is_root()) {
+    parts_.jsonl.sync();  // a checkpoint never stands for steps whose figures are lost
     write_checkpoint(name, gathering);
     gathering.finish();
   } else {

@@ -22,6 +22,7 @@
 #include "virgil/backend/cuda_backend.h"
 #include "virgil/base/directory_lock.h"
 #include "virgil/base/error.h"
+#include "virgil/base/paths.h"
 #include "virgil/base/progress.h"
 #include "virgil/dist/agreement.h"
 #include "virgil/train/console_metrics.h"
@@ -103,8 +104,12 @@ class TrainingRun {
     }
     check_run_folder(config_);
     run_ = run_folder(config_);
-    if (!config_.dry_run && group_.is_root() && std::filesystem::exists(run_)) lock_.emplace(run_);
-    if (config_.resume) checkpoint_ = load_newest_checkpoint(run_);
+    if (!config_.dry_run && group_.is_root() && path_exists(run_)) lock_.emplace(run_);
+    if (config_.resume) {
+      checkpoint_ = load_newest_checkpoint(run_);
+      const std::string changes = describe_config_changes(run_, *checkpoint_, command_line_);
+      if (!changes.empty()) console_.warn(changes);
+    }
     if (config_.resume && !command_line_.config_file.empty()) {
       console_.info(fmt::format("config   a run that goes on keeps its own ({}); {} only names it",
                                 run_config_path(run_).string(), command_line_.config_file));
@@ -374,7 +379,8 @@ class TrainingRun {
   /// The first writes of the run.
   void open_run_folder(JsonlMetrics& jsonl, std::int64_t first_step) {
     prepare_run_folder(files_, given_);
-    truncate_metrics(files_, metrics_path(run_), first_step);
+    const std::string problem = truncate_metrics(files_, metrics_path(run_), first_step);
+    if (!problem.empty()) console_.warn(problem);
     jsonl.open(files_.open_for_append(metrics_path(run_)));
   }
 

@@ -54,6 +54,23 @@ TEST(HfConfig, ReadsWidthsAndTies) {
   EXPECT_FALSE(gpt2.tie_weights);
 }
 
+// GPT2Config.attribute_map; where both names stand, transformers 5.24 takes the general one, whatever their order.
+TEST(HfConfig, ReadsTheGeneralNamesOfGpt2sSizes) {
+  const ArchitectureSpec spec = parse_hf_config(R"({"model_type": "gpt2", "num_hidden_layers": 3, "num_attention_heads": 4,
+    "hidden_size": 32, "max_position_embeddings": 64, "vocab_size": 99})",
+                                                "c");
+  EXPECT_EQ(spec.num_layers, 3);
+  EXPECT_EQ(spec.num_heads, 4);
+  EXPECT_EQ(spec.embedding_dim, 32);
+  EXPECT_EQ(spec.block_size, 64);
+  const ArchitectureSpec both = parse_hf_config(R"({"model_type": "gpt2", "n_layer": 2, "num_hidden_layers": 5, "n_head": 1,
+    "hidden_size": 32, "n_embd": 16, "max_position_embeddings": null, "n_positions": 8, "n_ctx": 9, "vocab_size": 99})",
+                                                "c");
+  EXPECT_EQ(both.num_layers, 5);
+  EXPECT_EQ(both.embedding_dim, 32);
+  EXPECT_EQ(both.block_size, 8);
+}
+
 TEST(HfConfig, DefectsAreNamed) {
   struct Case {
     const char* json;

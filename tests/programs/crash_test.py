@@ -109,6 +109,20 @@ class Damage(harness.ProgramTest):
                 self.assert_refused(name)
                 (self.newest / name).write_bytes(whole)
 
+    def test_of_the_saved_config_is_found_and_that_of_the_metrics_told(self):
+        config = self.run_folder() / "run_config.json"
+        whole = config.read_text(encoding="utf-8")
+        config.write_text(whole.replace('"batch_size": 4', '"batch_size": 5'), encoding="utf-8")
+        output = self.run_train("--resume", expect=2, max_iters=40)
+        self.assert_says(output, "run_config.json", "run_config.sha256")
+        (self.run_folder() / "run_config.sha256").unlink()  # as the message says
+        command = [self.train, "--resume", f"--out_dir={self.out_dir}", "--model_name=run", "--max_iters=40"]
+        self.assert_says(self.run_command([*command, "--dry_run"]), "batch_size is 5 and was 4")
+        config.write_text(whole, encoding="utf-8")
+        metrics = self.run_folder() / "metrics.jsonl"
+        metrics.write_text(metrics.read_text(encoding="utf-8").replace('"step":7,', '"step";7,'), encoding="utf-8")
+        self.assert_says(self.run_command(command), "metrics.jsonl", "1 lines are damaged", "19 of the 20 steps")
+
     def test_is_overcome_by_removing_the_damaged_checkpoint(self):
         self.truncate("model.safetensors")
         shutil.rmtree(self.newest)

@@ -25,6 +25,13 @@ class DryRun(harness.ProgramTest):
 
 
 class RunFolder(harness.ProgramTest):
+    def test_is_the_same_without_standard_streams(self):
+        """A daemon's: what would be printed must not go into the next file that is opened."""
+        self.run_train(model_name="usual")
+        self.run_command(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *map(str, self.command())])
+        self.assertEqual(self.figures("usual"), self.figures())
+        self.assert_same_checkpoint(self.step_checkpoints("usual")[-1], self.step_checkpoints()[-1])
+
     def test_holds_every_figure_of_every_step(self):
         self.run_train()
         steps = [m for m in self.metrics() if "loss" in m]

@@ -111,6 +111,8 @@ TEST(ConfigJson, RefusesWrongTypes) {
   EXPECT_THAT(error_of_json(R"({"bias": 1})"), HasSubstr("\"bias\" is 1, but takes true or false"));
   EXPECT_THAT(error_of_json(R"({"bias": "true"})"), HasSubstr("leave the quotes out"));
   EXPECT_THAT(error_of_json(R"({"max_memory": 12000000000})"), HasSubstr("put it in quotes"));
+  EXPECT_THAT(error_of_json(R"({"out_dir": "runs\u0000x"})"), HasSubstr("holds a NUL"));
+  EXPECT_THAT(error_of_json(R"({"input": ["a.txt", "b\u0000.txt"]})"), HasSubstr("holds a NUL"));
   EXPECT_THAT(error_of_json(R"({"input": true})"), HasSubstr("put it in quotes"));
   EXPECT_THAT(error_of_json(R"({"n_layer": 100000000000000000000})"), HasSubstr("from 1 to 1024"));
   EXPECT_THAT(error_of_json(R"({"learning_rate": 1e999})"), HasSubstr("a.json: "));

@@ -47,6 +47,22 @@ TEST(Gpt2Config, ReadsThePublishedForm) {
   EXPECT_TRUE(sizes.tie_weights);
 }
 
+TEST(Gpt2Config, ReadsTheGeneralNamesOfTheSizes) {
+  OrderedJson json = good();
+  for (const char* key : {"n_layer", "n_head", "n_embd", "n_positions"}) json.erase(key);
+  json["num_hidden_layers"] = 6;
+  json["num_attention_heads"] = 4;
+  json["hidden_size"] = 64;
+  json["max_position_embeddings"] = 128;
+  const ModelSizes sizes = read_gpt2_config(json.dump(), "config.json");
+  EXPECT_EQ(sizes.num_layers, 6);
+  EXPECT_EQ(sizes.num_heads, 4);
+  EXPECT_EQ(sizes.embedding_dim, 64);
+  EXPECT_EQ(sizes.block_size, 128);
+  json["hidden_size"] = 0;
+  EXPECT_THAT(gpt2_config_error(json.dump()), HasSubstr("\"hidden_size\" is 0"));
+}
+
 TEST(Gpt2Config, TakesEveryNameOfTheTanhForm) {
   for (const char* name : {"gelu_new", "gelu_pytorch_tanh", "gelu_fast"}) {
     OrderedJson json = good();

@@ -27,7 +27,8 @@ class Gpt2Folder {
   struct Tensor {
     DType dtype = DType::kFloat32;
     Shape shape;
-    float scale = 1;  // 0: all zero
+    float scale = 1;      // 0: all zero
+    bool turned = false;  // `shape` is that of the transpose, which is what the file holds
   };
 
   /// L 2, H 2, C 16, T 8, tied, with biases.
@@ -44,16 +45,28 @@ class Gpt2Folder {
   void set_dtype(DType dtype) {
     for (auto& [name, tensor] : tensors) tensor.dtype = dtype;
   }
+  /// As nanoGPT holds a model inside torch.compile's: matrices of nn.Linear, and names with a prefix.
+  void make_nano_gpt(const std::string& wrapper) {
+    std::map<std::string, Tensor> renamed;
+    for (auto& [name, tensor] : tensors) {
+      const bool is_matrix = name.find(".h.") != name.npos && tensor.shape.rank() == 2;
+      if (is_matrix) tensor.shape = {tensor.shape[1], tensor.shape[0]};
+      tensor.turned = is_matrix;
+      renamed[wrapper + name] = tensor;
+    }
+    tensors = renamed;
+  }
   void drop_prefix() {
     std::map<std::string, Tensor> renamed;
     for (const auto& [name, tensor] : tensors) renamed[name.substr(std::string_view("transformer.").size())] = tensor;
     tensors = renamed;
   }
 
-  /// Element `i` of a tensor: a multiple of 1/64 below 1, which all float types hold. The prefix of the name plays no part.
+  /// Element `i` of a tensor: a multiple of 1/64 below 1, which all float types hold. Prefixes of the name play no part.
   static float value(std::string_view name, const Tensor& tensor, std::int64_t i) {
-    const std::string_view prefix = "transformer.";
-    if (name.starts_with(prefix)) name.remove_prefix(prefix.size());
+    for (const std::string_view prefix : {"module.", "_orig_mod.", "transformer."}) {
+      if (name.starts_with(prefix)) name.remove_prefix(prefix.size());
+    }
     std::uint32_t hash = 17;
     for (const char c : name) hash = hash * 31 + static_cast<unsigned char>(c);
     hash = (hash + static_cast<std::uint32_t>(i)) * 2654435761U;
@@ -97,7 +110,10 @@ class Gpt2Folder {
   template <typename T>
   static void fill(std::span<std::byte> bytes, std::int64_t first, std::string_view name, const Tensor& tensor) {
     for (std::size_t i = 0; i < bytes.size() / sizeof(T); ++i) {
-      const T element(value(name, tensor, first + static_cast<std::int64_t>(i)));
+      const std::int64_t at = first + static_cast<std::int64_t>(i);
+      const std::int64_t place =
+          tensor.turned ? at % tensor.shape[1] * tensor.shape[0] + at / tensor.shape[1] : at;  // in what it is the transpose of
+      const T element(value(name, tensor, place));
       std::memcpy(bytes.data() + i * sizeof(T), &element, sizeof(T));
     }
   }

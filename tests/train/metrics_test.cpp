@@ -166,16 +166,32 @@ TEST_F(Metrics, TruncationDropsTheEvaluationThatEndedTheRun) {
   EXPECT_EQ(read_all(path_), "{\"step\":0,\"loss\":3}\n");
 }
 
+TEST_F(Metrics, TruncationTellsWhatIsLost) {
+  write_all(path_, "{\"step\":0,\"loss\":3}\n{\"step\":1,\"loss\":2}\n{\"step\":2,\"lo");
+  EXPECT_EQ(truncate_metrics(*files_, path_, 2), "") << "a torn last line is a kill's, and comes again";
+  EXPECT_THAT(truncate_metrics(*files_, path_, 5), testing::HasSubstr("the figures of 2 of the 5 steps before"));
+  const std::string damaged = "{\"step\":0,\"loss\":3}\n{\"step\":1,\"loss\":}\n{\"step\":2,\"loss\":2}\n";
+  for (const char* copy : {".damaged", ".damaged+"}) {
+    write_all(path_, damaged);
+    EXPECT_THAT(
+        truncate_metrics(*files_, path_, 3),
+        testing::AllOf(testing::HasSubstr("1 lines are damaged"), testing::HasSubstr(copy), testing::HasSubstr("2 of the 3")));
+    EXPECT_EQ(read_all(path_.string() + copy), damaged);
+    EXPECT_EQ(lines().size(), 2U);
+  }
+  write_all(path_, std::string(100000, '[') + "\n");
+  EXPECT_THAT(truncate_metrics(*files_, path_, 1), testing::HasSubstr("damaged"));
+  std::filesystem::remove(path_);
+  EXPECT_EQ(truncate_metrics(*files_, path_, 0), "");
+  EXPECT_THAT(truncate_metrics(*files_, path_, 5), testing::HasSubstr("missing"));
+  EXPECT_FALSE(std::filesystem::exists(path_));
+}
+
 TEST_F(Metrics, TruncationDropsTornAndForeignLines) {
   write_all(path_,
             "{\"step\":0,\"loss\":3}\nhello\n\n[1]\n{\"step\":\"1\",\"loss\":3}\n{\"step\":1,\"loss\":2}\n{\"step\":1,\"lo");
   truncate_metrics(*files_, path_, 9);
   EXPECT_EQ(read_all(path_), "{\"step\":0,\"loss\":3}\n{\"step\":1,\"loss\":2}\n");
-}
-
-TEST_F(Metrics, TruncationLeavesAMissingFileMissing) {
-  truncate_metrics(*files_, path_, 5);
-  EXPECT_FALSE(std::filesystem::exists(path_));
 }
 
 TEST_F(Metrics, ProcessMemoryIsWhatTheSystemSays) {

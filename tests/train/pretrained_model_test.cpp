@@ -128,6 +128,39 @@ TEST_F(Pretrained, ReadsNamesWithoutPrefix) {
   expect_weights(saved);
 }
 
+TEST_F(Pretrained, ReadsTheTensorsOfNanoGpt) {
+  for (const char* wrapper : {"", "_orig_mod.", "module._orig_mod."}) {
+    for (const DType dtype : {DType::kFloat32, DType::kBFloat16}) {
+      Gpt2Folder saved = folder("nanogpt");
+      saved.set_dtype(dtype);
+      saved.make_nano_gpt(wrapper);
+      saved.write();
+      expect_weights(saved);
+      const std::string note = open_pretrained(saved.path()).note;
+      EXPECT_THAT(note, HasSubstr("matrices transposed"));
+      EXPECT_THAT(note, HasSubstr(wrapper));
+    }
+  }
+  original_.write();
+  EXPECT_EQ(open_pretrained(original_.path()).note, "");
+}
+
+TEST_F(Pretrained, ReadsAModelWithoutAnyBias) {
+  Gpt2Folder saved = folder("no_bias");  // nanoGPT's bias=False, whose config.json does not tell
+  std::erase_if(saved.tensors, [](const auto& item) { return item.first.ends_with(".bias"); });
+  saved.write();
+  EXPECT_FALSE(open_pretrained(saved.path()).model.bias);
+  expect_weights(saved);
+}
+
+TEST_F(Pretrained, RefusesMatricesOfBothLayouts) {
+  Gpt2Folder saved = folder("mixed_layout");
+  saved.make_nano_gpt("");
+  saved.tensors["transformer.h.1.mlp.c_fc.weight"] = original_.tensors["transformer.h.1.mlp.c_fc.weight"];
+  saved.write();
+  EXPECT_THAT(refused(saved), AllOf(HasSubstr("h.1.mlp.c_fc.weight"), HasSubstr("transposed as the other matrices")));
+}
+
 TEST_F(Pretrained, ReadsATensorLargerThanAPiece) {
   constexpr std::int64_t kVocabulary = 20000;  // times 16 is more than 2^18
   original_ = Gpt2Folder(directory_.path() / "original", kVocabulary);
@@ -244,7 +277,10 @@ TEST_F(Pretrained, RefusesFoldersThatLackAFile) {
   no_weights.write_config();
   EXPECT_THAT(refused(no_weights), AllOf(HasSubstr("no_weights"), HasSubstr("model.safetensors")));
   test_support::write_all(no_weights.path() / "pytorch_model.bin", "x");
-  EXPECT_THAT(refused(no_weights), HasSubstr("save_pretrained"));
+  EXPECT_THAT(refused(no_weights), AllOf(HasSubstr("pytorch_model.bin"), HasSubstr("save_pretrained")));
+  test_support::write_all(no_weights.path() / "model.safetensors",
+                          "version https://git-lfs.github.com/spec/v1\noid sha256:0\n");
+  EXPECT_THAT(refused(no_weights), HasSubstr("git lfs pull"));
   EXPECT_THAT(user_error_of([&] { (void)open_pretrained(directory_.path() / "absent"); }), HasSubstr("no such checkpoint"));
   EXPECT_THAT(user_error_of([&] { (void)open_pretrained(no_weights.path() / "config.json"); }), HasSubstr("give the folder"));
 }
@@ -261,7 +297,7 @@ TEST_F(Pretrained, RefusesTensorsThatDoNotFitTheConfig) {
   EXPECT_THAT(with([](auto& f) { f.config["n_layer"] = 3; }), HasSubstr("transformer.h.2.ln_1.weight is missing"));
   EXPECT_THAT(with([](auto& f) { f.config["n_layer"] = 1; }), AllOf(HasSubstr("transformer.h.1."), HasSubstr("1 layers")));
   EXPECT_THAT(with([](auto& f) { f.config["n_embd"] = 32; }),
-              AllOf(HasSubstr("wte.weight is (256, 16)"), HasSubstr("(256, 32)")));
+              AllOf(HasSubstr("wte.weight\" is (256, 16)"), HasSubstr("(256, 32)")));
   EXPECT_THAT(with([](auto& f) { f.tensors["transformer.ln_f.weight"].dtype = DType::kInt32; }),
               AllOf(HasSubstr("ln_f.weight"), HasSubstr("I32")));
   EXPECT_THAT(with([](auto& f) { f.tensors["score.weight"] = {.shape = {2, 16}}; }), HasSubstr("score.weight"));

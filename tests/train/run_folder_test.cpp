@@ -1,12 +1,15 @@
 #include "virgil/train/run_folder.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <iterator>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "support/faulty_file_system.h"
 #include "support/user_error.h"
 #include "train/checkpoint_fixture.h"
 
@@ -87,9 +90,9 @@ TEST_F(RunFolder, ThatIsAFileIsRefused) {
 
 TEST_F(RunFolder, OverwritingRemovesTheRunsFilesOnly) {
   prepare_run_folder(*posix_, config_);
-  for (const char* name :
-       {"metrics.jsonl", "notes.txt", "step-00000500/model.safetensors", "best/model.safetensors", "best.old/model.safetensors",
-        "step-00000400.old/model.safetensors", "best.tmp-123/x", "step-by-step/mine", "stepping-stones/mine"}) {
+  for (const char* name : {"metrics.jsonl", "notes.txt", "step-00000500/model.safetensors", "best/model.safetensors",
+                           "best.old/model.safetensors", "step-00000400.old/model.safetensors", "best.tmp-123/config.json",
+                           "step-by-step/mine", "stepping-stones/mine", "run_config.json.tmp-7", "other.tmp-7"}) {
     fs::create_directories((run_ / name).parent_path());
     write_all(run_ / name, "old");
   }
@@ -98,10 +101,91 @@ TEST_F(RunFolder, OverwritingRemovesTheRunsFilesOnly) {
   prepare_run_folder(*posix_, config_);
   std::vector<std::string> left;
   for (const auto& entry : fs::directory_iterator(run_)) left.push_back(entry.path().filename().string());
-  EXPECT_THAT(left, testing::UnorderedElementsAre("run_config.json", "notes.txt", "step-by-step", "stepping-stones"));
+  EXPECT_THAT(left, testing::UnorderedElementsAre("run_config.json", "run_config.sha256", "notes.txt", "step-by-step",
+                                                  "stepping-stones", "other.tmp-7"));
   TrainConfig read;
   apply_config_file(read, run_config_path(run_));
   EXPECT_EQ(read.n_layer, 5);
+}
+
+TEST_F(RunFolder, OverwritingRefusesToRemoveWhatNoRunWrote) {
+  config_.overwrite = true;
+  for (const char* stranger : {"best/notes.txt", "step-00000005/plots/loss.png", "best.old/x", "metrics.jsonl/x"}) {
+    save(5);
+    fs::create_directories((run_ / stranger).parent_path());
+    write_all(run_ / stranger, "mine");
+    const auto refusal = AllOf(HasSubstr(fs::path(stranger).begin()->string()), HasSubstr("Nothing was removed"));
+    EXPECT_THAT(user_error_of([&] { check_run_folder(config_); }), refusal) << stranger;
+    EXPECT_THAT(user_error_of([&] { prepare_run_folder(*posix_, config_); }), refusal) << stranger;
+    EXPECT_EQ(read_all(run_ / stranger), "mine");
+    EXPECT_EQ(load_newest_checkpoint(run_).state.step, 5);
+    fs::remove_all(run_);
+  }
+}
+
+TEST_F(RunFolder, AnInterruptedOverwriteLeavesNoHalfCheckpoint) {
+  config_.overwrite = true;
+  for (std::int64_t n = 0; n < 30; ++n) {
+    SCOPED_TRACE(n);
+    fs::remove_all(run_);
+    for (const std::int64_t step : {5, 10}) save(step);
+    save_checkpoint(*posix_, run_ / "best", make_contents(5));
+    test_support::FaultyFileSystem faulty(*posix_, test_support::FaultyFileSystem::Fault::kKill, n);
+    prepare_run_folder(faulty, config_);
+    for (const fs::path& path : list_step_checkpoints(run_)) EXPECT_NO_THROW((void)load_checkpoint(path));
+    if (fs::exists(run_ / "best")) {
+      EXPECT_NO_THROW((void)load_checkpoint(run_ / "best"));
+    }
+    prepare_run_folder(*posix_, config_);
+    EXPECT_EQ(std::distance(fs::directory_iterator(run_), {}), 2) << "run_config.json and its hash";
+  }
+}
+
+// One flipped bit of a digit is another configuration, and valid.
+TEST_F(RunFolder, ResumingRefusesAConfigThatWasChanged) {
+  prepare_run_folder(*posix_, config_);
+  EXPECT_NO_THROW((void)load_run_config(command_line({})));
+  const std::string good = read_all(run_config_path(run_));
+  for (std::size_t i = 0; i < good.size(); i += 7) {
+    std::string flipped = good;
+    flipped[i] = static_cast<char>(flipped[i] ^ 1);
+    write_all(run_config_path(run_), flipped);
+    EXPECT_THAT(user_error_of([&] { (void)load_run_config(command_line({})); }),
+                AllOf(HasSubstr("run_config.json: is not as the run wrote it"), HasSubstr("run_config.sha256")));
+  }
+  fs::remove(run_config_hash_path(run_));  // as the message says
+  write_all(run_config_path(run_), good);
+  EXPECT_NO_THROW((void)load_run_config(command_line({})));
+}
+
+TEST_F(RunFolder, TheHashIsRightWheneverTheProcessDies) {
+  for (std::int64_t n = 0; n < 20; ++n) {
+    SCOPED_TRACE(n);
+    fs::remove_all(run_);
+    config_.max_iters = 100;
+    prepare_run_folder(*posix_, config_);
+    config_.max_iters = 200;
+    test_support::FaultyFileSystem faulty(*posix_, test_support::FaultyFileSystem::Fault::kKill, n);
+    prepare_run_folder(faulty, config_);
+    EXPECT_THAT(load_run_config(command_line({})).max_iters, testing::AnyOf(100, 200));
+  }
+}
+
+TEST_F(RunFolder, WithoutAHashTellsWhatDiffersFromTheCheckpoint) {
+  CheckpointContents contents = make_contents(5);
+  TrainConfig trained = config_;
+  resolve_config(trained);
+  contents.state.config_json = config_to_json(trained);
+  save_checkpoint(*posix_, run_ / step_checkpoint_name(5), contents);
+  const LoadedCheckpoint checkpoint = load_newest_checkpoint(run_);
+  config_.batch_size += 1;
+  prepare_run_folder(*posix_, config_);
+  EXPECT_EQ(describe_config_changes(run_, checkpoint, command_line({})), "") << "the hash is right";
+  fs::remove(run_config_hash_path(run_));
+  EXPECT_THAT(describe_config_changes(run_, checkpoint, command_line({})),
+              HasSubstr(fmt::format(": batch_size is {}", config_.batch_size)));
+  EXPECT_THAT(describe_config_changes(run_, checkpoint, command_line({"--batch_size=7"})),
+              testing::Not(HasSubstr(": batch_size is")));
 }
 
 TEST_F(RunFolder, ResumingTakesTheSavedConfigUnderTheFlags) {

@@ -229,26 +229,13 @@ bool tiles(const std::vector<SafetensorsFile::Entry>& entries, const Bytes& byte
 }
 
 /// What the messages of the parser's checks hold: a fuzzer that does not reach all of them tests less than it seems to.
-constexpr const char* kDefects[] = {"bytes are too few",
-                                    "the header claims",
-                                    "not a JSON object",
-                                    "not valid JSON",
-                                    "is listed twice",
-                                    "an object stands",
-                                    "an unexpected string",
-                                    "an unexpected list",
-                                    "an unexpected number",
-                                    "more than",
-                                    "a negative number",
-                                    "not a whole one",
-                                    "an unexpected boolean",
-                                    "an unexpected null",
-                                    "lacks its dtype",
-                                    "claims bytes",
-                                    "unknown dtype",
-                                    "overflows",
-                                    "its shape and dtype ask for",
-                                    "follow the last tensor"};
+constexpr const char* kDefects[] = {
+    "bytes are too few",     "the header claims",     "not a JSON object",  "not valid JSON",
+    "is listed twice",       "that is given twice",   "an object stands",   "an unexpected string",
+    "an unexpected list",    "an unexpected number",  "more than",          "a negative number",
+    "not a whole one",       "an unexpected boolean", "an unexpected null", "lacks its dtype",
+    "claims bytes",          "unknown dtype",         "overflows",          "its shape and dtype ask for",
+    "follow the last tensor"};
 
 class SafetensorsFuzz : public testing::TestWithParam<std::uint64_t> {};
 

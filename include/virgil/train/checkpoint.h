@@ -64,12 +64,17 @@ struct LoadedCheckpoint {
   ModelSizes model;
   TrainingState state;
   SafetensorsFile parameters;
-  std::unique_ptr<SafetensorsFile> optimizer;  // null when the checkpoint has none
+  std::unique_ptr<SafetensorsFile> optimizer;  // null when the checkpoint has none or it was not asked for
 };
 
-/// Opens a checkpoint that save_checkpoint wrote. Throws UserError naming the file and the defect: missing, truncated,
-/// hash mismatch, malformed JSON, a missing tensor or one of another shape.
-[[nodiscard]] LoadedCheckpoint load_checkpoint(const std::filesystem::path& directory);
+/// What a reader needs of a checkpoint: those that only use the weights neither open nor hash the optimizer's file.
+enum class CheckpointParts { kAll, kWeights };
+
+/// Opens a checkpoint that save_checkpoint wrote, also while a running training replaces it: everything is of one checkpoint.
+/// Throws UserError naming the file and the defect: missing, truncated, hash mismatch, malformed JSON, a missing tensor or one
+/// of another shape.
+[[nodiscard]] LoadedCheckpoint load_checkpoint(const std::filesystem::path& directory,
+                                               CheckpointParts parts = CheckpointParts::kAll);
 
 /// Names inside a run's folder: "step-00000500" ordered by step, "best".
 [[nodiscard]] std::string step_checkpoint_name(std::int64_t step);

@@ -95,6 +95,10 @@ class JsonlMetrics final : public MetricsSink {
   /// Nothing: a step carries its evaluation in its own object.
   void evaluation(const EvalMetrics&) override {}
   void sample(std::int64_t, std::string_view) override {}
+  /// Makes what was written durable.
+  void sync() {
+    if (file_ != nullptr) file_->sync();
+  }
   /// Writes an evaluation that no step follows.
   void final_evaluation(const EvalMetrics& metrics);
 
@@ -104,8 +108,10 @@ class JsonlMetrics final : public MetricsSink {
 };
 
 /// Keeps the lines of a metrics.jsonl that belong to steps before `step`, drops later and torn ones, atomically: what a resumed
-/// run will write again. A missing file stays missing.
-void truncate_metrics(FileSystem& files, const std::filesystem::path& path, std::int64_t step);
+/// run will write again. A missing file stays missing. Returns what is wrong with the figures of the steps before `step`, for a
+/// warning: that the file is missing, that lines are damaged (the file as it was is then kept beside, as
+/// "metrics.jsonl.damaged"), or that steps are absent; empty where all are there.
+std::string truncate_metrics(FileSystem& files, const std::filesystem::path& path, std::int64_t step);
 
 /// Resident bytes of this process, now and at the peak, as the system counts them; 0 where the system does not tell.
 struct ProcessMemory {

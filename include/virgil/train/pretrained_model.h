@@ -27,19 +27,22 @@ struct StoredTensor {
   std::span<const std::byte> bytes;
 };
 
-/// Weights without optimizer state. The tensors view `files`.
+/// Weights without optimizer state. The tensors view `files` and `converted`.
 struct PretrainedModel {
   std::filesystem::path directory;  // where it was found
   ModelSizes model;                 // dropout 0: how to train is not the weights' to say
   bool is_checkpoint = false;       // Virgil's own, with its hashes verified
   std::int64_t step = 0;            // updates, of a checkpoint
   std::vector<SafetensorsFile> files;
-  std::vector<StoredTensor> tensors;  // one for each of ParameterLayout::parameters(), in that order
+  std::vector<std::vector<std::byte>> converted;  // tensors that lie in the files in another layout
+  std::vector<StoredTensor> tensors;              // one for each of ParameterLayout::parameters(), in that order
+  std::string note;                               // what was unusual in the files, for a line of information; often empty
 };
 
 /// Opens a folder with training_state.json as load_checkpoint does; any other as a Hugging Face GPT-2 model: config.json and
-/// model.safetensors, or model.safetensors.index.json and its shards, names with or without "transformer.". Everything in the
-/// folder is treated as untrusted. Throws UserError naming the file and the defect.
+/// model.safetensors, or model.safetensors.index.json and its shards, names with or without "transformer."; a nanoGPT model's
+/// tensors ("_orig_mod." before names, matrices transposed) too. Everything in the folder is treated as untrusted. Throws
+/// UserError naming the file and the defect.
 [[nodiscard]] PretrainedModel open_pretrained(const std::filesystem::path& directory);
 
 /// Keeps the first `block_size` positions, 1 to those the model has.

@@ -1,6 +1,7 @@
 // The folder of one run, out_dir/model_name, and what may happen to it.
 //
 //   run_config.json   the configuration as given
+//   run_config.sha256 its SHA-256: a resumed run does not train on with a configuration that a flipped bit has changed
 //   metrics.jsonl     every figure of every step
 //   step-00000500     checkpoints (checkpoint.h), the newest keep_last of them
 //   best              checkpoint with the lowest validation loss
@@ -9,6 +10,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <string>
 
 #include "virgil/base/file_system.h"
 #include "virgil/train/checkpoint.h"
@@ -20,13 +22,20 @@ namespace virgil {
 [[nodiscard]] std::filesystem::path run_folder(const TrainConfig& config);
 [[nodiscard]] std::filesystem::path metrics_path(const std::filesystem::path& run);
 [[nodiscard]] std::filesystem::path run_config_path(const std::filesystem::path& run);
+[[nodiscard]] std::filesystem::path run_config_hash_path(const std::filesystem::path& run);
 
 /// For --resume: the saved configuration of the run with the flags of this command line over it. The preset (--config) only
 /// names the run: its keys are in the saved configuration. init_from stays as saved. Throws UserError when there is no run to
-/// resume, or a flag asks for another tokenizer than the run's.
+/// resume, the saved configuration is not as the run wrote it, or a flag asks for another tokenizer than the run's.
 [[nodiscard]] TrainConfig load_run_config(const CommandLine& command_line, std::int64_t processes = 1);
 
-/// Throws UserError when the folder holds a run and neither `resume` nor `overwrite` is set. Touches nothing.
+/// Where nothing vouches for run_config.json (a run of a version that wrote no run_config.sha256): how it differs from what the
+/// checkpoint was trained with, but for keys that a flag gives; for a warning. Empty where it does not, or its hash is right.
+[[nodiscard]] std::string describe_config_changes(const std::filesystem::path& run, const LoadedCheckpoint& checkpoint,
+                                                  const CommandLine& command_line);
+
+/// Throws UserError when the folder holds a run and neither `resume` nor `overwrite` is set, and when `overwrite` would remove
+/// what no run wrote. Touches nothing.
 void check_run_folder(const TrainConfig& config);
 
 /// Makes the folder and writes run_config.json; with `overwrite` removes the files of the run that was there, and only those.

@@ -53,6 +53,7 @@ class SafetensorsFile {
   };
   /// Throws UserError naming the file and the defect.
   explicit SafetensorsFile(const std::filesystem::path& path);
+  explicit SafetensorsFile(MappedFile file);
 
   /// In the order of their bytes in the file.
   [[nodiscard]] const std::vector<Entry>& entries() const { return entries_; }
