@@ -7,8 +7,8 @@
 #include <variant>
 
 #include "config_text.h"
-#include "train/shell_quote.h"
 #include "virgil/base/error.h"
+#include "virgil/base/shell_quote.h"
 #include "virgil/train/console_metrics.h"
 
 namespace virgil {

@@ -10,6 +10,7 @@
 #include <variant>
 #include <vector>
 
+#include "virgil/base/nearest_name.h"
 #include "virgil/train/train_config.h"
 
 namespace virgil {
@@ -129,8 +130,5 @@ void check_master_weights(const TrainConfig& config);
 
 /// The key whose name, alias or foreign name is nearest to `word`, or empty when none is near.
 [[nodiscard]] std::string nearest_key(std::string_view word);
-
-/// The candidate with the smallest edit distance to `word` (Damerau-Levenshtein), or empty when none is near.
-[[nodiscard]] std::string nearest_name(std::string_view word, std::span<const std::string> candidates);
 
 }  // namespace virgil

@@ -1,4 +1,4 @@
-#include "train/shell_quote.h"
+#include "virgil/base/shell_quote.h"
 
 #include <string_view>
 
