@@ -27,7 +27,8 @@ nlohmann-json3-dev
 libcli11-dev
 libfmt-dev
 libssl-dev
-libpcre2-dev'
+libpcre2-dev
+zlib1g-dev'
 mpi_requirements='
 openmpi-bin mpirun
 libopenmpi-dev mpicxx'
@@ -39,7 +40,7 @@ git git
 clang clang++
 libomp-dev
 clang-format clang-format'
-libraries='oneDNN 2.6 or later, Highway 1.0 or later, nlohmann/json, CLI11 2, {fmt} 8 or later, OpenSSL 3, PCRE2'
+libraries='oneDNN 2.6 or later, Highway 1.0 or later, nlohmann/json, CLI11 2, {fmt} 8 or later, OpenSSL 3, PCRE2, zlib'
 
 requirements=$build_requirements
 case ${1:-} in

@@ -17,6 +17,7 @@ virgil::TokenizeRequest parse(CLI::App& app, int argc, char** argv) {
   virgil::DataRequest& data = request.data;
   std::string text;
   std::string format = "virgil";
+  std::string token_type = "auto";
   app.add_option("input,--input,--input_file", data.inputs, "Texts, or token files (.bin): files, folders, patterns");
   const CLI::Option* text_option = app.add_option("--text", text, "A text, in place of --input");
   app.add_option("--tokenizer", data.tokenizer,
@@ -33,6 +34,13 @@ virgil::TokenizeRequest parse(CLI::App& app, int argc, char** argv) {
   app.add_flag("--inspect", request.inspect, "Show the beginning of the input cut into tokens");
   app.add_option("--inspect_tokens", request.inspect_tokens, "How many tokens --inspect shows")->capture_default_str();
   app.add_option("--top", request.top, "How many of the longest and most frequent tokens to list")->capture_default_str();
+  app.add_option("--text_field", data.text.text_field, "Field of JSON lines that holds the text; none: read them as plain text")
+      ->capture_default_str();
+  app.add_option("--split_documents", data.text.split_documents,
+                 "End a document at <|endoftext|> in a text, where the tokenizer has that token")
+      ->capture_default_str();
+  app.add_option("--token_type", token_type, "Of ids in token files without a header: auto, uint16, uint32 or uint64")
+      ->capture_default_str();
   app.add_flag("--force", data.text.allow_nul, "Take texts that hold NUL bytes");
   app.add_flag("--json", request.json, "Write JSON");
   app.footer(
@@ -41,6 +49,7 @@ virgil::TokenizeRequest parse(CLI::App& app, int argc, char** argv) {
       "  tokenize --text 'Nel mezzo del cammin' --inspect                             see how a text is cut");
   virgil::parse_arguments(app, argc, argv);
   if (text_option->count() > 0) request.text = text;
+  data.token_type = virgil::parse_token_type(token_type);
   request.format = virgil::parse_token_file_format(format);
   return request;
 }

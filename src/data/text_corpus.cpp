@@ -5,6 +5,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <span>
 #include <utility>
 
@@ -23,38 +24,71 @@ std::int64_t piece_bytes() {
 
 }  // namespace
 
-TextCorpus::TextCorpus(std::vector<std::filesystem::path> files, TextOptions options, Logger& log, ProgressMonitor* progress)
-    : files_(std::move(files)), options_(options) {
+TextCorpus::TextCorpus(std::vector<std::filesystem::path> files, TextOptions options, bool split, Logger& log,
+                       ProgressMonitor* progress)
+    : files_(std::move(files)), options_(std::move(options)), split_(split) {
   ProgressPhase phase(progress, "reading", "bytes", file_bytes(files_));
-  Sha256 hash;
-  std::string piece;
-  std::string boundaries;
-  for (const std::filesystem::path& file : files_) {
-    TextReader reader(file, options_, piece_bytes());
-    while (reader.next(piece)) {
-      hash.update(std::as_bytes(std::span(piece)));
-      num_bytes_ += static_cast<std::int64_t>(piece.size());
-      phase.advance(std::ssize(piece));
+  Sha256 texts;
+  Sha256 ends_inside;  // of files, where there are any
+  bool has_ends_inside = false;
+  std::string borders;
+  bool at_border = false;
+  const auto visit = [&](std::string_view piece, std::int64_t num_ends) {
+    const bool is_border = std::exchange(at_border, false) && !piece.empty();
+    if (num_ends > (is_border ? 1 : 0)) {
+      has_ends_inside = true;
+      const std::string place = fmt::format(" {} {}", num_bytes_, num_ends);
+      ends_inside.update(std::as_bytes(std::span(place)));
     }
-    log_text_report(reader.report(), file, log);
-    boundaries += fmt::format(" {}", num_bytes_);
-  }
-  fingerprint_ = sha256_hex(hash.finish() + boundaries);
+    texts.update(std::as_bytes(std::span(piece)));
+    num_bytes_ += static_cast<std::int64_t>(piece.size());
+    phase.advance(std::ssize(piece));
+  };
+  const auto finish = [&](const DocumentReader& reader) {
+    reader.log_report(log);
+    num_documents_ += std::max<std::int64_t>(1, reader.num_documents());
+    num_marks_ += reader.num_marks();
+    borders += fmt::format(" {}", num_bytes_);
+    at_border = true;
+  };
+  read(visit, finish);
+  fingerprint_ = sha256_hex(texts.finish() + borders + (has_ends_inside ? ends_inside.finish() : ""));
+  if (num_bytes_ == 0) throw user_error("{}: holds no text; give a text to learn from", files_.front().string());
 }
 
 void TextCorpus::for_each_piece(const Visit& visit) const {
   std::int64_t num_bytes = 0;
-  std::string piece;
-  for (std::size_t document = 0; document < files_.size(); ++document) {
-    TextReader reader(files_[document], options_, piece_bytes());
-    while (reader.next(piece)) {
-      num_bytes += static_cast<std::int64_t>(piece.size());
-      visit(piece, static_cast<std::int64_t>(document));
-    }
-  }
+  const auto count = [&](std::string_view piece, std::int64_t num_ends) {
+    num_bytes += static_cast<std::int64_t>(piece.size());
+    visit(piece, num_ends);
+  };
+  read(count, [](const DocumentReader&) {});
   if (num_bytes == num_bytes_) return;
   throw user_error("{}{}: changed while it was read; start again", files_.front().string(),
                    files_.size() > 1 ? " and others" : "");
+}
+
+void TextCorpus::read(const Visit& visit, const Finish& finish) const {
+  std::int64_t ends = 0;
+  bool has_text = false;
+  bool at_border = false;  // between two files
+  for (const std::filesystem::path& file : files_) {
+    DocumentReader reader(file, options_, split_, piece_bytes());
+    DocumentPiece piece;
+    while (reader.next(piece)) {
+      // A mark at the end of one file or the start of the next stands for the border between them.
+      const bool twice = at_border && ends > 0 && piece.num_ends > 0;
+      ends += piece.num_ends - (twice ? 1 : 0);
+      if (at_border) ends = std::max<std::int64_t>(ends, 1);
+      at_border = false;
+      visit(piece.text, std::exchange(ends, 0));
+      has_text = true;
+    }
+    ends += reader.num_ends_left();
+    at_border = has_text;
+    finish(reader);
+  }
+  if (ends > 0) visit({}, ends);
 }
 
 }  // namespace virgil

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "data/document_reader.h"
 #include "virgil/base/logging.h"
 #include "virgil/base/progress.h"
 #include "virgil/data/text_reader.h"
@@ -16,25 +17,37 @@ namespace virgil {
 
 class TextCorpus {
  public:
-  /// Reads all files once: to measure and hash them, and to say through `log` what was converted. Throws UserError as
-  /// TextReader, Stopped.
-  TextCorpus(std::vector<std::filesystem::path> files, TextOptions options, Logger& log, ProgressMonitor* progress = nullptr);
+  /// Reads all files once: to measure and hash them, and to say through `log` what was converted. With `split`, <|endoftext|>
+  /// ends a document (DocumentReader). Throws UserError as DocumentReader, Stopped.
+  TextCorpus(std::vector<std::filesystem::path> files, TextOptions options, bool split, Logger& log,
+             ProgressMonitor* progress = nullptr);
 
+  /// Of the texts, without what stands between documents.
   [[nodiscard]] std::int64_t num_bytes() const { return num_bytes_; }
-  [[nodiscard]] std::int64_t num_documents() const { return static_cast<std::int64_t>(files_.size()); }
+  [[nodiscard]] std::int64_t num_documents() const { return num_documents_; }
+  /// How often <|endoftext|> stands in the files.
+  [[nodiscard]] std::int64_t num_marks() const { return num_marks_; }
   /// SHA-256 (hex) of the converted texts and where one ends and the next begins.
   [[nodiscard]] const std::string& fingerprint() const { return fingerprint_; }
 
-  /// Calls `visit` for every piece, in order, with the number of its document.
-  using Visit = std::function<void(std::string_view piece, std::int64_t document)>;
-  /// Reads the files again. Pieces are short enough that work on one takes a fraction of a second. Throws UserError when they
-  /// have changed in size since.
+  /// Calls `visit` for every piece, in order, with the number of ends of documents before it; at last, where documents end
+  /// behind the last piece, with an empty one.
+  using Visit = std::function<void(std::string_view piece, std::int64_t num_ends)>;
+  /// Reads the files again. Pieces are short enough that work on one takes a fraction of a second, but for the longest records
+  /// of JSON lines. Throws UserError when they have changed in size since.
   void for_each_piece(const Visit& visit) const;
 
  private:
+  /// Called with the reader of a file that has been read.
+  using Finish = std::function<void(const DocumentReader& reader)>;
+  void read(const Visit& visit, const Finish& finish) const;
+
   std::vector<std::filesystem::path> files_;
   TextOptions options_;
+  bool split_;
   std::int64_t num_bytes_ = 0;
+  std::int64_t num_documents_ = 0;
+  std::int64_t num_marks_ = 0;
   std::string fingerprint_;
 };
 

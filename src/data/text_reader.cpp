@@ -3,61 +3,66 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <system_error>
+#include <array>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string_view>
 #include <utility>
 
+#include "data/foreign_input.h"
+#include "data/input_stream.h"
 #include "data/text_conversion.h"
 #include "data/text_cuts.h"
 #include "virgil/base/error.h"
+#include "virgil/base/shell_quote.h"
 
 namespace virgil {
 namespace {
 
-void check_is_file(const std::filesystem::path& path) {
-  std::error_code error;
-  const std::filesystem::file_status status = std::filesystem::status(path, error);
-  if (status.type() == std::filesystem::file_type::not_found) {
-    throw user_error("{}: no such file; give the path of a text file", path.string());
-  }
-  if (error) throw user_error("{}: {}", path.string(), error.message());
-  if (!std::filesystem::is_regular_file(status)) throw user_error("{}: not a regular file; give a text file", path.string());
-  if (std::filesystem::file_size(path) == 0)
-    throw user_error("{}: the file is empty; give a text to learn from", path.string());
-}
+constexpr std::size_t kMostWithoutABoundary = std::size_t{1} << 30;
 
 }  // namespace
 
 TextReader::TextReader(const std::filesystem::path& path, TextOptions options, std::int64_t chunk_bytes)
-    : path_(path), options_(options), chunk_bytes_(static_cast<std::size_t>(chunk_bytes)) {
+    : path_(path),
+      options_(std::move(options)),
+      chunk_bytes_(static_cast<std::size_t>(chunk_bytes)),
+      file_(open_input_stream(path)) {
   VIRGIL_CHECK(chunk_bytes >= 8, "chunk_bytes is {}, less than a character may need", chunk_bytes);
-  check_is_file(path);
-  file_.open(path, std::ios::binary);
-  if (!file_) throw user_error("{}: cannot be opened: {}", path.string(), std::strerror(errno));
-  // One byte more than the file, so that its end is seen at the first reading.
-  chunk_bytes_ =
-      std::max<std::size_t>(8, std::min(chunk_bytes_, static_cast<std::size_t>(std::filesystem::file_size(path)) + 1));
-  (void)read_block();
-  detect_encoding();
+  report_.was_compressed = file_->is_compressed();
+  if (!report_.was_compressed) {
+    // One byte more than the file, so that its end is seen at the first reading.
+    chunk_bytes_ =
+        std::max<std::size_t>(8, std::min(chunk_bytes_, static_cast<std::size_t>(std::filesystem::file_size(path)) + 1));
+  }
+  if (!read_block()) throw user_error("{}: the file is empty; give a text to learn from", path.string());
+  look_at_start();
   if (raw_.empty()) throw user_error("{}: holds a byte order mark and nothing else; give a text to learn from", path.string());
 }
 
-void TextReader::detect_encoding() {
+TextReader::TextReader(TextReader&&) noexcept = default;
+TextReader::~TextReader() = default;
+
+void TextReader::look_at_start() {
+  if (const auto foreign = describe_foreign_input(raw_, path_)) {
+    throw user_error("{}: {} {}", path_.string(), report_.was_compressed ? "holds, packed by gzip, what is" : "is", *foreign);
+  }
   const DetectedEncoding detected = detect_text_encoding(raw_, path_);
   report_.encoding = detected.encoding;
   report_.had_byte_order_mark = detected.mark_bytes > 0;
   raw_.erase(0, detected.mark_bytes);
   raw_offset_ = static_cast<std::int64_t>(detected.mark_bytes);
+  report_.is_web_page = is_web_page(raw_);
+  report_.table = describe_table(raw_, path_).value_or("");
 }
 
 bool TextReader::read_block() {
   const std::size_t kept = raw_.size();
   raw_.resize(kept + chunk_bytes_);
-  file_.read(raw_.data() + kept, static_cast<std::streamsize>(chunk_bytes_));
-  raw_.resize(kept + static_cast<std::size_t>(file_.gcount()));
-  if (file_.bad()) throw user_error("{}: reading failed after {} bytes", path_.string(), raw_offset_);
-  return raw_.size() > kept;
+  const std::size_t count = file_->read(std::span(raw_).subspan(kept));
+  raw_.resize(kept + count);
+  return count > 0;
 }
 
 void TextReader::convert_block(std::string_view block) {
@@ -84,6 +89,10 @@ bool TextReader::next(std::string& chunk) {
     const std::size_t cut = more ? find_last_word_cut(ready_, uncut_) : ready_.size();
     if (more && cut == 0) {
       uncut_ = ready_.size();
+      if (uncut_ > kMostWithoutABoundary) {
+        throw user_error("{}: {} bytes without white space up to offset {}; is it a text?", path_.string(), uncut_,
+                         raw_offset_);
+      }
       continue;
     }
     chunk.assign(ready_, 0, cut);
@@ -101,6 +110,14 @@ void log_text_report(const TextReport& report, const std::filesystem::path& path
   } else if (report.had_byte_order_mark) {
     log.info(fmt::format("{}: removed a byte order mark", path.string()));
   }
+  if (report.was_compressed) log.info(fmt::format("{}: unpacked with gzip", path.string()));
+  if (report.is_web_page) {
+    log.warn(
+        fmt::format("{}: begins as a web page (HTML or XML) and is read as it is, with its tags; if it should be a text, "
+                    "download that, or convert it: pandoc -f html -t plain -o TEXT {}",
+                    path.string(), shell_quote(path.string())));
+  }
+  if (!report.table.empty()) log.warn(fmt::format("{}: looks like {}", path.string(), report.table));
   if (report.num_crlf > 0) log.info(fmt::format("{}: turned {} line ends from CRLF into LF", path.string(), report.num_crlf));
   if (report.num_invalid == 0) return;
   if (utf8) {
@@ -114,8 +131,15 @@ void log_text_report(const TextReport& report, const std::filesystem::path& path
   }
 }
 
+bool is_empty_text(const std::filesystem::path& path) {
+  std::array<char, 4> start{};
+  const std::size_t size = open_input_stream(path)->read(start);
+  const std::string_view bytes(start.data(), size);
+  return bytes.empty() || bytes == "\xEF\xBB\xBF" || bytes == "\xFF\xFE" || bytes == "\xFE\xFF";
+}
+
 Text read_text(const std::filesystem::path& path, Logger& log, TextOptions options) {
-  TextReader reader(path, options);
+  TextReader reader(path, std::move(options));
   Text text{path, {}};
   std::string chunk;
   while (reader.next(chunk)) text.bytes += chunk;

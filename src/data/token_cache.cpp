@@ -45,7 +45,7 @@ TokenData read_part(const nlohmann::json& part, const fs::path& folder, const To
       throw damaged(folder, "index.json names no file");
     const fs::path path = folder / name.get<std::string>();
     ProgressPhase phase(progress, "reading the token cache", "bytes", file_bytes({&path, 1}));
-    const TokenFile file = open_token_file(path, &phase);
+    const TokenFile file = open_token_file(path, TokenType::kAuto, &phase);
     if (file.info.tokenizer_fingerprint != tokenizer.fingerprint())
       throw damaged(folder, path.string() + " is of another tokenizer");
     check_token_file_ids(file, tokenizer.vocab_size(), path, &phase);

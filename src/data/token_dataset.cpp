@@ -30,12 +30,12 @@ void check_file(const TokenFile& file, const Tokenizer& tokenizer, const std::fi
   check_token_file_ids(file, tokenizer.vocab_size(), path, &phase);
 }
 
-TokenSequence open_all(const std::vector<std::filesystem::path>& paths, const Tokenizer& tokenizer, ProgressMonitor* progress,
-                       Logger& log) {
+TokenSequence open_all(const std::vector<std::filesystem::path>& paths, TokenType type, const Tokenizer& tokenizer,
+                       ProgressMonitor* progress, Logger& log) {
   ProgressPhase phase(progress, "reading token files", "bytes", file_bytes(paths));
   std::vector<TokenFile> opened(paths.size());
   for_each_in_parallel(paths.size(), [&](std::size_t i) {
-    opened[i] = open_token_file(paths[i], &phase);
+    opened[i] = open_token_file(paths[i], type, &phase);
     check_file(opened[i], tokenizer, paths[i], phase);
   });
   TokenSequence tokens;
@@ -103,10 +103,10 @@ Dataset load_token_dataset(const DataRequest& request, const InputFiles& inputs,
   dataset.num_documents = std::ssize(inputs.train);
   dataset.num_val_documents = std::ssize(inputs.val);
   dataset.tokenizer = builder->finish();
-  TokenSequence train = open_all(inputs.train, *dataset.tokenizer, request.progress, log);
+  TokenSequence train = open_all(inputs.train, request.token_type, *dataset.tokenizer, request.progress, log);
   TokenSequence val;
   if (!inputs.val.empty()) {
-    val = open_all(inputs.val, *dataset.tokenizer, request.progress, log);
+    val = open_all(inputs.val, request.token_type, *dataset.tokenizer, request.progress, log);
   } else {
     const std::size_t cut = train_size(train.size(), request.val_fraction);
     val = train.slice(cut, train.size() - cut);

@@ -10,8 +10,10 @@
 #include <utility>
 #include <vector>
 
+#include "data/bare_ids.h"
 #include "data/remove_quietly.h"
 #include "virgil/base/error.h"
+#include "virgil/base/input_file.h"
 #include "virgil/base/sha256.h"
 
 namespace virgil {
@@ -24,8 +26,9 @@ constexpr std::size_t kHashedHeaderBytes = 104;
 constexpr std::size_t kHexBytes = 64;
 
 constexpr std::int32_t kLlmCMagic = 20240520;
-constexpr std::int32_t kLlmCWideMagic = 20240801;  // llm.c's 32-bit ids, for vocabularies Virgil has no tokenizer for
 constexpr std::int32_t kLlmCVersion = 1;
+constexpr std::int32_t kLlmCWideMagic = 20240801;  // 32-bit ids
+constexpr std::int32_t kLlmCWideVersion = 7;
 constexpr std::size_t kLlmCHeaderBytes = 1024;
 
 constexpr std::int64_t kMaxNarrowVocab = 65536;
@@ -99,37 +102,50 @@ TokenFileInfo read_virgil_header(std::span<const std::byte> bytes, const std::fi
 
 TokenFileInfo read_llm_c_header(std::span<const std::byte> bytes, const std::filesystem::path& path) {
   if (bytes.size() < kLlmCHeaderBytes) throw user_error("{}: damaged: shorter than llm.c's header", path.string());
+  const bool wide = load<std::int32_t>(bytes, 0) == kLlmCWideMagic;
+  const std::int32_t known_version = wide ? kLlmCWideVersion : kLlmCVersion;
   const auto version = load<std::int32_t>(bytes, 4);
-  if (version != kLlmCVersion) {
+  if (version != known_version) {
     throw user_error("{}: version {} of llm.c's token files is not known; Virgil reads {}", path.string(), version,
-                     kLlmCVersion);
+                     known_version);
   }
-  const auto num_tokens = load<std::int32_t>(bytes, 8);
-  check_size(static_cast<std::uint64_t>(num_tokens), 2, bytes.size() - kLlmCHeaderBytes, path);
   TokenFileInfo info;
   info.format = TokenFileFormat::kLlmC;
-  info.num_tokens = num_tokens;
+  info.token_bytes = wide ? 4 : 2;
+  info.num_tokens = load<std::int32_t>(bytes, 8);
   info.offset = kLlmCHeaderBytes;
+  check_size(static_cast<std::uint64_t>(info.num_tokens), wide ? 4 : 2, bytes.size() - kLlmCHeaderBytes, path);
   return info;
 }
 
-TokenFileInfo read_header(std::span<const std::byte> bytes, const std::filesystem::path& path, ProgressPhase* phase) {
+std::string_view first_bytes(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), std::min<std::size_t>(bytes.size(), 4096)};
+}
+
+bool has_virgil_magic(std::string_view start) { return start.starts_with(kMagic); }
+
+bool has_llm_c_magic(std::string_view start) {
+  if (start.size() < 8) return false;
+  const auto magic = load<std::int32_t>(std::as_bytes(std::span(start)), 0);
+  return magic == kLlmCMagic || magic == kLlmCWideMagic;
+}
+
+TokenFileInfo read_header(std::span<const std::byte> bytes, TokenType type, const std::filesystem::path& path,
+                          ProgressPhase* phase) {
   if (bytes.empty()) throw user_error("{}: the file is empty; give a file of tokens", path.string());
-  if (bytes.size() >= kMagic.size() && text_at(bytes, 0, kMagic.size()) == kMagic)
-    return read_virgil_header(bytes, path, phase);
-  if (bytes.size() >= 8) {
-    const auto first = load<std::int32_t>(bytes, 0);
-    if (first == kLlmCMagic) return read_llm_c_header(bytes, path);
-    if (first == kLlmCWideMagic)
-      throw user_error("{}: holds 32-bit ids in llm.c's format, which Virgil does not read", path.string());
-  }
-  if (bytes.size() % 2 != 0) {
-    throw user_error("{}: {} bytes are not whole 16-bit ids, and it has no header Virgil knows (its own, llm.c's)",
-                     path.string(), bytes.size());
+  const std::string_view start = first_bytes(bytes);
+  if (has_virgil_magic(start)) return read_virgil_header(bytes, path, phase);
+  if (has_llm_c_magic(start)) return read_llm_c_header(bytes, path);
+  if (type == TokenType::kAuto) check_bare_ids(bytes, path);
+  const std::size_t width = type == TokenType::kUint64 ? 8 : type == TokenType::kUint32 ? 4 : 2;
+  if (bytes.size() % width != 0) {
+    throw user_error("{}: {} bytes are not whole {}-bit ids, and it has no header Virgil knows (its own, llm.c's)",
+                     path.string(), bytes.size(), 8 * width);
   }
   TokenFileInfo info;
   info.format = TokenFileFormat::kNanoGpt;
-  info.num_tokens = static_cast<std::int64_t>(bytes.size() / 2);
+  info.token_bytes = static_cast<int>(width);
+  info.num_tokens = static_cast<std::int64_t>(bytes.size() / width);
   return info;
 }
 
@@ -190,13 +206,27 @@ const char* name_of(TokenFileFormat format) {
   throw InternalError("an unknown token file format");
 }
 
-TokenFile open_token_file(const std::filesystem::path& path, ProgressPhase* phase) {
+TokenType parse_token_type(const std::string& name) {
+  if (name == "auto") return TokenType::kAuto;
+  if (name == "uint16") return TokenType::kUint16;
+  if (name == "uint32") return TokenType::kUint32;
+  if (name == "uint64") return TokenType::kUint64;
+  throw user_error("token_type is \"{}\"; choose auto, uint16, uint32 or uint64", name);
+}
+
+TokenFile open_token_file(const std::filesystem::path& path, TokenType type, ProgressPhase* phase) {
   auto mapped = std::make_shared<const MappedFile>(path);
-  TokenFile file{read_header(mapped->bytes(), path, phase), {}};
+  TokenFile file{read_header(mapped->bytes(), type, path, phase), {}};
   file.tokens = TokenSequence(std::move(mapped), static_cast<std::size_t>(file.info.offset),
                               static_cast<std::size_t>(file.info.num_tokens), file.info.token_bytes);
   if (phase != nullptr) phase->advance(file.info.offset);
   return file;
+}
+
+bool begins_as_token_file(const std::filesystem::path& path) {
+  std::array<char, 8> bytes{};
+  const std::string_view start(bytes.data(), InputFile(path).read(bytes));
+  return has_virgil_magic(start) || has_llm_c_magic(start);
 }
 
 void check_token_file_ids(const TokenFile& file, std::int64_t vocab_size, const std::filesystem::path& path,
@@ -208,13 +238,18 @@ void check_token_file_ids(const TokenFile& file, std::int64_t vocab_size, const 
     const std::span<std::int32_t> ids = std::span(block).first(std::min(block.size(), file.tokens.size() - first));
     file.tokens.copy(first, ids);
     if (phase != nullptr) phase->advance(std::ssize(ids) * bytes_per_id);
-    const auto [low, high] = std::minmax_element(ids.begin(), ids.end());
-    if (*low >= 0 && *high < vocab_size) continue;
-    const auto bad = *low < 0 ? low : high;
+    const auto is_bad = [&](std::int32_t id) { return id < 0 || id >= vocab_size; };
+    const auto bad = std::find_if(ids.begin(), ids.end(), is_bad);
+    if (bad == ids.end()) continue;
+    const std::size_t position = first + static_cast<std::size_t>(bad - ids.begin());
+    const bool has_header = file.info.format != TokenFileFormat::kNanoGpt;
     throw user_error(
-        "{}: id {} at position {} is outside the tokenizer's vocabulary of {}; the file ({} format) was made by "
-        "another tokenizer, or is not a token file",
-        path.string(), *bad, first + static_cast<std::size_t>(bad - ids.begin()), vocab_size, name_of(file.info.format));
+        "{}: id {} at position {} (byte {}) is outside the tokenizer's vocabulary of {}; the file ({} format, ids of "
+        "{} bits) was made by another tokenizer, or is not a token file{}",
+        path.string(), file.tokens.stored_id(position), position,
+        static_cast<std::size_t>(file.info.offset) + position * static_cast<std::size_t>(file.info.token_bytes), vocab_size,
+        name_of(file.info.format), 8 * file.info.token_bytes,
+        has_header ? "" : "; --token_type says how wide ids are that have no header");
   }
 }
 

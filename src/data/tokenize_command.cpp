@@ -7,13 +7,16 @@
 #include <cstddef>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <ostream>
+#include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
 
 #include "data/dataset_sources.h"
+#include "data/document_reader.h"
 #include "data/output_folder.h"
 #include "data/tokenize_report.h"
 #include "virgil/base/error.h"
@@ -57,6 +60,17 @@ void write_tokenizer(FileSystem& files, const fs::path& folder, const Tokenizer&
   for (const Tokenizer::File& file : tokenizer.files()) write_file_atomically(files, folder / file.name, file.content);
 }
 
+/// What stands between the marks of a text; empty where marks stand together.
+std::vector<std::string_view> split_at_marks(std::string_view text) {
+  std::vector<std::string_view> documents;
+  for (;;) {
+    const std::size_t mark = text.find(kEndOfTextMark);
+    documents.push_back(text.substr(0, mark));
+    if (mark == text.npos) return documents;
+    text.remove_prefix(mark + kEndOfTextMark.size());
+  }
+}
+
 /// What one call makes on its way.
 class Tokenization {
  public:
@@ -82,6 +96,7 @@ class Tokenization {
             .statistics = *statistics_,
             .inputs = request_.text ? std::vector<std::string>{} : request_.data.inputs,
             .num_documents = dataset_.num_documents + dataset_.num_val_documents,
+            .num_split_marks = dataset_.marks_split ? dataset_.num_marks : 0,
             .text_bytes = train_->text_bytes() + val_->text_bytes(),
             .train_tokens = train_->num_tokens(),
             .val_tokens = val_->num_tokens(),
@@ -108,10 +123,20 @@ class Tokenization {
   }
 
   void tokenize_text() {
-    dataset_.tokenizer = make_tokenizer(request_.data.tokenizer, *request_.text);
+    const std::unique_ptr<TokenizerBuilder> builder = make_tokenizer_builder(request_.data.tokenizer, request_.data.progress);
+    const bool split = request_.data.text.split_documents && builder->has_end_of_text();
+    const std::vector<std::string_view> documents =
+        split ? split_at_marks(*request_.text) : std::vector{std::string_view(*request_.text)};
+    for (const std::string_view document : documents) builder->add_text(document);
+    dataset_.tokenizer = builder->finish();
     dataset_.num_documents = 1;
-    open_sinks(*dataset_.tokenizer)
-        .train.add(dataset_.tokenizer->encode(*request_.text), static_cast<std::int64_t>(request_.text->size()));
+    dataset_.num_marks = std::ssize(documents) - 1;
+    dataset_.marks_split = split;
+    TokenSink& sink = open_sinks(*dataset_.tokenizer).train;
+    for (std::size_t i = 0; i < documents.size(); ++i) {
+      if (i > 0) sink.add({dataset_.tokenizer->end_of_text()}, 0);
+      sink.add(dataset_.tokenizer->encode(documents[i]), std::ssize(documents[i]));
+    }
   }
 
   void tokenize_inputs() {

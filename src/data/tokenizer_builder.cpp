@@ -26,6 +26,7 @@ class FixedBuilder final : public TokenizerBuilder {
  public:
   explicit FixedBuilder(std::unique_ptr<Tokenizer> tokenizer) : tokenizer_(std::move(tokenizer)) {}
   [[nodiscard]] bool needs_text() const override { return false; }
+  [[nodiscard]] bool has_end_of_text() const override { return tokenizer_->end_of_text() >= 0; }
   void add_text(std::string_view) override {}
   [[nodiscard]] std::unique_ptr<Tokenizer> finish() override { return std::move(tokenizer_); }
 
@@ -36,6 +37,7 @@ class FixedBuilder final : public TokenizerBuilder {
 class CharBuilder final : public TokenizerBuilder {
  public:
   [[nodiscard]] bool needs_text() const override { return true; }
+  [[nodiscard]] bool has_end_of_text() const override { return false; }
   void add_text(std::string_view piece) override { characters_.add(piece); }
   [[nodiscard]] std::unique_ptr<Tokenizer> finish() override {
     return std::make_unique<CharTokenizer>(characters_.code_points());
@@ -49,6 +51,7 @@ class BpeBuilder final : public TokenizerBuilder {
  public:
   BpeBuilder(std::int64_t vocab_size, ProgressMonitor* progress) : vocab_size_(vocab_size), progress_(progress) {}
   [[nodiscard]] bool needs_text() const override { return true; }
+  [[nodiscard]] bool has_end_of_text() const override { return true; }
   void add_text(std::string_view piece) override { words_.add(piece); }
   [[nodiscard]] std::unique_ptr<Tokenizer> finish() override {
     return std::make_unique<BytePairTokenizer>(train_byte_pairs(words_.counts(), vocab_size_, progress_), "bpe trainer");

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <limits>
 
 #include "data/token_vectors.h"
@@ -93,6 +94,69 @@ TEST_F(LoadDataset, PutsTheEndOfTextBetweenDocuments) {
   EXPECT_EQ(dataset.train.text_bytes, 24);
   EXPECT_EQ(dataset.num_documents, 2);
   EXPECT_FALSE(dataset.val.has_value());
+}
+
+// The ids are those of tiktoken with allowed_special={"<|endoftext|>"}.
+TEST_F(LoadDataset, EndsDocumentsAtTheMarksOfAText) {
+  const std::string marked = write("marked.txt", "selva\n<|endoftext|>\noscura selva oscura<|endoftext|>");
+  const Dataset dataset = load({.inputs = {marked}, .val_fraction = 0, .tokenizer = "bpe:258"});
+  const std::int32_t end = dataset.tokenizer->end_of_text();
+  const std::vector<std::int32_t> ids = test_support::to_vector(dataset.train.tokens);
+  EXPECT_EQ(std::ranges::count(ids, end), 2);
+  EXPECT_EQ(ids.back(), end);
+  EXPECT_EQ(text_of(dataset, dataset.train), "selva\n<|endoftext|>\noscura selva oscura<|endoftext|>");
+  EXPECT_EQ(dataset.train.text_bytes, 26);
+  EXPECT_EQ(dataset.num_documents, 2);
+  EXPECT_EQ(dataset.num_marks, 2);
+  EXPECT_TRUE(dataset.marks_split);
+  // The mark is no part of what the vocabulary is trained on: without it the same merges are found.
+  const Dataset plain = load({.inputs = {write("p1.txt", "selva\n"), write("p2.txt", "\noscura selva oscura")},
+                              .val_fraction = 0,
+                              .tokenizer = "bpe:258"});
+  EXPECT_EQ(plain.tokenizer->fingerprint(), dataset.tokenizer->fingerprint());
+}
+
+TEST_F(LoadDataset, TakesMarksForTextWhereItMustAndSaysSo) {
+  const std::string marked = write("marked.txt", "ab<|endoftext|>cd<|endoftext|>");
+  DataRequest request{.inputs = {marked}, .val_fraction = 0, .tokenizer = "byte"};
+  EXPECT_EQ(load(request).train.tokens.size(), 30U);
+  EXPECT_THAT(log_.lines().back(), testing::AllOf(testing::HasSubstr("stands 2 times"), testing::HasSubstr("gpt2 or bpe")));
+  request.tokenizer = "bpe:258";
+  request.text.split_documents = false;
+  const Dataset dataset = load(request);
+  EXPECT_THAT(test_support::to_vector(dataset.train.tokens), testing::Not(testing::Contains(dataset.tokenizer->end_of_text())));
+  EXPECT_THAT(log_.lines().back(), testing::HasSubstr("split_documents is false"));
+}
+
+// Short documents are encoded side by side; the order of their tokens is that of the text.
+TEST_F(LoadDataset, KeepsTheOrderOfManyShortDocuments) {
+  std::string text;
+  for (int i = 0; i < 40000; ++i) text += std::to_string(i) + " selva<|endoftext|>";
+  const Dataset dataset = load({.inputs = {write("many.txt", text)}, .val_fraction = 0.25, .tokenizer = "bpe:260"});
+  EXPECT_EQ(text_of(dataset, dataset.train) + text_of(dataset, *dataset.val), text);
+}
+
+TEST_F(LoadDataset, KeepsTokensOfMarksApartInTheCache) {
+  const std::string marked = write("marked.txt", "selva oscura<|endoftext|>selva oscura");
+  DataRequest request{
+      .inputs = {marked}, .val_fraction = 0, .tokenizer = "bpe:258", .cache_directory = directory_.path() / "c"};
+  const std::string split = load(request).train.fingerprint;
+  EXPECT_EQ(load(request).train.fingerprint, split);
+  request.text.split_documents = false;
+  EXPECT_NE(load(request).train.fingerprint, split);
+}
+
+TEST_F(LoadDataset, WarnsOfATextThatIsTrainedAndEvaluatedOn) {
+  const std::string text = write("a.txt", "selva oscura");
+  std::filesystem::create_hard_link(text, directory_.path() / "link.txt");
+  for (const std::string& val : {text, (directory_.path() / "link.txt").string(), write("copy.txt", "selva oscura")}) {
+    (void)load({.inputs = {text, write("b.txt", "x")}, .val_inputs = {val, write("v.txt", "y and z")}, .tokenizer = "byte"});
+    EXPECT_THAT(log_.lines(), testing::Contains(testing::AllOf(testing::HasSubstr("warning: " + val),
+                                                               testing::HasSubstr("trained on and evaluated on"))));
+  }
+  const std::size_t before = log_.lines().size();
+  (void)load({.inputs = {text}, .val_inputs = {write("other.txt", "selva oscurA")}, .tokenizer = "byte"});
+  EXPECT_EQ(log_.lines().size(), before);
 }
 
 TEST_F(LoadDataset, SaysWhenNothingStandsBetweenDocuments) {

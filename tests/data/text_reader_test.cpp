@@ -5,6 +5,7 @@
 
 #include <random>
 
+#include "data/gzip_bytes.h"
 #include "support/temporary_directory.h"
 #include "virgil/base/error.h"
 
@@ -102,6 +103,43 @@ TEST(TextReader, NamesWhatIsWrongWithAFile) {
   RecordingLogger log;
   EXPECT_THROW((void)read_text(directory.path() / "absent.txt", log), UserError);
   EXPECT_THROW((void)read_text(directory.path(), log), UserError);
+}
+
+TEST(TextReader, UnpacksWhatGzipHasCompressed) {
+  using test_support::gzip_first_line;
+  using test_support::gzip_second_line;
+  RecordingLogger log;
+  EXPECT_EQ(read_bytes(gzip_first_line(), log), "Nel mezzo del cammin di nostra vita\n");
+  EXPECT_THAT(log.lines(), testing::ElementsAre(HasSubstr("unpacked with gzip")));
+  const std::string both = gzip_first_line() + gzip_second_line();
+  EXPECT_EQ(read_bytes(both), "Nel mezzo del cammin di nostra vita\nmi ritrovai per una selva oscura\n");
+  EXPECT_EQ(read_bytes(both + std::string(512, '\0')), read_bytes(both));
+}
+
+TEST(TextReader, NamesWhatIsWrongWithACompressedText) {
+  const std::string whole = test_support::gzip_first_line();
+  for (std::size_t size = 3; size < whole.size(); ++size) {
+    EXPECT_THAT(reading_error(whole.substr(0, size)), HasSubstr("damaged: it ends in the middle")) << size;
+  }
+  std::string changed = whole;
+  changed[20] = static_cast<char>(changed[20] ^ 1);
+  EXPECT_THAT(reading_error(changed), HasSubstr("gzip -t"));
+  EXPECT_THAT(reading_error(whole + "more"), HasSubstr("follows its end"));
+  EXPECT_THAT(reading_error(test_support::gzip_nothing()), HasSubstr("empty"));
+}
+
+TEST(TextReader, NamesTheFormatOfWhatIsNoText) {
+  EXPECT_THAT(reading_error("%PDF-1.7\n1 0 obj\n"), HasSubstr("pdftotext"));
+  EXPECT_THAT(reading_error("PAR1\x15\0\x15\0"s), HasSubstr("Parquet"));
+  EXPECT_THAT(reading_error("PK\x03\x04\x14\0"s), HasSubstr("unzip"));
+}
+
+TEST(TextReader, WarnsOfPagesAndTables) {
+  RecordingLogger log;
+  (void)read_bytes("<!DOCTYPE html>\n<html><body>selva</body></html>\n", log);
+  (void)read_bytes("id,text\n1,a\n2,b\n3,c\n4,d\n", log);
+  EXPECT_THAT(log.lines(),
+              testing::ElementsAre(HasSubstr("begins as a web page"), HasSubstr("looks like a table of 2 columns")));
 }
 
 // Whatever the size of the pieces, together they are the text that is read at once.

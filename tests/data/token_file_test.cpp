@@ -112,7 +112,58 @@ TEST_F(TokenFileTest, NamesDefectsOfForeignFiles) {
   EXPECT_THAT(open_error("\x88\xD8\x34\x01\x01\0\0\0"s), HasSubstr("header"));
   EXPECT_THAT(open_error("\x88\xD8\x34\x01\x02\0\0\0"s + std::string(1016, '\0')), HasSubstr("version 2"));
   EXPECT_THAT(open_error("\x88\xD8\x34\x01\x01\0\0\0\xFF\xFF\xFF\xFF"s + std::string(1012, '\0')), HasSubstr("counts"));
-  EXPECT_THAT(open_error("\xA1\xD9\x34\x01\x07\0\0\0"s), HasSubstr("32-bit"));
+  EXPECT_THAT(open_error("\xA1\xD9\x34\x01\x01\0\0\0"s + std::string(1016, '\0')), HasSubstr("version 1"));
+  EXPECT_THAT(open_error("\x93NUMPY\x01\0v\0{'descr': '<u2'"s), HasSubstr("NumPy array"));
+  EXPECT_THAT(open_error("Nel mezzo del cammin di nostra vita."), HasSubstr("rename it to .txt"));
+}
+
+template <typename Id>
+std::string bytes_of_ids(const std::vector<std::uint64_t>& ids) {
+  std::string bytes;
+  for (const std::uint64_t id : ids) {
+    const auto narrow = static_cast<Id>(id);
+    bytes.append(reinterpret_cast<const char*>(&narrow), sizeof(narrow));
+  }
+  return bytes;
+}
+
+TEST_F(TokenFileTest, ReadsLlmCsWideIds) {
+  using namespace std::string_literals;
+  test_support::write_all(
+      path_, "\xA1\xD9\x34\x01\x07\0\0\0\x02\0\0\0"s + std::string(1012, '\0') + bytes_of_ids<std::uint32_t>({1, 128000}));
+  EXPECT_EQ(to_vector(open_token_file(path_).tokens), (std::vector<std::int32_t>{1, 128000}));
+}
+
+TEST_F(TokenFileTest, RefusesWideIdsWithoutAHeaderUntilTheirTypeIsGiven) {
+  const std::vector<std::uint64_t> ids{464, 3290, 318, 257, 0, 50256, 11, 262, 50000, 13};
+  const std::vector<std::int32_t> expected(ids.begin(), ids.end());
+  EXPECT_THAT(open_error(bytes_of_ids<std::uint32_t>(ids)), HasSubstr("--token_type uint32"));
+  EXPECT_EQ(to_vector(open_token_file(path_, TokenType::kUint32).tokens), expected);
+  EXPECT_EQ(open_token_file(path_, TokenType::kUint16).info.num_tokens, 20);
+  EXPECT_THAT(open_error(bytes_of_ids<std::uint64_t>(ids)), HasSubstr("--token_type uint64"));
+  EXPECT_EQ(to_vector(open_token_file(path_, TokenType::kUint64).tokens), expected);
+  test_support::write_all(path_, bytes_of_ids<std::uint16_t>(ids));
+  EXPECT_EQ(to_vector(open_token_file(path_).tokens), expected);
+  EXPECT_THAT(user_error_of([&] { (void)open_token_file(path_, TokenType::kUint64); }), HasSubstr("not whole 64-bit ids"));
+}
+
+TEST_F(TokenFileTest, TellsWideIdsOfLargeVocabulariesAndLeavesSmallOnes) {
+  std::mt19937 random(8);
+  std::vector<std::uint64_t> large, small;
+  for (int i = 0; i < 1000; ++i) large.push_back(random() % 128256);
+  for (int i = 0; i < 1000; ++i) small.push_back(random() % 4);  // four letters
+  EXPECT_THAT(open_error(bytes_of_ids<std::uint32_t>(large)), HasSubstr("--token_type uint32"));
+  test_support::write_all(path_, bytes_of_ids<std::uint16_t>(small));
+  EXPECT_EQ(open_token_file(path_).info.num_tokens, 1000);
+  test_support::write_all(path_, std::string(64, '\0'));
+  EXPECT_EQ(open_token_file(path_).info.num_tokens, 32);
+}
+
+TEST_F(TokenFileTest, NamesIdsTooWideForAnyVocabulary) {
+  test_support::write_all(path_, bytes_of_ids<std::uint64_t>({7, (std::uint64_t{1} << 40) + 5}));
+  const TokenFile file = open_token_file(path_, TokenType::kUint64);
+  EXPECT_THAT(user_error_of([&] { check_token_file_ids(file, 50257, path_); }),
+              HasSubstr("id 1099511627781 at position 1 (byte 8)"));
 }
 
 TEST_F(TokenFileTest, NamesIdsBeyondTheVocabulary) {
@@ -120,7 +171,7 @@ TEST_F(TokenFileTest, NamesIdsBeyondTheVocabulary) {
   const TokenFile file = open_token_file(path_);
   EXPECT_NO_THROW(check_token_file_ids(file, 256, path_));
   const std::string message = user_error_of([&] { check_token_file_ids(file, 255, path_); });
-  EXPECT_THAT(message, HasSubstr("id 255 at position 2"));
+  EXPECT_THAT(message, HasSubstr("id 255 at position 2 (byte 4)"));
 }
 
 TEST_F(TokenFileTest, KeepsTheOldFileWhenTheDiskIsFull) {

@@ -147,6 +147,24 @@ TEST_F(RunTokenize, PutsTheEndOfTextBetweenDocumentsAndNotIntoTheBytes) {
   EXPECT_EQ(json["bytes"], 24);
 }
 
+TEST_F(RunTokenize, EndsDocumentsAtMarksInTextsAndFilesAlike) {
+  const std::string marked = "selva<|endoftext|>oscura selva<|endoftext|>";
+  request_.data.inputs = {write("marked.txt", marked)};
+  request_.data.tokenizer = "bpe:258";
+  const nlohmann::json file = run_json();
+  EXPECT_EQ(file["split_marks"], 2);
+  EXPECT_EQ(file["documents"], 2);
+  EXPECT_EQ(file["bytes"], 17);
+  request_.data.inputs.clear();
+  request_.text = marked;
+  const nlohmann::json text = run_json();
+  EXPECT_EQ(text["tokens"], file["tokens"]);
+  EXPECT_EQ(text["bytes"], 17);
+  EXPECT_EQ(text["tokenizer"], file["tokenizer"]);
+  request_.data.text.split_documents = false;
+  EXPECT_EQ(run_json()["bytes"], 43);
+}
+
 TEST_F(RunTokenize, RefusesWhatMakesNoSense) {
   const TokenizeRequest good = request_;
   const auto with = [&](auto&& change) {

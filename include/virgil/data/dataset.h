@@ -13,6 +13,7 @@
 #include "virgil/base/logging.h"
 #include "virgil/base/progress.h"
 #include "virgil/data/text_reader.h"
+#include "virgil/data/token_file.h"
 #include "virgil/data/token_sequence.h"
 #include "virgil/data/tokenizer.h"
 
@@ -44,6 +45,7 @@ struct DataRequest {
   double val_fraction = 0.1;
   std::string tokenizer = "gpt2";  // as for make_tokenizer; "char" and "bpe:<size>" learn from what is trained on
   TextOptions text{};
+  TokenType token_type = TokenType::kAuto;  // of token files without a header
   std::filesystem::path cache_directory{};  // where tokenised texts are kept; empty: in memory only
   std::int64_t cache_min_bytes = 0;         // shorter texts are not kept there
   ProgressMonitor* progress = nullptr;      // watches reading, learning a vocabulary, tokenising and hashing
@@ -53,8 +55,10 @@ struct Dataset {
   std::unique_ptr<Tokenizer> tokenizer;
   TokenData train;
   std::optional<TokenData> val;        // none when nothing was held out
-  std::int64_t num_documents = 0;      // files of text, or of tokens, among the inputs
+  std::int64_t num_documents = 0;      // texts, or files of tokens, among the inputs
   std::int64_t num_val_documents = 0;  // among the val_inputs
+  std::int64_t num_marks = 0;          // <|endoftext|> in the texts
+  bool marks_split = false;            // and each ends a document there
   bool cached = false;                 // the tokens lie in the cache
 };
 

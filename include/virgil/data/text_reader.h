@@ -3,7 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -13,6 +13,9 @@ namespace virgil {
 
 struct TextOptions {
   bool allow_nul = false;  // --force: take files that hold NUL bytes
+  // What DocumentReader makes of a text (data/document_reader.h); TextReader reads it as it is.
+  std::string text_field = "text";  // of JSON lines; "none": they are read as they are
+  bool split_documents = true;      // at <|endoftext|>, where the tokenizer has such a token
 };
 
 /// What was found and changed on the way in.
@@ -23,17 +26,26 @@ struct TextReport {
   std::int64_t num_crlf = 0;               // line ends CRLF, now LF
   std::int64_t num_invalid = 0;            // bytes that are not UTF-8, kept; in UTF-16: lone surrogates, now U+FFFD
   std::int64_t first_invalid_offset = -1;  // in bytes of the file
+  bool was_compressed = false;             // with gzip; offsets are those of what it holds
+  bool is_web_page = false;                // begins as HTML or XML; read with its tags
+  std::string table;                       // describe_table() of it; empty: none
 };
 
-/// Reads a text piece by piece, so that texts larger than memory work. UTF-16 (told by its byte order mark, or by NULs in every
-/// other byte) becomes UTF-8, a byte order mark goes, CRLF becomes LF; bytes that are not UTF-8 stay as they are.
+class InputStream;
+
+/// Reads a text piece by piece, so that texts larger than memory work. What gzip has compressed is unpacked. UTF-16 (told by
+/// its byte order mark, or by NULs in every other byte) becomes UTF-8, a byte order mark goes, CRLF becomes LF; bytes that are
+/// not UTF-8 stay as they are.
 class TextReader {
  public:
   static constexpr std::int64_t kDefaultChunkBytes = std::int64_t{16} << 20;
 
-  /// Throws UserError when the file is missing, not a regular file, unreadable, empty or UTF-32.
+  /// Throws UserError when the file is missing, not a regular file, unreadable, empty, UTF-32, or by its first bytes no text:
+  /// an archive, a PDF, a table; the message names the command that converts it.
   explicit TextReader(const std::filesystem::path& path, TextOptions options = {},
                       std::int64_t chunk_bytes = kDefaultChunkBytes);
+  TextReader(TextReader&&) noexcept;
+  ~TextReader();
 
   /// The next piece, about chunk_bytes long, cut where every tokenizer has a boundary; false at the end.
   /// Throws UserError at a NUL byte (unless allowed) with its offset.
@@ -42,14 +54,14 @@ class TextReader {
   [[nodiscard]] const TextReport& report() const { return report_; }
 
  private:
-  void detect_encoding();
+  void look_at_start();
   [[nodiscard]] bool read_block();
   void convert_block(std::string_view block);
 
   std::filesystem::path path_;
   TextOptions options_;
   std::size_t chunk_bytes_;
-  std::ifstream file_;
+  std::unique_ptr<InputStream> file_;
   TextReport report_;
   std::string raw_;              // bytes of the file not yet converted
   std::int64_t raw_offset_ = 0;  // where raw_ stands in the file
@@ -66,6 +78,9 @@ struct Text {
   std::filesystem::path path;
   std::string bytes;  // UTF-8 without byte order mark, line ends LF
 };
+
+/// Whether a file holds nothing: no byte, or only a byte order mark, packed or not. Throws UserError when it cannot be read.
+[[nodiscard]] bool is_empty_text(const std::filesystem::path& path);
 
 /// Reads a whole file through TextReader and says what was converted.
 [[nodiscard]] Text read_text(const std::filesystem::path& path, Logger& log, TextOptions options = {});

@@ -11,7 +11,8 @@
 //   104 64  SHA-256, hex, of bytes 0 .. 103 and all ids
 //   168 88  zero
 //   256     ids
-// llm.c's: 256 32-bit numbers (20240520, 1, number of ids, zeros), then 16-bit ids. nanoGPT's: 16-bit ids and nothing else.
+// llm.c's: 256 32-bit numbers (20240520, 1, number of ids, zeros), then 16-bit ids; or (20240801, 7, ...), then 32-bit ids.
+// nanoGPT's: ids and nothing else, 16 bits wide; with TokenType 32 or 64 bits.
 #pragma once
 
 #include <cstdint>
@@ -29,6 +30,11 @@ namespace virgil {
 enum class TokenFileFormat { kVirgil, kLlmC, kNanoGpt };
 /// "Virgil", "llm.c", "nanoGPT".
 [[nodiscard]] const char* name_of(TokenFileFormat format);
+
+/// How wide the ids of a file without a header are. A header knows better.
+enum class TokenType { kAuto, kUint16, kUint32, kUint64 };
+/// "auto", "uint16", "uint32" or "uint64". Throws UserError on another name.
+[[nodiscard]] TokenType parse_token_type(const std::string& name);
 
 /// What a file says of itself. llm.c's and nanoGPT's do not know their tokenizer.
 struct TokenFileInfo {
@@ -48,10 +54,16 @@ struct TokenFile {
 };
 
 /// Maps a file of any of the formats as untrusted input. Throws UserError naming the defect: an unknown version, a length that
-/// is not the header's, an SHA-256 that does not match (all ids are read for it). `phase`, in bytes, advances by what is read.
-[[nodiscard]] TokenFile open_token_file(const std::filesystem::path& path, ProgressPhase* phase = nullptr);
+/// is not the header's, an SHA-256 that does not match (all ids are read for it). A file without a header is taken for what
+/// `type` says; with kAuto its ids are 16 bits wide, and it is refused where it looks like something else: wider ids, a text,
+/// an array of NumPy, an archive. `phase`, in bytes, advances by what is read.
+[[nodiscard]] TokenFile open_token_file(const std::filesystem::path& path, TokenType type = TokenType::kAuto,
+                                        ProgressPhase* phase = nullptr);
 
-/// Throws UserError naming the first id at or above `vocab_size` (or negative) and its position.
+/// Whether a file begins as Virgil's and llm.c's token files do. Throws UserError when it cannot be read.
+[[nodiscard]] bool begins_as_token_file(const std::filesystem::path& path);
+
+/// Throws UserError naming the first id at or above `vocab_size`, its number and its place in the file.
 void check_token_file_ids(const TokenFile& file, std::int64_t vocab_size, const std::filesystem::path& path,
                           ProgressPhase* phase = nullptr);
 

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <span>
 #include <string>
@@ -13,7 +14,7 @@
 
 namespace virgil {
 
-/// An immutable sequence of ids, made of segments of 16-bit or 32-bit ids that are read as one. Copies are cheap and share what
+/// An immutable sequence of ids, made of segments of 16, 32 or 64-bit ids that are read as one. Copies are cheap and share what
 /// the segments own; const calls are safe from many threads.
 class TokenSequence {
  public:
@@ -23,8 +24,8 @@ class TokenSequence {
   TokenSequence(const std::vector<std::int32_t>& tokens);  // NOLINT(google-explicit-constructor)
   /// Owns the ids.
   TokenSequence(std::vector<std::int32_t>&& tokens);  // NOLINT(google-explicit-constructor)
-  /// `num_tokens` little-endian ids of `token_bytes` (2 or 4) each from byte `offset` of a file, a multiple of token_bytes.
-  /// Throws InternalError when the file is too short for that.
+  /// `num_tokens` little-endian ids of `token_bytes` (2, 4 or 8) each from byte `offset` of a file, a multiple of token_bytes.
+  /// An id beyond 31 bits reads as -1. Throws InternalError when the file is too short for that.
   TokenSequence(std::shared_ptr<const MappedFile> file, std::size_t offset, std::size_t num_tokens, int token_bytes);
 
   [[nodiscard]] std::size_t size() const { return segments_.empty() ? 0 : segments_.back().end; }
@@ -35,12 +36,17 @@ class TokenSequence {
   void copy(std::size_t first, std::span<std::int32_t> out) const;
   /// Ids first .. first + count - 1, sharing their memory. Throws InternalError beyond the end.
   [[nodiscard]] TokenSequence slice(std::size_t first, std::size_t count) const;
+  /// The id as the file holds it, however wide. index < size().
+  [[nodiscard]] std::uint64_t stored_id(std::size_t index) const;
+  /// The mapped files that have been written to since they were mapped, each once.
+  [[nodiscard]] std::vector<std::filesystem::path> written_files() const;
   /// Puts another sequence after this one.
   void append(const TokenSequence& other);
 
  private:
   struct Segment {
     std::shared_ptr<const void> owner;  // null: a view
+    const MappedFile* file;             // the owner, where it is one
     const std::byte* data;
     std::size_t begin;  // index of its first id in the sequence
     std::size_t end;
@@ -48,7 +54,8 @@ class TokenSequence {
   };
 
   [[nodiscard]] const Segment& segment_of(std::size_t index) const;
-  void add(std::shared_ptr<const void> owner, const std::byte* data, std::size_t count, int token_bytes);
+  /// A segment's owner, file, width; its begin and end follow from `count` and what is there.
+  void add(Segment segment, std::size_t count);
 
   std::vector<Segment> segments_;  // none is empty
 };
