@@ -27,6 +27,10 @@ std::string check_model_name(std::string_view value) {
   return is_name ? "" : "is not a folder's name; leave slashes out and put the path into out_dir";
 }
 
+std::string check_text_field(std::string_view value) {
+  return value.empty() ? "is not a field's name; choose the field of the text, or none to read JSON lines as plain text" : "";
+}
+
 std::string check_cache_dir(std::string_view value) {
   return value.empty() ? "is not a folder; choose auto, none or a folder's path" : "";
 }
@@ -117,6 +121,15 @@ std::vector<ConfigKey> data_keys() {
                  "Share of the input, at its end, that is held out for evaluation; without effect when val_input is given."),
           text("tokenizer", &TrainConfig::tokenizer,
                "byte, char (characters of the input), gpt2, bpe:SIZE (trained on the input), or a tokenizer file."),
+          text("text_field", &TrainConfig::text_field,
+               "Field of JSON lines that holds the text, each line a document; none: JSON lines are read as plain text.")
+              .checked_by(check_text_field),
+          toggle(
+              "split_documents", &TrainConfig::split_documents,
+              "<|endoftext|> in a text ends a document there, where the tokenizer has that token (gpt2, bpe); false: it is text like any other."),
+          choice(
+              "token_type", &TrainConfig::token_type, {"auto", "uint16", "uint32", "uint64"},
+              "How wide the ids of token files without a header are; auto: 16 bits, and files that look otherwise are refused."),
           choice(
               "sampling", &TrainConfig::sampling, {"random", "epoch"},
               "random: each sequence from a place drawn at random; epoch: passes in which every window comes once, shuffled."),

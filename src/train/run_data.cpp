@@ -1,9 +1,16 @@
 #include "train/run_data.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
+#include <string>
+#include <system_error>
+#include <vector>
 
 #include "virgil/base/error.h"
+#include "virgil/base/shell_quote.h"
 
 namespace virgil {
 
@@ -16,7 +23,8 @@ DataRequest data_request(const TrainConfig& config) {
   request.val_inputs = config.val_input;
   request.val_fraction = config.val_fraction;
   request.tokenizer = config.tokenizer;
-  request.text.allow_nul = config.force;
+  request.text = {.allow_nul = config.force, .text_field = config.text_field, .split_documents = config.split_documents};
+  request.token_type = parse_token_type(config.token_type);
   if (config.cache_dir == "auto") {
     request.cache_directory = std::filesystem::path(config.out_dir) / kTokenCacheFolder;
     request.cache_min_bytes = kCacheFromBytes;
@@ -26,6 +34,30 @@ DataRequest data_request(const TrainConfig& config) {
   return request;
 }
 
+/// The first input that is neither there nor a pattern; empty: none.
+std::string missing_input(const TrainConfig& config) {
+  for (const std::vector<std::string>* inputs : {&config.input, &config.val_input}) {
+    for (const std::string& input : *inputs) {
+      std::error_code ignored;
+      if (!std::filesystem::exists(input, ignored) && input.find_first_of("*?[") == input.npos) return input;
+    }
+  }
+  return "";
+}
+
+/// A run that goes on reads its inputs again.
+UserError moved_input(const TrainConfig& config, const std::string& input) {
+  const bool is_val = std::ranges::find(config.input, input) == config.input.end();
+  const std::filesystem::path path(input);
+  const std::string tried = path.is_absolute() ? "" : fmt::format(" in {}", std::filesystem::current_path().string());
+  return user_error(
+      "{}: the run reads this input again, and it is not there{}. If it has been moved{}, name it anew: train --resume "
+      "--out_dir {} "
+      "--model_name {} --{} PATH",
+      input, tried, path.is_absolute() ? "" : ", or the run was started in another folder", shell_quote(config.out_dir),
+      shell_quote(config.model_name), is_val ? "val_input" : "input");
+}
+
 }  // namespace
 
 Dataset load_run_data(const TrainConfig& config, const LoadedCheckpoint* checkpoint, FileSystem& files, Logger& log,
@@ -33,7 +65,10 @@ Dataset load_run_data(const TrainConfig& config, const LoadedCheckpoint* checkpo
   if (config.input.empty()) throw user_error("nothing to train on: give a text with --input FILE");
   DataRequest request = data_request(config);
   request.progress = progress;
-  if (checkpoint != nullptr) request.tokenizer = std::filesystem::absolute(checkpoint->directory).string();
+  if (checkpoint == nullptr) return load_dataset(request, files, log);
+  request.tokenizer = std::filesystem::absolute(checkpoint->directory).string();
+  const std::string missing = missing_input(config);
+  if (!missing.empty()) throw moved_input(config, missing);
   return load_dataset(request, files, log);
 }
 

@@ -19,6 +19,7 @@
 #include "virgil/base/paths.h"
 #include "virgil/base/sha256.h"
 #include "virgil/base/shape.h"
+#include "virgil/data/input_files.h"
 
 namespace virgil {
 
@@ -139,6 +140,7 @@ TrainConfig load_run_config(const CommandLine& command_line, std::int64_t proces
         run_config_path(run).string(), kRunConfigHashFile, run_config_hash_path(run).string());
   }
   TrainConfig config;
+  config.split_documents = false;  // what runs did that were begun before the key was there, and so do not name it
   apply_config_file(config, run_config_path(run));
   const std::string saved_tokenizer = config.tokenizer;
   const TrainConfig saved = config;
@@ -172,11 +174,19 @@ void check_run_folder(const TrainConfig& config) {
       run.string());
 }
 
+TrainConfig with_absolute_paths(TrainConfig config) {
+  for (std::vector<std::string>* inputs : {&config.input, &config.val_input}) {
+    for (std::string& input : *inputs) input = absolute_input(input);
+  }
+  if (config.cache_dir != "auto" && config.cache_dir != "none") config.cache_dir = fs::absolute(config.cache_dir).string();
+  return config;
+}
+
 void prepare_run_folder(FileSystem& files, const TrainConfig& config) {
   const fs::path run = run_folder(config);
   files.create_directories(run);
   if (config.overwrite) remove_run(files, run);
-  write_run_config(files, run, config_to_json(config));
+  write_run_config(files, run, config_to_json(with_absolute_paths(config)));
 }
 
 namespace {

@@ -93,7 +93,8 @@ Trainer::Trainer(const TrainerParts& parts)
                   .seed = config_.seed},
                  parts.ranks.rank()),
       schedule_(lr_schedule_of(config_)),
-      sampler_(parts.train_data.tokens, config_.block_size, config_.seed, epoch_sampling(config_)) {
+      sampler_(parts.train_data.tokens, config_.block_size, config_.seed, epoch_sampling(config_)),
+      data_watches_{DataWatch(&parts.train_data), DataWatch(parts.val_data)} {
   const StepShape& shape = parts.plan.step();
   if (parts.ranks.size() > 1) {
     exchange_ = std::make_unique<GradientExchange>(parts.backend, parts.plan, parts.memory, *parts.ranks.communicator);
@@ -113,10 +114,12 @@ Trainer::Trainer(const TrainerParts& parts)
 Trainer::~Trainer() = default;
 
 RunStatus Trainer::run() {
+  constexpr std::chrono::seconds kBetweenLooksAtData(10);
   first_step_ = state_.step;
   if (state_.step > 0) start_writing();  // an evaluation may save the best
   try {
     while (state_.step < config_.max_iters) {
+      for (DataWatch& watch : data_watches_) watch.check_every(kBetweenLooksAtData);
       foresee_stop(false);
       evaluate_if_due(false);
       sample_if_due();

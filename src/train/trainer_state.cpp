@@ -16,15 +16,23 @@
 #include "train/gradient_exchange.h"
 #include "train/part_gathering.h"
 #include "virgil/base/error.h"
+#include "virgil/base/shell_quote.h"
 #include "virgil/model/float_copy.h"
 #include "virgil/model/initializer.h"
 #include "virgil/train/config_schema.h"
 #include "virgil/train/parameter_io.h"
+#include "virgil/train/run_folder.h"
 #include "virgil/train/trainer.h"
 
 namespace virgil {
 
 namespace {
+
+std::string quoted_inputs(const std::vector<std::string>& inputs) {
+  std::string text;
+  for (const std::string& input : inputs) text += (text.empty() ? "" : " ") + shell_quote(input);
+  return text;
+}
 
 /// Of the weights in a checkpoint, whatever the type they are trained in.
 constexpr DType kSavedDType = DType::kFloat32;
@@ -47,7 +55,7 @@ void Trainer::begin_run() {
   state_.seed = config_.seed;
   state_.data_fingerprint = parts_.train_data.fingerprint;
   state_.val_fingerprint = val_fingerprint();
-  state_.config_json = config_to_json(config_);
+  state_.config_json = config_to_json(with_absolute_paths(config_));
 }
 
 void Trainer::restore(const LoadedCheckpoint& checkpoint) {
@@ -56,8 +64,13 @@ void Trainer::restore(const LoadedCheckpoint& checkpoint) {
                      checkpoint.directory.string());
   }
   if (checkpoint.state.data_fingerprint != parts_.train_data.fingerprint) {
-    throw user_error("{}: was trained on other data than input {} gives; resume with the run's own text and val_fraction",
-                     checkpoint.directory.string(), fmt::join(config_.input, ", "));
+    throw user_error(
+        "{}: was trained on other data than input {} gives now; resume with the run's own text, val_fraction, text_field and "
+        "split_documents, or train its weights on with the new text in a run of their own: train --init_from {} --input {} "
+        "--out_dir {} --model_name {}",
+        checkpoint.directory.string(), fmt::format("{}", fmt::join(config_.input, ", ")),
+        shell_quote(checkpoint.directory.string()), quoted_inputs(config_.input), shell_quote(config_.out_dir),
+        shell_quote(config_.model_name + "-new"));
   }
   const DType moments = parts_.plan.step().optimizer_state_dtype;
   const bool saved_in_bfloat16 = checkpoint.optimizer->entries().front().dtype_name == safetensors_name(DType::kBFloat16);
@@ -78,7 +91,7 @@ void Trainer::restore(const LoadedCheckpoint& checkpoint) {
   restore_scaler(checkpoint);
   state_ = checkpoint.state;
   state_.seed = config_.seed;
-  state_.config_json = config_to_json(config_);
+  state_.config_json = config_to_json(with_absolute_paths(config_));
   last_saved_step_ = state_.step;
   report_changes(checkpoint.state);
   if (evaluator_ && state_.last_eval_step == state_.step) {
@@ -131,6 +144,8 @@ std::string Trainer::val_fingerprint() const { return parts_.val_data == nullptr
 void Trainer::save(const std::string& name) {
   const bool is_step = name != "best";
   if (is_step && last_saved_step_ == state_.step) return;
+  for (DataWatch& watch : data_watches_)
+    watch.check();  // what learned from other tokens must not be kept under this run's name
   await_collectives();
   ProcessGroup* group = parts_.ranks.group;
   PartGathering gathering(parts_.backend, group, parts_.plan.parameters(),

@@ -77,6 +77,8 @@ class BadInput(harness.ProgramTest):
 
     def test_of_a_binary_input_says_so(self):
         self.input.write_bytes(b"\x7fELF\0\0\0" * 1000)
+        self.assert_refused(["input.txt", "a program, not a text"])
+        self.input.write_bytes(b"a\0b\0\0" * 1000)
         self.assert_refused(["input.txt", "NUL"])
 
     def test_of_too_little_memory_is_refused_before_allocating(self):

@@ -2,6 +2,8 @@
 """What a run prints and leaves behind."""
 
 import json
+import os
+import subprocess
 
 import harness
 
@@ -22,6 +24,43 @@ class DryRun(harness.ProgramTest):
         self.run_train("--dry_run", "--resume", max_iters=40)
         self.run_train("--dry_run", "--overwrite")
         self.assertEqual(harness.tree_of(self.folder), before)
+
+
+class Elsewhere(harness.ProgramTest):
+    """A run is begun in one folder and resumed in another."""
+
+    def test_resumes_from_another_folder(self):
+        self.run_train(input="input.txt")
+        other = self.folder / "other"
+        other.mkdir()
+        resume = [self.train, "--resume", f"--out_dir={self.out_dir}", "--model_name=run", "--max_iters=22"]
+        done = subprocess.run(resume, cwd=other, capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        # A run that knows its text by a path from where it was begun, and one whose text has been moved, say how to go on.
+        config = self.run_folder() / "run_config.json"
+        config.write_text(config.read_text().replace(str(self.folder.resolve() / "input.txt"), "input.txt"))
+        for hash_file in self.run_folder().glob("run_config.json.*"):
+            hash_file.unlink()
+        refused = subprocess.run(resume[:-1] + ["--max_iters=24"], cwd=other, capture_output=True, text=True)
+        self.assertEqual(refused.returncode, 2, refused.stdout + refused.stderr)
+        self.assert_says(refused.stderr, "input.txt: the run reads this input again", str(other), "--input PATH")
+        named = subprocess.run(resume[:-1] + ["--max_iters=24", f"--input={self.folder / 'input.txt'}"], cwd=other)
+        self.assertEqual(named.returncode, 0)
+
+
+class ChangedData(harness.ProgramTest):
+    def test_that_is_cut_while_it_is_read_ends_the_run_by_name(self):
+        ids = self.folder / "ids.bin"
+        ids.write_bytes(bytes(byte for token in range(256) for byte in (token, 0)) * 4096)
+        with self.running_train(input="ids.bin", tokenizer="byte", max_iters=10**6, lr_decay_iters=10**6, eval_interval=0,
+                                save_interval=0, log_interval=1) as process:
+            for line in process.stdout:
+                if line.startswith("step"):
+                    break
+            os.truncate(ids, 16)
+            output = process.stdout.read()
+        self.assertEqual(process.wait(timeout=60), 2, output[-2000:])
+        self.assert_says(output, "ids.bin: was shortened while it was being read")
 
 
 class RunFolder(harness.ProgramTest):

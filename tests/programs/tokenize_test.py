@@ -116,7 +116,8 @@ class Data(TokenizeTest):
         output = self.run_train("--config", str(config), input=None)
         self.assert_says(output, "a.txt, b.txt (2 documents)")
         saved = json.loads((self.run_folder() / "run_config.json").read_text())
-        self.assertEqual((saved["input"], saved["sampling"]), (["a.txt", "b.txt"], "epoch"))
+        kept = [str(self.folder.resolve() / name) for name in ("a.txt", "b.txt")]  # so that it can be resumed from any folder
+        self.assertEqual((saved["input"], saved["sampling"]), (kept, "epoch"))
         self.run_train("--resume", input=None, max_iters=22)
         self.assertEqual(self.step_checkpoints()[-1].name, "step-00000022")
 

@@ -213,6 +213,26 @@ TEST_F(RunFolder, ResumingTakesNothingButTheNameFromAPreset) {
   EXPECT_EQ(merged.max_iters, TrainConfig{}.max_iters);
 }
 
+TEST_F(RunFolder, KeepsItsInputsByPathsFromTheRoot) {
+  config_.input = {"poems/a.txt", "poems/*.txt"};
+  config_.val_input = {"/elsewhere/v.txt"};
+  config_.cache_dir = "tokens";
+  prepare_run_folder(*posix_, config_);
+  const TrainConfig merged = load_run_config(command_line({}));
+  const std::string here = fs::current_path().string();
+  EXPECT_THAT(merged.input, testing::ElementsAre(here + "/poems/a.txt", here + "/poems/*.txt"));
+  EXPECT_THAT(merged.val_input, testing::ElementsAre("/elsewhere/v.txt"));
+  EXPECT_EQ(merged.cache_dir, here + "/tokens");
+}
+
+TEST_F(RunFolder, ThatKnowsNothingOfMarksGoesOnWithThemAsText) {
+  prepare_run_folder(*posix_, config_);
+  EXPECT_TRUE(load_run_config(command_line({})).split_documents);
+  write_all(run_config_path(run_), R"({"n_layer": 3})");
+  EXPECT_FALSE(load_run_config(command_line({})).split_documents);
+  EXPECT_TRUE(load_run_config(command_line({"--split_documents"})).split_documents);
+}
+
 TEST_F(RunFolder, ResumingFindsARunThatWasMoved) {
   prepare_run_folder(*posix_, config_);
   fs::rename(directory_.path() / "runs", directory_.path() / "moved");

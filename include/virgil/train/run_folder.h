@@ -38,6 +38,10 @@ namespace virgil {
 /// what no run wrote. Touches nothing.
 void check_run_folder(const TrainConfig& config);
 
+/// The config as a run keeps it: what it reads and the folder of its tokens are named from the root, so that it can be resumed
+/// from any folder.
+[[nodiscard]] TrainConfig with_absolute_paths(TrainConfig config);
+
 /// Makes the folder and writes run_config.json; with `overwrite` removes the files of the run that was there, and only those.
 void prepare_run_folder(FileSystem& files, const TrainConfig& config);
 

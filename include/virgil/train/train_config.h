@@ -32,6 +32,9 @@ struct TrainConfig {
   std::vector<std::string> val_input;  // likewise; empty: the tail of the input is held out
   double val_fraction = 0.1;
   std::string tokenizer = "gpt2";   // byte | char | gpt2 | bpe:<size> | <file>
+  std::string text_field = "text";  // of JSON lines; none: read as plain text
+  bool split_documents = true;      // at <|endoftext|> in a text
+  std::string token_type = "auto";  // of token files without a header: auto | uint16 | uint32 | uint64
   std::string sampling = "random";  // random | epoch
   std::string cache_dir = "auto";   // auto | none | <folder>
   bool force = false;               // take texts that hold NUL bytes

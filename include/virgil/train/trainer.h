@@ -1,6 +1,7 @@
 // The training loop over one plan.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -12,6 +13,7 @@
 
 #include "virgil/base/progress.h"
 #include "virgil/data/batch_sampler.h"
+#include "virgil/data/data_watch.h"
 #include "virgil/data/dataset.h"
 #include "virgil/memory/tracking_resource.h"
 #include "virgil/model/gpt.h"
@@ -137,6 +139,7 @@ class Trainer {
   std::unique_ptr<GradientExchange> exchange_;  // with several processes
   LrSchedule schedule_;
   BatchSampler sampler_;
+  std::array<DataWatch, 2> data_watches_;  // of what is trained on, and of what is held out
   std::optional<Evaluator> evaluator_;
   std::vector<std::int32_t> sample_prompt_;
   std::optional<LossScaler> scaler_;                           // of float16
