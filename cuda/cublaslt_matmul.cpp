@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "cuda/cuda_traits.h"
 #include "virgil/base/error.h"
 
 namespace virgil::cuda {
@@ -64,10 +65,7 @@ CublasLtMatmul::CublasLtMatmul(const LaunchContext& context, bool tf32) : contex
   handle_ = Handle(handle);
 }
 
-std::int64_t CublasLtMatmul::workspace_bytes() const {
-  constexpr std::int64_t kMiB = std::int64_t{1} << 20;
-  return context_.compute_capability >= 90 ? 32 * kMiB : 4 * kMiB;
-}
+std::int64_t CublasLtMatmul::workspace_bytes() const { return matmul_workspace_bytes(context_.compute_capability); }
 
 std::string CublasLtMatmul::library_version() {
   const std::size_t version = cublasLtGetVersion();

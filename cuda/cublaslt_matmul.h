@@ -23,7 +23,7 @@ class CublasLtMatmul {
   /// tf32: products of float32 may round their factors to TF32.
   CublasLtMatmul(const LaunchContext& context, bool tf32);
 
-  /// Scratch that every product is given, as NVIDIA recommends for the architecture.
+  /// matmul_workspace_bytes() of the device.
   [[nodiscard]] std::int64_t workspace_bytes() const;
   /// Semantics of Backend::matmul; pointers are the device's, bias may be null.
   void run(void* out, const void* a, const void* b, const void* bias, const MatmulShape& shape, std::span<std::byte> workspace);

@@ -70,6 +70,23 @@ AttentionSizes attention_sizes(const AttentionShape& shape) {
           .dtype = shape.dtype};
 }
 
+/// Attention's scratch as cuDNN tells it, once it has built its plan on the device.
+class CudnnTraits final : public CudaTraits {
+ public:
+  /// cudnn outlives the traits.
+  CudnnTraits(int compute_capability, CudnnAttention& cudnn) : CudaTraits(compute_capability), cudnn_(cudnn) {}
+
+  [[nodiscard]] std::int64_t attention_forward_workspace_bytes(const AttentionShape& shape) const override {
+    return cudnn_.forward_workspace_bytes(attention_sizes(shape));
+  }
+  [[nodiscard]] std::int64_t attention_backward_workspace_bytes(const AttentionShape& shape) const override {
+    return cudnn_.backward_workspace_bytes(attention_sizes(shape));
+  }
+
+ private:
+  CudnnAttention& cudnn_;
+};
+
 }  // namespace
 
 CudaBackend::CudaBackend(const CudaOptions& options)
@@ -79,14 +96,12 @@ CudaBackend::CudaBackend(const CudaOptions& options)
       context_(make_context(options, stream_.get(), smem_limits_)),
       matmul_(context_, options.tf32),
       cudnn_(options.cudnn_attention ? std::make_unique<CudnnAttention>(context_) : nullptr),
-      traits_(matmul_.workspace_bytes(), cudnn_.get()),
+      traits_(cudnn_ ? std::make_unique<CudnnTraits>(context_.compute_capability, *cudnn_)
+                     : std::make_unique<CudaTraits>(context_.compute_capability)),
       place_(options.graphs ? Buffer(memory_, sizeof(RandomPlace), {MemoryCategory::kWorkspace, "place of the graph"})
                             : Buffer()),
-      upload_(memory_) {
-  // bfloat16 needs tensor cores of sm_80; before them float16's are faster than float32.
-  if (context_.compute_capability >= 80) dtypes_.push_back(DType::kBFloat16);
-  dtypes_.push_back(DType::kFloat16);
-  dtypes_.push_back(DType::kFloat32);
+      upload_(memory_),
+      dtypes_(device_dtypes(context_.compute_capability)) {
   const DeviceBytes bytes = device_bytes();
   context_bytes_ = bytes.total - bytes.free;
 }
@@ -227,7 +242,8 @@ void CudaBackend::embedding_backward(TensorView dwte, TensorView dwpe, ConstTens
   const auto sizes = op_checks::embedding_backward(dwte, dwpe, dout, tokens, dropout);
   expect_supported("embedding_backward", sizes.dtype);
   const std::int64_t vocab_rows = dwte.shape()[0];
-  const std::int64_t needed = cuda::embedding_backward_workspace_bytes(sizes.batch * sizes.length, sizes.channels, vocab_rows);
+  const std::int64_t needed =
+      traits_->embedding_backward_workspace_bytes(sizes.batch * sizes.length, sizes.channels, vocab_rows);
   cuda::embedding_backward(context_, sizes.dtype, dwte.as<float>(), dwpe.as<float>(), dout.data(), tokens.as<std::int32_t>(),
                            {sizes.batch, sizes.length, sizes.channels, vocab_rows, 0}, dropout,
                            workspace("embedding_backward", needed));
@@ -275,7 +291,7 @@ void CudaBackend::layernorm_backward(TensorView dinp, TensorView dweight, Tensor
                                     .rstd = rstd.as<float>(),
                                     .rows = sizes.rows,
                                     .channels = sizes.channels};
-  const std::int64_t needed = cuda::layernorm_backward_workspace_bytes(sizes.rows, sizes.channels);
+  const std::int64_t needed = traits_->layernorm_backward_workspace_bytes(sizes.rows, sizes.channels);
   cuda::layernorm_backward(context_, sizes.dtype, operands, workspace("layernorm_backward", needed));
 }
 
@@ -296,7 +312,7 @@ void CudaBackend::matmul(TensorView out, ConstTensorView a, ConstTensorView b, C
 void CudaBackend::bias_backward(TensorView dbias, ConstTensorView dout) {
   const auto sizes = op_checks::bias_backward(dbias, dout);
   expect_supported("bias_backward", sizes.dtype);
-  const std::int64_t needed = cuda::bias_backward_workspace_bytes(sizes.rows, sizes.channels);
+  const std::int64_t needed = traits_->bias_backward_workspace_bytes(sizes.rows, sizes.channels);
   cuda::bias_backward(context_, sizes.dtype, dbias.as<float>(), dout.data(), sizes.rows, sizes.channels,
                       workspace("bias_backward", needed));
 }
@@ -331,7 +347,7 @@ void CudaBackend::attention_forward(TensorView out, TensorView lse, ConstTensorV
   const std::int64_t C = num_heads * shape.head_size;
   op_checks::expect(kOp, "out", out, {shape.batch, shape.length, C}, shape.dtype);
   op_checks::expect(kOp, "lse", lse, {shape.batch, num_heads, shape.length}, DType::kFloat32);
-  const std::span<std::byte> scratch = workspace(kOp, traits_.attention_forward_workspace_bytes(shape));
+  const std::span<std::byte> scratch = workspace(kOp, traits_->attention_forward_workspace_bytes(shape));
   if (cudnn_) return cudnn_->forward(attention_sizes(shape), out.data(), lse.as<float>(), qkv.data(), dropout, scratch);
   cuda::attention_forward(context_, attention_sizes(shape), out.data(), lse.as<float>(), qkv.data(), dropout, scratch);
 }
@@ -346,7 +362,7 @@ void CudaBackend::attention_backward(TensorView dqkv, ConstTensorView dout, Cons
   op_checks::expect(kOp, "dout", dout, {shape.batch, shape.length, C}, shape.dtype);
   op_checks::expect(kOp, "out", out, {shape.batch, shape.length, C}, shape.dtype);
   op_checks::expect(kOp, "lse", lse, {shape.batch, num_heads, shape.length}, DType::kFloat32);
-  const std::span<std::byte> scratch = workspace(kOp, traits_.attention_backward_workspace_bytes(shape));
+  const std::span<std::byte> scratch = workspace(kOp, traits_->attention_backward_workspace_bytes(shape));
   if (cudnn_) {
     return cudnn_->backward(attention_sizes(shape), dqkv.data(), dout.data(), out.data(), qkv.data(), lse.as<float>(), dropout,
                             scratch);
@@ -378,7 +394,7 @@ void CudaBackend::attention_decode(TensorView out, TensorView k_cache, TensorVie
                                  .new_rows = shape.length,
                                  .first_position = first_position};
   cuda::attention_decode(context_, attention_sizes(cache), operands,
-                         workspace(kOp, traits_.attention_decode_workspace_bytes(cache)));
+                         workspace(kOp, traits_->attention_decode_workspace_bytes(cache)));
 }
 
 void CudaBackend::cross_entropy_forward(TensorView losses, ConstTensorView logits, ConstTensorView targets,
@@ -401,14 +417,14 @@ void CudaBackend::reduce_sum(TensorView out, ConstTensorView inp) {
   const std::int64_t num_elements = op_checks::reduction("reduce_sum", out, inp);
   expect_supported("reduce_sum", inp.dtype());
   cuda::reduce_sum(context_, inp.dtype(), out.as<float>(), inp.data(), num_elements,
-                   workspace("reduce_sum", cuda::reduction_workspace_bytes(num_elements)));
+                   workspace("reduce_sum", traits_->reduction_workspace_bytes(num_elements)));
 }
 
 void CudaBackend::l2_norm(TensorView out, ConstTensorView inp, float scale) {
   const std::int64_t num_elements = op_checks::reduction("l2_norm", out, inp);
   expect_supported("l2_norm", inp.dtype());
   cuda::l2_norm(context_, inp.dtype(), out.as<float>(), inp.data(), num_elements, scale,
-                workspace("l2_norm", cuda::reduction_workspace_bytes(num_elements)));
+                workspace("l2_norm", traits_->reduction_workspace_bytes(num_elements)));
 }
 
 void CudaBackend::adamw_update(TensorView param, TensorView working, TensorView m, TensorView v, ConstTensorView grad,

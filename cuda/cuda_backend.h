@@ -31,7 +31,7 @@ class CudaBackend final : public Backend {
   CudaBackend& operator=(const CudaBackend&) = delete;
 
   [[nodiscard]] std::string description() const override;
-  [[nodiscard]] const BackendTraits& traits() const override { return traits_; }
+  [[nodiscard]] const BackendTraits& traits() const override { return *traits_; }
   [[nodiscard]] MemoryResource& memory() override { return memory_; }
   [[nodiscard]] std::int64_t available_bytes() const override;
   [[nodiscard]] std::optional<DeviceMemory> device_memory() const override;
@@ -102,7 +102,7 @@ class CudaBackend final : public Backend {
   LaunchContext context_;  // refers to the limits
   CublasLtMatmul matmul_;
   std::unique_ptr<CudnnAttention> cudnn_;  // null: attention by our own kernels
-  CudaTraits traits_;
+  std::unique_ptr<const CudaTraits> traits_;
   DeviceResource memory_;
   Buffer place_;  // one RandomPlace, that of the graph which runs; empty without graphs
   StagedUpload upload_;

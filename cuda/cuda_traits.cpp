@@ -1,56 +1,65 @@
 #include "cuda/cuda_traits.h"
 
 #include <cstdint>
+#include <memory>
 
-#include "cuda/kernels/attention.h"
-#include "cuda/kernels/column_sums.h"
-#include "cuda/kernels/embedding.h"
-#include "cuda/kernels/layernorm.h"
-#include "cuda/kernels/reductions.h"
+#include "cuda/kernels/piece_sizes.h"
+#include "virgil/backend/cuda_backend.h"
 
-namespace virgil::cuda {
+namespace virgil {
+
+namespace cuda {
 
 namespace {
 
-AttentionSizes sizes_of(const AttentionShape& shape) {
-  return {.batch = shape.batch,
-          .length = shape.length,
-          .num_heads = shape.num_heads,
-          .head_size = shape.head_size,
-          .dtype = shape.dtype};
-}
+constexpr std::int64_t kFloatBytes = 4;
+constexpr std::int64_t kDoubleBytes = 8;
 
 }  // namespace
 
-std::int64_t CudaTraits::attention_forward_workspace_bytes(const AttentionShape& shape) const {
-  if (cudnn_ != nullptr) return cudnn_->forward_workspace_bytes(sizes_of(shape));
-  return cuda::attention_forward_workspace_bytes(sizes_of(shape));
+std::int64_t matmul_workspace_bytes(int compute_capability) {
+  constexpr std::int64_t kMiB = std::int64_t{1} << 20;
+  return compute_capability >= 90 ? 32 * kMiB : 4 * kMiB;
 }
 
+std::vector<DType> device_dtypes(int compute_capability) {
+  // bfloat16 needs tensor cores of sm_80; before them float16's are faster than float32.
+  if (compute_capability >= 80) return {DType::kBFloat16, DType::kFloat16, DType::kFloat32};
+  return {DType::kFloat16, DType::kFloat32};
+}
+
+std::int64_t CudaTraits::attention_forward_workspace_bytes(const AttentionShape& /*shape*/) const { return 0; }
+
 std::int64_t CudaTraits::attention_backward_workspace_bytes(const AttentionShape& shape) const {
-  if (cudnn_ != nullptr) return cudnn_->backward_workspace_bytes(sizes_of(shape));
-  return cuda::attention_backward_workspace_bytes(sizes_of(shape));
+  return shape.batch * shape.num_heads * AttentionStatistics::padded_length(shape.length) * AttentionStatistics::kRowBytes;
 }
 
 std::int64_t CudaTraits::attention_decode_workspace_bytes(const AttentionShape& shape) const {
-  return cuda::attention_decode_workspace_bytes(sizes_of(shape));
+  return shape.batch * shape.num_heads * (DecodeSplits::kManyRows - 1) * DecodeSplits::count(shape.length) *
+         DecodeSplits::floats(shape.head_size) * kFloatBytes;
 }
 
 std::int64_t CudaTraits::layernorm_backward_workspace_bytes(std::int64_t rows, std::int64_t channels) const {
-  return cuda::layernorm_backward_workspace_bytes(rows, channels);
+  return 2 * LayernormPieces::count(rows, channels) * channels * kFloatBytes;
 }
 
 std::int64_t CudaTraits::bias_backward_workspace_bytes(std::int64_t rows, std::int64_t channels) const {
-  return cuda::bias_backward_workspace_bytes(rows, channels);
+  return ColumnPieces::count(rows) * channels * kFloatBytes;
 }
 
 std::int64_t CudaTraits::embedding_backward_workspace_bytes(std::int64_t rows, std::int64_t channels,
                                                             std::int64_t vocab_rows) const {
-  return cuda::embedding_backward_workspace_bytes(rows, channels, vocab_rows);
+  return (TokenChunks::slots(rows) * channels + SortTiles::scratch_numbers(rows, vocab_rows)) * kFloatBytes;
 }
 
 std::int64_t CudaTraits::reduction_workspace_bytes(std::int64_t num_elements) const {
-  return cuda::reduction_workspace_bytes(num_elements);
+  return ReductionPieces::count(num_elements) * kDoubleBytes;
 }
 
-}  // namespace virgil::cuda
+}  // namespace cuda
+
+PlannedDevice planned_cuda_device(int compute_capability) {
+  return {.traits = std::make_shared<cuda::CudaTraits>(compute_capability), .dtypes = cuda::device_dtypes(compute_capability)};
+}
+
+}  // namespace virgil

@@ -1,29 +1,35 @@
-// Alignment and scratch sizes of the CUDA backend's ops. They do not depend on the GPU's model, except for matrix
-// products and for attention by cuDNN, which only tells them once it has built its plan on the device.
+// Alignment, types and scratch sizes of the CUDA backend's ops. They follow from the sizes and the compute capability alone, so
+// that a run can be planned for a GPU without having one: this file and its source need nothing of CUDA.
 #pragma once
 
 #include <cstdint>
 
-#include "cuda/cudnn_attention.h"
-#include "cuda/device_resource.h"
+#include <vector>
+
 #include "virgil/backend/backend.h"
 
 namespace virgil::cuda {
 
-class CudaTraits final : public BackendTraits {
- public:
-  /// cudnn computes attention where it is not null, and outlives the traits.
-  CudaTraits(std::int64_t matmul_workspace_bytes, CudnnAttention* cudnn)
-      : matmul_workspace_bytes_(matmul_workspace_bytes), cudnn_(cudnn) {}
+inline constexpr std::int64_t kDeviceAlignment = 256;  // cudaMalloc's
 
-  [[nodiscard]] std::int64_t alignment_bytes() const override { return DeviceResource::kAlignment; }
+/// Scratch in bytes that every product is given, as NVIDIA recommends for the architecture.
+[[nodiscard]] std::int64_t matmul_workspace_bytes(int compute_capability);
+
+/// Backend::dtypes() on a GPU of that compute capability (80: 8.0).
+[[nodiscard]] std::vector<DType> device_dtypes(int compute_capability);
+
+class CudaTraits : public BackendTraits {
+ public:
+  explicit CudaTraits(int compute_capability) : compute_capability_(compute_capability) {}
+
+  [[nodiscard]] std::int64_t alignment_bytes() const override { return kDeviceAlignment; }
   /// A quarter of a GiB hides the gradient of the embedding, which each chunk reads and writes, behind the products' arithmetic
   /// (docs/kernels.md, "Predicted steps"); whole tiles of these products are 128 rows.
   [[nodiscard]] LogitsChunk logits_chunk() const override {
     return {.size_bytes = std::int64_t{256} << 20, .row_multiple = 128};
   }
   [[nodiscard]] std::int64_t matmul_workspace_bytes(const MatmulShape& /*shape*/) const override {
-    return matmul_workspace_bytes_;
+    return cuda::matmul_workspace_bytes(compute_capability_);
   }
   [[nodiscard]] std::int64_t attention_forward_workspace_bytes(const AttentionShape& shape) const override;
   [[nodiscard]] std::int64_t attention_backward_workspace_bytes(const AttentionShape& shape) const override;
@@ -35,8 +41,7 @@ class CudaTraits final : public BackendTraits {
   [[nodiscard]] std::int64_t reduction_workspace_bytes(std::int64_t num_elements) const override;
 
  private:
-  std::int64_t matmul_workspace_bytes_;
-  CudnnAttention* cudnn_;
+  int compute_capability_;
 };
 
 }  // namespace virgil::cuda

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "cuda/cuda_traits.h"
 #include "virgil/memory/memory_resource.h"
 
 namespace virgil::cuda {
@@ -10,7 +11,7 @@ namespace virgil::cuda {
 /// Of the device that is current when it is used.
 class DeviceResource final : public MemoryResource {
  public:
-  static constexpr std::int64_t kAlignment = 256;  // cudaMalloc's
+  static constexpr std::int64_t kAlignment = kDeviceAlignment;
   /// Throws OutOfMemoryError with what the driver says is free.
   [[nodiscard]] void* allocate(std::int64_t size_bytes, const AllocationTag& tag) override;
   void deallocate(void* data, std::int64_t size_bytes, const AllocationTag& tag) noexcept override;

@@ -6,17 +6,15 @@
 
 #include "cuda/device/pack.h"
 #include "cuda/kernels/attention_problem.h"
+#include "cuda/kernels/piece_sizes.h"
 
 namespace virgil::cuda {
 
 namespace {
 
-/// Rows of statistics of a head: every tile of rows ends within them, whatever the kernel.
-constexpr std::int64_t kStatisticsPadding = 128;
+static_assert(sizeof(RowStatistics) == AttentionStatistics::kRowBytes);
 
-std::int64_t padded_length(std::int64_t length) {
-  return (length + kStatisticsPadding - 1) / kStatisticsPadding * kStatisticsPadding;
-}
+std::int64_t padded_length(std::int64_t length) { return AttentionStatistics::padded_length(length); }
 
 std::int64_t num_statistics(const AttentionSizes& sizes) { return sizes.batch * sizes.num_heads * padded_length(sizes.length); }
 
@@ -58,8 +56,6 @@ __global__ void __launch_bounds__(kThreads)
 
 }  // namespace
 
-std::int64_t attention_forward_workspace_bytes(const AttentionSizes& /*sizes*/) { return 0; }
-
 void attention_forward(const LaunchContext& context, DType dtype, const ForwardProblem& problem) {
   if (has_tensor_cores(context, dtype)) {
     attention_forward_mma(context, dtype, problem);
@@ -89,10 +85,6 @@ void attention_forward(const LaunchContext& context, const AttentionSizes& sizes
                                .scale_log2 = attention_scale_log2(HS),
                                .dropout = DeviceDropout(dropout, context.place)};
   attention_forward(context, dtype, problem);
-}
-
-std::int64_t attention_backward_workspace_bytes(const AttentionSizes& sizes) {
-  return num_statistics(sizes) * static_cast<std::int64_t>(sizeof(RowStatistics));
 }
 
 void attention_backward(const LaunchContext& context, const AttentionSizes& sizes, void* dqkv, const void* dout,

@@ -18,12 +18,10 @@ struct AttentionSizes {
   DType dtype = DType::kFloat32;
 };
 
-[[nodiscard]] std::int64_t attention_forward_workspace_bytes(const AttentionSizes& sizes);
 /// out (B, T, C), lse (B, NH, T) natural log; qkv (B, T, 3C).
 void attention_forward(const LaunchContext& context, const AttentionSizes& sizes, void* out, float* lse, const void* qkv,
                        const Dropout& dropout, std::span<std::byte> workspace);
 
-[[nodiscard]] std::int64_t attention_backward_workspace_bytes(const AttentionSizes& sizes);
 /// dqkv (B, T, 3C).
 void attention_backward(const LaunchContext& context, const AttentionSizes& sizes, void* dqkv, const void* dout,
                         const void* out, const void* qkv, const float* lse, const Dropout& dropout,
@@ -38,7 +36,6 @@ struct AttentionDecode {
   std::int64_t new_rows = 0;  // n
   std::int64_t first_position = 0;
 };
-[[nodiscard]] std::int64_t attention_decode_workspace_bytes(const AttentionSizes& sizes);
 void attention_decode(const LaunchContext& context, const AttentionSizes& sizes, const AttentionDecode& operands,
                       std::span<std::byte> workspace);
 

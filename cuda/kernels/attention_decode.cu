@@ -16,21 +16,22 @@
 #include "cuda/device/reduce.h"
 #include "cuda/kernels/attention.h"
 #include "cuda/kernels/attention_problem.h"
+#include "cuda/kernels/piece_sizes.h"
 
 namespace virgil::cuda {
 
 namespace {
 
-constexpr int kSplit = 128;          // positions of a block, and its threads
-constexpr int kMaxHeadSize = 128;    // threads of a block that joins splits
-constexpr int kManyRows = 16;        // from so many new rows on, the forward pass is faster
+constexpr int kSplit = DecodeSplits::kPositions;
+constexpr int kMaxHeadSize = 128;  // threads of a block that joins splits
+constexpr int kManyRows = DecodeSplits::kManyRows;
 constexpr int kChannelsPerLane = 8;  // head sizes are multiples of it
 
-std::int64_t num_splits(std::int64_t positions) { return (positions + kSplit - 1) / kSplit; }
+std::int64_t num_splits(std::int64_t positions) { return DecodeSplits::count(positions); }
 
 /// What a split leaves: sum of weights * v, relative to the split's largest score.
 struct PartialLayout {
-  static constexpr int kMax = 0, kSum = 1, kValues = 2;
+  static constexpr int kMax = 0, kSum = 1, kValues = DecodeSplits::kStatistics;
   [[nodiscard]] __host__ __device__ static std::int64_t floats(std::int64_t head_size) { return kValues + head_size; }
 };
 
@@ -220,10 +221,6 @@ void launch_few_rows(const LaunchContext& context, const DecodeProblem& p, std::
 }
 
 }  // namespace
-
-std::int64_t attention_decode_workspace_bytes(const AttentionSizes& sizes) {
-  return num_partial_floats(sizes, kManyRows - 1, sizes.length) * static_cast<std::int64_t>(sizeof(float));
-}
 
 void attention_decode(const LaunchContext& context, const AttentionSizes& sizes, const AttentionDecode& operands,
                       std::span<std::byte> workspace) {

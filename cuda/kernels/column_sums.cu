@@ -5,10 +5,10 @@
 // 16 bits hold, 3 % for 16384.
 #include "cuda/kernels/column_sums.h"
 
-#include <algorithm>
 #include <cstdint>
 
 #include "cuda/device/pack.h"
+#include "cuda/kernels/piece_sizes.h"
 
 namespace virgil::cuda {
 
@@ -16,11 +16,9 @@ namespace {
 
 constexpr int kRowWarps = 8;     // of a block that sums rows
 constexpr int kPieceWarps = 32;  // of a block that adds pieces: there are few such blocks, and their time is latency
-constexpr std::int64_t kMaxPieces = 128;
-constexpr std::int64_t kMinRows = 32;  // a piece
 
-std::int64_t rows_per_piece(std::int64_t rows) { return std::max(kMinRows, (rows + kMaxPieces - 1) / kMaxPieces); }
-std::int64_t num_pieces(std::int64_t rows) { return (rows + rows_per_piece(rows) - 1) / rows_per_piece(rows); }
+std::int64_t rows_per_piece(std::int64_t rows) { return ColumnPieces::rows(rows); }
+std::int64_t num_pieces(std::int64_t rows) { return ColumnPieces::count(rows); }
 
 template <int Width, int Warps>
 struct StripStorage {
@@ -87,10 +85,6 @@ void add_row_pieces(const LaunchContext& context, float* out0, float* out1, cons
                     std::int64_t channels) {
   const dim3 grid(blocks_for(channels, kWarpSize), out1 == nullptr ? 1 : 2);
   launch(context, grid, kPieceWarps * kWarpSize, 0, add_pieces_kernel, out0, out1, partials, pieces, channels);
-}
-
-std::int64_t bias_backward_workspace_bytes(std::int64_t rows, std::int64_t channels) {
-  return num_pieces(rows) * channels * static_cast<std::int64_t>(sizeof(float));
 }
 
 void bias_backward(const LaunchContext& context, DType dtype, float* dbias, const void* dout, std::int64_t rows,

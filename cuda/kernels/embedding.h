@@ -22,8 +22,6 @@ struct EmbeddingSizes {
 void embedding_forward(const LaunchContext& context, DType dtype, void* out, const std::int32_t* tokens, const void* wte,
                        const void* wpe, const EmbeddingSizes& sizes, const Dropout& dropout);
 
-[[nodiscard]] std::int64_t embedding_backward_workspace_bytes(std::int64_t rows, std::int64_t channels,
-                                                              std::int64_t vocab_rows);
 /// dwte (Vp, C) +=, dwpe (block, C) +=, float32. Rows of one token are added in the order of their positions.
 void embedding_backward(const LaunchContext& context, DType dtype, float* dwte, float* dwpe, const void* dout,
                         const std::int32_t* tokens, const EmbeddingSizes& sizes, const Dropout& dropout,

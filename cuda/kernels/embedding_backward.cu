@@ -6,7 +6,6 @@
 // even a batch of one single token keeps the GPU busy, and the cost grows with the rows, not with the vocabulary.
 //
 // Floor: dout is read twice (for dwte and for dwpe); the rows of dwte that occur, and dwpe, are read and written.
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -14,6 +13,7 @@
 #include "cuda/device/pack.h"
 #include "cuda/device/random.h"
 #include "cuda/kernels/embedding.h"
+#include "cuda/kernels/piece_sizes.h"
 #include "cuda/kernels/token_sort.h"
 
 namespace virgil::cuda {
@@ -22,15 +22,8 @@ namespace {
 
 constexpr int kWarps = 8;
 
-/// Rows of one token that a warp adds, at the least; a power of two. Work of a hot token's warps and of the combination
-/// balance.
-std::int64_t chunk_size(std::int64_t rows) {
-  std::int64_t chunk = 32;
-  while (chunk * chunk < rows) chunk *= 2;
-  return chunk;
-}
-
-std::int64_t num_slots(std::int64_t rows) { return (rows + chunk_size(rows) - 1) / chunk_size(rows); }
+std::int64_t chunk_size(std::int64_t rows) { return TokenChunks::rows(rows); }
+std::int64_t num_slots(std::int64_t rows) { return TokenChunks::slots(rows); }
 
 template <typename T>
 struct Operands {
@@ -147,10 +140,6 @@ void launch_backward(const LaunchContext& context, const Operands<T>& op) {
 }
 
 }  // namespace
-
-std::int64_t embedding_backward_workspace_bytes(std::int64_t rows, std::int64_t channels, std::int64_t vocab_rows) {
-  return num_slots(rows) * channels * static_cast<std::int64_t>(sizeof(float)) + token_sort_workspace_bytes(rows, vocab_rows);
-}
 
 void embedding_backward(const LaunchContext& context, DType dtype, float* dwte, float* dwpe, const void* dout,
                         const std::int32_t* tokens, const EmbeddingSizes& sizes, const Dropout& dropout,

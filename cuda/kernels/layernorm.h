@@ -45,7 +45,6 @@ void layernorm_forward(const LaunchContext& context, DType dtype, void* out, flo
 void residual_layernorm_forward(const LaunchContext& context, DType dtype, const ResidualLayernorm& operands,
                                 const Dropout& dropout);
 
-[[nodiscard]] std::int64_t layernorm_backward_workspace_bytes(std::int64_t rows, std::int64_t channels);
 void layernorm_backward(const LaunchContext& context, DType dtype, const LayernormGradients& operands,
                         std::span<std::byte> workspace);
 

@@ -6,7 +6,6 @@
 // add_row_pieces then adds the pieces in order.
 //
 // Floor, in bytes an element of n bytes: 4n (read dout, inp and dinp, write dinp). The pieces add 6 % to 16384 rows of 16 bits.
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -15,6 +14,7 @@
 #include "cuda/device/reduce.h"
 #include "cuda/kernels/column_sums.h"
 #include "cuda/kernels/layernorm.h"
+#include "cuda/kernels/piece_sizes.h"
 
 namespace virgil::cuda {
 
@@ -22,18 +22,8 @@ namespace {
 
 constexpr int kMaxThreads = 512;
 constexpr int kMaxPacks = 2;  // a thread, in registers
-constexpr std::int64_t kMinRows = 8;
 
-/// A division of rows that keeps a large GPU busy: more pieces where a row occupies few threads.
-std::int64_t rows_per_piece(std::int64_t rows, std::int64_t channels) {
-  const std::int64_t max_pieces = std::clamp<std::int64_t>((1 << 19) / std::max<std::int64_t>(channels, 1), 128, 512);
-  return std::max(kMinRows, (rows + max_pieces - 1) / max_pieces);
-}
-
-std::int64_t num_pieces(std::int64_t rows, std::int64_t channels) {
-  const std::int64_t piece = rows_per_piece(rows, channels);
-  return (rows + piece - 1) / piece;
-}
+std::int64_t num_pieces(std::int64_t rows, std::int64_t channels) { return LayernormPieces::count(rows, channels); }
 
 template <typename T>
 struct Operands {
@@ -243,10 +233,6 @@ void launch_backward(const LaunchContext& context, const Operands<T>& op) {
 
 }  // namespace
 
-std::int64_t layernorm_backward_workspace_bytes(std::int64_t rows, std::int64_t channels) {
-  return 2 * num_pieces(rows, channels) * channels * static_cast<std::int64_t>(sizeof(float));
-}
-
 void layernorm_backward(const LaunchContext& context, DType dtype, const LayernormGradients& operands,
                         std::span<std::byte> workspace) {
   const std::int64_t rows = operands.rows, channels = operands.channels;
@@ -265,7 +251,7 @@ void layernorm_backward(const LaunchContext& context, DType dtype, const Layerno
         .rstd = operands.rstd,
         .rows = rows,
         .channels = channels,
-        .rows_per_piece = rows_per_piece(rows, channels),
+        .rows_per_piece = LayernormPieces::rows(rows, channels),
     };
     if (packs_fit<T>(channels, op.dinp, op.dout, op.inp, op.weight, op.partials)) {
       launch_backward<T, Pack<T>::kSize>(context, op);

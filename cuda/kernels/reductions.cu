@@ -5,27 +5,20 @@
 // there cost as much time as the read.
 #include "cuda/kernels/reductions.h"
 
-#include <algorithm>
 #include <cstdint>
 
 #include "cuda/device/pack.h"
 #include "cuda/device/reduce.h"
+#include "cuda/kernels/piece_sizes.h"
 
 namespace virgil::cuda {
 
 namespace {
 
 constexpr int kThreads = 256;
-constexpr std::int64_t kMinPiece = 16384;
-constexpr std::int64_t kMaxPieces = 4096;
 
-/// Elements a piece: a multiple of kMinPiece, so that packs never straddle two.
-std::int64_t piece_size(std::int64_t count) {
-  const std::int64_t units = (count + kMinPiece - 1) / kMinPiece;
-  return std::max<std::int64_t>(1, (units + kMaxPieces - 1) / kMaxPieces) * kMinPiece;
-}
-
-std::int64_t num_pieces(std::int64_t count) { return (count + piece_size(count) - 1) / piece_size(count); }
+std::int64_t piece_size(std::int64_t count) { return ReductionPieces::elements(count); }
+std::int64_t num_pieces(std::int64_t count) { return ReductionPieces::count(count); }
 
 template <bool Square>
 __device__ __forceinline__ double add_term(double sum, float value) {
@@ -88,10 +81,6 @@ void reduce(const LaunchContext& context, DType dtype, float* out, const void* i
 }
 
 }  // namespace
-
-std::int64_t reduction_workspace_bytes(std::int64_t count) {
-  return num_pieces(count) * static_cast<std::int64_t>(sizeof(double));
-}
 
 void reduce_sum(const LaunchContext& context, DType dtype, float* out, const void* inp, std::int64_t count,
                 std::span<std::byte> workspace) {

@@ -9,7 +9,6 @@
 
 namespace virgil::cuda {
 
-[[nodiscard]] std::int64_t reduction_workspace_bytes(std::int64_t count);
 /// out (1) = sum of inp.
 void reduce_sum(const LaunchContext& context, DType dtype, float* out, const void* inp, std::int64_t count,
                 std::span<std::byte> workspace);

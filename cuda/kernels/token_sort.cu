@@ -8,28 +8,23 @@
 // launches.
 #include "cuda/kernels/token_sort.h"
 
-#include <algorithm>
 #include <cstdint>
 #include <stdexcept>
 #include <string>
+#include "cuda/kernels/piece_sizes.h"
 
 namespace virgil::cuda {
 
 namespace {
 
-constexpr int kThreads = 1024;
+constexpr int kThreads = SortTiles::kThreads;
 constexpr int kWarps = kThreads / kWarpSize;
 constexpr int kDigitBits = 8;
 constexpr int kDigits = 1 << kDigitBits;
-constexpr std::int64_t kMaxTiles = 256;
+static_assert(kDigits == SortTiles::kDigits);
 
-/// A multiple of the block, so that it takes whole steps.
-std::int64_t rows_per_tile(std::int64_t rows) {
-  const std::int64_t steps = (rows + kThreads - 1) / kThreads;
-  return std::max<std::int64_t>(1, (steps + kMaxTiles - 1) / kMaxTiles) * kThreads;
-}
-
-std::int64_t num_tiles(std::int64_t rows) { return (rows + rows_per_tile(rows) - 1) / rows_per_tile(rows); }
+std::int64_t rows_per_tile(std::int64_t rows) { return SortTiles::rows(rows); }
+std::int64_t num_tiles(std::int64_t rows) { return SortTiles::count(rows); }
 
 struct Pass {
   TokenRuns runs;        // its order: before the pass; null for the rows as they came
@@ -146,16 +141,11 @@ __global__ __launch_bounds__(kThreads) void find_runs_kernel(TokenRuns runs, std
 
 }  // namespace
 
-std::int64_t token_sort_workspace_bytes(std::int64_t rows, std::int64_t vocab_rows) {
-  return (2 * rows + 2 * vocab_rows + kDigits * num_tiles(rows)) * static_cast<std::int64_t>(sizeof(std::int32_t));
-}
-
 TokenRuns sort_tokens(const LaunchContext& context, const std::int32_t* tokens, std::int64_t rows, std::int64_t vocab_rows,
                       std::span<std::byte> workspace) {
   if (rows > 0x7FFFFFFF) throw std::logic_error("sort_tokens: " + std::to_string(rows) + " rows do not fit int32");
   const std::int64_t tiles = num_tiles(rows);
-  auto* orders = workspace_as<std::int32_t>(
-      workspace, token_sort_workspace_bytes(rows, vocab_rows) / static_cast<std::int64_t>(sizeof(std::int32_t)));
+  auto* orders = workspace_as<std::int32_t>(workspace, SortTiles::scratch_numbers(rows, vocab_rows));
   std::int32_t* begins = orders + 2 * rows;
   std::int32_t* ends = begins + vocab_rows;
   std::int32_t* places = ends + vocab_rows;

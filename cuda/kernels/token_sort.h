@@ -26,8 +26,7 @@ struct TokenRuns {
   }
 };
 
-[[nodiscard]] std::int64_t token_sort_workspace_bytes(std::int64_t rows, std::int64_t vocab_rows);
-/// rows > 0, below 2^31.
+/// rows > 0, below 2^31; the workspace holds SortTiles::scratch_numbers.
 [[nodiscard]] TokenRuns sort_tokens(const LaunchContext& context, const std::int32_t* tokens, std::int64_t rows,
                                     std::int64_t vocab_rows, std::span<std::byte> workspace);
 

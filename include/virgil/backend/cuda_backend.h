@@ -1,9 +1,10 @@
 // NVIDIA GPUs as a backend. A program links one library that defines these functions: virgil_cuda, virgil_cuda_sim (the
-// simulator of docs/simulator.md) or virgil_no_cuda, for builds without CUDA.
+// simulator of docs/simulator.md) or virgil_no_cuda, for builds without CUDA; all three can plan for a GPU that is not there.
 #pragma once
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "virgil/backend/backend.h"
 
@@ -29,5 +30,16 @@ struct CudaOptions {
 /// which the build has no code; with cudnn_attention a build without cuDNN, no library, or a device that it does not serve.
 /// Throws OutOfMemoryError where the device cannot even hold the context.
 [[nodiscard]] std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options);
+
+/// The oldest GPUs that the kernels run on, ten times the compute capability: Turing.
+inline constexpr int kLeastComputeCapability = 75;
+
+/// What make_cuda_backend() would tell of a GPU, for plans on a machine that has none.
+struct PlannedDevice {
+  std::shared_ptr<const BackendTraits> traits;  // of our own kernels; what cuDNN's attention takes, only a device tells
+  std::vector<DType> dtypes;                    // as Backend::dtypes()
+};
+/// `compute_capability` is ten times the device's: 89 for 8.9, and at least kLeastComputeCapability.
+[[nodiscard]] PlannedDevice planned_cuda_device(int compute_capability);
 
 }  // namespace virgil
