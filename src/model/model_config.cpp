@@ -1,11 +1,10 @@
 #include "virgil/model/model_config.h"
 
-#include <fmt/format.h>
-
 #include <string>
 
 #include "virgil/base/error.h"
 #include "virgil/base/shape.h"
+#include "virgil/model/head_choice.h"
 
 namespace virgil {
 
@@ -28,17 +27,8 @@ ModelConfig::ModelConfig(const ModelSizes& sizes) : sizes_(sizes) {
   check_size("vocab_size", sizes.vocab_size);
   if (sizes_.d_ff == 0) sizes_.d_ff = checked_multiply(4, sizes.embedding_dim);
   check_size("d_ff", sizes_.d_ff);
-  if (sizes.embedding_dim % sizes.num_heads != 0) {
-    const std::int64_t below = sizes.embedding_dim / sizes.num_heads * sizes.num_heads;
-    const std::string near = below > 0 ? fmt::format("{} or ", below) : "";
-    throw user_error("n_embd is {} and n_head is {}: n_embd must be a multiple of n_head; {}{} would be", sizes.embedding_dim,
-                     sizes.num_heads, near, below + sizes.num_heads);
-  }
-  if (head_size() % 8 != 0 || head_size() > kMaxHeadSize) {
-    throw user_error(
-        "n_embd / n_head is {}: the head size must be a multiple of 8 up to {}; with n_embd {} choose n_head {} for heads of "
-        "64",
-        head_size(), kMaxHeadSize, sizes.embedding_dim, sizes.embedding_dim >= 64 ? sizes.embedding_dim / 64 : 1);
+  if (const std::string problem = head_problem(sizes.embedding_dim, sizes.num_heads); !problem.empty()) {
+    throw UserError(problem);
   }
   if (!(sizes.dropout >= 0 && sizes.dropout < 1)) throw user_error("dropout is {}: choose a value in [0, 1)", sizes.dropout);
   padded_vocab_size_ = round_up(sizes.vocab_size, kVocabMultiple);

@@ -7,6 +7,7 @@
 
 #include "virgil/base/error.h"
 #include "virgil/base/shape.h"
+#include "virgil/model/head_choice.h"
 
 namespace virgil {
 
@@ -65,8 +66,8 @@ ArchitectureSpec checked(ArchitectureSpec spec) {
   }
   if (spec.head_size == 0) {
     if (spec.embedding_dim % spec.num_heads != 0) {
-      throw user_error("{}: n_embd is {} and n_head is {}: n_embd must be a multiple of n_head", spec.name, spec.embedding_dim,
-                       spec.num_heads);
+      throw user_error("{}: n_embd is {} and n_head is {}: n_embd must be a multiple of n_head; {}", spec.name,
+                       spec.embedding_dim, spec.num_heads, head_remedy(spec.embedding_dim, spec.num_heads));
     }
     spec.head_size = spec.embedding_dim / spec.num_heads;
   }
