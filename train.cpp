@@ -28,6 +28,7 @@
 #include "virgil/train/config_schema.h"
 #include "virgil/train/console_metrics.h"
 #include "virgil/train/default_preset.h"
+#include "virgil/train/program_name.h"
 #include "virgil/train/program_version.h"
 #include "virgil/train/training_run.h"
 
@@ -104,6 +105,7 @@ int main(int argc, char** argv) {
   try {
     command_line = virgil::parse_train_command_line(std::vector<std::string>(argv + 1, argv + argc));
     command_line.help = command_line.help || argc == 1;
+    command_line.program_folder = virgil::program_folder(argv[0]);
   } catch (const virgil::UserError&) {
     refused = std::current_exception();
   }

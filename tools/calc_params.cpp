@@ -15,7 +15,7 @@
 int main(int argc, char** argv) {
   try {
     const std::vector<std::string> arguments(argv + 1, argv + argc);
-    return virgil::run_calc_params(arguments, std::cin, std::cout);
+    return virgil::run_calc_params(arguments, std::cin, std::cout, argv[0]);
   } catch (const virgil::UserError& error) {
     fmt::print(stderr, "error: {}\n", error.what());
     return 2;

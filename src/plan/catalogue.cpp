@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -73,9 +74,14 @@ std::vector<GpuModel> parse_gpus(std::string_view json_text, const std::string& 
   for (const JsonObject& json : JsonObject(parsed, where).objects("gpus")) {
     const std::int64_t memory_mib = json.integer("memory_mib");
     if (memory_mib < 1 || memory_mib > (std::int64_t{1} << 30)) throw user_error("{}: memory_mib is {}", where, memory_mib);
+    const double capability = json.number("compute_capability");
+    const auto tenfold = static_cast<int>(std::lround(10 * std::clamp(capability, 0.0, 100.0)));
+    if (tenfold < 10) throw user_error("{}: compute_capability is {}", where, capability);
     gpus.push_back({.name = json.string("name"),
                     .aliases = json.strings_or_none("aliases"),
+                    .compute_capability = tenfold,
                     .memory_bytes = memory_mib << 20,
+                    .float16_tflops = json.number("float16_tflops"),
                     .bfloat16_tflops = json.number("bfloat16_tflops"),
                     .float32_tflops = json.number("float32_tflops"),
                     .bandwidth_gb_per_s = json.number("bandwidth_gb_per_s"),

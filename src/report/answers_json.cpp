@@ -30,28 +30,41 @@ std::int64_t plan_bytes(const PlannedSubject& planned) { return planned.plan ? p
 
 }  // namespace
 
-Json fit_json(const PlannedSubject& planned, const MemoryLimit& limit) {
+Json fit_json(const Subject& subject, const PlannedSubject& planned) {
+  if (!subject.trainable) {
+    Json list = Json::array();
+    for (const InferenceFit& fit : fit_inference(subject.spec, planned.budget)) {
+      list.push_back({{"weights", fit.weights}, {"total_bytes", fit.total_bytes}, {"verdict", name_of(fit.verdict)}});
+    }
+    return {{"verdict", name_of(Verdict::kNo)},
+            {"why", subject.why_not},
+            {"limit_bytes", planned.budget.limit_bytes},
+            {"limit_source", planned.budget.source},
+            {"inference", list}};
+  }
   const std::int64_t bytes = planned.get().total_bytes();
-  const Verdict verdict = judge(bytes, limit.bytes);
-  Json json = {
-      {"verdict", name_of(verdict)}, {"limit_bytes", limit.bytes}, {"limit_source", limit.source}, {"planned_bytes", bytes}};
+  const Verdict verdict = judge(bytes, planned.budget.limit_bytes);
+  Json json = {{"verdict", name_of(verdict)},
+               {"limit_bytes", planned.budget.limit_bytes},
+               {"limit_source", planned.budget.source},
+               {"planned_bytes", bytes}};
   if (verdict != Verdict::kNo) return json;
   json["remedies"] = Json::array();
-  for (const Remedy& remedy : find_remedies(planned.shape, limit.aim_bytes(), planned.backend->traits())) {
+  for (const Remedy& remedy : find_remedies(planned.shape, planned.budget.aim_bytes, planned.traits())) {
     json["remedies"].push_back({{"changes", changes_json(planned.shape, remedy.shape)},
                                 {"planned_bytes", remedy.planned_bytes},
                                 {"saved_bytes", remedy.saved_bytes},
                                 {"time_factor", remedy.time_factor},
                                 {"fits", remedy.fits},
-                                {"verdict", name_of(judge(remedy.planned_bytes, limit.bytes))},
+                                {"verdict", name_of(judge(remedy.planned_bytes, planned.budget.limit_bytes))},
                                 {"same_training", remedy.same_training}});
   }
   return json;
 }
 
-Json matrix_json(const PlannedSubject& planned, const MemoryLimit& limit) {
+Json matrix_json(const PlannedSubject& planned) {
   Json list = Json::array();
-  for (const MatrixCell& cell : plan_matrix(planned, limit)) {
+  for (const MatrixCell& cell : plan_matrix(planned)) {
     list.push_back({{"batch_size", cell.batch_size},
                     {"recompute", name_of(cell.recompute)},
                     {"planned_bytes", cell.planned_bytes},
@@ -60,12 +73,12 @@ Json matrix_json(const PlannedSubject& planned, const MemoryLimit& limit) {
   return list;
 }
 
-Json solve_json(SolveVariable variable, const PlannedSubject& planned, const MemoryLimit& limit, const SolveAnswer& answer) {
-  Json json = {{"solve", name_of(variable)}, {"limit_bytes", limit.bytes}, {"changes", nullptr}};
+Json solve_json(SolveVariable variable, const PlannedSubject& planned, const SolveAnswer& answer) {
+  Json json = {{"solve", name_of(variable)}, {"limit_bytes", planned.budget.limit_bytes}, {"changes", nullptr}};
   if (answer.shape) {
     json["changes"] = changes_json(planned.shape, *answer.shape);
     json["planned_bytes"] = answer.planned_bytes;
-    json["verdict"] = name_of(judge(answer.planned_bytes, limit.bytes));
+    json["verdict"] = name_of(judge(answer.planned_bytes, planned.budget.limit_bytes));
   }
   return json;
 }
@@ -81,9 +94,8 @@ Json models_json(std::int64_t num_parameters, const ModelSizes& like) {
   return {{"solve", "target_params"}, {"target_params", num_parameters}, {"models", list}};
 }
 
-Json compare_json(const Subject& a, const Subject& b, const Rate& rate) {
-  const PlannedSubject plan_a = plan_subject(a, std::nullopt);
-  const PlannedSubject plan_b = plan_subject(b, std::nullopt);
+Json compare_json(const Subject& a, const PlannedSubject& plan_a, const Subject& b, const PlannedSubject& plan_b,
+                  const Rate& rate) {
   Json difference = {{"total_parameters", count_parameters(b.spec).total - count_parameters(a.spec).total}};
   difference["plan_bytes"] = plan_a.plan && plan_b.plan ? Json(plan_bytes(plan_b) - plan_bytes(plan_a)) : Json(nullptr);
   return {{"a", model_json(a, plan_a, rate, false)}, {"b", model_json(b, plan_b, rate, false)}, {"difference", difference}};

@@ -15,7 +15,7 @@
 #include "virgil/report/fit_report.h"
 #include "virgil/report/tool_arguments.h"
 #include "virgil/report/verify.h"
-#include "virgil/train/plan_config.h"
+#include "virgil/train/program_name.h"
 #include "virgil/train/program_version.h"
 
 namespace virgil {
@@ -37,8 +37,9 @@ std::span<const ToolFlag> calc_params_flags() {
       {"tensors", kNothing, "", "List every tensor."},
       {"json", kNothing, "", "Print all of it as JSON."},
       {"compare", kTwoValues, "A B", "Two models side by side: names, config files or Hugging Face files."},
-      {"fits", kOptionalValue, "[MEMORY]", "Does training fit, such as 12GB? Without a value: this machine's free memory."},
-      {"gpu", kValue, "NAME", "The same for a GPU of data/gpus.json; also the rate for times."},
+      {"fits", kOptionalValue, "[MEMORY]",
+       "Does training fit, such as into 12GB? Without a value: what is free, or the GPU's memory."},
+      {"gpu", kValue, "NAME", "Plan for a GPU of data/gpus.json, not for this machine: does it fit? Also the rate for times."},
       {"solve", kValue, "WHAT", "Largest batch_size, block_size, n_layer or n_embd that fits, or target_params=150M."},
       {"matrix", kNothing, "", "Memory of every batch size and recomputation level."},
       {"verify", kNothing, "", "Run two real steps and compare with the plan."},
@@ -63,7 +64,8 @@ std::string help_text() {
       "  calc_params --n_layer 24 --n_embd 1280 --n_head 16 --block_size 1024 --fits 12GB\n\n"
       "{}\n"
       "  --config FILE and every configuration key are taken as train takes them (train --help).\n"
-      "  Exit code: 0; 1 when the question was what fits and it does not; 2 for an error.\n",
+      "  Exit code: 0; 1 when the question was what fits, and training does not or Virgil does not train the model; 2 for an\n"
+      "  error.\n",
       describe_flags(calc_params_flags()));
 }
 
@@ -78,22 +80,25 @@ ArchitectureOverrides read_overrides(const ToolArguments& arguments) {
   return overrides;
 }
 
-Rate read_rate(const ToolArguments& arguments) {
+/// In the type that is planned for the GPU asked about.
+Rate read_rate(const ToolArguments& arguments, const MachineRequest& request, DType dtype) {
   if (const auto tflops = arguments.positive_number("tflops")) return {*tflops, "as given"};
-  if (const auto gpu = arguments.value("gpu")) {
-    if (const GpuModel* model = find_gpu(*gpu)) return sustained_rate(*model);
-  }
+  if (request.gpu != nullptr) return sustained_rate(*request.gpu, dtype);
   return {kDefaultTflops, "set another with --tflops or --gpu"};
 }
 
-std::int64_t read_processes(const ToolArguments& arguments) {
+std::int64_t read_processes(const ToolArguments& arguments, const std::string& folder) {
   const std::int64_t processes = arguments.positive_integer("processes").value_or(1);
   if (processes > kMaxProcesses) throw user_error("--processes is {}; at most {} are planned", processes, kMaxProcesses);
   if (processes > 1 && arguments.has("verify")) {
     throw user_error(
         "--verify runs in one process, and --processes is {}: leave it out, or start the processes: {} ... --max_iters 2 ends "
         "with the plan and what was allocated",
-        processes, train_command(processes));
+        processes, train_command(folder, processes));
+  }
+  if (arguments.has("gpu") && arguments.has("verify")) {
+    throw user_error("--verify runs on this machine, and --gpu {} plans for another; give one of the two",
+                     *arguments.value("gpu"));
   }
   if (arguments.has("processes") && arguments.has("run")) {
     throw user_error("--run reads from the run how many processes it had; leave --processes out");
@@ -120,25 +125,26 @@ void take_word(CommandLine& line, SubjectSource& source) {
 class Calculation {
  public:
   Calculation(const ToolArguments& arguments, Subject subject, std::ostream& out)
-      : arguments_(arguments), subject_(std::move(subject)), rate_(read_rate(arguments)), out_(out) {
-    if (asks_about_memory())
-      limit_ = memory_limit(arguments.value("gpu"), arguments.value("fits"), subject_.command_line.config);
-    planned_ = plan_subject(subject_, limit_ ? std::optional(limit_->aim_bytes()) : std::nullopt);
-  }
+      : arguments_(arguments),
+        subject_(std::move(subject)),
+        request_(machine_request(arguments.value("gpu"), arguments.value("fits"))),
+        planned_(plan_subject(subject_, request_)),
+        rate_(read_rate(arguments, request_, planned_.shape.dtype)),
+        out_(out) {}
 
   int run() {
     if (arguments_.has("solve")) return solve();
     if (arguments_.has("verify")) return verify();
     if (arguments_.has("json")) return print_json();
-    if (arguments_.has("matrix")) return print(describe_matrix(planned_, *limit_));
+    if (arguments_.has("matrix")) return print(describe_matrix(planned_));
     if (arguments_.has("show_formula")) return print(describe_formulas(subject_, planned_));
     if (arguments_.has("tensors")) return print(describe_tensors(subject_.spec));
     out_ << describe_parameters(subject_.spec) << "\n"
          << describe_inference(subject_.spec, planned_) << "\n"
          << describe_training(subject_, planned_) << "\n"
          << describe_work(subject_.spec, rate_);
-    if (!limit_) return 0;
-    out_ << "\n" << describe_fit(planned_, *limit_, subject_.command_line);
+    if (!asks_about_memory()) return 0;
+    out_ << "\n" << describe_fit(subject_, planned_);
     return exit_code();
   }
 
@@ -146,7 +152,10 @@ class Calculation {
   [[nodiscard]] bool asks_about_memory() const {
     return arguments_.has("fits") || arguments_.has("gpu") || arguments_.has("solve") || arguments_.has("matrix");
   }
-  [[nodiscard]] int exit_code() const { return judge(planned_.get().total_bytes(), limit_->bytes) == Verdict::kNo ? 1 : 0; }
+  [[nodiscard]] int exit_code() const {
+    if (!subject_.trainable) return 1;
+    return judge(planned_.get().total_bytes(), planned_.budget.limit_bytes) == Verdict::kNo ? 1 : 0;
+  }
   int print(const std::string& text) {
     out_ << text;
     return 0;
@@ -157,10 +166,10 @@ class Calculation {
   int print_json() {
     Json json = model_json(subject_, planned_, rate_, arguments_.has("tensors"));
     if (arguments_.has("show_formula")) json["formulas"] = formulas_json(subject_, planned_);
-    if (arguments_.has("matrix")) json["matrix"] = matrix_json(planned_, *limit_);
-    if (limit_) json["fits"] = fit_json(planned_, *limit_);
+    if (arguments_.has("matrix")) json["matrix"] = matrix_json(planned_);
+    if (asks_about_memory()) json["fits"] = fit_json(subject_, planned_);
     print(json);
-    return limit_ && !arguments_.has("matrix") ? exit_code() : 0;
+    return asks_about_memory() && !arguments_.has("matrix") ? exit_code() : 0;
   }
 
   int verify() {
@@ -179,29 +188,40 @@ class Calculation {
       return json ? print(models_json(question.target_params, *subject_.trainable))
                   : print(describe_models_of_size(question.target_params, *subject_.trainable));
     }
-    const SolveAnswer answer = solve_for(*question.variable, planned_, *limit_, subject_.command_line);
-    json ? print(solve_json(*question.variable, planned_, *limit_, answer)) : print(answer.text);
+    const SolveAnswer answer = solve_for(*question.variable, planned_, subject_.command_line);
+    json ? print(solve_json(*question.variable, planned_, answer)) : print(answer.text);
     return answer.shape ? 0 : 1;
   }
 
   const ToolArguments& arguments_;
   Subject subject_;
+  MachineRequest request_;
+  PlannedSubject planned_;
   Rate rate_;
   std::ostream& out_;
-  std::optional<MemoryLimit> limit_;
-  PlannedSubject planned_;
 };
+
+int compare(const ToolArguments& arguments, const Subject& a, const Subject& b, std::ostream& out) {
+  const MachineRequest request = machine_request(arguments.value("gpu"), arguments.value("fits"));
+  const PlannedSubject plan_a = plan_subject(a, request);
+  const PlannedSubject plan_b = plan_subject(b, request);
+  const Rate rate = read_rate(arguments, request, plan_a.shape.dtype);
+  out << (arguments.has("json") ? compare_json(a, plan_a, b, plan_b, rate).dump(2) + "\n"
+                                : compare_models(a, plan_a, b, plan_b));
+  return 0;
+}
 
 }  // namespace
 
-int run_calc_params(std::span<const std::string> arguments, std::istream& in, std::ostream& out) {
+int run_calc_params(std::span<const std::string> arguments, std::istream& in, std::ostream& out, std::string_view started_as) {
   const ToolArguments parsed(arguments, calc_params_flags());
   CommandLine line = parse_config_flags(parsed, calc_params_flags(), "calc_params");
   if (line.help || line.version || arguments.empty()) {
     out << (line.version ? program_version("calc_params") : help_text());
     return 0;
   }
-  const std::int64_t processes = read_processes(parsed);
+  line.program_folder = program_folder(started_as);
+  const std::int64_t processes = read_processes(parsed, line.program_folder);
   if (parsed.has("compare")) {
     const std::vector<std::string>& words = parsed.values("compare");
     if (!line.config_file.empty()) {
@@ -210,8 +230,7 @@ int run_calc_params(std::span<const std::string> arguments, std::istream& in, st
     }
     const Subject a = subject_of_word(words[0], line, processes);
     const Subject b = subject_of_word(words[1], line, processes);
-    out << (parsed.has("json") ? compare_json(a, b, read_rate(parsed)).dump(2) + "\n" : compare_models(a, b));
-    return 0;
+    return compare(parsed, a, b, out);
   }
   if (const auto run = parsed.value("run")) {
     const RunComparison comparison = compare_run(*run);

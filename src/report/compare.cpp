@@ -57,7 +57,7 @@ std::int64_t tokens_per_step(const TrainingShape& shape) {
 
 }  // namespace
 
-std::string compare_models(const Subject& a, const Subject& b) {
+std::string compare_models(const Subject& a, const PlannedSubject& plan_a, const Subject& b, const PlannedSubject& plan_b) {
   const ArchitectureSpec& x = a.spec;
   const ArchitectureSpec& y = b.spec;
   Columns columns(x.name, y.name);
@@ -90,8 +90,6 @@ std::string compare_models(const Subject& a, const Subject& b) {
                 estimate_inference(y, 16, y.block_size, 1).kv_cache);
   columns.numbers("training FLOP a token", std::llround(count_flops(x).training()), std::llround(count_flops(y).training()));
 
-  const PlannedSubject plan_a = plan_subject(a, std::nullopt);
-  const PlannedSubject plan_b = plan_subject(b, std::nullopt);
   if (!plan_a.plan || !plan_b.plan) {
     return columns.text() + fmt::format("no training plan to compare: {}\n", plan_a.plan ? plan_b.why_not : plan_a.why_not);
   }

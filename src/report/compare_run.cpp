@@ -91,9 +91,9 @@ RunComparison compare_run(const fs::path& run) {
   RunComparison result{.run = run, .backend = {}, .memory = read_comparison(line, metrics_path(run))};
   const bool has_ranks = line.contains("ranks") && line["ranks"].is_array() && !line["ranks"].empty();
   const auto processes = has_ranks ? static_cast<std::int64_t>(line["ranks"].size()) : 1;
-  const PlannedSubject planned = plan_subject(read_subject(run, processes), std::nullopt);
+  const PlannedSubject planned = plan_subject(read_subject(run, processes));
   result.memory.planned = planned.get().by_category();
-  result.backend = planned.backend->description();
+  result.backend = planned.machine->description;
   return result;
 }
 

@@ -10,11 +10,13 @@
 #include "virgil/base/error.h"
 #include "virgil/base/format.h"
 #include "virgil/plan/catalogue.h"
+#include "virgil/plan/estimates.h"
 #include "virgil/plan/tensor_table.h"
 #include "virgil/report/model_report.h"
 #include "virgil/train/console_metrics.h"
 #include "virgil/train/device.h"
 #include "virgil/train/plan_config.h"
+#include "virgil/train/program_name.h"
 
 namespace virgil {
 
@@ -44,10 +46,10 @@ std::int64_t value_of(SolveVariable variable, const TrainingShape& shape) {
 }
 
 /// "24.00 GiB less 1.00 GiB for code, libraries and a driver".
-std::string describe_aim(const MemoryLimit& limit) {
-  if (limit.for_plan_alone) return format_bytes(limit.bytes);
-  return fmt::format("{} less {} for code, libraries and a driver", format_bytes(limit.bytes),
-                     format_bytes(limit.bytes - limit.aim_bytes()));
+std::string describe_aim(const MemoryBudget& budget) {
+  if (budget.aim_bytes == budget.limit_bytes) return format_bytes(budget.limit_bytes);
+  return fmt::format("{} less {} for code, libraries and a driver", format_bytes(budget.limit_bytes),
+                     format_bytes(budget.limit_bytes - budget.aim_bytes));
 }
 
 }  // namespace
@@ -64,17 +66,14 @@ const GpuModel& gpu_of_flag(const std::string& name, std::string_view otherwise)
   throw user_error("--gpu \"{}\" is not in data/gpus.json; {}{}", name, hint, otherwise);
 }
 
-MemoryLimit memory_limit(const std::optional<std::string>& gpu, const std::optional<std::string>& fits,
-                         const TrainConfig& config) {
-  if (gpu) {
-    const GpuModel& model = gpu_of_flag(*gpu, "or give its memory: --fits 12GB");
-    return {model.memory_bytes, model.name, false};
+MachineRequest machine_request(const std::optional<std::string>& gpu, const std::optional<std::string>& fits) {
+  MachineRequest request;
+  if (gpu) request.gpu = &gpu_of_flag(*gpu, "or give its memory: --fits 12GB");
+  if (fits && !fits->empty()) {
+    request.memory_bytes = parse_memory_size(*fits);
+    request.memory_source = request.gpu == nullptr ? *fits : fmt::format("{} of {}", *fits, request.gpu->name);
   }
-  if (fits && !fits->empty()) return {parse_memory_size(*fits), *fits, false};
-  if (!config.max_memory.empty()) return {parse_memory_size(config.max_memory), "max_memory " + config.max_memory, true};
-  NullLogger log;
-  const std::unique_ptr<Backend> backend = make_backend(device_request(config), log);
-  return {backend->available_bytes(), std::string(name_of_free_memory(*backend)), false};
+  return request;
 }
 
 std::string_view name_of(Verdict verdict) {
@@ -89,28 +88,62 @@ std::string_view name_of(Verdict verdict) {
   return "unknown";
 }
 
-std::string describe_fit(const PlannedSubject& planned, const MemoryLimit& limit, const CommandLine& given) {
-  const std::int64_t bytes = planned.get().total_bytes();
-  const Verdict verdict = judge(bytes, limit.bytes);
-  std::string text =
-      fmt::format("Fits {} ({})? {}: the plan{} takes {} ({}, {})", format_bytes(limit.bytes), limit.source, name_of(verdict),
-                  planned.shape.parallel.processes == 1
-                      ? ""
-                      : fmt::format(" of each of {} processes", format_count(planned.shape.parallel.processes)),
-                  format_bytes(bytes), name_of(planned.shape.dtype), planned.backend->description());
-  if (verdict == Verdict::kNo) {
-    text += fmt::format(", {} too much\n", format_bytes(bytes - limit.bytes));
-    return text + describe_remedies(planned.shape, limit.bytes, limit.aim_bytes(), planned.backend->traits(), given);
+std::vector<InferenceFit> fit_inference(const ArchitectureSpec& spec, const MemoryBudget& budget) {
+  struct WeightType {
+    const char* name;
+    int bits;
+  };
+  const std::int64_t parameters = count_parameters(spec).total;
+  std::vector<InferenceFit> fits;
+  for (const WeightType& type : {WeightType{"float32", 32}, {"bfloat16", 16}, {"int8", 8}, {"int4", 4}}) {
+    const InferenceEstimate estimate = estimate_inference(spec, std::max(type.bits, 16), spec.block_size, 1);
+    const std::int64_t bytes = checked_add(estimate.kv_cache + estimate.activations, weight_bytes(parameters, type.bits));
+    fits.push_back({type.name, bytes, judge(bytes, budget.limit_bytes)});
   }
-  text += fmt::format(", {} are left\n", format_bytes(limit.bytes - bytes));
+  return fits;
+}
+
+namespace {
+
+std::string describe_inference_fit(const Subject& subject, const MemoryBudget& budget) {
+  std::string text = fmt::format(
+      "Fits {} ({})? Virgil can neither train nor run this model: {}.\n"
+      "  In other programs, generating one sequence of {} tokens, by the type of the weights (cache and activations in 16 bits "
+      "or more):\n",
+      format_bytes(budget.limit_bytes), budget.source, subject.why_not, format_count(subject.spec.block_size));
+  for (const InferenceFit& fit : fit_inference(subject.spec, budget)) {
+    text += fmt::format("  {:<10}{:>12}  {}\n", fit.weights, format_bytes(fit.total_bytes), name_of(fit.verdict));
+  }
+  return text +
+         "  tight: it leaves less than code, libraries and a driver may need. The scales of INT8 and INT4 come on top.\n";
+}
+
+}  // namespace
+
+std::string describe_fit(const Subject& subject, const PlannedSubject& planned) {
+  if (!subject.trainable && planned.machine) return describe_inference_fit(subject, planned.budget);
+  const std::int64_t bytes = planned.get().total_bytes();
+  const Verdict verdict = judge(bytes, planned.budget.limit_bytes);
+  std::string text = fmt::format("Fits {} ({})? {}: the plan{} takes {} ({}, {})", format_bytes(planned.budget.limit_bytes),
+                                 planned.budget.source, name_of(verdict),
+                                 planned.shape.parallel.processes == 1
+                                     ? ""
+                                     : fmt::format(" of each of {} processes", format_count(planned.shape.parallel.processes)),
+                                 format_bytes(bytes), name_of(planned.shape.dtype), planned.machine->description);
+  if (verdict == Verdict::kNo) {
+    text += fmt::format(", {} too much\n", format_bytes(bytes - planned.budget.limit_bytes));
+    return text + describe_remedies(planned.shape, planned.budget.limit_bytes, planned.budget.aim_bytes, planned.traits(),
+                                    subject.command_line);
+  }
+  text += fmt::format(", {} are left\n", format_bytes(planned.budget.limit_bytes - bytes));
   if (verdict == Verdict::kTight) {
     text += fmt::format("  less than the {} that code, libraries and a driver may need\n",
-                        format_bytes(headroom_bytes(limit.bytes)));
+                        format_bytes(headroom_bytes(planned.budget.limit_bytes)));
   }
   return text;
 }
 
-std::vector<MatrixCell> plan_matrix(const PlannedSubject& planned, const MemoryLimit& limit) {
+std::vector<MatrixCell> plan_matrix(const PlannedSubject& planned) {
   static_cast<void>(planned.get());
   std::vector<std::int64_t> batches = {1, 2, 4, 8, 16, 32, 64, planned.shape.batch_size};
   std::ranges::sort(batches);
@@ -121,19 +154,19 @@ std::vector<MatrixCell> plan_matrix(const PlannedSubject& planned, const MemoryL
       TrainingShape shape = planned.shape;
       shape.batch_size = batch;
       shape.recompute = recompute;
-      const std::int64_t bytes = plan_training(shape, planned.backend->traits()).total_bytes();
-      cells.push_back({batch, recompute, bytes, judge(bytes, limit.bytes)});
+      const std::int64_t bytes = plan_training(shape, planned.traits()).total_bytes();
+      cells.push_back({batch, recompute, bytes, judge(bytes, planned.budget.limit_bytes)});
     }
   }
   return cells;
 }
 
-std::string describe_matrix(const PlannedSubject& planned, const MemoryLimit& limit) {
+std::string describe_matrix(const PlannedSubject& planned) {
   std::string text = fmt::format("GiB of the plan by batch size and recompute; * fits {} ({}), ~ is tight\n",
-                                 format_bytes(limit.bytes), limit.source);
+                                 format_bytes(planned.budget.limit_bytes), planned.budget.source);
   text += fmt::format("{:>12}", "batch_size");
   for (const Recompute recompute : kAllRecompute) text += fmt::format("{:>12}", name_of(recompute));
-  for (const MatrixCell& cell : plan_matrix(planned, limit)) {
+  for (const MatrixCell& cell : plan_matrix(planned)) {
     if (cell.recompute == kAllRecompute.front()) text += fmt::format("\n{:>12}", cell.batch_size);
     const char mark = cell.verdict == Verdict::kYes ? '*' : cell.verdict == Verdict::kTight ? '~' : ' ';
     text += fmt::format("{:>11}{}", format_gib(cell.planned_bytes), mark);
@@ -176,26 +209,26 @@ std::string_view name_of(SolveVariable variable) {
   throw InternalError("unknown variable");
 }
 
-SolveAnswer solve_for(SolveVariable variable, const PlannedSubject& planned, const MemoryLimit& limit,
-                      const CommandLine& given) {
+SolveAnswer solve_for(SolveVariable variable, const PlannedSubject& planned, const CommandLine& given) {
   static_cast<void>(planned.get());
-  const BackendTraits& traits = planned.backend->traits();
+  const BackendTraits& traits = planned.traits();
   SolveAnswer answer;
-  answer.shape = solve_largest(planned.shape, variable, limit.aim_bytes(), traits);
+  answer.shape = solve_largest(planned.shape, variable, planned.budget.aim_bytes, traits);
   if (!answer.shape) {
     TrainingShape smallest = planned.shape;
-    answer.text = fmt::format("no {} fits {} ({}), all else equal (batch {}, recompute {})\n", name_of(variable),
-                              describe_aim(limit), limit.source, smallest.batch_size, name_of(smallest.recompute));
+    answer.text =
+        fmt::format("no {} fits {} ({}), all else equal (batch {}, recompute {})\n", name_of(variable),
+                    describe_aim(planned.budget), planned.budget.source, smallest.batch_size, name_of(smallest.recompute));
     return answer;
   }
   const MemoryPlan plan = plan_training(*answer.shape, traits);
   answer.planned_bytes = plan.total_bytes();
   answer.text =
       fmt::format("{} = {}: the plan takes {} of {} ({}), {} parameters, in steps of {}\n", name_of(variable),
-                  value_of(variable, *answer.shape), format_bytes(answer.planned_bytes), describe_aim(limit), limit.source,
-                  format_count(plan.parameters().num_parameters()), solve_step(planned.shape, variable));
-  answer.text += fmt::format("  {}\n", command_text(train_command(planned.shape.parallel.processes), given,
-                                                    changed_keys(planned.shape, *answer.shape)));
+                  value_of(variable, *answer.shape), format_bytes(answer.planned_bytes), describe_aim(planned.budget),
+                  planned.budget.source, format_count(plan.parameters().num_parameters()), solve_step(planned.shape, variable));
+  answer.text += fmt::format("  {}\n", command_text(train_command(given.program_folder, planned.shape.parallel.processes),
+                                                    given, changed_keys(planned.shape, *answer.shape)));
   return answer;
 }
 

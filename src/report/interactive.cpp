@@ -10,9 +10,13 @@
 #include <optional>
 #include <ostream>
 #include <string>
+#include <string_view>
 
 #include "virgil/base/error.h"
 #include "virgil/base/file_system.h"
+#include "virgil/model/head_choice.h"
+#include "virgil/train/plan_config.h"
+#include "virgil/train/program_name.h"
 
 namespace virgil {
 
@@ -26,7 +30,7 @@ struct Question {
 constexpr Question kQuestions[] = {
     {"n_layer", "How many layers"},
     {"n_embd", "How wide is the embedding"},
-    {"n_head", "How many attention heads (n_embd must be a multiple)"},
+    {"n_head", "How many attention heads"},
     {"block_size", "How many tokens of context"},
     {"tokenizer", "Which tokenizer (byte, char, gpt2, bpe:SIZE)"},
     {"bias", "Biases as GPT-2 has them (true, false)"},
@@ -51,16 +55,38 @@ nlohmann::json value_of(const TrainConfig& config, const char* key) {
 
 std::string shown(const nlohmann::json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
 
+/// What the answers so far make impossible, or empty: told while the question that can mend it is being asked.
+std::string check_so_far(const TrainConfig& config, std::string_view key) {
+  if (key == "n_embd") return width_problem(config.n_embd, config.n_head);
+  if (key == "n_head") return head_problem(config.n_embd, config.n_head);
+  return {};
+}
+
+/// A width that was chosen brings heads that fit it as the next question's default.
+void propose_heads(TrainConfig& config) {
+  const auto usual = usual_heads(config.n_embd);
+  if (usual && !heads_fit(config.n_embd, config.n_head)) config.n_head = usual->num_heads;
+}
+
+void note_as_given(CommandLine& line, const char* key) {
+  if (std::ranges::find(line.set_keys, key) == line.set_keys.end()) line.set_keys.emplace_back(key);
+}
+
 /// Asks until the answer is allowed. Returns false when the input has ended.
 bool ask(const Question& question, CommandLine& line, std::istream& in, std::ostream& out) {
   while (true) {
     out << fmt::format("{} [{}]? ", question.text, shown(value_of(line.config, question.key))) << std::flush;
     const auto answer = read_answer(in);
     if (!answer) return false;
-    if (answer->empty()) return true;
     try {
-      set_config_value(line.config, question.key, *answer, "answer");
-      if (std::ranges::find(line.set_keys, question.key) == line.set_keys.end()) line.set_keys.push_back(question.key);
+      TrainConfig config = line.config;
+      if (!answer->empty()) set_config_value(config, question.key, *answer, "answer");
+      if (const std::string problem = check_so_far(config, question.key); !problem.empty()) throw UserError(problem);
+      const bool is_width = std::string_view(question.key) == "n_embd";
+      if (is_width) propose_heads(config);
+      if (!answer->empty()) note_as_given(line, question.key);
+      if (is_width && config.n_head != line.config.n_head) note_as_given(line, "n_head");
+      line.config = config;
       return true;
     } catch (const UserError& error) {
       out << error.what() << "\n";
@@ -122,7 +148,10 @@ void offer_to_save(const CommandLine& line, std::istream& in, std::ostream& out)
     if (asked || value != defaults.at(key)) changed[key] = value;
   }
   write_file_atomically(*make_posix_file_system(), *name, changed.dump(2) + "\n");
-  out << fmt::format("saved; train with: train --config {} --input book.txt\n", *name);
+  CommandLine command;
+  command.config_file = *name;
+  out << fmt::format("saved; train with: {} --input book.txt\n",
+                     command_text(train_command(line.program_folder, 1), command, {}));
 }
 
 }  // namespace virgil

@@ -99,7 +99,7 @@ Json training_plan_json(const PlannedSubject& planned) {
   json["grad_accum_steps"] = planned.shape.grad_accum_steps;
   json["recompute"] = name_of(planned.shape.recompute);
   json["dtype"] = name_of(planned.shape.dtype);
-  json["backend"] = planned.backend->description();
+  json["backend"] = planned.machine->description;
   json["processes"] = planned.shape.parallel.processes;
   if (planned.shape.parallel.processes > 1) json["communication"] = communication_json(planned.shape);
   return json;

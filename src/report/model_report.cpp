@@ -145,11 +145,12 @@ std::string describe_inference(const ArchitectureSpec& spec, const PlannedSubjec
   }
   text += "  activations: of the one token a sequence is at; a prompt read in one pass takes as much for each of its tokens\n";
   if (!planned.plan) return text;
-  const PlanRequest generation{
-      .decode = DecodeShape{.num_sequences = 1, .max_length = spec.block_size, .dtype = planned.shape.dtype}};
-  const MemoryPlan plan(planned.plan->model(), generation, planned.backend->traits());
-  return text + fmt::format("  Virgil's own plan for generating ({}, {}): {}\n", name_of(planned.shape.dtype),
-                            planned.backend->description(), format_bytes(plan.total_bytes()));
+  // generate computes in float32, whatever the model was trained in.
+  const PlanRequest generation{.decode =
+                                   DecodeShape{.num_sequences = 1, .max_length = spec.block_size, .dtype = DType::kFloat32}};
+  const MemoryPlan plan(planned.plan->model(), generation, planned.traits());
+  return text + fmt::format("  Virgil's own plan for generating ({}, {}): {}\n", name_of(DType::kFloat32),
+                            planned.machine->description, format_bytes(plan.total_bytes()));
 }
 
 std::string describe_training(const Subject& subject, const PlannedSubject& planned) {
@@ -167,7 +168,7 @@ std::string describe_training(const Subject& subject, const PlannedSubject& plan
       shape.batch_size, format_count(shape.model.block_size), shape.grad_accum_steps, shape.grad_accum_steps == 1 ? "" : "s",
       name_of(shape.recompute),
       subject.resolved.dtype == "auto" ? fmt::format("dtype auto: {}", name_of(shape.dtype)) : name_of(shape.dtype),
-      shape.master_weights ? "" : " without master weights", planned.backend->description());
+      shape.master_weights ? "" : " without master weights", planned.machine->description);
   for (const MemoryCategory category : kAllMemoryCategories) {
     const std::int64_t bytes = plan.by_category()[category];
     if (bytes == 0) continue;
@@ -179,11 +180,21 @@ std::string describe_training(const Subject& subject, const PlannedSubject& plan
   return shape.parallel.processes == 1 ? text : text + describe_communication(shape);
 }
 
-Rate sustained_rate(const GpuModel& gpu) {
-  const bool has_bfloat16 = gpu.bfloat16_tflops > 0;
-  const double peak = has_bfloat16 ? gpu.bfloat16_tflops : gpu.float32_tflops;
-  return {kSustainedShare * peak, fmt::format("{:.0f} % of the {} TFLOP/s peak of {} in {}", 100 * kSustainedShare, peak,
-                                              gpu.name, has_bfloat16 ? "bfloat16" : "float32")};
+double peak_tflops(const GpuModel& gpu, DType dtype) {
+  switch (dtype) {
+    case DType::kBFloat16:
+      return gpu.bfloat16_tflops;
+    case DType::kFloat16:
+      return gpu.float16_tflops;
+    default:
+      return gpu.float32_tflops;
+  }
+}
+
+Rate sustained_rate(const GpuModel& gpu, DType dtype) {
+  const double peak = peak_tflops(gpu, dtype);
+  return {kSustainedShare * peak,
+          fmt::format("{:.0f} % of the {} TFLOP/s peak of {} in {}", 100 * kSustainedShare, peak, gpu.name, name_of(dtype))};
 }
 
 std::string describe_work(const ArchitectureSpec& spec, const Rate& rate) {

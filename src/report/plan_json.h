@@ -21,17 +21,19 @@ namespace virgil {
 
 /// Every line of --show_formula.
 [[nodiscard]] nlohmann::ordered_json formulas_json(const Subject& subject, const PlannedSubject& planned);
-/// {verdict, limit_bytes, limit_source, planned_bytes} and, where it does not fit, remedies.
-[[nodiscard]] nlohmann::ordered_json fit_json(const PlannedSubject& planned, const MemoryLimit& limit);
+/// {verdict, limit_bytes, limit_source, planned_bytes} and, where it does not fit, remedies. Of a model that Virgil does not
+/// train: {verdict: "no", why, limit_bytes, limit_source, inference}.
+[[nodiscard]] nlohmann::ordered_json fit_json(const Subject& subject, const PlannedSubject& planned);
 /// A list of {batch_size, recompute, planned_bytes, verdict}.
-[[nodiscard]] nlohmann::ordered_json matrix_json(const PlannedSubject& planned, const MemoryLimit& limit);
+[[nodiscard]] nlohmann::ordered_json matrix_json(const PlannedSubject& planned);
 /// {solve, limit_bytes, changes, planned_bytes}; changes is null where nothing fits.
-[[nodiscard]] nlohmann::ordered_json solve_json(SolveVariable variable, const PlannedSubject& planned, const MemoryLimit& limit,
+[[nodiscard]] nlohmann::ordered_json solve_json(SolveVariable variable, const PlannedSubject& planned,
                                                 const SolveAnswer& answer);
 /// Models near a number of parameters.
 [[nodiscard]] nlohmann::ordered_json models_json(std::int64_t num_parameters, const ModelSizes& like);
 /// {a, b, difference} of what model_json says of both.
-[[nodiscard]] nlohmann::ordered_json compare_json(const Subject& a, const Subject& b, const Rate& rate);
+[[nodiscard]] nlohmann::ordered_json compare_json(const Subject& a, const PlannedSubject& plan_a, const Subject& b,
+                                                  const PlannedSubject& plan_b, const Rate& rate);
 /// {planned, allocated, peak} by category and in all, and the process.
 [[nodiscard]] nlohmann::ordered_json memory_json(const MemoryComparison& comparison);
 

@@ -23,7 +23,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-Preset load_preset(const fs::path& path, const BackendTraits& traits) {
+Preset load_preset(const fs::path& path, const Machine& machine) {
   CommandLine line;
   apply_config_file(line.config, path);
   line.config_file = path.string();
@@ -31,8 +31,7 @@ Preset load_preset(const fs::path& path, const BackendTraits& traits) {
   if (!preset.subject.trainable) throw user_error("{}: {}", path.string(), preset.subject.why_not);
   preset.subject.spec.name = preset.name;
   TrainConfig config = preset.subject.resolved;
-  // A table says the same on every processor; where auto is not bfloat16, calc_params and train plan in float32.
-  if (config.dtype == "auto") config.dtype = name_of(DType::kBFloat16);
+  resolve_dtype(config, machine);
   if (config.batch_size == 0) throw user_error("{}: a preset names its batch_size", path.string());
   if (config.attention != "virgil") {
     throw user_error("{}: attention is {}, whose scratch only a GPU can tell; give it to train instead (--attention {})",
@@ -44,7 +43,7 @@ Preset load_preset(const fs::path& path, const BackendTraits& traits) {
   for (const Recompute recompute : kAllRecompute) {
     TrainingShape shape = preset.shape;
     shape.recompute = recompute;
-    preset.planned_bytes[static_cast<std::size_t>(recompute)] = plan_training(shape, traits).total_bytes();
+    preset.planned_bytes[static_cast<std::size_t>(recompute)] = plan_training(shape, *machine.traits).total_bytes();
   }
   return preset;
 }
@@ -65,11 +64,11 @@ std::optional<Recompute> Preset::least_recompute_within(std::int64_t limit_bytes
 
 fs::path default_presets_folder() { return presets_folder(); }
 
-std::vector<Preset> load_presets(const fs::path& folder, const BackendTraits& traits) {
+std::vector<Preset> load_presets(const fs::path& folder, const Machine& machine) {
   std::error_code error;
   std::vector<Preset> presets;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
-    if (entry.path().extension() == ".json") presets.push_back(load_preset(entry.path(), traits));
+    if (entry.path().extension() == ".json") presets.push_back(load_preset(entry.path(), machine));
   }
   if (presets.empty())
     throw user_error("{}: there are no presets; name a folder of .json files with --configs", folder.string());
@@ -100,11 +99,7 @@ int memory_class_gb(std::int64_t planned_bytes) {
 
 std::string describe_dtypes(const std::vector<Preset>& presets) {
   std::vector<std::string> names;
-  for (const Preset& preset : presets) {
-    const bool automatic = preset.subject.resolved.dtype == "auto";
-    names.push_back(
-        fmt::format("{}{}", name_of(preset.shape.dtype), automatic ? " (dtype auto where the processor multiplies it)" : ""));
-  }
+  for (const Preset& preset : presets) names.emplace_back(name_of(preset.shape.dtype));
   std::ranges::sort(names);
   names.erase(std::unique(names.begin(), names.end()), names.end());
   return fmt::format("{}", fmt::join(names, ", "));
@@ -126,16 +121,18 @@ std::string describe_presets(const std::vector<Preset>& presets) {
     }
     text += fmt::format("  {}\n", class_text(preset.own_bytes()));
   }
-  return text +
-         fmt::format(
-             "* the preset's own level. class: the smallest usual memory that holds it with 1 GiB free.\n"
-             "planned in {}, with room for the scratch of the ops; calc_params --config FILE plans for this machine exactly\n",
-             describe_dtypes(presets));
+  return text + fmt::format(
+                    "* the preset's own level. class: the smallest usual memory that holds it with 1 GiB free.\n"
+                    "planned in {} (dtype auto on GPUs from compute capability 8.0 on, and on processors that are fast at it), "
+                    "with room\n"
+                    "for the scratch of the ops; calc_params --config FILE plans for this machine exactly\n",
+                    describe_dtypes(presets));
 }
 
-std::string describe_fitting_presets(const std::vector<Preset>& presets, std::int64_t limit_bytes,
-                                     const std::string& limit_source) {
-  std::string text = fmt::format("{} ({})\n", format_bytes(limit_bytes), limit_source);
+std::string describe_fitting_presets(const std::vector<Preset>& presets, const Machine& machine) {
+  const std::int64_t limit_bytes = machine.free_bytes;
+  std::string text = fmt::format("{} ({}), planned in {} ({})\n", format_bytes(limit_bytes), machine.free_source,
+                                 describe_dtypes(presets), machine.description);
   for (const Preset& preset : presets) {
     const Verdict own = judge(preset.own_bytes(), limit_bytes);
     text += fmt::format("  {:<12}{:<7}{:>10}  recompute {}", preset.name, name_of(own), format_bytes(preset.own_bytes()),
@@ -162,7 +159,7 @@ std::string describe_preset_difference(const Preset& a, const Preset& b) {
     text += fmt::format("{:<24}{:>18}{:>18}\n", key, value.dump(), keys_b.at(key).dump());
   }
   if (!differs) text += "(all keys are equal)\n";
-  return text + "\n" + compare_models(a.subject, b.subject);
+  return text + "\n" + compare_models(a.subject, plan_subject(a.subject), b.subject, plan_subject(b.subject));
 }
 
 std::string presets_json(const std::vector<Preset>& presets, std::optional<std::int64_t> limit_bytes) {

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "virgil/backend/cuda_backend.h"
 #include "virgil/base/error.h"
 #include "virgil/base/format.h"
 #include "virgil/plan/catalogue.h"
@@ -17,10 +18,16 @@ namespace virgil {
 
 namespace {
 
-/// A GPU's usual size in GB, as people say it.
-std::int64_t usual_gb(const GpuModel& gpu) {
-  constexpr std::int64_t kGib = std::int64_t{1} << 30;
-  return (gpu.memory_bytes + kGib / 2) / kGib;
+/// Whether people say that a GPU has so many GB: it has them, and no more than a tenth besides.
+bool is_of_size(const GpuModel& gpu, std::int64_t gb) {
+  const std::int64_t bytes = gb * 1'000'000'000;
+  return gpu.memory_bytes >= bytes && gpu.memory_bytes < bytes + bytes / 10;
+}
+
+/// With the type that it trains in, where that is not bfloat16: of as many bits, so that the same presets fit.
+std::string name_in_table(const GpuModel& gpu) {
+  const DType dtype = machine_of(gpu).dtypes.front();
+  return dtype == DType::kBFloat16 ? gpu.name : fmt::format("{} ({})", gpu.name, name_of(dtype));
 }
 
 }  // namespace
@@ -48,7 +55,8 @@ std::string presets_markdown(const std::vector<Preset>& presets) {
     text += gb == 0 ? " above 80 GB |\n" : fmt::format(" {} GB |\n", gb);
   }
   return text + fmt::format(
-                    "\nThe GiB columns are the plan of training in {}, at the preset's batch and each level of\n"
+                    "\nThe GiB columns are the plan of training in {} (`dtype` auto on GPUs from compute capability 8.0 on,\n"
+                    "and on processors that are fast at it), at the preset's batch and each level of\n"
                     "`recompute`; the preset's own level is bold. They leave room for the scratch memory of the ops on any "
                     "machine of a\n"
                     "few threads; `calc_params --config FILE` plans for yours exactly. The class is the smallest of 4, 8, 12, "
@@ -69,7 +77,8 @@ std::string gpu_table_markdown(const std::vector<Preset>& presets) {
   for (const std::int64_t gb : {4, 8, 12, 16, 24, 32, 48, 80}) {
     std::string gpus;
     for (const GpuModel& gpu : known_gpus()) {
-      if (usual_gb(gpu) == gb) gpus += (gpus.empty() ? "" : ", ") + gpu.name;
+      if (gpu.compute_capability < kLeastComputeCapability || !is_of_size(gpu, gb)) continue;
+      gpus += (gpus.empty() ? "" : ", ") + name_in_table(gpu);
     }
     text += fmt::format("| {} GB | {} |", gb, gpus);
     for (const std::int64_t context : {256, 1024}) {

@@ -13,8 +13,8 @@
 
 #include "virgil/base/error.h"
 #include "virgil/plan/catalogue.h"
-#include "virgil/plan/planning_traits.h"
 #include "virgil/report/fit_report.h"
+#include "virgil/report/model_report.h"
 #include "virgil/report/presets.h"
 #include "virgil/report/scaling_report.h"
 #include "virgil/train/plan_config.h"
@@ -81,18 +81,17 @@ void set_micro_step(ScalingTable& table, const OneGpu& one) {
     table.micro_step_source = fmt::format("a step of {} ms, as given", *one.step_ms);
     return;
   }
-  const bool in_half = table.shape.dtype != DType::kFloat32 && one.gpu.bfloat16_tflops > 0;
-  const double tflops = in_half ? one.gpu.bfloat16_tflops : one.gpu.float32_tflops;
+  const double tflops = peak_tflops(one.gpu, table.shape.dtype);
   table.micro_step_s = predicted_micro_step_s(table.shape, tflops, one.mfu_percent / 100);
   table.micro_step_source = fmt::format("{} % of the {} TFLOP/s of an {} in {}: assumed, not measured", one.mfu_percent, tflops,
-                                        one.gpu.name, in_half ? "16 bits" : "float32");
+                                        one.gpu.name, name_of(table.shape.dtype));
 }
 
 /// What a subject trains on each of several GPUs: its configuration without a device to ask.
-TrainingShape scaling_shape(const Subject& subject) {
+TrainingShape scaling_shape(const Subject& subject, const OneGpu& one) {
   if (!subject.trainable) throw UserError(subject.why_not);
   TrainConfig config = subject.resolved;
-  if (config.dtype == "auto") config.dtype = name_of(DType::kBFloat16);
+  resolve_dtype(config, one.step_ms ? any_machine() : machine_of(one.gpu));
   if (config.batch_size == 0) throw user_error("batch_size is auto: --scaling asks no device what fits; give a number");
   check_sums(config, kGpuCounts.back());
   return training_shape(config, *subject.trainable, data_parallel(config, 1, CommunicatorKind::kSingle));
@@ -136,16 +135,16 @@ std::vector<ScalingTable> predict_tables(const ToolArguments& arguments, const C
   if (has_file || describes_a_model(command_line)) {
     const Subject subject = make_subject({}, command_line, {});
     std::string name = has_file ? std::filesystem::path(command_line.config_file).stem().string() : subject.spec.name;
-    return {predict_table(std::move(name), scaling_shape(subject), one, clusters)};
+    return {predict_table(std::move(name), scaling_shape(subject, one), one, clusters)};
   }
   if (one.step_ms) {
     throw user_error("--step_ms is {}, the step of one model; name it: --config configs/150M_1024.json", *one.step_ms);
   }
   std::vector<ScalingTable> tables;
-  for (const Preset& preset : load_presets(presets_folder, PlanningTraits())) {
+  for (const Preset& preset : load_presets(presets_folder, any_machine())) {
     const CommandLine line = with_keys_of(preset.subject.command_line, command_line);
     try {
-      tables.push_back(predict_table(preset.name, scaling_shape(make_subject({}, line, {})), one, clusters));
+      tables.push_back(predict_table(preset.name, scaling_shape(make_subject({}, line, {}), one), one, clusters));
     } catch (const UserError& error) {
       throw user_error("{}: {}", preset.name, error.what());
     }

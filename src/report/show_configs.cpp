@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <ostream>
 #include <span>
@@ -13,7 +14,6 @@
 
 #include "virgil/base/error.h"
 #include "virgil/base/file_system.h"
-#include "virgil/plan/planning_traits.h"
 #include "virgil/report/fit_report.h"
 #include "virgil/report/presets.h"
 #include "virgil/report/tool_arguments.h"
@@ -30,8 +30,8 @@ std::span<const ToolFlag> show_configs_flags() {
   using enum ToolFlag::Takes;
   static const std::vector<ToolFlag> flags = {
       {"fits", kOptionalValue, "[MEMORY]",
-       "Which presets fit, such as into 12GB; without a value: this machine's free memory."},
-      {"gpu", kValue, "NAME", "The same for a GPU of data/gpus.json."},
+       "Which presets fit on this machine, such as into 12GB; without a value: its free memory."},
+      {"gpu", kValue, "NAME", "Which presets fit a GPU of data/gpus.json."},
       {"diff", kTwoValues, "A B", "Two presets side by side."},
       {"json", kNothing, "", "Print JSON."},
       {"configs", kValue, "FOLDER", "Where the presets are (configs)."},
@@ -59,27 +59,33 @@ std::vector<Preset> named_presets(const std::vector<Preset>& presets, const std:
   return named;
 }
 
+/// As calc_params reads the same flags; `backend` keeps what this machine's plan refers to.
+Machine machine_asked_about(const ToolArguments& arguments, std::unique_ptr<Backend>& backend) {
+  const MachineRequest request = machine_request(arguments.value("gpu"), arguments.value("fits"));
+  return find_machine(request, TrainConfig{}, 1, backend);
+}
+
 int show(const ToolArguments& arguments, const std::filesystem::path& folder, std::ostream& out) {
-  std::vector<Preset> presets = load_presets(folder, PlanningTraits());
+  const bool asks_what_fits = arguments.has("fits") || arguments.has("gpu");
+  std::unique_ptr<Backend> backend;
+  const Machine machine = asks_what_fits ? machine_asked_about(arguments, backend) : any_machine();
+  std::vector<Preset> presets = load_presets(folder, machine);
   if (!arguments.others().empty()) presets = named_presets(presets, arguments.others());
   if (arguments.has("diff")) {
     const std::vector<std::string>& names = arguments.values("diff");
     out << describe_preset_difference(find_preset(presets, names[0]), find_preset(presets, names[1]));
     return 0;
   }
-  std::optional<MemoryLimit> limit;
-  if (arguments.has("fits") || arguments.has("gpu")) {
-    limit = memory_limit(arguments.value("gpu"), arguments.value("fits"), TrainConfig{});
-  }
+  const std::int64_t limit_bytes = machine.free_bytes;
   if (arguments.has("json")) {
-    out << presets_json(presets, limit ? std::optional(limit->bytes) : std::nullopt);
-  } else if (limit) {
-    out << describe_fitting_presets(presets, limit->bytes, limit->source);
+    out << presets_json(presets, asks_what_fits ? std::optional(limit_bytes) : std::nullopt);
+  } else if (asks_what_fits) {
+    out << describe_fitting_presets(presets, machine);
   } else {
     out << describe_presets(presets);
   }
-  const auto fits = [&](const Preset& preset) { return preset.least_recompute_within(limit->bytes).has_value(); };
-  return limit && std::ranges::none_of(presets, fits) ? 1 : 0;
+  const auto fits = [&](const Preset& preset) { return preset.least_recompute_within(limit_bytes).has_value(); };
+  return asks_what_fits && std::ranges::none_of(presets, fits) ? 1 : 0;
 }
 
 }  // namespace
@@ -97,11 +103,11 @@ int run_show_configs(std::span<const std::string> arguments, std::ostream& out) 
   }
   const std::filesystem::path folder = parsed.value("configs").value_or(default_presets_folder().string());
   if (parsed.has("markdown")) {
-    out << presets_markdown(load_presets(folder, PlanningTraits()));
+    out << presets_markdown(load_presets(folder, any_machine()));
     return 0;
   }
   if (const auto readme = parsed.value("readme")) {
-    out << renew_table(read_file(*readme, kMaxReadmeBytes), gpu_table_markdown(load_presets(folder, PlanningTraits())));
+    out << renew_table(read_file(*readme, kMaxReadmeBytes), gpu_table_markdown(load_presets(folder, any_machine())));
     return 0;
   }
   return show(parsed, folder, out);

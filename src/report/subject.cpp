@@ -105,6 +105,17 @@ void set_model_keys(CommandLine& line, const ArchitectureSpec& spec) {
   if (!spec.tie_weights) set("tie_weights", "false");
 }
 
+/// A GPU by name stands for the device, and tells nothing that only a device can tell.
+void check_gpu_request(const TrainConfig& config, const GpuModel& gpu) {
+  if (config.device == "cpu") {
+    throw user_error("--gpu plans for {}, and device is cpu; leave one of the two out", gpu.name);
+  }
+  if (config.attention == "cudnn") {
+    throw user_error("attention is cudnn, whose scratch only the device itself can tell; plan for {} with --attention virgil",
+                     gpu.name);
+  }
+}
+
 }  // namespace
 
 Subject make_subject(const SubjectSource& source, const CommandLine& command_line, const ArchitectureOverrides& overrides,
@@ -181,30 +192,44 @@ const MemoryPlan& PlannedSubject::get() const {
   return *plan;
 }
 
-PlannedSubject plan_subject(const Subject& subject, std::optional<std::int64_t> limit_bytes) {
+Machine find_machine(const MachineRequest& request, const TrainConfig& config, std::int64_t processes,
+                     std::unique_ptr<Backend>& backend) {
+  Machine machine;
+  if (request.gpu != nullptr) {
+    check_gpu_request(config, *request.gpu);
+    machine = machine_of(*request.gpu, processes);
+  } else {
+    NullLogger log;
+    backend = make_backend(device_request(config), log);
+    machine = machine_of(*backend, processes, processes);
+  }
+  if (request.memory_bytes) {
+    machine.free_bytes = *request.memory_bytes;
+    machine.free_source = request.memory_source;
+  }
+  return machine;
+}
+
+PlannedSubject plan_subject(const Subject& subject, const MachineRequest& request) {
   PlannedSubject planned;
+  TrainConfig config = subject.trainable ? subject.resolved : subject.command_line.config;
+  try {
+    planned.machine = find_machine(request, config, subject.processes, planned.backend);
+    planned.budget = memory_budget(config, *planned.machine);
+    resolve_dtype(config, *planned.machine);
+  } catch (const UserError& error) {
+    if (request.gpu != nullptr && !planned.machine) throw;  // a wrong question, not a missing device
+    planned.why_not = subject.trainable ? error.what() : subject.why_not;
+    return planned;
+  }
+  planned.shape.dtype = parse_dtype(config.dtype);
   if (!subject.trainable) {
     planned.why_not = subject.why_not;
     return planned;
   }
-  TrainConfig config = subject.resolved;
-  try {
-    NullLogger log;
-    planned.backend = make_backend(device_request(config), log);
-    resolve_dtype(config, *planned.backend);
-  } catch (const UserError& error) {
-    planned.why_not = error.what();
-    return planned;
-  }
-  if (!limit_bytes && config.batch_size == 0) {
-    const std::int64_t free_bytes = planned.backend->available_bytes();
-    limit_bytes = config.max_memory.empty() ? free_bytes - headroom_bytes(free_bytes) : parse_memory_size(config.max_memory);
-  }
-  const DataParallel parallel =
-      data_parallel(config, subject.processes, communicator_kind(*planned.backend, subject.processes));
-  choose_batch_size(config, *subject.trainable, limit_bytes.value_or(0), planned.backend->traits(), parallel);
-  planned.shape = training_shape(config, *subject.trainable, parallel);
-  planned.plan.emplace(plan_training(planned.shape, planned.backend->traits()));
+  RunPlan plan = plan_run(std::move(config), *subject.trainable, *planned.machine, planned.budget);
+  planned.shape = std::move(plan.shape);
+  planned.plan = std::move(plan.memory);
   return planned;
 }
 

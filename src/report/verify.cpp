@@ -36,6 +36,7 @@ std::vector<std::int32_t> random_tokens(std::int64_t count, std::int64_t vocab_s
 
 Verification verify_plan(const PlannedSubject& planned) {
   const MemoryPlan& plan = planned.get();
+  VIRGIL_CHECK(planned.backend, "verify_plan: the plan is for a device that is not here");
   Backend& backend = *planned.backend;
   check_plan_fits(plan, backend.available_bytes(), name_of_free_memory(backend), "verify a smaller batch_size or model");
   const ProcessMemory before = read_process_memory();

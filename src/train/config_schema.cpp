@@ -228,7 +228,7 @@ std::vector<ConfigKey> run_keys() {
               .checked_by(check_device),
           choice(
               "dtype", &TrainConfig::dtype, {"auto", "float32", "bfloat16", "float16"},
-              "Type of weights and activations; auto: bfloat16 where the device multiplies it, else float32. With 16 bits, float32 master weights are kept beside; float16, on GPUs only, also scales the loss."),
+              "Type of weights and activations; auto: the fastest that the device has: bfloat16 on GPUs from compute capability 8.0 on and on processors where it is measured to be faster, else float16 on GPUs and float32 on processors. With 16 bits, float32 master weights are kept beside; float16, on GPUs only, also scales the loss."),
           toggle(
               "master_weights", &TrainConfig::master_weights,
               "Keep a float32 copy of 16-bit weights, which the optimizer updates; false, with bfloat16 only: no copy, and updates are rounded stochastically. Where dtype auto is float32 it changes nothing."),
@@ -255,7 +255,7 @@ std::vector<ConfigKey> run_keys() {
               "The same bits for any number of threads: matrix products, too, are cut by their sizes alone, which makes them slower."),
           seed("seed", &TrainConfig::seed, "Seed of everything random."),
           text("max_memory", &TrainConfig::max_memory,
-               "Memory the plan may use, such as 12GB, 1.5 TB, 12GiB or bytes; empty: what the machine has free.")
+               "Memory the plan may use, such as 12GB, 1.5 TB, 12GiB or bytes, and at most what the machine has free; empty: all of that.")
               .checked_by(check_max_memory),
       });
 }

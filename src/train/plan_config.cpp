@@ -10,6 +10,7 @@
 #include "virgil/base/error.h"
 #include "virgil/base/shell_quote.h"
 #include "virgil/train/console_metrics.h"
+#include "virgil/train/program_name.h"
 
 namespace virgil {
 
@@ -47,35 +48,13 @@ std::string describe_remedy(const TrainingShape& asked, const Remedy& remedy, st
                      format_bytes(remedy.saved_bytes), cost, flags_text(changed_keys(asked, remedy.shape)));
 }
 
+}  // namespace
+
 DType parse_dtype(std::string_view name) {
   for (const DType dtype : {DType::kFloat32, DType::kBFloat16, DType::kFloat16}) {
     if (name == name_of(dtype)) return dtype;
   }
   throw InternalError(fmt::format("dtype \"{}\" is not resolved", name));
-}
-
-}  // namespace
-
-void resolve_dtype(TrainConfig& config, const Backend& backend) {
-  const auto dtypes = backend.dtypes();
-  if (config.dtype == "auto") {
-    config.dtype = name_of(dtypes.front());
-    // Chosen by the device, not by the user: weights in float32 have no copy that could be left out.
-    if (dtypes.front() == DType::kFloat32) config.master_weights = true;
-    check_master_weights(config);
-  }
-  std::string names;
-  for (const DType dtype : dtypes) {
-    if (config.dtype == name_of(dtype)) return;
-    names += fmt::format("{}{}", names.empty() ? "" : ", ", name_of(dtype));
-  }
-  throw user_error("dtype is \"{}\", and the device computes in {} ({}); use one of these, or auto", config.dtype, names,
-                   backend.description());
-}
-
-CommunicatorKind communicator_kind(const Backend& backend, std::int64_t processes) {
-  if (processes == 1) return CommunicatorKind::kSingle;
-  return backend.device_memory() ? CommunicatorKind::kNccl : CommunicatorKind::kMpi;
 }
 
 DataParallel data_parallel(const TrainConfig& config, std::int64_t processes, CommunicatorKind communicator) {
@@ -163,10 +142,6 @@ std::string flags_text(const KeyValues& keys) {
   return text;
 }
 
-std::string train_command(std::int64_t processes) {
-  return processes == 1 ? "train" : fmt::format("mpirun -n {} train", processes);
-}
-
 std::string command_text(std::string_view program, const CommandLine& given, const KeyValues& changes) {
   std::string text(program);
   if (!given.config_file.empty()) text += " --config " + shell_quote(given.config_file);
@@ -185,7 +160,7 @@ std::string describe_remedies(const TrainingShape& asked, std::int64_t limit_byt
   std::string text;
   for (const Remedy& remedy : remedies) text += describe_remedy(asked, remedy, limit_bytes);
   if (!remedies.front().fits) return text + "none of these fits; choose a smaller model\n";
-  const std::string program = train_command(asked.parallel.processes);
+  const std::string program = train_command(given.program_folder, asked.parallel.processes);
   return text + fmt::format("  {}\n", command_text(program, given, changed_keys(asked, remedies.front().shape)));
 }
 

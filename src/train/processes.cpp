@@ -13,7 +13,7 @@
 #include "virgil/dist/nccl_communicator.h"
 #include "virgil/plan/communication.h"
 #include "virgil/train/console_metrics.h"
-#include "virgil/train/plan_config.h"
+#include "virgil/train/run_plan.h"
 
 namespace virgil {
 
@@ -47,7 +47,7 @@ std::string program_fingerprint() {
 }
 
 std::unique_ptr<Communicator> make_communicator(Backend& backend, ProcessGroup& group) {
-  const bool by_nccl = communicator_kind(backend, group.size()) == CommunicatorKind::kNccl;
+  const bool by_nccl = communicator_kind(backend.device_memory().has_value(), group.size()) == CommunicatorKind::kNccl;
   return by_nccl ? make_nccl_communicator(backend, group) : group.make_host_communicator();
 }
 

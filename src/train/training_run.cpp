@@ -29,39 +29,18 @@
 #include "virgil/train/device.h"
 #include "virgil/train/memory_summary.h"
 #include "virgil/train/plan_config.h"
+#include "virgil/train/program_name.h"
 #include "virgil/train/run_folder.h"
+#include "virgil/train/run_plan.h"
 
 namespace virgil {
 
 namespace {
 
 /// The command that goes on with a run.
-std::string resume_command(const TrainConfig& config) {
-  return fmt::format("train --resume --out_dir {} --model_name {}", shell_quote(config.out_dir),
-                     shell_quote(config.model_name));
-}
-
-/// What a plan may take.
-struct MemoryBound {
-  std::int64_t limit_bytes = 0;
-  std::int64_t aim_bytes = 0;  // for what is chosen freely: leaves room for code and libraries on the machine
-  std::string source;
-};
-
-/// max_memory bounds the plan, and so does what the machine has free.
-MemoryBound memory_bound(const TrainConfig& config, const Backend& backend, const ProcessGroup& group) {
-  // The processes of a machine share its memory; each has a GPU of its own.
-  const bool shared = !backend.device_memory() && group.local_size() > 1;
-  const std::int64_t free_bytes = backend.available_bytes() / (shared ? group.local_size() : 1);
-  MemoryBound bound{free_bytes, free_bytes - headroom_bytes(free_bytes), std::string(name_of_free_memory(backend))};
-  if (shared) bound.source += fmt::format(", shared by {} processes", group.local_size());
-  if (config.max_memory.empty()) return bound;
-  const std::int64_t most_bytes = parse_memory_size(config.max_memory);
-  bound.aim_bytes = std::min(bound.aim_bytes, most_bytes);
-  bound.source = most_bytes <= free_bytes ? fmt::format("max_memory is {}", config.max_memory)
-                                          : fmt::format("{}; max_memory is {}", bound.source, config.max_memory);
-  bound.limit_bytes = std::min(free_bytes, most_bytes);
-  return bound;
+std::string resume_command(const CommandLine& line, const TrainConfig& config, const ProcessGroup& group) {
+  return fmt::format("{} --resume --out_dir {} --model_name {}", train_command(line.program_folder, group.size()),
+                     shell_quote(config.out_dir), shell_quote(config.model_name));
 }
 
 /// At the last step, with what is due there: a signal may have come in the midst of the last evaluation.
@@ -143,8 +122,9 @@ class TrainingRun {
     std::unique_ptr<Backend> backend;
     in_agreement(group_, [&] {
       backend = make_backend(request, console_);
-      resolve_dtype(config_, *backend);
+      machine_ = machine_of(*backend, group_.size(), group_.local_size());
     });
+    in_agreement(group_, [&] { resolve_dtype(config_, machine_); });
     check_same_on_all(group_, "the type that dtype auto stands for", config_.dtype, "give --dtype");
     if (config_.master_weights != given_.master_weights) {
       console_.info("config   master_weights false changes nothing: dtype auto is float32 here, whose weights have no copy");
@@ -154,8 +134,10 @@ class TrainingRun {
     check_same_on_all(group_, "the training text", data.train.fingerprint, "give every process the same input");
     check_same_on_all(group_, "the held-out text", data.val ? data.val->fingerprint : "none",
                       "give every process the same input and val_input");
-    bound_ = memory_bound(config_, *backend, group_);
-    bound_.aim_bytes = least_on_all(bound_.aim_bytes);
+    machine_.communicator = communicator->kind();
+    machine_.free_bytes = free_bytes_of(*backend, group_.local_size());  // the text has taken some
+    budget_ = memory_budget(config_, machine_);
+    budget_.aim_bytes = least_on_all(budget_.aim_bytes);
     std::optional<MemoryPlan> planned;
     in_agreement(group_, [&] { planned.emplace(make_plan(data, *backend, *communicator)); });
     if (config_.epochs != 0 && told_finished()) return RunStatus::kFinished;
@@ -207,7 +189,7 @@ class TrainingRun {
     const std::int64_t step = checkpoint_->state.step;
     const std::string rate = describe_further_rate(planned_config(), step, 2 * step);
     console_.info(fmt::format("{} is finished: it stands at step {}, and max_iters is {}; to go further: {} --max_iters {}{}",
-                              run_.string(), step, config_.max_iters, resume_command(config_), 2 * step,
+                              run_.string(), step, config_.max_iters, resume_command(command_line_, config_, group_), 2 * step,
                               rate.empty() ? "" : fmt::format(" ({})", rate)));
     return true;
   }
@@ -281,18 +263,17 @@ class TrainingRun {
     if (checkpoint_) check_same_model(*checkpoint_, model);
     // Windows must fit before anything large is allocated.
     const BatchSampler windows(data.train.tokens, config_.block_size, config_.seed);
-    const MemoryBound& bound = bound_;
-    const DataParallel parallel = data_parallel(config_, group_.size(), communicator.kind());
-    choose_batch_size(config_, model.sizes(), bound.aim_bytes, backend.traits(), parallel);
+    RunPlan planned = plan_run(config_, model.sizes(), machine_, budget_);
+    config_ = planned.config;
     settle_length(data, windows);
     // A run that goes on elsewhere keeps what was chosen here.
     given_.dtype = config_.dtype;
     given_.master_weights = config_.master_weights;
     given_.batch_size = config_.batch_size;
     if (group_.size() > 1) given_.total_batch_size = config_.total_batch_size;
-    shape_ = training_shape(config_, model.sizes(), parallel);
+    shape_ = planned.shape;
     const TrainingShape& shape = shape_;
-    MemoryPlan plan = plan_training(shape, backend.traits());
+    MemoryPlan plan = std::move(planned.memory);
     console_.info(fmt::format("device   {}", describe_device(backend)));
     if (group_.size() > 1) console_.info(describe_processes(config_, group_, communicator, shape));
     const auto dtypes = backend.dtypes();
@@ -302,11 +283,11 @@ class TrainingRun {
                       "longer than with --dtype float32",
                       name_of(shape.dtype)));
     }
-    describe_run(config_, plan, data, bound.limit_bytes, console_);
-    if (plan.total_bytes() > bound.limit_bytes) {
-      check_plan_fits(
-          plan, bound.limit_bytes, bound.source,
-          fmt::format("\n{}", describe_remedies(shape, bound.limit_bytes, bound.aim_bytes, backend.traits(), command_line_)));
+    describe_run(config_, plan, data, budget_.limit_bytes, console_);
+    if (plan.total_bytes() > budget_.limit_bytes) {
+      check_plan_fits(plan, budget_.limit_bytes, budget_.source,
+                      fmt::format("\n{}", describe_remedies(shape, budget_.limit_bytes, budget_.aim_bytes, backend.traits(),
+                                                            command_line_)));
     }
     return plan;
   }
@@ -388,8 +369,8 @@ class TrainingRun {
     const auto checkpoints = list_step_checkpoints(run_);
     const std::string newest = checkpoints.empty() ? "none" : checkpoints.back().string();
     if (status == RunStatus::kInterrupted) {
-      console_.info(
-          fmt::format("stopped at step {}. Checkpoint: {}. Go on with: {}", state.step, newest, resume_command(config_)));
+      console_.info(fmt::format("stopped at step {}. Checkpoint: {}. Go on with: {}", state.step, newest,
+                                resume_command(command_line_, config_, group_)));
     } else if (status == RunStatus::kDiverged) {
       console_.warn(fmt::format(
           "stopped at step {}: {} steps in a row were not finite. {}", state.step, config_.max_bad_steps,
@@ -397,7 +378,7 @@ class TrainingRun {
               ? "There is no checkpoint yet: start again with --overwrite and a lower learning_rate"
               : fmt::format(
                     "The last good checkpoint stands: {}. Go on from it with: {} --learning_rate {:.3g} --min_lr {:.3g}",
-                    newest, resume_command(config_), config_.learning_rate / 2, config_.min_lr / 2)));
+                    newest, resume_command(command_line_, config_, group_), config_.learning_rate / 2, config_.min_lr / 2)));
     } else {
       console_.info(fmt::format("finished at step {}. Checkpoint: {}", state.step, newest));
       if (state.best_step > 0) {
@@ -411,7 +392,8 @@ class TrainingRun {
   TrainConfig given_;    // as a later --resume shall find it
   TrainConfig config_;   // resolved
   TrainingShape shape_;  // of the plan
-  MemoryBound bound_;
+  Machine machine_;
+  MemoryBudget budget_;
   FileSystem& files_;
   MetricsSink& console_;
   ProgressMonitor& progress_;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 
 #include "support/user_error.h"
@@ -61,6 +62,20 @@ TEST(Catalogue, TensorRatesAreDense) {
   }
 }
 
+TEST(Catalogue, TypesFollowTheComputeCapability) {
+  constexpr int kTuring = 75;
+  for (const GpuModel& gpu : known_gpus()) {
+    EXPECT_GE(gpu.compute_capability, 60) << gpu.name;
+    EXPECT_LE(gpu.compute_capability, 120) << gpu.name;
+    EXPECT_EQ(gpu.bfloat16_tflops > 0, gpu.compute_capability >= 80) << gpu.name;
+    if (gpu.compute_capability < kTuring) continue;
+    EXPECT_GE(gpu.float16_tflops, std::max(gpu.float32_tflops, gpu.bfloat16_tflops)) << gpu.name;
+  }
+  EXPECT_EQ(find_gpu("T4")->compute_capability, 75);
+  EXPECT_EQ(find_gpu("RTX 5090")->compute_capability, 120);
+  EXPECT_EQ(find_gpu("H200")->memory_bytes, std::int64_t{143771} << 20) << "as nvidia-smi has it";
+}
+
 TEST(Catalogue, NamesForgiveCaseAndSeparators) {
   EXPECT_EQ(find_gpu("rtx4090"), find_gpu("RTX 4090"));
   EXPECT_NE(find_gpu("rtx-4090"), nullptr);
@@ -76,6 +91,10 @@ TEST(Catalogue, DamagedFilesAreErrors) {
   EXPECT_NE(user_error_of([] { (void)parse_models(R"({"models": [{"family": "rnn"}]})", "m.json"); }).find("gpt2 or llama"),
             std::string::npos);
   EXPECT_NE(user_error_of([] { (void)parse_gpus(R"({"gpus": [{"memory_mib": -1}]})", "g.json"); }).find("memory_mib is -1"),
+            std::string::npos);
+  EXPECT_NE(user_error_of([] {
+              (void)parse_gpus(R"({"gpus": [{"memory_mib": 1, "compute_capability": 0.5}]})", "g.json");
+            }).find("compute_capability is 0.5"),
             std::string::npos);
 }
 

@@ -7,6 +7,7 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <utility>
 #include <vector>
 
 #include "support/repository.h"
@@ -93,7 +94,27 @@ TEST(CalcParams, ModelsVirgilDoesNotTrainAreCountedWithoutAPlan) {
   EXPECT_TRUE(json.at("plan").is_null());
   EXPECT_THAT(json.at("no_plan").get<std::string>(), HasSubstr("rotary"));
   EXPECT_THAT(calc({"--model", "mistral-7b"}).text, AllOf(HasSubstr("8 key and value heads"), HasSubstr("no plan")));
-  EXPECT_THAT(error_of({"--model", "llama3-70b", "--fits", "80GB"}), HasSubstr("rotary"));
+  EXPECT_THAT(error_of({"--model", "llama3-70b", "--matrix", "--fits", "80GB"}), HasSubstr("rotary"));
+}
+
+TEST(CalcParams, ModelsVirgilDoesNotTrainAreAnsweredForGenerating) {
+  const Result result = calc({"--model", "llama2-7b", "--fits", "24GB"});
+  EXPECT_EQ(result.code, 1) << "it cannot be trained";
+  EXPECT_THAT(result.text, AllOf(HasSubstr("can neither train nor run"), HasSubstr("rotary"), HasSubstr("float32"),
+                                 HasSubstr("int4"), HasSubstr("(24GB)")));
+  const nlohmann::json fits = json_of({"--model", "llama2-7b", "--fits", "24GB"}).at("fits");
+  EXPECT_EQ(fits.at("verdict"), "no");
+  EXPECT_THAT(fits.at("why").get<std::string>(), HasSubstr("rotary"));
+  // 6.74e9 parameters and 2 GiB of cache in 16 bits.
+  const std::vector<std::pair<std::string, std::string>> expected = {
+      {"float32", "no"}, {"bfloat16", "yes"}, {"int8", "yes"}, {"int4", "yes"}};
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_EQ(fits.at("inference").at(i).at("weights"), expected[i].first);
+    EXPECT_EQ(fits.at("inference").at(i).at("verdict"), expected[i].second) << expected[i].first;
+  }
+  const std::int64_t int4 = fits.at("inference").at(3).at("total_bytes");
+  EXPECT_NEAR(static_cast<double>(int4), 6738415616.0 / 2 + (std::int64_t{2} << 30), 2e6) << "and some activations";
+  EXPECT_THAT(calc({"--model", "llama3-70b", "--gpu", "H100"}).text, HasSubstr("(H100)"));
 }
 
 TEST(CalcParams, FlagsMakeOtherArchitectures) {
@@ -165,9 +186,50 @@ TEST(CalcParams, TheCommandOfARemedyFits) {
 TEST(CalcParams, GpusAreKnownByName) {
   const nlohmann::json json = json_of(small_with({"--gpu", "rtx 4090"}));
   EXPECT_EQ(json.at("fits").at("verdict"), "yes");
-  EXPECT_EQ(json.at("fits").at("limit_bytes"), std::int64_t{24} << 30);
+  EXPECT_EQ(json.at("fits").at("limit_bytes"), std::int64_t{24564} << 20);
   EXPECT_THAT(error_of(small_with({"--gpu", "RTX 4091"})),
               AllOf(HasSubstr("--gpu \"RTX 4091\""), HasSubstr("did you mean \"RTX 4090\""), HasSubstr("--fits")));
+}
+
+TEST(CalcParams, AGpuByNameIsPlannedForAsItIs) {
+  const std::vector<std::string> model = {"--config", preset("150M_1024")};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), model.begin(), model.end());
+    return more;
+  };
+  const nlohmann::json t4 = json_of(with({"--gpu", "T4"}));
+  EXPECT_EQ(t4.at("plan").at("dtype"), "float16") << "it has no bfloat16";
+  EXPECT_EQ(t4.at("plan").at("backend"), "T4, sm_75") << "nothing of this machine";
+  EXPECT_EQ(json_of(with({"--gpu", "T4", "--dtype", "float16"})).at("plan"), t4.at("plan"));
+  EXPECT_EQ(json_of(with({"--gpu", "T4", "--dtype", "float32"})).at("plan").at("dtype"), "float32");
+  EXPECT_THAT(error_of(with({"--gpu", "T4", "--dtype", "bfloat16"})), AllOf(HasSubstr("bfloat16"), HasSubstr("T4")));
+  EXPECT_EQ(json_of(with({"--gpu", "RTX 4090"})).at("plan").at("dtype"), "bfloat16");
+  // The peak is that of the type that is planned.
+  EXPECT_THAT(calc(with({"--gpu", "T4"})).text,
+              AllOf(HasSubstr("65 TFLOP/s peak of T4 in float16"), HasSubstr("dtype auto: float16")));
+  EXPECT_THAT(calc(with({"--gpu", "T4", "--dtype", "float32"})).text, HasSubstr("8.1 TFLOP/s peak of T4 in float32"));
+  EXPECT_EQ(calc(with({"--gpu", "T4", "--fits", "4GB"})).code, 1) << "less than all of it";
+}
+
+TEST(CalcParams, GpusThatVirgilDoesNotRunOnAreRefused) {
+  for (const char* name : {"V100", "GTX 1080 Ti"}) {
+    EXPECT_THAT(error_of(small_with({"--gpu", name})),
+                AllOf(HasSubstr(name), HasSubstr("compute capability"), HasSubstr("7.5")));
+  }
+  EXPECT_THAT(error_of(small_with({"--gpu", "T4", "--device", "cpu"})), AllOf(HasSubstr("--gpu"), HasSubstr("device is cpu")));
+  EXPECT_THAT(error_of(small_with({"--gpu", "T4", "--verify"})), AllOf(HasSubstr("--gpu"), HasSubstr("--verify")));
+}
+
+TEST(CalcParams, GeneratingIsPlannedInTheTypeOfGenerate) {
+  EXPECT_THAT(calc(small_with({"--dtype", "bfloat16"})).text, HasSubstr("own plan for generating (float32, cpu"));
+}
+
+TEST(CalcParams, CommandsAreWrittenAsTheProgramWasStarted) {
+  std::istringstream in;
+  std::ostringstream out;
+  const std::vector<std::string> arguments = small_with({"--solve", "batch_size", "--max_memory", "40MB"});
+  static_cast<void>(run_calc_params(arguments, in, out, "build/calc_params"));
+  EXPECT_THAT(out.str(), HasSubstr("  build/train --n_layer=2"));
 }
 
 TEST(CalcParams, SolvesForWhatFits) {
@@ -343,6 +405,17 @@ TEST(CalcParams, InteractiveAsksAgainAndSavesWhenTold) {
   EXPECT_THAT(calc({"--interactive"}, answers + "no\n").text, AllOf(HasSubstr("exists"), HasSubstr("not saved")));
   EXPECT_THAT(calc({"--interactive"}, "\n\n\n\n\n\n\n1\n\n\n").text, HasSubstr("not saved"));
   EXPECT_THAT(user_error_of([] { (void)calc({"--interactive"}, ""); }), HasSubstr("input has ended"));
+}
+
+TEST(CalcParams, AWrongNumberOfHeadsIsAskedForAgainAtOnce) {
+  // Layers, a width that no heads fit, a width, heads that do not fit, heads; and the other questions.
+  const std::string text = calc({"--interactive"}, "2\n780\n1000\n10\n25\n\n\n\n\n1\n\n\n").text;
+  EXPECT_THAT(text, HasSubstr("n_embd is 780"));
+  const std::size_t again = text.find("n_embd is 1000 and n_head is 10");
+  ASSERT_NE(again, std::string::npos) << text;
+  EXPECT_LT(again, text.find("How many tokens of context"));
+  EXPECT_THAT(text, HasSubstr("How many attention heads [25]?")) << "what fits is proposed";
+  EXPECT_THAT(text, HasSubstr("25 of 40"));
 }
 
 TEST(CalcParams, HelpListsItsFlags) {

@@ -230,8 +230,8 @@ TEST(ScalingReport, SaysWhereCommunicationStopsHiding) {
 
 TEST(ScalingFlags, StepMsReplacesTheAssumption) {
   const std::string assumed = describe_scaling(predict(on_150m({})));
-  EXPECT_THAT(assumed, AllOf(HasSubstr("Nothing of it is measured"), HasSubstr("40 % of the 989 TFLOP/s of an H100 in 16 bits"),
-                             HasSubstr("assumed, not measured")));
+  EXPECT_THAT(assumed, AllOf(HasSubstr("Nothing of it is measured"),
+                             HasSubstr("40 % of the 989 TFLOP/s of an H100 in bfloat16"), HasSubstr("assumed, not measured")));
   const std::string given = describe_scaling(predict(on_150m({"--step_ms", "400"})));
   EXPECT_THAT(
       given, AllOf(HasSubstr("the step of one GPU is given"), HasSubstr("micro-step of 100.00 ms (a step of 400 ms, as given)"),
@@ -254,8 +254,10 @@ TEST(ScalingFlags, GpuAndMfuSetTheRate) {
   EXPECT_NEAR(micro_step_ms({"--mfu", "20"}), 2 * usual, 1e-9 * usual);
   EXPECT_NEAR(micro_step_ms({"--mfu", "1.5"}), 40 / 1.5 * usual, 1e-9 * usual) << "per cent, not a share";
   EXPECT_NEAR(micro_step_ms({"--gpu", "A100"}), 989.0 / 312 * usual, 1e-9 * usual);
-  // No tensor cores that add in float32: 16 bits at the rate of float32; and float32 asked for.
-  EXPECT_NEAR(micro_step_ms({"--gpu", "V100"}), 989.0 / 15.7 * usual, 1e-9 * usual);
+  // A T4 has no bfloat16: dtype auto is float16 there, at its rate on tensor cores. A V100 is not planned for.
+  EXPECT_NEAR(micro_step_ms({"--gpu", "T4"}), 989.0 / 65 * usual, 1e-9 * usual);
+  EXPECT_THAT(describe_scaling(predict(on_150m({"--gpu", "T4"}))), HasSubstr("65 TFLOP/s of an T4 in float16"));
+  EXPECT_THAT(user_error_of([&] { (void)predict(on_150m({"--gpu", "V100"})); }), HasSubstr("7.5"));
   EXPECT_THAT(describe_scaling(predict(on_150m({"--dtype", "float32"}))), HasSubstr("67 TFLOP/s of an H100 in float32"));
 }
 

@@ -66,14 +66,14 @@ PlannedSubject scaled_down(const Preset& preset, Recompute recompute, const Sett
   for (const Settings& settings : {precision, lever}) {
     for (const auto& [key, value] : settings) set_config_value(config, key, value, "test");
   }
-  return plan_subject(make_subject({}, line, {}), std::nullopt);
+  return plan_subject(make_subject({}, line, {}));
 }
 
 class PlanIsAllocation : public testing::TestWithParam<std::tuple<Settings, Settings>> {};
 
 TEST_P(PlanIsAllocation, ForEveryPresetAndLevel) {
   const auto& [precision, lever] = GetParam();
-  for (const Preset& preset : load_presets(test_support::repository_path("configs"), ScratchlessTraits())) {
+  for (const Preset& preset : load_presets(test_support::repository_path("configs"), any_machine())) {
     for (const Recompute recompute : kAllRecompute) {
       const PlannedSubject planned = scaled_down(preset, recompute, precision, lever);
       ASSERT_TRUE(planned.plan) << planned.why_not;
@@ -109,7 +109,7 @@ TEST(Verify, TheProcessGrowsByWhatWasPlanned) {
                                                              {"dtype", "float32"}}),
                                                std::nullopt)));
   }
-  const PlannedSubject planned = plan_subject(subject_with(settings), std::nullopt);
+  const PlannedSubject planned = plan_subject(subject_with(settings));
   ASSERT_GE(planned.get().total_bytes(), std::int64_t{500} << 20);
   const Verification result = verify_plan(planned);
   const std::int64_t growth = result.memory.after.rss_bytes - result.memory.before.rss_bytes;
@@ -136,7 +136,7 @@ TEST(Verify, TouchedPlanIsResident) {
     const std::span<std::byte> bytes = memory.bytes(item.slot);
     std::memset(bytes.data(), 1, bytes.size());
   }
-  const MemoryComparison comparison = compare_memory(planned.get(), tracker, before, std::nullopt);
+  const MemoryComparison comparison = compare_memory(planned.get(), tracker, before);
   const auto growth = static_cast<double>(comparison.after.rss_bytes - comparison.before.rss_bytes);
   const auto total = static_cast<double>(planned.get().total_bytes());
   EXPECT_NEAR(growth, total, 0.03 * total);
@@ -199,7 +199,7 @@ TEST_F(CompareRun, PlansTheRunAgain) {
   apply_config_json(line.config, R"({"n_layer": 1, "n_head": 1, "n_embd": 8, "block_size": 8, "batch_size": 2, "vocab_size": 65,
                                      "threads": 1})",
                     "test");
-  const PlannedSubject planned = plan_subject(make_subject({}, line, {}), std::nullopt);
+  const PlannedSubject planned = plan_subject(make_subject({}, line, {}));
   std::string categories = kCategories;
   categories.replace(categories.find("%W"), 2, std::to_string(planned.get().by_category()[MemoryCategory::kWeights]));
   write_run("{\"step\": 0, \"mem\": {\"peak\": 1000, \"process_rss\": 5000000, \"process_peak\": 6000000, \"by_category\": " +

@@ -8,6 +8,7 @@
 
 #include "support/recording_backend.h"
 #include "support/user_error.h"
+#include "virgil/train/run_plan.h"
 
 namespace virgil {
 namespace {
@@ -48,18 +49,18 @@ TEST(PlanConfig, AutomaticTypeIsTheOneTheBackendPrefers) {
   const test_support::RecordingBackend device;  // float32, bfloat16, float16
   TrainConfig config;
   ASSERT_EQ(config.dtype, "auto");
-  resolve_dtype(config, device);
+  resolve_dtype(config, machine_of(device));
   EXPECT_EQ(config.dtype, "float32");
   config.dtype = "float16";
-  resolve_dtype(config, device);
+  resolve_dtype(config, machine_of(device));
   EXPECT_EQ(config.dtype, "float16");
   EXPECT_EQ(training_shape(config, kModel).dtype, DType::kFloat16);
 
   const auto cpu = make_cpu_backend({.num_threads = 1});
-  EXPECT_THAT(user_error_of([&] { resolve_dtype(config, *cpu); }),
+  EXPECT_THAT(user_error_of([&] { resolve_dtype(config, machine_of(*cpu)); }),
               ::testing::AllOf(HasSubstr("float16"), HasSubstr("float32"), HasSubstr("bfloat16"), HasSubstr("cpu: 1 thread")));
   config.dtype = "auto";
-  resolve_dtype(config, *cpu);
+  resolve_dtype(config, machine_of(*cpu));
   EXPECT_EQ(config.dtype, cpu_multiplies_bfloat16() ? "bfloat16" : "float32");
 }
 
@@ -175,7 +176,7 @@ TEST(PlanConfig, AnAutomaticTypeOfFloat32HasNoCopyToLeaveOut) {
   const test_support::RecordingBackend device;  // prefers float32
   TrainConfig config;
   config.master_weights = false;
-  resolve_dtype(config, device);
+  resolve_dtype(config, machine_of(device));
   EXPECT_EQ(config.dtype, "float32");
   EXPECT_TRUE(config.master_weights) << "as a run that goes on shall find it";
   EXPECT_NO_THROW(resolve_config(config));
@@ -183,7 +184,7 @@ TEST(PlanConfig, AnAutomaticTypeOfFloat32HasNoCopyToLeaveOut) {
   const auto cpu = make_cpu_backend({.num_threads = 1});
   config.dtype = "bfloat16";
   config.master_weights = false;
-  resolve_dtype(config, *cpu);
+  resolve_dtype(config, machine_of(*cpu));
   EXPECT_FALSE(training_shape(config, kModel).master_weights);
 }
 
@@ -200,7 +201,7 @@ TEST(PlanConfig, AnAutomaticTypeOfFloat16IsRefusedWithoutMasterWeights) {
   const HalfDevice device;
   TrainConfig config;
   config.master_weights = false;
-  EXPECT_THAT(user_error_of([&] { resolve_dtype(config, device); }), HasSubstr("float16"));
+  EXPECT_THAT(user_error_of([&] { resolve_dtype(config, machine_of(device)); }), HasSubstr("float16"));
 }
 
 TEST(PlanConfig, MasterWeightsAreALeverWithACost) {

@@ -37,7 +37,7 @@ std::int64_t used_bytes(const Backend& backend) {
 }
 
 PlannedSubject make_plan(const Subject& subject) {
-  PlannedSubject planned = plan_subject(subject, std::nullopt);
+  PlannedSubject planned = plan_subject(subject);
   const MemoryPlan& plan = planned.get();  // throws where there is no backend
   check_plan_fits(plan, planned.backend->available_bytes(), name_of_free_memory(*planned.backend),
                   "a smaller batch_size or model, or --recompute block");

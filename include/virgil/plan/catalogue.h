@@ -19,8 +19,10 @@ struct PublishedModel {
 struct GpuModel {
   std::string name;
   std::vector<std::string> aliases;
+  int compute_capability = 0;     // ten times NVIDIA's: 89 for 8.9
   std::int64_t memory_bytes = 0;  // what the driver reports as the whole
-  double bfloat16_tflops = 0;     // dense matrix products with float32 accumulation; 0: the GPU has none
+  double float16_tflops = 0;      // dense matrix products with float32 accumulation
+  double bfloat16_tflops = 0;     // the same; 0: the GPU has none
   double float32_tflops = 0;      // without tensor cores
   double bandwidth_gb_per_s = 0;  // 10^9 bytes a second
   std::string source;

@@ -4,11 +4,13 @@
 #include <iosfwd>
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace virgil {
 
 /// Runs the command. `in` is read by --interactive alone; a file is written only there, after asking. Returns the exit code:
 /// 0, or 1 when the question was what fits and nothing does. Throws UserError.
-[[nodiscard]] int run_calc_params(std::span<const std::string> arguments, std::istream& in, std::ostream& out);
+[[nodiscard]] int run_calc_params(std::span<const std::string> arguments, std::istream& in, std::ostream& out,
+                                  std::string_view started_as = "calc_params");
 
 }  // namespace virgil

@@ -15,25 +15,25 @@ namespace virgil {
 /// The GPU that --gpu names. Throws UserError with the nearest name and `otherwise`, what else can be given.
 [[nodiscard]] const GpuModel& gpu_of_flag(const std::string& name, std::string_view otherwise);
 
-/// Bytes that a run may take, and where the figure comes from: "12GB", "RTX 4090", "free on this machine".
-struct MemoryLimit {
-  std::int64_t bytes = 0;
-  std::string source;
-  bool for_plan_alone = false;  // max_memory: nothing else has to fit
-
-  /// What answers are made to fit: the limit less headroom_bytes, except for max_memory.
-  [[nodiscard]] std::int64_t aim_bytes() const { return for_plan_alone ? bytes : bytes - headroom_bytes(bytes); }
-};
-/// What the flags ask about: --gpu before --fits before max_memory before the machine's own free memory. `fits` may be empty:
-/// the machine's. Throws UserError on an unknown GPU (with the nearest) and on rubbish.
-[[nodiscard]] MemoryLimit memory_limit(const std::optional<std::string>& gpu, const std::optional<std::string>& fits,
-                                       const TrainConfig& config);
+/// What --gpu and --fits ask about. Memory that is given counts instead of the GPU's, or of what is free; `fits` may be empty,
+/// and then asks about these. Throws UserError on an unknown GPU (with the nearest) and on rubbish.
+[[nodiscard]] MachineRequest machine_request(const std::optional<std::string>& gpu, const std::optional<std::string>& fits);
 
 /// "yes", "tight", "no".
 [[nodiscard]] std::string_view name_of(Verdict verdict);
 
-/// Yes, tight or no; if no, remedies and the resulting command line.
-[[nodiscard]] std::string describe_fit(const PlannedSubject& planned, const MemoryLimit& limit, const CommandLine& given);
+/// Whether a model can generate, with weights of a type.
+struct InferenceFit {
+  std::string weights;  // "float32", "bfloat16", "int8", "int4"
+  std::int64_t total_bytes = 0;
+  Verdict verdict = Verdict::kNo;
+};
+/// One sequence of the whole context. Caches and activations have at least 16 bits; a quantized type's scales are not counted.
+[[nodiscard]] std::vector<InferenceFit> fit_inference(const ArchitectureSpec& spec, const MemoryBudget& budget);
+
+/// Yes, tight or no; if no, remedies and the resulting command line. Of a model that Virgil does not train: why, and which
+/// weights fit for generating.
+[[nodiscard]] std::string describe_fit(const Subject& subject, const PlannedSubject& planned);
 
 /// One plan of a matrix.
 struct MatrixCell {
@@ -44,9 +44,9 @@ struct MatrixCell {
 };
 /// Every usual batch size, and the subject's own, at every recomputation level; by batch size, then level. Throws UserError
 /// where there is no plan.
-[[nodiscard]] std::vector<MatrixCell> plan_matrix(const PlannedSubject& planned, const MemoryLimit& limit);
+[[nodiscard]] std::vector<MatrixCell> plan_matrix(const PlannedSubject& planned);
 /// GiB of the cells, what fits marked.
-[[nodiscard]] std::string describe_matrix(const PlannedSubject& planned, const MemoryLimit& limit);
+[[nodiscard]] std::string describe_matrix(const PlannedSubject& planned);
 
 /// A variable of --solve, or target_params with its value.
 struct SolveQuestion {
@@ -65,8 +65,7 @@ struct SolveAnswer {
   std::optional<TrainingShape> shape;
   std::int64_t planned_bytes = 0;
 };
-[[nodiscard]] SolveAnswer solve_for(SolveVariable variable, const PlannedSubject& planned, const MemoryLimit& limit,
-                                    const CommandLine& given);
+[[nodiscard]] SolveAnswer solve_for(SolveVariable variable, const PlannedSubject& planned, const CommandLine& given);
 /// models_of_size; throws UserError when there are none.
 [[nodiscard]] std::vector<ModelSizes> models_near(std::int64_t num_parameters, const ModelSizes& like);
 /// The same in words.

@@ -22,8 +22,10 @@ struct Rate {
   double tflops = 0;
   std::string source;  // "as given", "40 % of an RTX 4090's 165.2"
 };
-/// 40 % of a GPU's peak in the fastest type it trains in.
-[[nodiscard]] Rate sustained_rate(const GpuModel& gpu);
+/// A GPU's peak in dense products of that type, in TFLOP/s.
+[[nodiscard]] double peak_tflops(const GpuModel& gpu, DType dtype);
+/// 40 % of a GPU's peak in that type.
+[[nodiscard]] Rate sustained_rate(const GpuModel& gpu, DType dtype);
 /// Operations a token, tokens worth training on, and time.
 [[nodiscard]] std::string describe_work(const ArchitectureSpec& spec, const Rate& rate);
 
@@ -32,7 +34,8 @@ struct Rate {
 /// Each tensor with shape, count, share, decay and tie.
 [[nodiscard]] std::string describe_tensors(const ArchitectureSpec& spec);
 /// Two models side by side with differences.
-[[nodiscard]] std::string compare_models(const Subject& a, const Subject& b);
+[[nodiscard]] std::string compare_models(const Subject& a, const PlannedSubject& plan_a, const Subject& b,
+                                         const PlannedSubject& plan_b);
 
 /// "0.57 GiB  0.61 GB", below a tenth of a GiB in MiB and MB.
 [[nodiscard]] std::string both_units(std::int64_t bytes);

@@ -28,8 +28,9 @@ struct Preset {
   [[nodiscard]] std::optional<Recompute> least_recompute_within(std::int64_t limit_bytes) const;
 };
 
-/// Every .json of a folder, smallest model first. Throws UserError when the folder has none, or one is not a configuration.
-[[nodiscard]] std::vector<Preset> load_presets(const std::filesystem::path& folder, const BackendTraits& traits);
+/// Every .json of a folder as `machine` would train it, smallest model first. Throws UserError when the folder has none, or one
+/// is not a configuration.
+[[nodiscard]] std::vector<Preset> load_presets(const std::filesystem::path& folder, const Machine& machine);
 /// configs/ of the working directory, else of the source tree.
 [[nodiscard]] std::filesystem::path default_presets_folder();
 /// By name or file name; throws UserError with the nearest name.
@@ -39,18 +40,17 @@ struct Preset {
 /// driver; 0: none does.
 [[nodiscard]] int memory_class_gb(std::int64_t planned_bytes);
 
-/// The types that the presets are planned in: "bfloat16 (dtype auto where the processor multiplies it)".
+/// The types that the presets are planned in: "bfloat16".
 [[nodiscard]] std::string describe_dtypes(const std::vector<Preset>& presets);
 /// The table that show_configs prints.
 [[nodiscard]] std::string describe_presets(const std::vector<Preset>& presets);
-/// Which fit into `limit_bytes`, at which recomputation.
-[[nodiscard]] std::string describe_fitting_presets(const std::vector<Preset>& presets, std::int64_t limit_bytes,
-                                                   const std::string& limit_source);
+/// Which fit into the memory of the machine that they were planned for, at which recomputation.
+[[nodiscard]] std::string describe_fitting_presets(const std::vector<Preset>& presets, const Machine& machine);
 /// Keys that differ, then the models and plans side by side.
 [[nodiscard]] std::string describe_preset_difference(const Preset& a, const Preset& b);
 [[nodiscard]] std::string presets_json(const std::vector<Preset>& presets, std::optional<std::int64_t> limit_bytes);
 
-/// configs/README.md. The presets must have been planned with PlanningTraits, so that the file is the same everywhere.
+/// configs/README.md. The presets must have been planned with any_machine(), so that the file is the same everywhere.
 [[nodiscard]] std::string presets_markdown(const std::vector<Preset>& presets);
 /// What stands in README.md between the two markers: GPUs and the presets that fit them.
 [[nodiscard]] std::string gpu_table_markdown(const std::vector<Preset>& presets);

@@ -12,8 +12,10 @@
 
 #include "virgil/backend/backend.h"
 #include "virgil/plan/architecture.h"
+#include "virgil/plan/catalogue.h"
 #include "virgil/plan/training_plan.h"
 #include "virgil/train/config_schema.h"
+#include "virgil/train/run_plan.h"
 
 namespace virgil {
 
@@ -59,18 +61,34 @@ struct WordMeaning {
 /// configuration of train's keys otherwise. The keys of `flags` come over its own.
 [[nodiscard]] Subject subject_of_word(const std::string& word, const CommandLine& flags, std::int64_t processes);
 
+/// The machine that a question is about, where it is not this one as it stands.
+struct MachineRequest {
+  const GpuModel* gpu = nullptr;                  // a GPU by name
+  std::optional<std::int64_t> memory_bytes = {};  // instead of what is free
+  std::string memory_source = {};                 // as it was given: "12GB"
+};
+
+/// The machine asked for, with `processes` on it; where that is this one, `backend` is made, to which the result refers. Throws
+/// UserError for a GPU that Virgil does not run on or a device that is not here, and where the configuration contradicts the
+/// request.
+[[nodiscard]] Machine find_machine(const MachineRequest& request, const TrainConfig& config, std::int64_t processes,
+                                   std::unique_ptr<Backend>& backend);
+
 /// A plan, or why there is none.
 struct PlannedSubject {
-  std::unique_ptr<Backend> backend;
-  TrainingShape shape;
+  std::unique_ptr<Backend> backend;  // null for a GPU by name
+  std::optional<Machine> machine;    // nothing where why_not is about the device
+  MemoryBudget budget;               // of each process
+  TrainingShape shape;               // where there is no plan only its dtype, if the machine computes in it
   std::optional<MemoryPlan> plan;
   std::string why_not;
 
   /// Throws UserError with why_not when there is no plan.
   [[nodiscard]] const MemoryPlan& get() const;
+  [[nodiscard]] const BackendTraits& traits() const { return *machine->traits; }
 };
-/// Plans with the backend that the configuration asks for; of several processes each one's plan. batch_size auto is solved for
-/// `limit_bytes`, or for max_memory, or for what the machine has free less headroom_bytes, as train does.
-[[nodiscard]] PlannedSubject plan_subject(const Subject& subject, std::optional<std::int64_t> limit_bytes);
+/// Plans, as train does (run_plan.h), for the machine asked for: else for the backend that the configuration names. Throws
+/// UserError for a GPU that Virgil does not run on, and where the configuration contradicts the request.
+[[nodiscard]] PlannedSubject plan_subject(const Subject& subject, const MachineRequest& request = {});
 
 }  // namespace virgil

@@ -70,6 +70,7 @@ struct CommandLine {
   std::vector<std::string> file_keys;  // canonical names of the keys that it holds
   std::vector<std::string> words;      // what stands beside flags, where that is left to the program
   std::vector<std::string> notes;      // what was taken without effect, to be told
+  std::string program_folder;          // of the program that was started (program_name.h)
   bool help = false;
   bool version = false;
 };

@@ -1,4 +1,5 @@
-// From a configuration to its memory plan, and from the solver's answers back to keys and flags.
+// From a configuration to the shape that is planned, and from the solver's answers back to keys and flags. run_plan.h puts
+// the parts together.
 #pragma once
 
 #include <cstdint>
@@ -13,15 +14,12 @@
 
 namespace virgil {
 
-/// Replaces dtype auto by the type that the backend prefers; where that is float32, master_weights becomes true. Throws
-/// UserError for a type that the backend does not compute in, and as check_master_weights does.
-void resolve_dtype(TrainConfig& config, const Backend& backend);
+/// The type of a resolved key such as dtype; InternalError for auto.
+[[nodiscard]] DType parse_dtype(std::string_view name);
 
 /// What a resolved config, whose dtype is not auto, trains: `model` with the config's batch, recomputation and samples.
 [[nodiscard]] TrainingShape training_shape(const TrainConfig& config, const ModelSizes& model,
                                            const DataParallel& parallel = {});
-/// What moves the tensors of processes that compute on such a device.
-[[nodiscard]] CommunicatorKind communicator_kind(const Backend& backend, std::int64_t processes);
 /// What a config asks of several processes whose tensors `communicator` moves.
 [[nodiscard]] DataParallel data_parallel(const TrainConfig& config, std::int64_t processes, CommunicatorKind communicator);
 
@@ -40,8 +38,6 @@ using KeyValues = std::vector<std::pair<std::string, std::string>>;
 [[nodiscard]] KeyValues changed_keys(const TrainingShape& from, const TrainingShape& to);
 /// "--batch_size 12 --grad_accum_steps 8".
 [[nodiscard]] std::string flags_text(const KeyValues& keys);
-/// "train", "mpirun -n 8 train".
-[[nodiscard]] std::string train_command(std::int64_t processes);
 /// The command that runs `program` with what `given` set and `changes` over it, words quoted for a shell.
 [[nodiscard]] std::string command_text(std::string_view program, const CommandLine& given, const KeyValues& changes);
 
