@@ -177,6 +177,9 @@ std::string describe_training(const Subject& subject, const PlannedSubject& plan
   }
   text += fmt::format("  {:<24}{:>18}  = {} GB\n", "total", format_bytes(plan.total_bytes()),
                       fmt::format("{:.2f}", static_cast<double>(plan.total_bytes()) / 1e9));
+  if (subject.resolved.dtype == "auto" && !planned.machine->dtype_note.empty()) {
+    text += fmt::format("  dtype auto is {}: {}\n", name_of(shape.dtype), planned.machine->dtype_note);
+  }
   return shape.parallel.processes == 1 ? text : text + describe_communication(shape);
 }
 

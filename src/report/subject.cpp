@@ -18,6 +18,7 @@
 #include "virgil/train/config_schema.h"
 #include "virgil/train/device.h"
 #include "virgil/train/inference_model.h"
+#include "virgil/train/measured_dtype.h"
 #include "virgil/train/plan_config.h"
 #include "virgil/train/preset_files.h"
 
@@ -202,6 +203,7 @@ Machine find_machine(const MachineRequest& request, const TrainConfig& config, s
     NullLogger log;
     backend = make_backend(device_request(config), log);
     machine = machine_of(*backend, processes, processes);
+    if (config.dtype == "auto") prefer_faster_dtype(machine, *backend);
   }
   if (request.memory_bytes) {
     machine.free_bytes = *request.memory_bytes;

@@ -254,8 +254,9 @@ std::vector<ConfigKey> run_keys() {
               "thread_invariant", &TrainConfig::thread_invariant,
               "The same bits for any number of threads: matrix products, too, are cut by their sizes alone, which makes them slower."),
           seed("seed", &TrainConfig::seed, "Seed of everything random."),
-          text("max_memory", &TrainConfig::max_memory,
-               "Memory the plan may use, such as 12GB, 1.5 TB, 12GiB or bytes, and at most what the machine has free; empty: all of that.")
+          text(
+              "max_memory", &TrainConfig::max_memory,
+              "Memory the plan may use, such as 12GB, 1.5 TB, 12GiB or bytes, and at most what the machine has free; empty: all of that.")
               .checked_by(check_max_memory),
       });
 }

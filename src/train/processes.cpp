@@ -67,6 +67,16 @@ CpuShare cpu_share(ProcessGroup& group) {
   return share;
 }
 
+void agree_on_dtype(Machine& machine, ProcessGroup& group) {
+  if (group.size() == 1) return;
+  const DType mine = machine.dtypes.front();
+  const std::vector<std::string> all = group.all_gather_texts(name_of(mine));
+  // GPUs of several kinds are for their user to decide about.
+  if (machine.is_gpu || mine == DType::kFloat32 || std::ranges::find(all, name_of(DType::kFloat32)) == all.end()) return;
+  std::stable_partition(machine.dtypes.begin(), machine.dtypes.end(), [](DType dtype) { return dtype == DType::kFloat32; });
+  machine.dtype_note += "; other ranks prefer float32";
+}
+
 int device_of_process(const ProcessGroup& group, int num_devices) {
   return num_devices > 0 ? group.local_rank() % num_devices : 0;
 }

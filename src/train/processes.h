@@ -8,6 +8,7 @@
 #include "virgil/dist/communicator.h"
 #include "virgil/dist/process_group.h"
 #include "virgil/plan/training_plan.h"
+#include "virgil/train/run_plan.h"
 #include "virgil/train/train_config.h"
 
 namespace virgil {
@@ -25,6 +26,9 @@ struct CpuShare {
 };
 /// Processes that may run on the same processors share them evenly; mpirun may have bound each to its own.
 [[nodiscard]] CpuShare cpu_share(ProcessGroup& group);
+
+/// Processors that measure differently train in one type: bfloat16 where all prefer it, else float32. Every rank calls it.
+void agree_on_dtype(Machine& machine, ProcessGroup& group);
 
 /// The GPU for a rank where none is named: ranks of a machine take turns with those that they see.
 [[nodiscard]] int device_of_process(const ProcessGroup& group, int num_devices);

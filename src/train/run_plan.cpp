@@ -28,6 +28,7 @@ Machine machine_of(const Backend& backend, std::int64_t processes, std::int64_t 
   Machine machine{.description = backend.description(),
                   .traits = {std::shared_ptr<void>(), &backend.traits()},
                   .dtypes = {dtypes.begin(), dtypes.end()},
+                  .dtype_note = {},
                   .free_bytes = free_bytes_of(backend, local_processes),
                   .free_source = std::string(name_of_free_memory(backend)),
                   .is_gpu = is_gpu,
@@ -47,6 +48,7 @@ Machine machine_of(const GpuModel& gpu, std::int64_t processes) {
   return {.description = fmt::format("{}, sm_{}", gpu.name, gpu.compute_capability),
           .traits = std::move(device.traits),
           .dtypes = std::move(device.dtypes),
+          .dtype_note = {},
           .free_bytes = gpu.memory_bytes,
           .free_source = gpu.name,
           .is_gpu = true,
@@ -58,6 +60,7 @@ Machine any_machine() {
   return {.description = "any machine of a few threads",
           .traits = std::make_shared<PlanningTraits>(),
           .dtypes = {DType::kBFloat16, DType::kFloat16, DType::kFloat32},
+          .dtype_note = {},
           .free_bytes = 0,
           .free_source = {}};
 }

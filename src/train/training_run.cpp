@@ -27,6 +27,7 @@
 #include "virgil/dist/agreement.h"
 #include "virgil/train/console_metrics.h"
 #include "virgil/train/device.h"
+#include "virgil/train/measured_dtype.h"
 #include "virgil/train/memory_summary.h"
 #include "virgil/train/plan_config.h"
 #include "virgil/train/program_name.h"
@@ -123,8 +124,10 @@ class TrainingRun {
     in_agreement(group_, [&] {
       backend = make_backend(request, console_);
       machine_ = machine_of(*backend, group_.size(), group_.local_size());
+      if (config_.dtype == "auto") prefer_faster_dtype(machine_, *backend);
     });
-    in_agreement(group_, [&] { resolve_dtype(config_, machine_); });
+    if (config_.dtype == "auto") agree_on_dtype(machine_, group_);
+    in_agreement(group_, [&] { choose_dtype(); });
     check_same_on_all(group_, "the type that dtype auto stands for", config_.dtype, "give --dtype");
     if (config_.master_weights != given_.master_weights) {
       console_.info("config   master_weights false changes nothing: dtype auto is float32 here, whose weights have no copy");
@@ -182,6 +185,13 @@ class TrainingRun {
   }
 
  private:
+  void choose_dtype() {
+    if (config_.dtype == "auto" && !machine_.dtype_note.empty()) {
+      console_.info(fmt::format("config   dtype auto is {}: {}", name_of(machine_.dtypes.front()), machine_.dtype_note));
+    }
+    resolve_dtype(config_, machine_);
+  }
+
   /// Whether the run has reached its end already, which it then says.
   bool told_finished() {
     if (!checkpoint_ || !is_finished(config_, checkpoint_->state)) return false;

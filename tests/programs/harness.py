@@ -20,7 +20,9 @@ import unittest
 
 SKIPPED = 77
 # Several tests share the cores: threads that wait must sleep, or a step of a millisecond takes seconds. The bits do not depend on it.
-ENVIRONMENT = {**os.environ, "OMP_WAIT_POLICY": "passive"}
+# What the programs measure of this processor is kept between tests, and not in the home of whoever runs them.
+ENVIRONMENT = {**os.environ, "OMP_WAIT_POLICY": "passive",
+               "XDG_CACHE_HOME": str(pathlib.Path(tempfile.gettempdir()) / f"virgil-tests-cache-{os.getuid()}")}
 TIMEOUT_S = 120
 
 # A model that trains a step in about a millisecond. Dropout, accumulation and clipping are on, so that everything that draws
