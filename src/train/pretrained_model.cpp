@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "train/checkpoint_format.h"
+#include "train/finite_check.h"
 #include "train/gpt2_config.h"
 #include "train/gpt2_tensors.h"
 #include "virgil/base/error.h"
@@ -68,6 +69,7 @@ PretrainedModel open_pretrained(const fs::path& directory) {
   const bool is_foreign = is_folder(folder) && !path_exists(folder / kStateFile) && !path_exists(folder / kStateHashFile);
   PretrainedModel opened = is_foreign ? open_gpt2(folder) : open_checkpoint(directory);
   opened.model.dropout = 0;
+  check_finite(opened.tensors, opened.directory.string());
   return opened;
 }
 

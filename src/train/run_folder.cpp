@@ -14,6 +14,7 @@
 #include "checkpoint_format.h"
 #include "config_text.h"
 #include "train/checkpoint_marks.h"
+#include "train/finite_check.h"
 #include "virgil/base/error.h"
 #include "virgil/base/excerpt.h"
 #include "virgil/base/paths.h"
@@ -232,7 +233,9 @@ LoadedCheckpoint load_newest_checkpoint(const fs::path& run) {
     throw user_error("{}: the run has no checkpoint to resume from; start again with --overwrite", run.string());
   }
   try {
-    return load_checkpoint(checkpoints.back());
+    LoadedCheckpoint newest = load_checkpoint(checkpoints.back());
+    check_finite(newest);
+    return newest;
   } catch (const UserError& error) {
     const std::string remedy = checkpoints.size() > 1 ? fmt::format("remove that folder to resume from {}",
                                                                     checkpoints[checkpoints.size() - 2].string())

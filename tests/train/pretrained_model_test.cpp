@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "support/repository.h"
 #include "support/test_model.h"
@@ -283,6 +284,20 @@ TEST_F(Pretrained, RefusesFoldersThatLackAFile) {
   EXPECT_THAT(refused(no_weights), HasSubstr("git lfs pull"));
   EXPECT_THAT(user_error_of([&] { (void)open_pretrained(directory_.path() / "absent"); }), HasSubstr("no such checkpoint"));
   EXPECT_THAT(user_error_of([&] { (void)open_pretrained(no_weights.path() / "config.json"); }), HasSubstr("give the folder"));
+}
+
+TEST_F(Pretrained, RefusesValuesThatAreNotFinite) {
+  for (const DType dtype : {DType::kFloat32, DType::kFloat16, DType::kBFloat16}) {
+    Gpt2Folder spoilt = folder("spoilt");
+    spoilt.set_dtype(dtype);
+    spoilt.tensors["transformer.h.1.mlp.c_fc.bias"].scale = std::numeric_limits<float>::quiet_NaN();
+    spoilt.tensors["transformer.ln_f.weight"].scale = std::numeric_limits<float>::infinity();
+    spoilt.write();
+    EXPECT_THAT(refused(spoilt),
+                AllOf(HasSubstr("spoilt: transformer.h.1.mlp.c_fc.bias holds 64 values of 64 that are NaN or infinite"),
+                      HasSubstr("the first at [0]"), HasSubstr("1 more tensor")))
+        << name_of(dtype);
+  }
 }
 
 TEST_F(Pretrained, RefusesTensorsThatDoNotFitTheConfig) {

@@ -4,8 +4,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <iterator>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -286,6 +289,20 @@ TEST_F(RunFolder, NamesTheCheckpointToFallBackOnWhenTheNewestIsDamaged) {
               AllOf(HasSubstr("step-00000010"), HasSubstr("step-00000005")));
   fs::remove_all(run_ / "step-00000005");
   EXPECT_THAT(user_error_of([&] { (void)load_newest_checkpoint(run_); }), HasSubstr("--overwrite"));
+}
+
+TEST_F(RunFolder, ResumesNoValuesThatAreNotFinite) {
+  save(5);
+  const auto fill = [](std::span<std::byte> bytes) { std::ranges::fill(bytes, std::byte{0xFF}); };
+  for (const bool spoil_moments : {false, true}) {
+    CheckpointContents contents = make_contents(10);
+    TensorSource& tensor = (spoil_moments ? contents.optimizer : contents.parameters).front();
+    tensor.read = [fill](std::span<std::byte> bytes, std::int64_t) { fill(bytes); };
+    save_checkpoint(*posix_, run_ / step_checkpoint_name(10), contents);
+    EXPECT_THAT(user_error_of([&] { (void)load_newest_checkpoint(run_); }),
+                AllOf(HasSubstr("step-00000010: " + tensor.name + " holds 4,096 values of 4,096 that are NaN"),
+                      HasSubstr("remove that folder to resume from"), HasSubstr("step-00000005")));
+  }
 }
 
 }  // namespace

@@ -42,7 +42,7 @@ struct PretrainedModel {
 /// Opens a folder with training_state.json as load_checkpoint does; any other as a Hugging Face GPT-2 model: config.json and
 /// model.safetensors, or model.safetensors.index.json and its shards, names with or without "transformer."; a nanoGPT model's
 /// tensors ("_orig_mod." before names, matrices transposed) too. Everything in the folder is treated as untrusted. Throws
-/// UserError naming the file and the defect.
+/// UserError naming the file and the defect, and where a weight is NaN or infinite.
 [[nodiscard]] PretrainedModel open_pretrained(const std::filesystem::path& directory);
 
 /// Keeps the first `block_size` positions, 1 to those the model has.

@@ -45,7 +45,7 @@ void check_run_folder(const TrainConfig& config);
 /// Makes the folder and writes run_config.json; with `overwrite` removes the files of the run that was there, and only those.
 void prepare_run_folder(FileSystem& files, const TrainConfig& config);
 
-/// The newest step checkpoint. Throws UserError when there is none or it is damaged.
+/// The newest step checkpoint. Throws UserError when there is none, it is damaged, or a value in it is NaN or infinite.
 [[nodiscard]] LoadedCheckpoint load_newest_checkpoint(const std::filesystem::path& run);
 
 }  // namespace virgil
