@@ -130,8 +130,8 @@ inline void parse_arguments(CLI::App& app, int argc, char** argv) {
   }
 }
 
-/// Runs a program's body and gives its exit code: 0 done, 1 an internal error, 2 something its user can mend, 130 stopped by a
-/// signal.
+/// Runs a program's body and gives its exit code: 0 done, 1 an internal error or a model that computes NaN, 2 something its
+/// user can mend, 130 stopped by a signal.
 inline int run_program(const std::function<void()>& body) {
   open_standard_streams();
   try {

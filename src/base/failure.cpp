@@ -10,6 +10,7 @@
 #include "posix_file.h"
 #include "virgil/base/error.h"
 #include "virgil/base/excerpt.h"
+#include "virgil/base/non_finite_error.h"
 
 namespace virgil {
 namespace {
@@ -32,6 +33,8 @@ Failure describe_failure(const std::exception_ptr& error) {
   } catch (const std::system_error& refused) {
     return to_mend(fmt::format(
         "the system refused what the program asked for: {}; raise the limits of this process (ulimit -a)", refused.what()));
+  } catch (const NonFiniteError& lost) {
+    return {1, "error: " + bounded_message(lost.what())};
   } catch (const std::exception& internal) {
     return {1, "internal error: " + bounded_message(internal.what())};
   }

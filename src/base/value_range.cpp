@@ -1,6 +1,7 @@
 #include "virgil/base/value_range.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "virgil/base/error.h"
@@ -57,10 +58,7 @@ ValueRange find_range(std::span<const std::byte> bytes, float (*to_float)(Word))
 
 template <typename Float, typename Word>
 float value_of(Word bits) {
-  Float value{};
-  static_assert(sizeof(value) == sizeof(bits));
-  std::memcpy(&value, &bits, sizeof(bits));
-  return static_cast<float>(value);
+  return static_cast<float>(std::bit_cast<Float>(bits));
 }
 
 }  // namespace

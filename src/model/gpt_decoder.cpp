@@ -1,8 +1,12 @@
 #include "virgil/model/gpt_decoder.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cstddef>
 
 #include "virgil/base/error.h"
+#include "virgil/base/value_range.h"
 
 namespace virgil {
 
@@ -53,6 +57,29 @@ std::span<const float> GptDecoder::append_shared(std::span<const std::int32_t> t
   return logits_;
 }
 
+std::optional<NonFiniteOutput> GptDecoder::find_non_finite(std::span<const std::int32_t> tokens) {
+  reset();
+  non_finite_.reset();
+  inspecting_ = true;
+  run(tokens, 1);
+  inspecting_ = false;
+  reset();
+  return non_finite_;
+}
+
+/// Looks at an output, whose first row is that of `first_position`, while nothing has been found. Layer -1: `part` is the
+/// whole name.
+void GptDecoder::inspect(std::int64_t layer, std::string_view part, ConstTensorView output, std::int64_t first_position) {
+  if (!inspecting_ || non_finite_) return;
+  std::vector<std::byte> bytes(static_cast<std::size_t>(output.size_bytes()));
+  backend_.copy_to_host(bytes, output);
+  const ValueRange range = find_value_range(output.dtype(), bytes);
+  if (range.is_finite()) return;
+  const std::int64_t row = range.first_non_finite / output.shape()[-1];
+  const std::string block = layer < 0 ? std::string() : fmt::format("transformer.h.{}.", layer);
+  non_finite_ = NonFiniteOutput{block + std::string(part), first_position + row};
+}
+
 /// Appends tokens (S, n) to the first S sequences, piece by piece, and reads their logits.
 void GptDecoder::run(std::span<const std::int32_t> tokens, std::int64_t S) {
   const std::int64_t n = static_cast<std::int64_t>(tokens.size()) / S;
@@ -78,6 +105,8 @@ void GptDecoder::run_rows(std::span<const std::int32_t> tokens, std::int64_t S, 
   backend_.copy_from_host(ids, std::as_bytes(tokens));
   backend_.embedding_forward(view(DecodeTensor::kResidual, {S, rows, config_.embedding_dim()}), ids, parameters_.wte,
                              parameters_.wpe, position_, {});
+  inspect(-1, "transformer.wte + transformer.wpe", view(DecodeTensor::kResidual, {S, rows, config_.embedding_dim()}),
+          position_);
   for (std::int64_t layer = 0; layer < config_.num_layers(); ++layer) run_block(layer, S, rows);
   position_ += rows;
 }
@@ -99,21 +128,32 @@ void GptDecoder::run_block(std::int64_t layer, std::int64_t S, std::int64_t rows
   const TensorView hidden = view(kMlpHidden, {S, rows, config_.d_ff()});
 
   if (layer == 0) backend_.layernorm_forward(norm, mean, rstd, residual, block.norm1_weight, block.norm1_bias);
+  inspect(layer, "ln_1", norm, position_);
   backend_.matmul(qkv, norm, block.qkv_weight, block.qkv_bias, {});
+  inspect(layer, "attn.c_attn", qkv, position_);
   backend_.attention_decode(attention, cache(layout.key_cache_offset(layer), S), cache(layout.value_cache_offset(layer), S),
                             qkv, config_.num_heads(), position_);
+  inspect(layer, "attn", attention, position_);
   backend_.matmul(branch, attention, block.attention_weight, block.attention_bias, {});
+  inspect(layer, "attn.c_proj", branch, position_);
   backend_.residual_layernorm_forward(residual_mid, norm, mean, rstd, residual, branch, block.norm2_weight, block.norm2_bias,
                                       {});
+  inspect(layer, "attn + residual", residual_mid, position_);
+  inspect(layer, "ln_2", norm, position_);
   backend_.matmul(hidden, norm, block.fc_weight, block.fc_bias, {});
+  inspect(layer, "mlp.c_fc", hidden, position_);
   backend_.gelu_forward(hidden, hidden);
+  inspect(layer, "mlp.act", hidden, position_);
   backend_.matmul(branch, hidden, block.mlp_weight, block.mlp_bias, {});
+  inspect(layer, "mlp.c_proj", branch, position_);
   const bool last = layer + 1 == config_.num_layers();
   const TensorView next_weight =
       last ? parameters_.norm_weight : parameters_.blocks[static_cast<std::size_t>(layer + 1)].norm1_weight;
   const TensorView next_bias =
       last ? parameters_.norm_bias : parameters_.blocks[static_cast<std::size_t>(layer + 1)].norm1_bias;
   backend_.residual_layernorm_forward(residual, norm, mean, rstd, residual_mid, branch, next_weight, next_bias, {});
+  inspect(layer, "mlp + residual", residual, position_);
+  if (last) inspect(-1, "transformer.ln_f", norm, position_);
 }
 
 void GptDecoder::read_logits(std::int64_t S, std::int64_t rows) {
@@ -131,6 +171,7 @@ void GptDecoder::read_logits(std::int64_t S, std::int64_t rows) {
   }
   const TensorView logits = view(kLogits, {S, Vp});
   backend_.matmul(logits, last_rows, parameters_.head, {}, {.transpose_b = true});
+  inspect(-1, "lm_head", logits, position_ - 1);
   backend_.copy_to_host(std::as_writable_bytes(std::span(padded_logits_).first(static_cast<std::size_t>(S * Vp))), logits);
   for (std::int64_t s = 0; s < S; ++s) std::copy_n(padded_logits_.begin() + s * Vp, V, logits_.begin() + s * V);
 }

@@ -1,9 +1,14 @@
 #include "virgil/train/text_generator.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <optional>
 
 #include "virgil/base/error.h"
+#include "virgil/base/non_finite_error.h"
 #include "virgil/base/philox.h"
+#include "virgil/base/value_range.h"
 
 namespace virgil {
 
@@ -45,12 +50,30 @@ bool TextGenerator::choose(std::span<const float> logits, std::int64_t position,
       options_.num_choices == 0 ? vocab_size : std::min(vocab_size, static_cast<std::size_t>(options_.num_choices));
   for (std::size_t s = 0; s < contexts_.size(); ++s) {
     if (!running_[s]) continue;
+    check_finite_logits(logits.subspan(s * vocab_size, vocab_size), s);
     const RandomStream stream{options_.seed, RandomPurpose::kSampling, static_cast<std::uint32_t>(s), options_.step};
     const auto uniform = static_cast<double>(random_uniform(stream, static_cast<std::uint64_t>(position)));
     next_[s] = sampler_.choose(logits.subspan(s * vocab_size, num_choices), contexts_[s], uniform);
     running_[s] = on_token(static_cast<std::int64_t>(s), next_[s]);
   }
   return std::ranges::any_of(running_, [](bool running) { return running; });
+}
+
+void TextGenerator::check_finite_logits(std::span<const float> logits, std::size_t sequence) {
+  if (find_value_range(DType::kFloat32, std::as_bytes(logits)).is_finite()) return;
+  const std::size_t num_tokens = contexts_[sequence].size();
+  const std::optional<NonFiniteOutput> first = decoder_.find_non_finite(contexts_[sequence]);
+  throw NonFiniteError(describe_non_finite(fmt::format("the logits after {} token{}", num_tokens, num_tokens == 1 ? "" : "s"),
+                                           first, decoder_.shape().dtype));
+}
+
+std::string describe_non_finite(std::string_view what, const std::optional<NonFiniteOutput>& first, DType dtype) {
+  const std::string where =
+      first ? fmt::format(" (first the output of {}, at position {})", first->name, first->position) : std::string();
+  const std::string narrow =
+      dtype == DType::kFloat32 ? std::string() : fmt::format(" or leaves the range of {}", name_of(dtype));
+  return fmt::format("{} are NaN or infinite{}: the model has diverged{}; use {}", what, where, narrow,
+                     dtype == DType::kFloat32 ? "a checkpoint from before that" : "--dtype float32, or an earlier checkpoint");
 }
 
 std::span<const float> TextGenerator::read_contexts_again() {

@@ -11,6 +11,7 @@
 
 #include "train/gradient_exchange.h"
 #include "virgil/base/error.h"
+#include "virgil/base/non_finite_error.h"
 #include "virgil/optim/step_figures.h"
 #include "virgil/train/schedule_config.h"
 #include "virgil/train/text_generator.h"
@@ -218,12 +219,18 @@ void Trainer::sample_if_due() {
   TextStream text(parts_.tokenizer, {});
   std::string sample = config_.sample_prompt;
   bool stopped = false;
-  generator.run(sample_prompt_, [&](std::int64_t, std::int32_t token) {
-    stopped = parts_.progress.stop_requested();
-    if (stopped || token == parts_.tokenizer.end_of_text()) return false;
-    sample += text.push(token);
-    return true;
-  });
+  try {
+    generator.run(sample_prompt_, [&](std::int64_t, std::int32_t token) {
+      stopped = parts_.progress.stop_requested();
+      if (stopped || token == parts_.tokenizer.end_of_text()) return false;
+      sample += text.push(token);
+      return true;
+    });
+  } catch (const NonFiniteError& error) {
+    // Whether the run goes on is for its steps to say: max_bad_steps.
+    parts_.console.warn(fmt::format("no sample at step {}: {}", state_.step, error.what()));
+    return;
+  }
   if (stopped) return;
   pace_.sample_s = milliseconds_since(start) / 1000;
   parts_.console.sample(state_.step, sample + text.finish());

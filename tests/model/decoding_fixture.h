@@ -68,7 +68,10 @@ class DecodingFixture {
     const double roundings = 11.0 * static_cast<double>(plan_.model().num_layers()) + 2;
     const double gamma = plan_.dtype() == DType::kBFloat16 ? 6 * std::sqrt(roundings) * 0x1.0p-8
                                                            : probable_gamma(forward_path_length(plan_.model(), kLength));
-    const double bound = 2 * gamma * scale_;
+    expect_near_full_logits(logits, position, 2 * gamma * scale_);
+  }
+
+  void expect_near_full_logits(std::span<const float> logits, std::int64_t position, double bound) const {
     ASSERT_EQ(logits.size(), static_cast<std::size_t>(kSequences * kVocabulary));
     for (std::int64_t s = 0; s < kSequences; ++s) {
       for (std::int64_t v = 0; v < kVocabulary; ++v) {

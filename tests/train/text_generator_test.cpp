@@ -3,11 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <memory>
 #include <set>
 
 #include "support/test_model.h"
 #include "support/user_error.h"
+#include "virgil/base/non_finite_error.h"
 
 namespace virgil {
 namespace {
@@ -69,6 +71,26 @@ TEST_F(Generation, GivesAsManyTokensAsAskedFor) {
   for (const std::int64_t count : {1, 2, 7}) {
     EXPECT_EQ(generate(model, {1, 2, 3}, greedy(count))[0].size(), static_cast<std::size_t>(count));
   }
+}
+
+TEST_F(Generation, RefusesLogitsThatAreNotFiniteAndNamesWhereTheyBegin) {
+  Model model(1);
+  const ParameterSpec& spec = model.plan.parameters().find("transformer.wpe.weight");
+  auto* weights = reinterpret_cast<float*>(model.memory.bytes(PlanSlot::kWeights).data());
+  weights[spec.offset + 5 * 32] = std::numeric_limits<float>::infinity();  // the sixth position
+  Tokens generated;
+  TextGenerator generator(model.decoder, greedy(9));
+  try {
+    generator.run(Tokens{1, 2, 3}, [&](std::int64_t, std::int32_t token) {
+      generated.push_back(token);
+      return true;
+    });
+    FAIL() << "not refused";
+  } catch (const NonFiniteError& error) {
+    EXPECT_THAT(error.what(), testing::AllOf(HasSubstr("the logits after 6 tokens are NaN or infinite"),
+                                             HasSubstr("transformer.wte + transformer.wpe, at position 5")));
+  }
+  EXPECT_EQ(generated.size(), 3U) << "those that were computed from finite values";
 }
 
 TEST_F(Generation, GreedyFollowsTheLikeliestToken) {

@@ -2,7 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "virgil/backend/backend.h"
@@ -10,6 +13,12 @@
 #include "virgil/model/parameter_views.h"
 
 namespace virgil {
+
+/// The first output of a forward pass that holds a NaN or an infinity.
+struct NonFiniteOutput {
+  std::string name;           // of the part of the model, as its parameters are named: "transformer.h.3.mlp.c_fc"
+  std::int64_t position = 0;  // of the token
+};
 
 /// Decodes num_sequences sequences in lock step. Owns nothing on the device: backend, plan and memory must outlive it. Shares
 /// the activation arena with Gpt: a training step in between destroys the caches, so reset() before decoding again.
@@ -34,6 +43,10 @@ class GptDecoder {
   /// logits as append() does, the same for every sequence.
   [[nodiscard]] std::span<const float> append_shared(std::span<const std::int32_t> tokens);
 
+  /// Reads `tokens`, (n), from position 0 as the first sequence and looks at the output of every op: where a result that is not
+  /// finite began. Nothing when all are finite. Slow, and forgets what the caches held.
+  [[nodiscard]] std::optional<NonFiniteOutput> find_non_finite(std::span<const std::int32_t> tokens);
+
  private:
   [[nodiscard]] TensorView view(DecodeTensor tensor, const Shape& shape) const;
   [[nodiscard]] TensorView cache(std::int64_t offset_bytes, std::int64_t num_sequences) const;
@@ -41,6 +54,7 @@ class GptDecoder {
   void run_rows(std::span<const std::int32_t> tokens, std::int64_t num_sequences, std::int64_t rows);
   void run_block(std::int64_t layer, std::int64_t num_sequences, std::int64_t rows);
   void read_logits(std::int64_t num_sequences, std::int64_t rows);
+  void inspect(std::int64_t layer, std::string_view part, ConstTensorView output, std::int64_t first_position);
 
   Backend& backend_;
   const MemoryPlan& plan_;
@@ -48,8 +62,10 @@ class GptDecoder {
   const ModelConfig& config_;
   ParameterViews parameters_;
   std::int64_t position_ = 0;
-  std::vector<float> padded_logits_;  // (S, Vp)
-  std::vector<float> logits_;         // (S, V)
+  bool inspecting_ = false;
+  std::optional<NonFiniteOutput> non_finite_;  // what inspect() found first
+  std::vector<float> padded_logits_;           // (S, Vp)
+  std::vector<float> logits_;                  // (S, V)
 };
 
 }  // namespace virgil

@@ -3,7 +3,10 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "virgil/model/gpt_decoder.h"
@@ -22,6 +25,9 @@ struct GenerationOptions {
 /// Throws UserError naming the option when one is out of range.
 void check_generation_options(const GenerationOptions& options);
 
+/// "`what` are NaN or infinite (first the output of ..., at position ...)", with what to do about it.
+[[nodiscard]] std::string describe_non_finite(std::string_view what, const std::optional<NonFiniteOutput>& first, DType dtype);
+
 /// Generates with all sequences of a decoder at once; they share the prompt, which is read once.
 ///
 /// Context rule: the model sees at most max_length tokens (of the decoder). A prompt that leaves no room for a token keeps its
@@ -36,12 +42,14 @@ class TextGenerator {
   using OnToken = std::function<bool(std::int64_t sequence, std::int32_t token)>;
 
   /// `prompt` holds at least one token; throws UserError otherwise. Token i of sequence s is drawn with the random number
-  /// (seed, step, s, i): the same arguments give the same tokens.
+  /// (seed, step, s, i): the same arguments give the same tokens. Throws NonFiniteError where a logit is NaN or infinite, which
+  /// names the part of the model in which that began.
   void run(std::span<const std::int32_t> prompt, const OnToken& on_token);
 
  private:
   [[nodiscard]] bool choose(std::span<const float> logits, std::int64_t position, const OnToken& on_token);
   [[nodiscard]] std::span<const float> read_contexts_again();
+  void check_finite_logits(std::span<const float> logits, std::size_t sequence);
 
   GptDecoder& decoder_;
   GenerationOptions options_;
