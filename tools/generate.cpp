@@ -1,6 +1,6 @@
 // generate: text from a trained model. docs/generation.md
 //
-// Exit codes: 0 done, 1 an internal error, 2 something its user can mend.
+// Exit codes: 0 done, 1 an internal error or a model that computes NaN, 2 something its user can mend.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -26,6 +26,8 @@ virgil::GenerateRequest parse(CLI::App& app, int argc, char** argv) {
   const CLI::Option* prompt_option =
       app.add_option("--prompt", prompt, "Text to continue; without it (and --prompt_file): standard input");
   app.add_option("--prompt_file", request.prompt_file, "File that holds the text to continue");
+  app.add_flag("--new_document", request.new_document,
+               "Begin with the model's end-of-text token, as each document in training; an empty prompt does so by itself");
   app.add_flag("--interactive", request.interactive, "Continue each line typed");
   app.add_option("--max_new_tokens", request.options.max_new_tokens, "Tokens to add to the prompt")->capture_default_str();
   app.add_option("--temperature", sampling.temperature, "Divides the logits; 0: always the likeliest token")
@@ -44,6 +46,10 @@ virgil::GenerateRequest parse(CLI::App& app, int argc, char** argv) {
   app.add_option("--num_samples", request.num_samples, "Continuations of the prompt")->capture_default_str();
   app.add_flag("--stream", request.stream, "Show text as it comes");
   app.add_flag("--json", request.json, "Write JSON");
+  app.add_option("--dtype", request.dtype,
+                 "Type of weights, caches and activations: float32, bfloat16, float16 (on GPUs), or auto: the device's choice")
+      ->transform(virgil::known_dtype)
+      ->capture_default_str();
   app.add_option("--device", request.device.device, "cpu, cuda or cuda:N; auto: cuda where there is one, else cpu")
       ->transform(virgil::known_device)
       ->check(virgil::device_problem)

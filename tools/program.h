@@ -37,6 +37,9 @@ class StderrLogger final : public Logger {
 /// Thrown after --help has been printed: the program has nothing else to do.
 class HelpShown : public std::exception {};
 
+/// "bf16" -> "bfloat16".
+inline std::string known_dtype(const std::string& dtype) { return known_word(*find_config_key("dtype"), dtype); }
+
 /// "gpu" -> "cuda".
 inline std::string known_device(const std::string& device) { return known_word(*find_config_key("device"), device); }
 

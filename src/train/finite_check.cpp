@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "train/release_pages.h"
 #include "virgil/base/error.h"
 #include "virgil/base/format.h"
 #include "virgil/base/value_range.h"
@@ -64,7 +65,10 @@ void check_finite(std::span<const StoredTensor> tensors, const std::string& wher
 void check_finite(const LoadedCheckpoint& checkpoint) {
   const std::string directory = checkpoint.directory.string();
   check_finite(tensors_of(checkpoint.parameters), directory);
-  if (checkpoint.optimizer) check_finite(tensors_of(*checkpoint.optimizer), directory);
+  release_pages(checkpoint.parameters);
+  if (!checkpoint.optimizer) return;
+  check_finite(tensors_of(*checkpoint.optimizer), directory);
+  release_pages(*checkpoint.optimizer);
 }
 
 void check_representable(std::span<const StoredTensor> tensors, DType dtype, const std::string& where) {

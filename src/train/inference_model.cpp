@@ -1,11 +1,15 @@
 #include "virgil/train/inference_model.h"
 
 #include <fmt/format.h>
+#include <algorithm>
 
 #include "checkpoint_format.h"
+#include "train/finite_check.h"
 #include "train/gpt2_tensors.h"
 #include "virgil/base/error.h"
 #include "virgil/base/paths.h"
+#include "virgil/train/console_metrics.h"
+#include "virgil/train/plan_config.h"
 #include "virgil/train/pretrained_model.h"
 #include "virgil/train/run_folder.h"
 #include "virgil/train/training_run.h"
@@ -15,6 +19,40 @@ namespace virgil {
 namespace {
 
 namespace fs = std::filesystem;
+
+/// What `asked` means on this device, with a warning where it is slower than float32.
+DType choose_dtype(const std::string& asked, const Backend& backend, Logger& log) {
+  TrainConfig config;
+  config.dtype = asked;
+  resolve_dtype(config, backend);  // as training does
+  const auto dtypes = backend.dtypes();
+  const auto chosen = std::ranges::find_if(dtypes, [&](DType dtype) { return name_of(dtype) == config.dtype; });
+  if (chosen > std::ranges::find(dtypes, DType::kFloat32)) {
+    log.warn(
+        fmt::format("the device has no instructions for {} products: they are computed in float32, which is slower than "
+                    "--dtype float32, and saves memory",
+                    config.dtype));
+  }
+  return *chosen;
+}
+
+/// What the plan takes, which is what is allocated.
+std::string describe_plan(const MemoryPlan& plan, const Backend& backend) {
+  std::string parts;
+  for (const MemoryCategory category : kAllMemoryCategories) {
+    if (plan.by_category()[category] == 0) continue;
+    parts += fmt::format("{}{} {}", parts.empty() ? "" : ", ", name_of(category), format_bytes(plan.by_category()[category]));
+  }
+  return fmt::format("memory   {} planned in {} ({}); {}", format_bytes(plan.total_bytes()), name_of(plan.dtype()), parts,
+                     backend.description());
+}
+
+std::string remedy_for_memory(const InferenceOptions& options, DType dtype) {
+  const std::string smaller = options.num_sequences > 1 ? "generate fewer samples at once"
+                              : options.batch_size > 1  ? "choose a smaller batch_size"
+                                                        : "close other programs or use a machine with more memory";
+  return dtype == DType::kFloat32 ? smaller + ", or --dtype bfloat16" : smaller;
+}
 
 bool holds_checkpoint(const fs::path& directory) {
   const auto holds = [&](const char* name) { return path_exists(directory / name); };
@@ -34,8 +72,7 @@ fs::path find_checkpoint(const fs::path& path, Logger& log) {
         path.string(), kParametersFile);
   }
   fs::path found = has_best ? best : steps.back();
-  log.info(fmt::format("{}: a run; taking its {} checkpoint, {}", path.string(), has_best ? "best" : "newest",
-                       found.filename().string()));
+  log.info(fmt::format("model    {}, the run's {} checkpoint", found.string(), has_best ? "best" : "newest"));
   return found;
 }
 
@@ -48,16 +85,11 @@ InferenceModel::InferenceModel(const fs::path& checkpoint, const InferenceOption
   tokenizer_ = load_tokenizer(pretrained);
   backend_ = make_backend(options.device, log);
 
-  PlanRequest request;
-  if (options.num_sequences > 0) request.decode = {options.num_sequences, model.block_size(), DType::kFloat32};
-  if (options.batch_size > 0) {
-    request.step = StepShape{.batch_size = options.batch_size, .length = model.block_size(), .training = false};
-  }
-  plan_.emplace(model, request, backend_->traits());
-  check_plan_fits(*plan_, backend_->available_bytes(), name_of_free_memory(*backend_),
-                  options.num_sequences > 1 ? "generate fewer samples at once"
-                  : options.batch_size > 1  ? "choose a smaller batch_size"
-                                            : "close other programs or use a machine with more memory");
+  const DType dtype = choose_dtype(options.dtype, *backend_, log);
+  check_representable(pretrained.tensors, dtype, directory_.string());
+  plan_.emplace(plan_inference(model, {options.num_sequences, options.batch_size, dtype}, backend_->traits()));
+  log.info(describe_plan(*plan_, *backend_));
+  check_plan_fits(*plan_, backend_->available_bytes(), name_of_free_memory(*backend_), remedy_for_memory(options, dtype));
   memory_.emplace(*plan_, backend_->memory());
   const ParameterLayout& layout = plan_->parameters();
   load_parameters(*backend_, layout, pretrained, memory_->flat(*plan_, PlanSlot::kWeights, 0));

@@ -9,6 +9,7 @@
 #include "train/finite_check.h"
 #include "train/gpt2_config.h"
 #include "train/gpt2_tensors.h"
+#include "train/release_pages.h"
 #include "virgil/base/error.h"
 #include "virgil/base/folder.h"
 #include "virgil/base/paths.h"
@@ -61,6 +62,10 @@ PretrainedModel open_gpt2(const fs::path& directory) {
   return opened;
 }
 
+void release_all_pages(const PretrainedModel& model) {
+  for (const SafetensorsFile& file : model.files) release_pages(file);
+}
+
 }  // namespace
 
 PretrainedModel open_pretrained(const fs::path& directory) {
@@ -70,6 +75,7 @@ PretrainedModel open_pretrained(const fs::path& directory) {
   PretrainedModel opened = is_foreign ? open_gpt2(folder) : open_checkpoint(directory);
   opened.model.dropout = 0;
   check_finite(opened.tensors, opened.directory.string());
+  release_all_pages(opened);
   return opened;
 }
 
@@ -125,6 +131,7 @@ void load_parameters(Backend& backend, const ParameterLayout& layout, const Pret
     VIRGIL_CHECK(tensor.name == spec.name && tensor.shape == spec.stored_shape, "{} {} for {} {}", tensor.name,
                  tensor.shape.to_string(), spec.name, spec.stored_shape.to_string());
     upload_pieces(backend, flat, spec.offset, tensor.dtype, tensor.bytes);
+    release_all_pages(model);
   }
 }
 

@@ -13,6 +13,8 @@
 
 #include "support/user_error.h"
 #include "train/tiny_run.h"
+#include "virgil/model/inference_plan.h"
+#include "virgil/train/console_metrics.h"
 #include "virgil/train/inference_model.h"
 
 namespace virgil {
@@ -174,6 +176,58 @@ TEST_F(GenerateCommand, AnswersEachLineWhenInteractive) {
             }()))[0]["samples"]);
   EXPECT_NE(lines[0]["samples"], lines[1]["samples"]) << "the same line again gets another answer";
   EXPECT_THAT(log_.lines(), Contains(AllOf(HasSubstr("warning"), HasSubstr("prompt is empty"))));
+}
+
+TEST_F(GenerateCommand, ReadsLinesAsTrainingReadsATextsLines) {
+  GenerateRequest interactive = request();
+  interactive.prompt.reset();
+  interactive.interactive = true;
+  EXPECT_EQ(generate(interactive,
+                     "\xEF\xBB\xBF"
+                     "ba co\r\nfumi\r\n"),
+            generate(interactive, "ba co\nfumi"));
+  GenerateRequest piped = request();
+  piped.prompt.reset();
+  EXPECT_EQ(generate(piped,
+                     "\xEF\xBB\xBF"
+                     "ba co\r\nfumi"),
+            generate(piped, "ba co\nfumi"));
+}
+
+TEST_F(GenerateCommand, TakesCommandsAtATerminalOnly) {
+  GenerateRequest interactive = request();
+  interactive.prompt.reset();
+  interactive.interactive = true;
+  interactive.json = true;
+  const std::string typed = "/help\nba co\n/quit\nfumi\n";
+  EXPECT_EQ(json_lines(generate(interactive, typed)).size(), 4U) << "from a pipe every line is a prompt";
+  interactive.json = false;
+  interactive.stream = true;
+  interactive.interactive_marker = "> ";
+  const std::string session = generate(interactive, typed);
+  EXPECT_EQ(std::ranges::count(session, '>'), 3) << session;
+  EXPECT_THAT(log_.lines(), Contains(HasSubstr("/help tells more")));
+  EXPECT_THAT(log_.lines(), Contains(HasSubstr("/quit or Ctrl-D ends, Ctrl-C stops at once")));
+}
+
+TEST_F(GenerateCommand, ComputesInTheTypeAskedForAndSaysWhatThatTakes) {
+  GenerateRequest half = request();
+  half.dtype = "bfloat16";
+  half.json = true;
+  EXPECT_EQ(json_lines(generate(half))[0]["dtype"], "bfloat16");
+  const InferenceModel model(half.checkpoint, {.num_sequences = 1, .batch_size = 0, .dtype = "bfloat16", .device = half.device},
+                             log_);
+  const MemoryPlan plan =
+      plan_inference(model.plan().model(), {.num_sequences = 1, .dtype = DType::kBFloat16}, model.backend().traits());
+  EXPECT_EQ(model.plan().total_bytes(), plan.total_bytes());
+  std::int64_t allocated = 0;
+  for (const PlanItem& item : plan.items()) allocated += std::ssize(model.memory().bytes(item.slot));
+  EXPECT_EQ(allocated, plan.total_bytes()) << "the plan is what is allocated";
+  EXPECT_THAT(log_.lines(), Contains(AllOf(HasSubstr(format_bytes(plan.total_bytes()) + " planned in bfloat16"))));
+  EXPECT_THAT(log_.lines(),
+              Contains(AllOf(HasSubstr("speed"), HasSubstr("prompt 5 tokens, "), HasSubstr("generated 30 tokens, "))));
+  half.dtype = "float16";
+  EXPECT_THAT(refused(half), AllOf(HasSubstr("dtype is \"float16\""), HasSubstr("float32"), HasSubstr("bfloat16")));
 }
 
 TEST_F(GenerateCommand, WritesValidUtf8WhateverThePrompt) {

@@ -13,6 +13,7 @@
 #include "support/test_model.h"
 #include "support/user_error.h"
 #include "train/checkpoint_fixture.h"
+#include "train/finite_check.h"
 #include "train/gpt2_folder.h"
 
 namespace virgil {
@@ -298,6 +299,18 @@ TEST_F(Pretrained, RefusesValuesThatAreNotFinite) {
                       HasSubstr("the first at [0]"), HasSubstr("1 more tensor")))
         << name_of(dtype);
   }
+}
+
+TEST_F(Pretrained, KnowsValuesThatANarrowTypeCannotHold) {
+  Gpt2Folder large = folder("large");
+  large.tensors["transformer.h.1.mlp.c_fc.bias"].scale = 1e5F;
+  large.write();
+  const PretrainedModel model = open_pretrained(large.path());
+  check_representable(model.tensors, DType::kFloat32, "large");
+  check_representable(model.tensors, DType::kBFloat16, "large");
+  EXPECT_THAT(user_error_of([&] { check_representable(model.tensors, DType::kFloat16, "large"); }),
+              AllOf(HasSubstr("large: transformer.h.1.mlp.c_fc.bias holds a value of "), HasSubstr("infinite in float16"),
+                    HasSubstr("--dtype float32")));
 }
 
 TEST_F(Pretrained, RefusesTensorsThatDoNotFitTheConfig) {

@@ -5,11 +5,13 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "virgil/backend/backend.h"
 #include "virgil/base/logging.h"
 #include "virgil/data/tokenizer.h"
 #include "virgil/memory/tracking_resource.h"
+#include "virgil/model/inference_plan.h"
 #include "virgil/model/memory_plan.h"
 #include "virgil/train/checkpoint.h"
 #include "virgil/train/device.h"
@@ -17,12 +19,14 @@
 namespace virgil {
 
 /// The checkpoint that `path` means: the folder of a checkpoint or of a Hugging Face model itself, or of a run's folder "best",
-/// else the newest step; says through `log` which one it took. Throws UserError when there is none.
+/// else the newest step; says through `log` which one it takes. Throws UserError when there is none.
 [[nodiscard]] std::filesystem::path find_checkpoint(const std::filesystem::path& path, Logger& log);
 
 struct InferenceOptions {
   std::int64_t num_sequences = 0;  // generated at once, up to the model's block_size; 0: no generation
   std::int64_t batch_size = 0;     // windows of block_size evaluated at once; 0: no evaluation
+  std::string dtype =
+      "float32";  // of weights, caches and activations: float32, bfloat16, float16 or auto (the device's choice)
   DeviceRequest device;
 };
 
@@ -30,14 +34,16 @@ struct InferenceOptions {
 class InferenceModel {
  public:
   /// `checkpoint` as find_checkpoint takes it. Throws UserError: a missing or damaged checkpoint (open_pretrained), a tokenizer
-  /// that is missing or of another vocabulary than the model's, a device that is not there, too little memory (before
-  /// allocating).
+  /// that is missing or of another vocabulary than the model's, a device that is not there or does not compute in the dtype,
+  /// weights that the dtype cannot hold, too little memory (before allocating).
   InferenceModel(const std::filesystem::path& checkpoint, const InferenceOptions& options, Logger& log);
 
   [[nodiscard]] const std::filesystem::path& directory() const { return directory_; }
   /// Updates the model has seen; 0 where the folder does not tell.
   [[nodiscard]] std::int64_t step() const { return step_; }
   [[nodiscard]] const Tokenizer& tokenizer() const { return *tokenizer_; }
+  /// The same, for what may outlive this.
+  [[nodiscard]] const std::shared_ptr<const Tokenizer>& shared_tokenizer() const { return tokenizer_; }
   [[nodiscard]] const MemoryPlan& plan() const { return *plan_; }
   [[nodiscard]] const PlannedMemory& memory() const { return *memory_; }
   [[nodiscard]] Backend& backend() const { return *backend_; }
@@ -46,7 +52,7 @@ class InferenceModel {
   std::filesystem::path directory_;
   std::int64_t step_ = 0;
   std::unique_ptr<Backend> backend_;
-  std::unique_ptr<Tokenizer> tokenizer_;
+  std::shared_ptr<const Tokenizer> tokenizer_;
   std::optional<MemoryPlan> plan_;
   std::optional<PlannedMemory> memory_;
 };

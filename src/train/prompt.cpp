@@ -1,0 +1,104 @@
+#include "train/prompt.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <fstream>
+#include <istream>
+#include <iterator>
+
+#include "virgil/base/error.h"
+#include "virgil/base/file_system.h"
+#include "virgil/base/format.h"
+#include "virgil/data/text_bytes.h"
+
+namespace virgil {
+
+namespace {
+
+constexpr std::int64_t kMaxPromptBytes = std::int64_t{1} << 30;
+
+/// Whether the tokenizer gives a space to the word behind it, as byte-level BPE does: a prompt's last space then is a token
+/// that hardly ever stood before a word in training.
+bool joins_space_to_word(const Tokenizer& tokenizer) {
+  const std::vector<std::int32_t> space = tokenizer.encode(" ");
+  for (char letter = 'a'; letter <= 'z'; ++letter) {
+    const std::vector<std::int32_t> word = tokenizer.encode(std::string{' ', letter});
+    if (word.empty() || space.empty() || word.front() != space.front()) return true;
+  }
+  return false;
+}
+
+void note_last_space(const Tokenizer& tokenizer, const std::string& prompt, Logger& log) {
+  if (!prompt.ends_with(' ') || !joins_space_to_word(tokenizer)) return;
+  log.info(
+      fmt::format("hint: the prompt ends with a space. The {} tokenizer joins a space to the word after it, so this one stands "
+                  "alone, as it hardly ever did in training; leave it out",
+                  tokenizer.name()));
+}
+
+void note_spelt_bytes(const Tokenizer& tokenizer, const std::vector<std::int32_t>& tokens, Logger& log) {
+  const std::int32_t first = tokenizer.first_half_byte();
+  if (first < 0) return;
+  const std::int64_t bytes = std::ranges::count_if(tokens, [&](std::int32_t id) { return id >= first; }) / 2;
+  if (bytes == 0) return;
+  log.info(fmt::format(
+      "hint: {} of the prompt's bytes belong{} to characters that were not in the text the {} tokenizer was made from: the "
+      "model has not learned what they mean",
+      format_count(bytes), bytes == 1 ? "s" : "", tokenizer.name()));
+}
+
+/// Its text, such as <|endoftext|>, where it has one.
+std::string name_of_end(const Tokenizer& tokenizer) {
+  const std::int32_t end = tokenizer.end_of_text();
+  return end < 0 ? std::string() : tokenizer.decode({&end, 1});
+}
+
+void note_end_of_text(const Tokenizer& tokenizer, const std::string& prompt, const std::vector<std::int32_t>& tokens,
+                      Logger& log) {
+  const std::string end = name_of_end(tokenizer);
+  if (end.empty() || prompt.find(end) == std::string::npos) return;
+  if (std::ranges::find(tokens, tokenizer.end_of_text()) != tokens.end()) return;
+  log.info(fmt::format("hint: {} in a prompt is read as text like any other; --new_document begins the prompt with that token",
+                       end));
+}
+
+}  // namespace
+
+void check_prompt(const std::string& prompt, const std::string& name) {
+  const std::size_t nul = prompt.find('\0');
+  if (nul == std::string::npos) return;
+  throw user_error("{}: the prompt holds a NUL byte at offset {}, so it is not a text; give a text to continue", name, nul);
+}
+
+std::string prompt_from_bytes(const std::string& bytes, const std::string& name, Logger& log) {
+  std::string prompt = convert_text(bytes, name, log);
+  check_prompt(prompt, name);
+  return prompt;
+}
+
+std::string prompt_from_file(const std::filesystem::path& path, Logger& log) {
+  return prompt_from_bytes(read_file(path, kMaxPromptBytes), path.string(), log);
+}
+
+std::string prompt_from_stream(std::istream& in, Logger& log) {
+  const std::string bytes(std::istreambuf_iterator<char>(in), {});
+  return prompt_from_bytes(bytes, kStandardInput, log);
+}
+
+std::vector<std::int32_t> encode_prompt(const Tokenizer& tokenizer, const std::string& prompt, bool new_document, Logger& log) {
+  std::vector<std::int32_t> tokens = tokenizer.encode(prompt);
+  note_last_space(tokenizer, prompt, log);
+  note_spelt_bytes(tokenizer, tokens, log);
+  if (!new_document) note_end_of_text(tokenizer, prompt, tokens, log);
+  if (!tokens.empty() && !new_document) return tokens;
+  if (tokenizer.end_of_text() < 0) {
+    throw user_error("{}, and the {} tokenizer has no end-of-text token that begins a document; {}",
+                     new_document ? "new_document is asked for" : "the prompt is empty", tokenizer.name(),
+                     new_document ? "leave --new_document out" : "give at least one character, such as --prompt $'\\n'");
+  }
+  tokens.insert(tokens.begin(), tokenizer.end_of_text());
+  return tokens;
+}
+
+}  // namespace virgil
