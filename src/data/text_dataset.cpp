@@ -216,8 +216,10 @@ struct OpenedTexts {
 };
 
 OpenedTexts open_texts(const DataRequest& request, InputFiles inputs, Logger& log) {
-  const std::unique_ptr<TokenizerBuilder> builder = make_tokenizer_builder(request.tokenizer, request.progress);
-  const bool split = request.text.split_documents && builder->has_end_of_text();
+  const Tokenizer* made = request.made_tokenizer.get();
+  const auto builder = made != nullptr ? nullptr : make_tokenizer_builder(request.tokenizer, request.progress);
+  const bool has_end_of_text = made != nullptr ? made->end_of_text() >= 0 : builder->has_end_of_text();
+  const bool split = request.text.split_documents && has_end_of_text;
   OpenedTexts opened{open_parts(request, std::move(inputs), split, log), {}};
   const TextParts& parts = opened.parts;
   Dataset& dataset = opened.dataset;
@@ -225,7 +227,11 @@ OpenedTexts open_texts(const DataRequest& request, InputFiles inputs, Logger& lo
   dataset.num_val_documents = parts.val ? parts.val->num_documents() : 0;
   dataset.num_marks = parts.train.num_marks() + (parts.val ? parts.val->num_marks() : 0);
   dataset.marks_split = split;
-  dataset.tokenizer = build_tokenizer(*builder, parts, request.progress);
+  if (made != nullptr) {
+    dataset.tokenizer = request.made_tokenizer;
+  } else {
+    dataset.tokenizer = build_tokenizer(*builder, parts, request.progress);
+  }
   if (std::max(dataset.num_documents, dataset.num_val_documents) > 1 && dataset.tokenizer->end_of_text() < 0) {
     log.info(fmt::format("the {} tokenizer has no end of text: nothing stands between the texts", dataset.tokenizer->name()));
   }

@@ -89,9 +89,9 @@ TokenData describe(TokenSequence tokens, const Tokenizer& tokenizer, ProgressMon
   return data;
 }
 
-}  // namespace
-
-Dataset load_token_dataset(const DataRequest& request, const InputFiles& inputs, Logger& log) {
+/// The tokenizer that the ids are of: none that would have to learn from a text.
+std::shared_ptr<const Tokenizer> tokenizer_of(const DataRequest& request, const InputFiles& inputs) {
+  if (request.made_tokenizer) return request.made_tokenizer;
   const std::unique_ptr<TokenizerBuilder> builder = make_tokenizer_builder(request.tokenizer, request.progress);
   if (builder->needs_text()) {
     throw user_error(
@@ -99,10 +99,16 @@ Dataset load_token_dataset(const DataRequest& request, const InputFiles& inputs,
         "that was saved with it",
         inputs.train.front().string(), request.tokenizer);
   }
+  return builder->finish();
+}
+
+}  // namespace
+
+Dataset load_token_dataset(const DataRequest& request, const InputFiles& inputs, Logger& log) {
   Dataset dataset;
   dataset.num_documents = std::ssize(inputs.train);
   dataset.num_val_documents = std::ssize(inputs.val);
-  dataset.tokenizer = builder->finish();
+  dataset.tokenizer = tokenizer_of(request, inputs);
   TokenSequence train = open_all(inputs.train, request.token_type, *dataset.tokenizer, request.progress, log);
   TokenSequence val;
   if (!inputs.val.empty()) {

@@ -1,6 +1,7 @@
 #include "virgil/train/inference_model.h"
 
 #include <fmt/format.h>
+
 #include <algorithm>
 
 #include "checkpoint_format.h"

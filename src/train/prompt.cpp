@@ -6,7 +6,9 @@
 #include <fstream>
 #include <istream>
 #include <iterator>
+#include <string_view>
 
+#include "data/document_reader.h"
 #include "virgil/base/error.h"
 #include "virgil/base/file_system.h"
 #include "virgil/base/format.h"
@@ -48,19 +50,19 @@ void note_spelt_bytes(const Tokenizer& tokenizer, const std::vector<std::int32_t
       format_count(bytes), bytes == 1 ? "s" : "", tokenizer.name()));
 }
 
-/// Its text, such as <|endoftext|>, where it has one.
-std::string name_of_end(const Tokenizer& tokenizer) {
-  const std::int32_t end = tokenizer.end_of_text();
-  return end < 0 ? std::string() : tokenizer.decode({&end, 1});
-}
-
-void note_end_of_text(const Tokenizer& tokenizer, const std::string& prompt, const std::vector<std::int32_t>& tokens,
-                      Logger& log) {
-  const std::string end = name_of_end(tokenizer);
-  if (end.empty() || prompt.find(end) == std::string::npos) return;
-  if (std::ranges::find(tokens, tokenizer.end_of_text()) != tokens.end()) return;
-  log.info(fmt::format("hint: {} in a prompt is read as text like any other; --new_document begins the prompt with that token",
-                       end));
+/// The prompt's tokens; <|endoftext|> ends a document, as in the texts of training.
+std::vector<std::int32_t> encode_documents(const Tokenizer& tokenizer, std::string_view prompt) {
+  if (tokenizer.end_of_text() < 0) return tokenizer.encode(prompt);
+  std::vector<std::int32_t> tokens;
+  for (std::size_t mark = prompt.find(kEndOfTextMark); mark != prompt.npos; mark = prompt.find(kEndOfTextMark)) {
+    const std::vector<std::int32_t> document = tokenizer.encode(prompt.substr(0, mark));
+    tokens.insert(tokens.end(), document.begin(), document.end());
+    tokens.push_back(tokenizer.end_of_text());
+    prompt.remove_prefix(mark + kEndOfTextMark.size());
+  }
+  const std::vector<std::int32_t> rest = tokenizer.encode(prompt);
+  tokens.insert(tokens.end(), rest.begin(), rest.end());
+  return tokens;
 }
 
 }  // namespace
@@ -87,10 +89,9 @@ std::string prompt_from_stream(std::istream& in, Logger& log) {
 }
 
 std::vector<std::int32_t> encode_prompt(const Tokenizer& tokenizer, const std::string& prompt, bool new_document, Logger& log) {
-  std::vector<std::int32_t> tokens = tokenizer.encode(prompt);
+  std::vector<std::int32_t> tokens = encode_documents(tokenizer, prompt);
   note_last_space(tokenizer, prompt, log);
   note_spelt_bytes(tokenizer, tokens, log);
-  if (!new_document) note_end_of_text(tokenizer, prompt, tokens, log);
   if (!tokens.empty() && !new_document) return tokens;
   if (tokenizer.end_of_text() < 0) {
     throw user_error("{}, and the {} tokenizer has no end-of-text token that begins a document; {}",

@@ -14,6 +14,7 @@
 #include <system_error>
 
 #include "virgil/base/error.h"
+#include "virgil/base/non_finite_error.h"
 #include "virgil/base/standard_streams.h"
 
 namespace virgil {
@@ -46,6 +47,12 @@ TEST(Failure, KeepsWhatUserErrorsSayWithinBounds) {
   EXPECT_EQ(failure_of(user_error("a: b")).exit_code, 2);
   const std::string long_value(100000, 'x');
   EXPECT_LT(failure_of(user_error("{}: is wrong", long_value)).message.size(), 1000U);
+}
+
+TEST(Failure, OfAModelThatComputesNaNIsNobodysToMend) {
+  const Failure failure = failure_of(NonFiniteError("the logits are NaN"));
+  EXPECT_EQ(failure.exit_code, 1);
+  EXPECT_EQ(failure.message, "error: the logits are NaN");
 }
 
 TEST(Failure, OfVirgilItselfIsInternal) {

@@ -3,6 +3,8 @@
 
 import json
 import pathlib
+import shutil
+import struct
 import subprocess
 
 import harness
@@ -65,6 +67,34 @@ class Generate(Checkpoint):
     def test_answers_line_by_line(self):
         output = self.generate("--interactive", "--json", stdin=b"ba\nco\n")[0]
         self.assertEqual([json.loads(line)["prompt"] for line in output.splitlines()], ["ba", "co"])
+
+    def foreign_copy(self, tensor, value):
+        """The run's best checkpoint as a folder of another program's, with every value of a tensor replaced."""
+        copy = self.folder / "foreign"
+        shutil.copytree(self.run_folder() / "best", copy)
+        for name in ("training_state.json", "training_state.sha256"):
+            (copy / name).unlink()
+        file = copy / "model.safetensors"
+        content = bytearray(file.read_bytes())
+        header_end = 8 + struct.unpack("<Q", content[:8])[0]
+        begin, end = json.loads(content[8:header_end])[tensor]["data_offsets"]
+        content[header_end + begin : header_end + end] = struct.pack("<f", value) * ((end - begin) // 4)
+        file.write_bytes(content)
+        return copy
+
+    def test_tells_a_model_that_computes_nan_from_one_that_holds_it(self):
+        name = "transformer.h.0.mlp.c_fc.weight"
+        flags = ["--checkpoint", self.foreign_copy(name, float("nan")), "--prompt", "ba"]
+        self.assert_refused([name, "NaN or infinite"], "generate", *flags)
+        shutil.rmtree(flags[1])
+        self.foreign_copy(name, 3e38)
+        output, notes = self.run_program("generate", *flags, expect=1)
+        self.assertEqual(output, b"")
+        self.assert_says(notes, "error: the logits after 2 tokens are NaN or infinite", "transformer.h.0.mlp.c_fc")
+        (self.folder / "text.txt").write_text("ba co ba co\n")
+        output, notes = self.run_program("evaluate", *flags[:2], "--input", "text.txt", expect=1)
+        self.assertEqual(output, b"")
+        self.assert_says(notes, "error: losses of this text are NaN or infinite", "transformer.h.0.mlp.c_fc")
 
     def test_refuses_bad_input(self):
         good = ["--checkpoint", self.run_folder(), "--prompt", "ba"]

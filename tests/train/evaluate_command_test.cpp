@@ -5,11 +5,17 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <filesystem>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <utility>
 
 #include "support/user_error.h"
+#include "train/gpt2_folder.h"
 #include "train/tiny_run.h"
+#include "virgil/base/non_finite_error.h"
+#include "virgil/data/token_file.h"
 
 namespace virgil {
 namespace {
@@ -31,7 +37,7 @@ class EvaluateCommand : public testing::Test {
     EXPECT_EQ(run.train(), RunStatus::kFinished);
     last_ = run.sink.evaluations.back();
     request_.checkpoint = (run.folder() / "step-00000008").string();
-    request_.input = config.val_input.front();
+    request_.inputs = {config.val_input.front()};
     request_.device.threads = 1;
   }
 
@@ -79,6 +85,65 @@ TEST_F(EvaluateCommand, SlidesItsWindows) {
   EXPECT_NEAR(sliding["loss"].get<double>(), apart["loss"].get<double>(), 0.5);
 }
 
+TEST_F(EvaluateCommand, TakesWhatTrainingTakes) {
+  const std::filesystem::path texts = directory_.path() / "texts";
+  std::filesystem::create_directories(texts);
+  const std::string text = test_support::tiny_text(700, 9);
+  test_support::write_all(texts / "a.txt", text.substr(0, 300));
+  test_support::write_all(texts / "b.txt", text.substr(300));
+  request_.json = true;
+  request_.batch_size = 2;
+  const auto with = [&](std::vector<std::string> inputs) {
+    request_.inputs = std::move(inputs);
+    return Json::parse(evaluate(request_));
+  };
+  // The char tokenizer has no end of text: two files are one text.
+  const Json folder = with({texts.string()});
+  EXPECT_EQ(folder["loss"], last_.loss);
+  EXPECT_EQ(folder["documents"], 2);
+  EXPECT_EQ(folder["inputs"], Json::array({texts.string()}));
+  EXPECT_EQ(with({(texts / "a.txt").string(), (texts / "b.txt").string()})["loss"], last_.loss);
+  EXPECT_EQ(with({(texts / "*.txt").string()})["loss"], last_.loss);
+  // Token files, cut where a token file may be.
+  const std::shared_ptr<Tokenizer> tokenizer = load_tokenizer(std::filesystem::path(request_.checkpoint));
+  const std::vector<std::int32_t> ids = tokenizer->encode(text);
+  const std::unique_ptr<FileSystem> files = make_posix_file_system();
+  write_token_file(*files, directory_.path() / "text.bin", TokenFileFormat::kVirgil, *tokenizer, ids, std::ssize(text));
+  EXPECT_EQ(with({(directory_.path() / "text.bin").string()})["loss"], last_.loss);
+}
+
+TEST_F(EvaluateCommand, ComputesInBFloat16) {
+  request_.json = true;
+  request_.dtype = "bfloat16";
+  const Json result = Json::parse(evaluate(request_));
+  EXPECT_EQ(result["dtype"], "bfloat16");
+  // As tests/model/gpt_bfloat16_test.cpp: the logits are off by sqrt(n) u of their norm, and a loss by as much as its logits.
+  const double roundings = 11.0 * 2 + 3;
+  EXPECT_NEAR(result["loss"].get<double>(), last_.loss, std::sqrt(roundings) * 0x1.0p-8 * last_.loss);
+  EXPECT_NE(result["loss"], last_.loss);
+}
+
+TEST_F(EvaluateCommand, RefusesAModelThatComputesNaN) {
+  const std::filesystem::path folder = directory_.path() / "overflow";
+  test_support::Gpt2Folder overflow(folder);
+  // All are finite, unlike what is computed from them.
+  overflow.tensors["transformer.h.1.ln_2.weight"].scale = 1e5F;
+  overflow.tensors["transformer.h.1.mlp.c_fc.weight"].scale = 5e36F;
+  overflow.write();
+  const std::unique_ptr<Tokenizer> bytes = make_tokenizer("byte", "");
+  for (const Tokenizer::File& file : bytes->files()) test_support::write_all(folder / file.name, file.content);
+  request_.checkpoint = folder.string();
+  std::ostringstream out;
+  try {
+    run_evaluate(request_, out, log_);
+    FAIL() << out.str();
+  } catch (const NonFiniteError& error) {
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("losses of this text are NaN or infinite"),
+                                    HasSubstr("the output of transformer.h.1.mlp.c_fc, at position 0")));
+  }
+  EXPECT_THAT(out.str(), IsEmpty());
+}
+
 TEST_F(EvaluateCommand, WritesLinesForAPerson) {
   EXPECT_THAT(evaluate(request_), AllOf(HasSubstr(fmt::format("loss        {:.4f}", last_.loss)), HasSubstr("perplexity  "),
                                         HasSubstr("bits/byte   "), HasSubstr("16 tokens, 16 apart")));
@@ -90,14 +155,14 @@ TEST_F(EvaluateCommand, RefusesWhatCannotBe) {
     change(changed);
     return changed;
   };
-  EXPECT_THAT(refused(with([](auto& r) { r.input = ""; })), HasSubstr("--input"));
-  EXPECT_THAT(refused(with([](auto& r) { r.input = "absent.txt"; })), HasSubstr("absent.txt"));
+  EXPECT_THAT(refused(with([](auto& r) { r.inputs = {""}; })), HasSubstr("--input"));
+  EXPECT_THAT(refused(with([](auto& r) { r.inputs = {"absent.txt"}; })), HasSubstr("absent.txt"));
   EXPECT_THAT(refused(with([](auto& r) { r.checkpoint = "absent"; })), HasSubstr("absent"));
   EXPECT_THAT(refused(with([](auto& r) { r.stride = 17; })), AllOf(HasSubstr("stride is 17"), HasSubstr("16")));
   EXPECT_THAT(refused(with([](auto& r) { r.stride = -1; })), HasSubstr("stride"));
   EXPECT_THAT(refused(with([](auto& r) { r.batch_size = 0; })), HasSubstr("batch_size"));
   test_support::write_all(directory_.path() / "one.txt", "b");
-  EXPECT_THAT(refused(with([&](auto& r) { r.input = (directory_.path() / "one.txt").string(); })),
+  EXPECT_THAT(refused(with([&](auto& r) { r.inputs = {(directory_.path() / "one.txt").string()}; })),
               AllOf(HasSubstr("one.txt: has 1 token,"), HasSubstr("longer")));
 }
 

@@ -72,9 +72,13 @@ TEST_F(Prompt, OfUnknownCharactersGetsAHint) {
   EXPECT_THAT(log_.lines(), IsEmpty());
 }
 
-TEST_F(Prompt, ThatSpellsTheEndOfTextGetsAHint) {
-  (void)encode(*pairs_, "ba<|endoftext|>co");
-  EXPECT_THAT(log_.lines(), ElementsAre(AllOf(HasSubstr("<|endoftext|>"), HasSubstr("--new_document"))));
+TEST_F(Prompt, ReadsAnEndOfTextMarkAsTrainingDoes) {
+  std::vector<std::int32_t> expected = pairs_->encode("ba");
+  expected.push_back(pairs_->end_of_text());
+  for (const std::int32_t token : pairs_->encode("co")) expected.push_back(token);
+  EXPECT_EQ(encode(*pairs_, "ba<|endoftext|>co"), expected);
+  EXPECT_THAT(encode(*pairs_, "<|endoftext|>"), ElementsAre(pairs_->end_of_text()));
+  EXPECT_EQ(encode(*characters_, "ba<|endoftext|>"), characters_->encode("ba<|endoftext|>")) << "there is no such token";
 }
 
 TEST_F(Prompt, IsConvertedFromWhereverItComes) {

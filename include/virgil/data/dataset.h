@@ -44,6 +44,7 @@ struct DataRequest {
   std::vector<std::string> val_inputs{};  // empty: the last val_fraction of the inputs is held out
   double val_fraction = 0.1;
   std::string tokenizer = "gpt2";  // as for make_tokenizer; "char" and "bpe:<size>" learn from what is trained on
+  std::shared_ptr<const Tokenizer> made_tokenizer{};  // takes the place of `tokenizer` where there is one
   TextOptions text{};
   TokenType token_type = TokenType::kAuto;  // of token files without a header
   std::filesystem::path cache_directory{};  // where tokenised texts are kept; empty: in memory only
@@ -52,7 +53,7 @@ struct DataRequest {
 };
 
 struct Dataset {
-  std::unique_ptr<Tokenizer> tokenizer;
+  std::shared_ptr<const Tokenizer> tokenizer;
   TokenData train;
   std::optional<TokenData> val;        // none when nothing was held out
   std::int64_t num_documents = 0;      // texts, or files of tokens, among the inputs
