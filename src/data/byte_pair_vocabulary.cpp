@@ -58,6 +58,20 @@ std::vector<std::string> read_rank_lines(std::string_view content, const std::fi
   return tokens;
 }
 
+std::string describe_rules(const BytePairRules& rules) {
+  std::string meaning =
+      fmt::format("rules 1 prefix {} words {} nfc {} whole {} unknown {} {}\n", rules.splitting.add_prefix_space,
+                  rules.splitting.gpt2_words, rules.composes, rules.ignores_merges, rules.unknown_id, rules.fuses_unknown);
+  for (const SplitRule& rule : rules.splitting.splits) {
+    meaning += fmt::format("split {} {} {} {} {}\n", static_cast<int>(rule.behavior), rule.inverted, rule.is_literal,
+                           rule.pattern.size(), rule.pattern);
+  }
+  for (const AddedToken& token : rules.added) {
+    meaning += fmt::format("added {} {} {} {}\n", token.id, token.after_normalizing, token.content.size(), token.content);
+  }
+  return meaning;
+}
+
 }  // namespace
 
 std::array<unsigned char, 256> gpt2_byte_order() {
@@ -117,6 +131,7 @@ std::string fingerprint_of(const BytePairVocabulary& vocabulary) {
   std::string meaning = fmt::format("virgil byte pair tokenizer 1 end_of_text {}\n", vocabulary.end_of_text);
   for (const std::string& token : vocabulary.tokens) meaning += fmt::format("{} {}\n", token.size(), token);
   for (const auto& merge : vocabulary.merges) meaning += fmt::format("{} {} {}\n", merge.left, merge.right, merge.result);
+  if (!vocabulary.rules.is_gpt2()) meaning += describe_rules(vocabulary.rules);
   return sha256_hex(meaning);
 }
 

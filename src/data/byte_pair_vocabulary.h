@@ -9,13 +9,35 @@
 #include <utility>
 #include <vector>
 
+#include "data/text_splitter.h"
+
 namespace virgil {
 
 inline constexpr std::string_view kEndOfText = "<|endoftext|>";
 
+/// A token that is taken from the text as it stands, before the text is cut into words.
+struct AddedToken {
+  std::string content;
+  std::int32_t id;
+  bool after_normalizing;
+};
+
+/// How a text becomes ids; the default is GPT-2's way.
+struct BytePairRules {
+  SplittingRules splitting;
+  bool composes = false;         // the text is brought to NFC first
+  bool ignores_merges = false;   // a word that is a token is that token, whatever the merges make of it
+  std::int32_t unknown_id = -1;  // for bytes without an id; -1: they are dropped
+  bool fuses_unknown = false;    // a run of such bytes takes one unknown_id
+  std::vector<AddedToken> added;
+  [[nodiscard]] bool is_gpt2() const {
+    return splitting.is_gpt2() && !composes && !ignores_merges && unknown_id < 0 && added.empty();
+  }
+};
+
 struct BytePairVocabulary {
-  std::vector<std::string> tokens;           // bytes of each id
-  std::array<std::int32_t, 256> byte_ids{};  // the id of each single byte
+  std::vector<std::string> tokens;           // bytes of each id; empty where an id stands for nothing
+  std::array<std::int32_t, 256> byte_ids{};  // the id of each single byte, or -1
   /// Earliest first: the ids that join, and the id of what they make.
   struct Merge {
     std::int32_t left;
@@ -23,7 +45,9 @@ struct BytePairVocabulary {
     std::int32_t result;
   };
   std::vector<Merge> merges;
-  std::int32_t end_of_text = -1;  // its token is kEndOfText
+  std::int32_t end_of_text = -1;
+  BytePairRules rules;
+  std::string tokenizer_json;  // the file it was read from, to be written again; empty: write_tokenizer_json makes one
 };
 
 /// GPT-2's order of the single bytes: the printable ones first. Entry i is the byte with id i.
@@ -36,12 +60,22 @@ struct BytePairVocabulary {
 /// kEndOfText. Throws UserError naming the line.
 [[nodiscard]] BytePairVocabulary read_ranks(std::string_view content, const std::filesystem::path& path);
 
-/// Hugging Face `tokenizers` format (model BPE, pre-tokenizer and decoder ByteLevel).
+/// Hugging Face `tokenizers` format (model BPE, pre-tokenizer and decoder ByteLevel), of a vocabulary with GPT-2's rules.
 [[nodiscard]] std::string write_tokenizer_json(const BytePairVocabulary& vocabulary);
-/// Parses untrusted content. Throws UserError naming the defect, or the setting that Virgil does not know.
-[[nodiscard]] BytePairVocabulary read_tokenizer_json(std::string_view content, const std::filesystem::path& path);
 
-/// SHA-256 (hex) of ids, bytes and merges.
+/// What the files beside a tokenizer.json say of the token that ends a document.
+struct EndOfTextHint {
+  std::string token;     // empty: nothing
+  std::int32_t id = -1;  // -1: nothing
+};
+/// Parses untrusted content. Throws UserError naming the defect, or all the settings that Virgil does not know.
+[[nodiscard]] BytePairVocabulary read_tokenizer_json(std::string_view content, const std::filesystem::path& path,
+                                                     const EndOfTextHint& hint = {});
+
+/// GPT-2's printable character for each byte of a token.
+[[nodiscard]] std::string spell_bytes(std::string_view bytes);
+
+/// SHA-256 (hex) of ids, bytes, merges and rules.
 [[nodiscard]] std::string fingerprint_of(const BytePairVocabulary& vocabulary);
 
 }  // namespace virgil

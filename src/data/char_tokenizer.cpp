@@ -4,13 +4,17 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "data/byte_pair_tokenizer.h"
+#include "data/char_tokenizer_json.h"
 #include "data/parallel_encode.h"
 #include "data/token_checks.h"
+#include "data/tokenizer_config.h"
 #include "data/utf8.h"
 #include "data/virgil_tokenizer_file.h"
 #include "virgil/base/error.h"
@@ -107,7 +111,13 @@ std::string CharTokenizer::decode(std::span<const std::int32_t> tokens) const {
 }
 
 std::vector<Tokenizer::File> CharTokenizer::files() const {
-  return {{kVirgilTokenizerFile, write_char_tokenizer_file(characters_)}};
+  std::vector<File> files = {{kVirgilTokenizerFile, write_char_tokenizer_file(characters_)}};
+  if (std::optional<std::string> json = write_char_tokenizer_json(characters_, code_points_)) {
+    files.push_back({kTokenizerJsonFile, std::move(*json)});
+  }
+  // Also without a tokenizer.json: transformers then refuses the folder instead of making a tokenizer of no tokens.
+  files.push_back({kTokenizerConfigFile, write_tokenizer_config("")});
+  return files;
 }
 
 std::string CharTokenizer::fingerprint() const {

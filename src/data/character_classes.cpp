@@ -2,19 +2,13 @@
 
 #include <algorithm>
 #include <map>
-#include <span>
+#include <utility>
 
+#include "data/code_point_set.h"
 #include "data/utf8.h"
 
 namespace virgil {
 namespace {
-
-struct CodePointRange {
-  std::uint32_t first;
-  std::uint32_t last;
-};
-
-#include "data/unicode_classes.inc"
 
 constexpr std::size_t kPageSize = 256;
 
@@ -22,12 +16,14 @@ constexpr std::size_t kPageSize = 256;
 
 CharacterClasses::CharacterClasses() {
   std::vector<CharacterClass> flat(kCodePointEnd, CharacterClass::kOther);
-  const auto mark = [&](std::span<const CodePointRange> ranges, CharacterClass value) {
-    for (const CodePointRange& range : ranges) std::fill(flat.begin() + range.first, flat.begin() + range.last + 1, value);
+  const auto mark = [&](const CodePointSet& set, CharacterClass value) {
+    for (const CodePointRange& range : set.ranges()) {
+      std::fill(flat.begin() + range.first, flat.begin() + range.last + 1, value);
+    }
   };
-  mark(kLetterRanges, CharacterClass::kLetter);
-  mark(kNumberRanges, CharacterClass::kNumber);
-  mark(kSpaceRanges, CharacterClass::kSpace);
+  mark(unicode_property("L").value(), CharacterClass::kLetter);
+  mark(unicode_property("N").value(), CharacterClass::kNumber);
+  mark(white_space(), CharacterClass::kSpace);
   std::copy_n(flat.begin(), ascii_.size(), ascii_.begin());
 
   std::map<std::vector<CharacterClass>, std::uint8_t> known;  // most pages are alike; 136 differ

@@ -9,8 +9,8 @@ namespace virgil {
 
 enum class CharacterClass : std::uint8_t { kOther, kLetter, kNumber, kSpace };
 
-/// A two-stage table over all of Unicode, about 50 KB; the Unicode version is fixed (see unicode_classes.inc), so that a text
-/// has the same tokens on every machine.
+/// A two-stage table over all of Unicode, about 50 KB; the Unicode version is fixed (see unicode_properties.inc), so that a
+/// text has the same tokens on every machine.
 class CharacterClasses {
  public:
   CharacterClasses();

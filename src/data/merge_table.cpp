@@ -5,6 +5,7 @@
 #include <bit>
 #include <functional>
 #include <limits>
+#include <numeric>
 
 #include "virgil/base/error.h"
 
@@ -36,6 +37,14 @@ Symbol MergeTable::add(Symbol left, Symbol right) {
   return next_++;
 }
 
+void MergeTable::make_same(std::size_t number, Symbol result) {
+  if (results_.empty()) {
+    results_.resize(256 + (mask_ + 1) / 2 + 1);
+    std::iota(results_.begin(), results_.end(), Symbol{0});
+  }
+  results_[256 + number] = result;
+}
+
 void WordMerger::merge(std::string_view word, std::vector<Symbol>& out) {
   if (word.size() <= kMaxShortWord) return merge_short(word, out);
   if (word.size() >= static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max())) {
@@ -54,7 +63,7 @@ void WordMerger::merge_short(std::string_view word, std::vector<Symbol>& out) {
     const auto first = std::min_element(results.begin(), results.begin() + static_cast<std::ptrdiff_t>(size - 1));
     if (*first == MergeTable::kNone) break;
     const auto at = static_cast<std::size_t>(first - results.begin());
-    symbols[at] = *first;
+    symbols[at] = table_.result_of(*first);
     --size;
     for (std::size_t i = at + 1; i < size; ++i) {
       symbols[i] = symbols[i + 1];
@@ -94,7 +103,7 @@ void WordMerger::merge_long(std::string_view word, std::vector<Symbol>& out) {
     if (left.symbol == kRemoved || left.next < 0) continue;
     Node& right = nodes_[static_cast<std::size_t>(left.next)];
     if (table_.find(left.symbol, right.symbol) != candidate.result) continue;
-    left.symbol = candidate.result;
+    left.symbol = table_.result_of(candidate.result);
     left.next = right.next;
     right.symbol = kRemoved;
     if (left.next >= 0) nodes_[static_cast<std::size_t>(left.next)].previous = candidate.left;

@@ -9,8 +9,8 @@
 
 namespace virgil {
 
-/// A symbol is a byte (0 .. 255) or what merge number k made (256 + k). So of two merges the one with the smaller result comes
-/// first, and a symbol is all there is to store.
+/// A symbol is a byte (0 .. 255) or what merge number k made (256 + k). So of two merges the one with the smaller symbol comes
+/// first, and a symbol is all there is to store. Where several merges make one token, its symbol is the first one's.
 using Symbol = std::uint32_t;
 
 /// Open-addressing hash from (left, right) to the symbol they make; 8 bytes a slot.
@@ -24,6 +24,14 @@ class MergeTable {
 
   /// Adds the next merge and returns its symbol; returns kNone, and adds nothing, when the pair has one already.
   Symbol add(Symbol left, Symbol right);
+  /// Counts a merge that never applies.
+  void skip() { ++next_; }
+  /// From now on merge `number` (counted from 0) makes the token of an earlier or later one: what it makes is that one's
+  /// symbol.
+  void make_same(std::size_t number, Symbol result);
+
+  /// What applying a merge makes: its own symbol, if make_same has not named another.
+  [[nodiscard]] Symbol result_of(Symbol merge) const { return results_.empty() ? merge : results_[merge]; }
 
   [[nodiscard]] Symbol find(Symbol left, Symbol right) const {
     const std::uint64_t key = pair_key(left, right);
@@ -48,6 +56,7 @@ class MergeTable {
   std::size_t mask_ = 0;
   int shift_ = 0;
   Symbol next_ = 256;
+  std::vector<Symbol> results_;  // by symbol; empty while each merge makes its own
 };
 
 /// Applies merges to words, keeping its scratch memory from word to word; one per thread.

@@ -43,10 +43,15 @@ std::size_t find_word_cut(std::string_view text, std::size_t position) {
 
 std::size_t find_last_word_cut(std::string_view text, std::size_t first) {
   first = std::max<std::size_t>(first, 1);
-  for (std::size_t position = text.size(); position-- > first;) {
-    if (is_word_cut(text, position)) return position;
-  }
-  return 0;
+  const auto find_last = [&](bool any) -> std::size_t {
+    for (std::size_t position = text.size(); position-- > first;) {
+      if ((any || text[position] == ' ') && is_word_cut(text, position)) return position;
+    }
+    return 0;
+  };
+  // Splitting rules of other models may join a line end to what is before it, but hardly any a space.
+  const std::size_t before_space = find_last(false);
+  return before_space > 0 ? before_space : find_last(true);
 }
 
 }  // namespace virgil

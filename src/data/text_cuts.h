@@ -14,7 +14,7 @@ namespace virgil {
 [[nodiscard]] bool is_word_cut(std::string_view text, std::size_t position);
 /// The first cut at or after `position`, or text.size().
 [[nodiscard]] std::size_t find_word_cut(std::string_view text, std::size_t position);
-/// The last cut at or after `first`, or 0 when there is none.
+/// The last cut at or after `first` that is before a space, else before any white space, or 0 when there is none.
 [[nodiscard]] std::size_t find_last_word_cut(std::string_view text, std::size_t first);
 
 }  // namespace virgil

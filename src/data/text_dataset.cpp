@@ -232,6 +232,7 @@ OpenedTexts open_texts(const DataRequest& request, InputFiles inputs, Logger& lo
   } else {
     dataset.tokenizer = build_tokenizer(*builder, parts, request.progress);
   }
+  if (const std::string caveat = dataset.tokenizer->caveat(); !caveat.empty()) log.warn(caveat);
   if (std::max(dataset.num_documents, dataset.num_val_documents) > 1 && dataset.tokenizer->end_of_text() < 0) {
     log.info(fmt::format("the {} tokenizer has no end of text: nothing stands between the texts", dataset.tokenizer->name()));
   }

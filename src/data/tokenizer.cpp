@@ -1,16 +1,51 @@
 #include "virgil/data/tokenizer.h"
 
+#include <algorithm>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
 #include "data/byte_pair_tokenizer.h"
+#include "data/tokenizer_config.h"
+#include "data/tokenizer_folder.h"
 #include "data/virgil_tokenizer_file.h"
 #include "virgil/base/error.h"
-#include "virgil/base/file_system.h"
 #include "virgil/data/tokenizer_builder.h"
 
 namespace virgil {
 namespace {
 
-// GPT-2's tokenizer.json takes 3 MB; a char vocabulary of all of Unicode 12 MB.
-constexpr std::int64_t kMaxTokenizerFileBytes = std::int64_t{64} << 20;
+namespace fs = std::filesystem;
+
+bool holds(const fs::path& folder, const char* name) { return fs::exists(folder / name); }
+
+/// The checkpoints of a run, the best first, then the newest: all have the run's tokenizer.
+std::vector<fs::path> list_checkpoints(const fs::path& run) {
+  std::vector<fs::path> checkpoints;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(run, error)) {
+    const std::string name = entry.path().filename().string();
+    const bool is_step = name.starts_with("step-") && name.find_first_not_of("0123456789", 5) == std::string::npos;
+    if (name == "best" || is_step) checkpoints.push_back(entry.path());
+  }
+  std::ranges::sort(checkpoints, std::greater<>());
+  std::ranges::stable_partition(checkpoints, [](const fs::path& path) { return path.filename() == "best"; });
+  return checkpoints;
+}
+
+std::string describe_absence(const fs::path& folder) {
+  constexpr const char* kAdvice = "byte-level BPE is read (tokenizer.json, or vocab.json with merges.txt)";
+  if (holds(folder, "tokenizer.model") || holds(folder, "spiece.model")) {
+    return fmt::format("its tokenizer is SentencePiece's (a .model file), which is not read; {}", kAdvice);
+  }
+  if (holds(folder, "vocab.txt"))
+    return fmt::format("its tokenizer is BERT's WordPiece (vocab.txt), which is not read; {}", kAdvice);
+  return fmt::format("holds no tokenizer (neither {} nor {}, nor {} with {}, nor a run's checkpoints)", kVirgilTokenizerFile,
+                     kTokenizerJsonFile, kVocabFile, kMergesFile);
+}
 
 }  // namespace
 
@@ -20,19 +55,34 @@ std::unique_ptr<Tokenizer> make_tokenizer(std::string_view spec, std::string_vie
   return builder->finish();
 }
 
-std::unique_ptr<Tokenizer> load_tokenizer_file(const std::filesystem::path& path) {
-  const std::string content = read_file(path, kMaxTokenizerFileBytes);
-  if (path.filename() == kVirgilTokenizerFile) return read_virgil_tokenizer_file(content, path);
-  if (path.extension() == ".json") return std::make_unique<BytePairTokenizer>(read_tokenizer_json(content, path), path);
+std::unique_ptr<Tokenizer> load_tokenizer_file(const fs::path& path) {
+  const fs::path name = path.filename();
+  if (name == kVirgilTokenizerFile) return read_virgil_tokenizer_file(read_tokenizer_bytes(path), path);
+  if (name == kVocabFile || name == kMergesFile) {
+    return std::make_unique<BytePairTokenizer>(read_vocab_and_merges(path.parent_path()), path);
+  }
+  if (path.extension() == ".json") {
+    const std::string content = read_tokenizer_bytes(path);
+    return std::make_unique<BytePairTokenizer>(read_tokenizer_json(content, path, read_end_of_text_hint(path.parent_path())),
+                                               path);
+  }
   throw user_error("{}: not a tokenizer; give a folder that holds one, a {} or a {}", path.string(), kTokenizerJsonFile,
                    kVirgilTokenizerFile);
 }
 
-std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& directory) {
-  for (const char* name : {kVirgilTokenizerFile, kTokenizerJsonFile}) {
-    if (std::filesystem::exists(directory / name)) return load_tokenizer_file(directory / name);
+bool holds_tokenizer(const fs::path& directory) {
+  return holds(directory, kVirgilTokenizerFile) || holds(directory, kTokenizerJsonFile) || holds(directory, kVocabFile) ||
+         holds(directory, kMergesFile);
+}
+
+std::unique_ptr<Tokenizer> load_tokenizer(const fs::path& directory) {
+  for (const char* name : {kVirgilTokenizerFile, kTokenizerJsonFile, kVocabFile, kMergesFile}) {
+    if (holds(directory, name)) return load_tokenizer_file(directory / name);
   }
-  throw user_error("{}: holds no tokenizer (neither {} nor {})", directory.string(), kVirgilTokenizerFile, kTokenizerJsonFile);
+  for (const fs::path& checkpoint : list_checkpoints(directory)) {
+    if (holds_tokenizer(checkpoint)) return load_tokenizer(checkpoint);
+  }
+  throw user_error("{}: {}", directory.string(), describe_absence(directory));
 }
 
 }  // namespace virgil

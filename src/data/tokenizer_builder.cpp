@@ -1,10 +1,14 @@
 #include "virgil/data/tokenizer_builder.h"
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <cstdint>
 #include <filesystem>
-#include <optional>
+#include <initializer_list>
+#include <memory>
+#include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -87,11 +91,42 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
   return row.back();
 }
 
-std::string nearest_spec(std::string_view spec) {
-  const std::string_view known[] = {"byte", "char", "gpt2", "bpe:4096"};
-  return std::string(*std::min_element(std::begin(known), std::end(known), [&](std::string_view a, std::string_view b) {
-    return edit_distance(spec, a) < edit_distance(spec, b);
-  }));
+/// What people mean by names that other programs know.
+std::string hint_for(std::string_view spec) {
+  std::string name(spec);
+  std::ranges::transform(name, name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const auto is_one_of = [&](std::initializer_list<std::string_view> names) {
+    return std::ranges::find(names, name) != names.end();
+  };
+  if (is_one_of({"bpe", "bbpe", "byte-bpe", "byte_bpe", "bytelevelbpe"})) {
+    return "bpe takes the number of ids: bpe:4096 trains one on your text";
+  }
+  if (is_one_of({"gpt-2", "gpt2-medium", "gpt2-large", "gpt2-xl", "openai-community/gpt2", "r50k_base", "p50k_base", "tiktoken",
+                 "gpt3", "gpt-3"})) {
+    return "GPT-2's tokenizer, which GPT-3 shares, is gpt2";
+  }
+  if (is_one_of(
+          {"cl100k_base", "o200k_base", "cl100k", "o200k", "gpt-4", "gpt4", "gpt-4o", "gpt4o", "gpt-3.5-turbo", "gpt-5"})) {
+    return "a tokenizer of OpenAI's later models is not built in; give a folder with its tokenizer.json (such as Xenova/gpt-4 "
+           "on "
+           "Hugging Face), or take gpt2";
+  }
+  if (is_one_of({"sentencepiece", "spm", "unigram", "llama", "llama2", "t5", "wordpiece", "bert"})) {
+    return "SentencePiece, Unigram and WordPiece are not built in; bpe:4096 trains a vocabulary of subwords on your text";
+  }
+  if (is_one_of({"word", "words", "wordlevel", "whitespace"})) {
+    return "there is no tokenizer of whole words; bpe:4096 trains a vocabulary of frequent words and their parts on your text";
+  }
+  if (is_one_of({"character", "characters", "chars", "charlevel", "char-level", "char_level", "unicode"})) {
+    return "one id for each character is char";
+  }
+  if (is_one_of({"bytes", "byte-level", "byte_level", "utf8", "utf-8", "raw", "ascii"})) return "one id for each byte is byte";
+  if (name.find('/') != std::string::npos)
+    return "there is no such file or folder; a model of Hugging Face must be downloaded first";
+  for (const char* known : {"byte", "char", "gpt2", "bpe:4096"}) {
+    if (edit_distance(name, known) <= 2 && name.size() > 2) return fmt::format("did you mean {}?", known);
+  }
+  return "a path must name a tokenizer file, or a folder that holds one";
 }
 
 }  // namespace
@@ -106,8 +141,8 @@ std::unique_ptr<TokenizerBuilder> make_tokenizer_builder(std::string_view spec, 
   std::error_code ignored;
   if (!spec.empty() && std::filesystem::is_directory(path, ignored)) return fixed(load_tokenizer(path));
   if (!spec.empty() && std::filesystem::exists(path, ignored)) return fixed(load_tokenizer_file(path));
-  throw user_error("tokenizer \"{}\" is neither known nor a file; known are byte, char, gpt2 and bpe:<size> (did you mean {}?)",
-                   spec, nearest_spec(spec));
+  throw user_error("tokenizer \"{}\" is neither known nor a file; known are byte, char, gpt2 and bpe:<size>: {}",
+                   spec.substr(0, 200), hint_for(spec));
 }
 
 }  // namespace virgil

@@ -8,6 +8,7 @@
 
 #include "virgil/base/error.h"
 #include "virgil/base/file_system.h"
+#include "virgil/base/foreign_file.h"
 #include "virgil/base/sha256.h"
 
 namespace virgil {
@@ -48,6 +49,7 @@ fs::path find_vocabulary() {
 BytePairVocabulary read_gpt2_vocabulary() {
   const fs::path path = find_vocabulary();
   const std::string content = read_file(path, kMaxBytes);
+  if (const auto foreign = describe_foreign_file(content)) throw user_error("{}: is {}", path.string(), *foreign);
   const std::string hash = sha256_hex(content);
   if (hash != kSha256) {
     throw user_error(

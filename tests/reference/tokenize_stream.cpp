@@ -1,9 +1,9 @@
-// Tokenises strings for compare_tokenizers.py.
+// Tokenises strings for compare_tokenizers.py and compare_foreign_tokenizers.py.
 //
-//   tokenize_stream TOKENIZER [TRAINING_TEXT [SAVE_DIRECTORY]]
+//   tokenize_stream [--texts] TOKENIZER [TRAINING_TEXT [SAVE_DIRECTORY]]
 //
-// Reads strings from standard input, each a 32-bit length and its bytes; writes for each a 32-bit number of ids and the ids.
-// Ends with 1 when decoding does not give a string back.
+// Reads strings from standard input, each a 32-bit length and its bytes; writes for each a 32-bit number of ids and the ids,
+// and with --texts the length and the bytes of the text that the ids give. Without it ends with 1 when that is not the string.
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
@@ -11,6 +11,7 @@
 #include <iostream>
 #include <iterator>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "virgil/base/error.h"
@@ -23,17 +24,22 @@ std::string read_all(const char* path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-int tokenize_stream(const virgil::Tokenizer& tokenizer) {
+int tokenize_stream(const virgil::Tokenizer& tokenizer, bool with_texts) {
   std::uint32_t length = 0;
   std::string text;
   while (std::fread(&length, sizeof(length), 1, stdin) == 1) {
     text.resize(length);
     if (std::fread(text.data(), 1, length, stdin) != length) return 1;
     const std::vector<std::int32_t> ids = tokenizer.encode(text);
-    if (tokenizer.decode(ids) != text) return 1;
+    const std::string decoded = tokenizer.decode(ids);
+    if (!with_texts && decoded != text) return 1;
     const auto count = static_cast<std::uint32_t>(ids.size());
     std::fwrite(&count, sizeof(count), 1, stdout);
     std::fwrite(ids.data(), sizeof(ids[0]), ids.size(), stdout);
+    if (!with_texts) continue;
+    const auto size = static_cast<std::uint32_t>(decoded.size());
+    std::fwrite(&size, sizeof(size), 1, stdout);
+    std::fwrite(decoded.data(), 1, decoded.size(), stdout);
   }
   return 0;
 }
@@ -41,6 +47,11 @@ int tokenize_stream(const virgil::Tokenizer& tokenizer) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  const bool with_texts = argc > 1 && std::string_view(argv[1]) == "--texts";
+  if (with_texts) {
+    ++argv;
+    --argc;
+  }
   if (argc < 2) return 2;
   try {
     const auto tokenizer = virgil::make_tokenizer(argv[1], argc > 2 ? read_all(argv[2]) : "");
@@ -49,7 +60,7 @@ int main(int argc, char** argv) {
         std::ofstream(std::filesystem::path(argv[3]) / file.name, std::ios::binary) << file.content;
       }
     }
-    return tokenize_stream(*tokenizer);
+    return tokenize_stream(*tokenizer, with_texts);
   } catch (const virgil::Error& error) {
     std::cerr << error.what() << '\n';
     return 2;

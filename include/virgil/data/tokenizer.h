@@ -18,7 +18,8 @@ class Tokenizer {
   /// The name users write in `tokenizer`: "byte", "char", "gpt2", "bpe:4096".
   [[nodiscard]] virtual std::string name() const = 0;
   [[nodiscard]] virtual std::int64_t vocab_size() const = 0;
-  /// Every byte string encodes, and decode(encode(x)) == x.
+  /// Every byte string encodes, and decode(encode(x)) == x, but for tokenizers from elsewhere that change the text (a space put
+  /// before it, Unicode composition) or that have no id for some bytes (see caveat).
   [[nodiscard]] virtual std::vector<std::int32_t> encode(std::string_view text) const = 0;
   /// Bytes of the tokens, which may end inside a UTF-8 character. Throws UserError on an id outside the vocabulary.
   [[nodiscard]] virtual std::string decode(std::span<const std::int32_t> tokens) const = 0;
@@ -26,7 +27,10 @@ class Tokenizer {
   [[nodiscard]] virtual std::int32_t end_of_text() const = 0;
   /// Ids from this one on are halves of bytes, which spell characters that have no id of their own; -1 when there are none.
   [[nodiscard]] virtual std::int32_t first_half_byte() const { return -1; }
-  /// Files that make this tokenizer again, by file name (put into every checkpoint); load_tokenizer reads them back.
+  /// What of a text is lost in the ids, in words for a warning; empty where nothing is.
+  [[nodiscard]] virtual std::string caveat() const { return {}; }
+  /// Files that make this tokenizer again, and that transformers opens, by file name (put into every checkpoint);
+  /// load_tokenizer reads them back.
   struct File {
     std::string name;
     std::string content;
@@ -41,9 +45,13 @@ class Tokenizer {
 /// one, and where GPT-2's vocabulary has not been fetched.
 [[nodiscard]] std::unique_ptr<Tokenizer> make_tokenizer(std::string_view spec, std::string_view training_text);
 
-/// Reads the tokenizer a checkpoint directory carries. Throws UserError when it has none or it is damaged.
+/// Whether a folder carries a tokenizer itself (a run's folder does not, its checkpoints do).
+[[nodiscard]] bool holds_tokenizer(const std::filesystem::path& directory);
+/// Reads the tokenizer that a folder carries: a checkpoint, a run with checkpoints, or a folder of Hugging Face's. Throws
+/// UserError when it has none or it is damaged.
 [[nodiscard]] std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& directory);
-/// Reads one file: tokenizer.virgil.json, or a Hugging Face tokenizer.json that holds a byte-level BPE as GPT-2's.
+/// Reads one file: tokenizer.virgil.json, or a Hugging Face tokenizer.json that holds a byte-level BPE (docs/tokenizers.md says
+/// which), or vocab.json with the merges.txt beside it. The files beside it may say which token ends a document.
 [[nodiscard]] std::unique_ptr<Tokenizer> load_tokenizer_file(const std::filesystem::path& path);
 
 }  // namespace virgil

@@ -1,0 +1,179 @@
+#include "data/tokenizer_settings.h"
+
+#include <algorithm>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "data/json_input.h"
+#include "virgil/base/error.h"
+
+namespace virgil {
+namespace {
+
+using nlohmann::json;
+
+// word_scanner.h is this pattern; a Split that spells it gives the same words.
+constexpr std::string_view kGpt2Pattern = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+
+std::string type_of(const json& object) {
+  if (object.is_null()) return "none";
+  const json type = object.is_object() ? object.value("type", json("without a type")) : json("malformed");
+  return type.is_string() ? type.get<std::string>() : shorten_json(type);
+}
+
+bool flag(const json& object, const char* key, bool otherwise) { return object.value(key, json(otherwise)) == true; }
+
+class SettingsReader {
+ public:
+  explicit SettingsReader(const json& document) : document_(document) {}
+
+  BytePairRules read() {
+    read_model();
+    read_normalizer(document_.value("normalizer", json()));
+    read_pre_tokenizer(document_.value("pre_tokenizer", json()));
+    check_added_tokens();
+    return std::move(rules_);
+  }
+  [[nodiscard]] const std::vector<std::string>& obstacles() const { return obstacles_; }
+
+ private:
+  void add_obstacle(std::string what) { obstacles_.push_back(std::move(what)); }
+
+  void read_model() {
+    const json model = document_.value("model", json());
+    if (!model.is_object()) return add_obstacle("it has no model");
+    const std::string type = model.contains("type") ? type_of(model) : "BPE";
+    if (type != "BPE") {
+      const char* kin = type == "Unigram" ? " (SentencePiece's)" : type == "WordPiece" ? " (BERT's)" : "";
+      return add_obstacle(fmt::format("its model is of type {}{}, not BPE", type, kin));
+    }
+    const json dropout = model.value("dropout", json());
+    if (!dropout.is_null() && dropout != 0)
+      add_obstacle(fmt::format("\"dropout\" is {}: ids at random", shorten_json(dropout)));
+    for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
+      const json value = model.value(key, json());
+      if (!value.is_null() && value != "") add_obstacle(fmt::format("\"{}\" is {}", key, shorten_json(value)));
+    }
+    rules_.ignores_merges = flag(model, "ignore_merges", false);
+  }
+
+  void read_normalizer(const json& normalizer) {
+    if (normalizer.is_null()) return;
+    const std::string type = type_of(normalizer);
+    if (type == "NFC") {
+      rules_.composes = true;
+    } else if (type == "Sequence" && normalizer.value("normalizers", json()).is_array()) {
+      for (const json& part : normalizer["normalizers"]) read_normalizer(part);
+    } else {
+      add_obstacle(fmt::format("its normalizer is {} (NFC is read)", type));
+    }
+  }
+
+  void read_pre_tokenizer(const json& splitter) {
+    std::vector<json> steps;
+    flatten(splitter, steps);
+    const bool ends_in_bytes = !steps.empty() && type_of(steps.back()) == "ByteLevel";
+    if (!ends_in_bytes) add_obstacle("its pre_tokenizer does not end in ByteLevel");
+    SplittingRules& splitting = rules_.splitting;
+    for (std::size_t i = 0; i + (ends_in_bytes ? 1 : 0) < steps.size(); ++i) read_step(steps[i]);
+    if (!ends_in_bytes) return;
+    splitting.gpt2_words = flag(steps.back(), "use_regex", true);
+    splitting.add_prefix_space = flag(steps.back(), "add_prefix_space", true);
+    const bool spells_gpt2 = splitting.splits.size() == 1 && is_gpt2_split(splitting.splits[0]) && !splitting.gpt2_words &&
+                             !splitting.add_prefix_space;
+    if (spells_gpt2) splitting = {};
+    try {
+      (void)TextSplitter(splitting, CharacterClasses());
+    } catch (const UserError& error) {
+      add_obstacle(fmt::format("its splitting rule: {}", error.what()));
+    }
+  }
+
+  static bool is_gpt2_split(const SplitRule& rule) {
+    return !rule.is_literal && rule.pattern == kGpt2Pattern && rule.behavior == SplitRule::Behavior::kIsolated;
+  }
+
+  void flatten(const json& splitter, std::vector<json>& steps) {
+    if (type_of(splitter) == "Sequence" && splitter.value("pretokenizers", json()).is_array()) {
+      for (const json& part : splitter["pretokenizers"]) flatten(part, steps);
+    } else if (!splitter.is_null()) {
+      steps.push_back(splitter);
+    }
+  }
+
+  void read_step(const json& step) {
+    const std::string type = type_of(step);
+    if (type == "Digits") {
+      const bool individual = flag(step, "individual_digits", false);
+      rules_.splitting.splits.push_back({.pattern = individual ? "\\p{N}" : "\\p{N}+"});
+    } else if (type == "Split") {
+      if (std::optional<SplitRule> rule = read_split(step)) rules_.splitting.splits.push_back(std::move(*rule));
+    } else {
+      add_obstacle(fmt::format("its pre_tokenizer holds {} (Split, Digits and a last ByteLevel are read)", type));
+    }
+  }
+
+  std::optional<SplitRule> read_split(const json& step) {
+    using Behavior = SplitRule::Behavior;
+    const std::pair<const char*, Behavior> behaviors[] = {{"Isolated", Behavior::kIsolated},
+                                                          {"Removed", Behavior::kRemoved},
+                                                          {"MergedWithPrevious", Behavior::kMergedWithPrevious},
+                                                          {"MergedWithNext", Behavior::kMergedWithNext},
+                                                          {"Contiguous", Behavior::kContiguous}};
+    const json name = step.value("behavior", json());
+    const auto behavior = std::ranges::find_if(behaviors, [&](const auto& entry) { return name == entry.first; });
+    const json pattern = step.value("pattern", json());
+    const json regex = pattern.is_object() ? pattern.value("Regex", json()) : json();
+    const json literal = pattern.is_object() ? pattern.value("String", json()) : json();
+    const json& text = regex.is_string() ? regex : literal;
+    if (behavior == std::end(behaviors) || !text.is_string()) {
+      add_obstacle(fmt::format("its Split is malformed: {}", shorten_json(step)));
+      return std::nullopt;
+    }
+    return SplitRule{text.get<std::string>(), !regex.is_string(), behavior->second, flag(step, "invert", false)};
+  }
+
+  void check_added_tokens() {
+    const json added = document_.value("added_tokens", json::array());
+    if (!added.is_array()) return add_obstacle("\"added_tokens\" is not a list");
+    for (const json& token : added) {
+      if (!token.is_object() || flag(token, "special", false)) continue;  // special tokens are not looked for in texts
+      for (const char* key : {"single_word", "lstrip", "rstrip"}) {
+        if (!flag(token, key, false)) continue;
+        add_obstacle(fmt::format("\"{}\" of the added token {}", key, shorten_json(token.value("content", json()))));
+      }
+    }
+  }
+
+  const json& document_;
+  BytePairRules rules_;
+  std::vector<std::string> obstacles_;
+};
+
+}  // namespace
+
+BytePairRules read_tokenizer_settings(const json& document, const std::filesystem::path& path) {
+  (void)require_key(document, "model", path);
+  SettingsReader reader(document);
+  BytePairRules rules = reader.read();
+  if (reader.obstacles().empty()) return rules;
+  std::string list;
+  for (const std::string& obstacle : reader.obstacles()) list += (list.empty() ? "" : "; ") + obstacle;
+  throw user_error(
+      "{}: not a byte-level BPE tokenizer that Virgil reads: {}. Encode the texts with its own program and give token files "
+      "(docs/data.md), or take another tokenizer: --tokenizer gpt2, or bpe:4096 to train one",
+      path.string(), list);
+}
+
+std::string shorten_json(const json& value) {
+  constexpr std::size_t kMostBytes = 80;
+  std::string text = value.dump(-1, ' ', true, json::error_handler_t::replace);
+  if (text.size() > kMostBytes) text = text.substr(0, kMostBytes) + "...";
+  return text;
+}
+
+}  // namespace virgil
