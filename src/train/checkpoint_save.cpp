@@ -15,6 +15,7 @@
 
 #include "checkpoint_format.h"
 #include "hashing_file.h"
+#include "model_card.h"
 #include "train/checkpoint_marks.h"
 #include "virgil/base/error.h"
 #include "virgil/base/paths.h"
@@ -69,13 +70,10 @@ void write_checkpoint_files(FileSystem& files, const std::filesystem::path& dire
                             const ModelConfig& model) {
   files.create_directories(directory);
   FileTable table;
-  std::int32_t end_of_text = -1;
-  if (contents.tokenizer != nullptr) {
-    end_of_text = contents.tokenizer->end_of_text();
-    for (const Tokenizer::File& file : contents.tokenizer->files()) {
-      table[file.name] = write_text(files, directory / file.name, file.content);
-    }
+  for (const Tokenizer::File& file : write_companion_files(contents, model)) {
+    table[file.name] = write_text(files, directory / file.name, file.content);
   }
+  const std::int32_t end_of_text = contents.tokenizer == nullptr ? -1 : contents.tokenizer->end_of_text();
   table[kConfigFile] = write_text(files, directory / kConfigFile, write_model_config(model, end_of_text));
   table[kParametersFile] = write_parameters(files, directory / kParametersFile, contents, model);
   if (!contents.optimizer.empty()) {

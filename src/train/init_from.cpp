@@ -71,9 +71,11 @@ void adopt_sizes(const CommandLine& command_line, TrainConfig& config, Pretraine
                        model.directory.string()));
 }
 
-/// For a folder that carries no tokenizer.
-void check_given_tokenizer(const TrainConfig& config, const PretrainedModel& model) {
-  if (make_tokenizer_builder(config.tokenizer)->needs_text()) {
+bool learns_from_text(const std::string& spec) { return make_tokenizer_builder(spec)->needs_text(); }
+
+/// For a tokenizer that the user names: it must fit the model's vocabulary.
+void check_given_tokenizer(const TrainConfig& config, const PretrainedModel& model, Logger& log) {
+  if (learns_from_text(config.tokenizer)) {
     throw user_error(
         "tokenizer is {}: learned from another text, its ids would mean nothing to the model of {}; give the "
         "tokenizer that the model was trained with",
@@ -81,33 +83,38 @@ void check_given_tokenizer(const TrainConfig& config, const PretrainedModel& mod
   }
   const auto tokenizer = make_tokenizer(config.tokenizer, "");
   const std::int64_t unknown_rows = model.model.vocab_size - tokenizer->vocab_size();
-  if (unknown_rows >= 0 && unknown_rows <= kMostPaddingRows) return;
-  throw user_error(
-      "tokenizer {} has {} tokens, but the model of {} has a vocabulary of {}; give the tokenizer that the model was "
-      "trained with",
-      config.tokenizer, tokenizer->vocab_size(), model.directory.string(), model.model.vocab_size);
+  if (unknown_rows < 0) {
+    throw user_error(
+        "tokenizer {} has {} tokens, but the model of {} has a vocabulary of {}; give the tokenizer that the model was "
+        "trained with",
+        config.tokenizer, tokenizer->vocab_size(), model.directory.string(), model.model.vocab_size);
+  }
+  if (unknown_rows <= kMostPaddingRows) return;
+  log.warn(fmt::format("tokenizer {} has {} tokens, the model of {} a vocabulary of {}: is it the one it was trained with?",
+                       config.tokenizer, tokenizer->vocab_size(), model.directory.string(), model.model.vocab_size));
 }
 
-/// For a folder that carries one, and a flag that names one as well.
-void check_same_tokenizer(const std::string& asked, const Tokenizer& own, const PretrainedModel& model) {
-  if (asked == own.name()) return;
-  const bool is_fixed = !make_tokenizer_builder(asked)->needs_text();
-  if (is_fixed && make_tokenizer(asked, "")->fingerprint() == own.fingerprint()) return;
-  throw user_error("tokenizer is {}, but the model of {} was trained with {} of {} tokens; leave --tokenizer out", asked,
-                   model.directory.string(), own.name(), own.vocab_size());
-}
-
-void adopt_tokenizer(const CommandLine& command_line, TrainConfig& config, const PretrainedModel& model) {
+void adopt_tokenizer(const CommandLine& command_line, TrainConfig& config, const PretrainedModel& model, Logger& log) {
   const bool is_flag = std::ranges::find(command_line.set_keys, "tokenizer") != command_line.set_keys.end();
   const auto own_spec = tokenizer_spec(model);
+  // What the user names counts, and the folder's own is not even read: it may be one that cannot be.
+  if (is_flag && !learns_from_text(config.tokenizer)) {
+    check_given_tokenizer(config, model, log);
+    if (own_spec)
+      log.info(fmt::format("tokenizer {}, as given, not the one of {}", config.tokenizer, model.directory.string()));
+    return;
+  }
   if (!own_spec) {
     const bool is_given = is_flag || config.tokenizer != TrainConfig{}.tokenizer;
     if (!is_given) throw user_error("{}; or name the right one with --tokenizer", describe_missing_tokenizer(model));
-    check_given_tokenizer(config, model);
+    check_given_tokenizer(config, model, log);
     return;
   }
   const std::unique_ptr<Tokenizer> own = load_tokenizer(model);  // also checks its vocabulary
-  if (is_flag) check_same_tokenizer(config.tokenizer, *own, model);
+  if (is_flag && config.tokenizer != own->name()) {
+    throw user_error("tokenizer is {}, but the model of {} was trained with {} of {} tokens; leave --tokenizer out",
+                     config.tokenizer, model.directory.string(), own->name(), own->vocab_size());
+  }
   config.tokenizer = *own_spec;
 }
 
@@ -166,7 +173,7 @@ PretrainedModel open_init_from(const CommandLine& command_line, TrainConfig& con
   PretrainedModel model = open_pretrained(directory);
   if (!model.note.empty()) log.info(fmt::format("config   {}: read with {}", directory.string(), model.note));
   adopt_sizes(command_line, config, model, log);
-  adopt_tokenizer(command_line, config, model);
+  adopt_tokenizer(command_line, config, model, log);
   adopt_rates(command_line, config, log);
   log.info(fmt::format("start    {}", model.is_checkpoint
                                           ? fmt::format("{}, a checkpoint of step {}", model.directory.string(), model.step)

@@ -91,21 +91,15 @@ void shorten_context(PretrainedModel& model, std::int64_t block_size) {
 std::optional<std::string> tokenizer_spec(const PretrainedModel& model) {
   const auto holds = [&](const char* name) { return path_exists(model.directory / name); };
   // An absolute path is never taken for the name of a tokenizer.
-  const bool carries_one = holds("tokenizer.virgil.json") || holds("tokenizer.json");
-  if (model.is_checkpoint || carries_one) return fs::absolute(model.directory).string();
-  // A vocab.json may be that of another language, of the same size.
-  const bool is_gpt2 = model.model.vocab_size == kGpt2Vocabulary && !holds("vocab.json") && !holds("merges.txt");
+  if (model.is_checkpoint || holds_tokenizer(model.directory)) return fs::absolute(model.directory).string();
+  // A tokenizer of another kind may have as many tokens.
+  const bool has_other = holds("tokenizer.model") || holds("spiece.model") || holds("vocab.txt");
+  const bool is_gpt2 = model.model.vocab_size == kGpt2Vocabulary && !has_other;
   return is_gpt2 ? std::optional<std::string>("gpt2") : std::nullopt;
 }
 
 std::string describe_missing_tokenizer(const PretrainedModel& model) {
   const std::string directory = model.directory.string();
-  if (path_exists(model.directory / "vocab.json")) {
-    return fmt::format(
-        "{}: its tokenizer is in vocab.json and merges.txt, which are not read; open it with AutoTokenizer of "
-        "transformers and save it there with save_pretrained, which writes tokenizer.json",
-        directory);
-  }
   return fmt::format("{}: holds no tokenizer, and its vocabulary of {} ids is not GPT-2's of {}; put its tokenizer.json there",
                      directory, model.model.vocab_size, kGpt2Vocabulary);
 }

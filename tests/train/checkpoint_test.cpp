@@ -72,6 +72,19 @@ TEST_F(CheckpointTest, RoundTripsEverything) {
   }
 }
 
+TEST_F(CheckpointTest, HoldsWhatOtherProgramsAsk) {
+  CheckpointContents contents = make_contents(3);
+  contents.state.config_json = R"({"model_name": "poem", "input": ["texts/dante.txt", "more/"]})";
+  save_checkpoint(*files_, best_, contents);
+  const auto json = [&](const char* name) { return nlohmann::json::parse(read_all(best_ / name)); };
+  EXPECT_EQ(json("tokenizer_config.json")["tokenizer_class"], "PreTrainedTokenizerFast");
+  EXPECT_EQ(json("tokenizer_config.json")["model_max_length"], contents.model.block_size);
+  EXPECT_EQ(json("generation_config.json")["max_length"], contents.model.block_size);
+  EXPECT_EQ(json("tokenizer.json")["model"]["vocab"].size(), 256U);
+  EXPECT_THAT(read_all(best_ / "README.md"), AllOf(HasSubstr("# poem"), HasSubstr("dante.txt, more"), HasSubstr("| byte |"),
+                                                   ::testing::Not(HasSubstr("texts/"))));
+}
+
 TEST_F(CheckpointTest, SavesToARealDiskTwiceUnderOneName) {
   const auto posix = make_posix_file_system();
   save_checkpoint(*posix, best_, make_contents(1));
@@ -193,7 +206,7 @@ TEST_F(CheckpointTest, DetectsAFlippedBitATruncationAndAMissingFile) {
     write_all(entry.path(), good);
     ++num_files;
   }
-  EXPECT_EQ(num_files, 6) << "parameters, optimizer, config, tokenizer, state, its hash";
+  EXPECT_EQ(num_files, 10) << "parameters, optimizer, config, three of the tokenizer, two companions, state, its hash";
   EXPECT_NO_THROW(static_cast<void>(load_checkpoint(best_)));
 }
 

@@ -189,7 +189,8 @@ TEST_F(InitFrom, RefusesATokenizerOfAnotherVocabulary) {
   EXPECT_THAT(refused({init(folder.path()), "--tokenizer=char"}), HasSubstr("learned from another text"));
   const Gpt2Folder wide(directory_.path() / "wide", 400);
   wide.write();
-  EXPECT_THAT(refused({init(wide.path()), "--tokenizer=byte"}), AllOf(HasSubstr("256 tokens"), HasSubstr("vocabulary of 400")));
+  EXPECT_EQ(run("wide", {init(wide.path()), "--tokenizer=byte", "--max_iters=1"}), RunStatus::kFinished);
+  EXPECT_THAT(sink_.lines, Contains(AllOf(HasSubstr("256 tokens"), HasSubstr("vocabulary of 400"))));
   const Gpt2Folder narrow(directory_.path() / "narrow", 200);
   narrow.write();
   EXPECT_THAT(refused({init(narrow.path()), "--tokenizer=byte"}), HasSubstr("vocabulary of 200"));
@@ -198,7 +199,11 @@ TEST_F(InitFrom, RefusesATokenizerOfAnotherVocabulary) {
   EXPECT_EQ(run("padded", {init(padded.path()), "--tokenizer=byte", "--max_iters=1"}), RunStatus::kFinished);
 
   const fs::path source = trained_run();
-  EXPECT_THAT(refused({init(source), "--tokenizer=byte"}), AllOf(HasSubstr("trained with char"), HasSubstr("leave")));
+  EXPECT_THAT(refused({init(source), "--tokenizer=byte"}), HasSubstr("byte has 256 tokens"));
+  EXPECT_THAT(refused({init(source), "--tokenizer=bpe:300"}), AllOf(HasSubstr("trained with char"), HasSubstr("leave")));
+  test_support::write_all(wide.path() / "tokenizer.json", "not a tokenizer");
+  EXPECT_EQ(run("given", {init(wide.path()), "--tokenizer=byte", "--max_iters=1"}), RunStatus::kFinished)
+      << "what is given counts, whatever the folder holds";
   EXPECT_EQ(run("char", {init(source), "--tokenizer=char", "--max_iters=1"}), RunStatus::kFinished);
 }
 

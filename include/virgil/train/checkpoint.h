@@ -3,6 +3,8 @@
 //   model.safetensors       parameters by their Hugging Face names, unpadded
 //   config.json             GPT2LMHeadModel's configuration
 //   <tokenizer files>       Tokenizer::files()
+//   generation_config.json  of transformers
+//   README.md               a model card
 //   optimizer.safetensors   "m.<name>" and "v.<name>" for every parameter
 //   training_state.json     TrainingState, the resolved run config, and the size and SHA-256 of every file above
 //   training_state.sha256   the SHA-256 of training_state.json
