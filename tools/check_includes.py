@@ -16,7 +16,7 @@ import re
 import sys
 
 FOLDERS = ("include", "src", "cuda", "mpi", "tools", "tests")
-SUFFIXES = {".h", ".cpp", ".cu", ".inc", ".in"}
+SUFFIXES = {".h", ".cpp", ".cu", ".in"}  # what an .inc holds is compiled where it is included
 
 # Header: the names of namespace std, and of std::ranges, whose home it is.
 NAMES = {

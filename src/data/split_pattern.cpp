@@ -6,6 +6,7 @@
 #include <utility>
 
 #define PCRE2_CODE_UNIT_WIDTH 8
+#include <fmt/format.h>
 #include <pcre2.h>
 
 #include "data/utf8.h"

@@ -1,6 +1,7 @@
 #include "data/text_splitter.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "data/text_cuts.h"
 #include "data/utf8.h"

@@ -1,11 +1,14 @@
 #include "virgil/data/tokenizer.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "data/byte_pair_tokenizer.h"

@@ -1,5 +1,7 @@
 #include "virgil/data/tokenizer_builder.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cctype>
 #include <charconv>

@@ -1,8 +1,12 @@
 // Reads Hugging Face's tokenizer.json as `tokenizers` does (byte-level BPE), or names everything that stands in the way.
+
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>

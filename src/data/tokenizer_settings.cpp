@@ -1,5 +1,7 @@
 #include "data/tokenizer_settings.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <iterator>
 #include <nlohmann/json.hpp>
