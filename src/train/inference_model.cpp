@@ -10,9 +10,10 @@
 #include "virgil/base/error.h"
 #include "virgil/base/paths.h"
 #include "virgil/train/console_metrics.h"
-#include "virgil/train/plan_config.h"
+#include "virgil/train/measured_dtype.h"
 #include "virgil/train/pretrained_model.h"
 #include "virgil/train/run_folder.h"
+#include "virgil/train/run_plan.h"
 #include "virgil/train/training_run.h"
 
 namespace virgil {
@@ -22,10 +23,12 @@ namespace {
 namespace fs = std::filesystem;
 
 /// What `asked` means on this device, with a warning where it is slower than float32.
-DType choose_dtype(const std::string& asked, const Backend& backend, Logger& log) {
+DType choose_dtype(const std::string& asked, Backend& backend, Logger& log) {
   TrainConfig config;
   config.dtype = asked;
-  resolve_dtype(config, backend);  // as training does
+  Machine machine = machine_of(backend);
+  if (asked == "auto") prefer_faster_dtype(machine, backend);
+  resolve_dtype(config, machine);  // as training does
   const auto dtypes = backend.dtypes();
   const auto chosen = std::ranges::find_if(dtypes, [&](DType dtype) { return name_of(dtype) == config.dtype; });
   if (chosen > std::ranges::find(dtypes, DType::kFloat32)) {
