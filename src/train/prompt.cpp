@@ -23,10 +23,9 @@ constexpr std::int64_t kMaxPromptBytes = std::int64_t{1} << 30;
 /// Whether the tokenizer gives a space to the word behind it, as byte-level BPE does: a prompt's last space then is a token
 /// that hardly ever stood before a word in training.
 bool joins_space_to_word(const Tokenizer& tokenizer) {
-  const std::vector<std::int32_t> space = tokenizer.encode(" ");
-  for (char letter = 'a'; letter <= 'z'; ++letter) {
-    const std::vector<std::int32_t> word = tokenizer.encode(std::string{' ', letter});
-    if (word.empty() || space.empty() || word.front() != space.front()) return true;
+  for (std::int32_t id = 0; id < tokenizer.vocab_size(); ++id) {
+    const std::string text = tokenizer.decode({&id, 1});
+    if (text.size() > 1 && text[0] == ' ' && text[1] != ' ') return true;
   }
   return false;
 }
