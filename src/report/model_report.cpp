@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "virgil/model/inference_plan.h"
 #include "virgil/plan/communication.h"
 #include "virgil/plan/estimates.h"
 #include "virgil/plan/tensor_table.h"
@@ -145,12 +146,13 @@ std::string describe_inference(const ArchitectureSpec& spec, const PlannedSubjec
   }
   text += "  activations: of the one token a sequence is at; a prompt read in one pass takes as much for each of its tokens\n";
   if (!planned.plan) return text;
-  // generate computes in float32, whatever the model was trained in.
-  const PlanRequest generation{.decode =
-                                   DecodeShape{.num_sequences = 1, .max_length = spec.block_size, .dtype = DType::kFloat32}};
-  const MemoryPlan plan(planned.plan->model(), generation, planned.traits());
-  return text + fmt::format("  Virgil's own plan for generating ({}, {}): {}\n", name_of(DType::kFloat32),
-                            planned.machine->description, format_bytes(plan.total_bytes()));
+  for (const DType dtype : planned.machine->dtypes) {
+    const MemoryPlan plan = plan_inference(planned.plan->model(), {.num_sequences = 1, .dtype = dtype}, planned.traits());
+    text += fmt::format("  Virgil's own plan for generating ({}, {}): {}{}\n", name_of(dtype), planned.machine->description,
+                        format_bytes(plan.total_bytes()),
+                        dtype == DType::kFloat32 ? "" : fmt::format(", with generate --dtype {}", name_of(dtype)));
+  }
+  return text;
 }
 
 std::string describe_training(const Subject& subject, const PlannedSubject& planned) {
