@@ -194,7 +194,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only")
     parser.add_argument("--save", type=pathlib.Path)
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     rng = random.Random(arguments.seed)
     training = [" ".join(rng.choice(PIECES) for _ in range(40)) for _ in range(200)]
     training += ["Nel mezzo del cammin di nostra vita mi ritrovai per una selva oscura, 1234 !!\n"] * 40
@@ -208,7 +208,9 @@ def main():
                 continue
             (root / name).mkdir(parents=True, exist_ok=True)
             tokenizer.save(str(root / name / "tokenizer.json"))
-            good &= compare(name, tokenizer, virgil(arguments.program, root / name, encoded), strings, "inverted" not in name)
+            # ByteLevel's decoder drops bytes of broken words, and takes an added token such as "\u00c5" for a byte.
+            with_text = "inverted" not in name and name != "added_nfc"
+            good &= compare(name, tokenizer, virgil(arguments.program, root / name, encoded), strings, with_text)
             if name in ("plain", "five"):
                 (root / f"{name}_parts").mkdir(exist_ok=True)
                 tokenizer.model.save(str(root / f"{name}_parts"))
