@@ -218,7 +218,7 @@ TEST_F(LoadDataset, NamesInputsThatDoNotFitTogether) {
   EXPECT_THAT(error_of({.inputs = {text}, .val_inputs = {ours}, .tokenizer = "byte"}), HasSubstr("both"));
   EXPECT_THAT(error_of({.inputs = {ours, nano}, .tokenizer = "byte"}), HasSubstr("one format"));
   EXPECT_THAT(error_of({.inputs = {ours}, .tokenizer = "char"}), HasSubstr("learns from a text"));
-  EXPECT_THAT(error_of({.inputs = {text}, .tokenizer = "chars"}), HasSubstr("did you mean char"));
+  EXPECT_THAT(error_of({.inputs = {text}, .tokenizer = "chars"}), HasSubstr("one id for each character is char"));
   const std::string other = write("c/tokenizer.virgil.json", make_tokenizer("char", "abc")->files().front().content);
   EXPECT_THAT(error_of({.inputs = {ours}, .tokenizer = other}), HasSubstr("another tokenizer"));
   EXPECT_THAT(error_of({.inputs = {nano}, .tokenizer = other}), HasSubstr("outside the tokenizer's vocabulary"));

@@ -106,8 +106,7 @@ TEST(Verify, TheProcessGrowsByWhatWasPlanned) {
                                                              {"block_size", "256"},
                                                              {"vocab_size", "8192"},
                                                              {"batch_size", "4"},
-                                                             {"dtype", "float32"}}),
-                                               std::nullopt)));
+                                                             {"dtype", "float32"}}))));
   }
   const PlannedSubject planned = plan_subject(subject_with(settings));
   ASSERT_GE(planned.get().total_bytes(), std::int64_t{500} << 20);
@@ -126,8 +125,7 @@ TEST(Verify, TouchedPlanIsResident) {
                                                             {"block_size", "512"},
                                                             {"vocab_size", "8192"},
                                                             {"batch_size", "4"},
-                                                            {"dtype", "float32"}}),
-                                              std::nullopt);
+                                                            {"dtype", "float32"}}));
   ASSERT_GE(planned.get().total_bytes(), std::int64_t{500} << 20);
   const ProcessMemory before = read_process_memory();
   TrackingResource tracker(planned.backend->memory());
@@ -136,7 +134,7 @@ TEST(Verify, TouchedPlanIsResident) {
     const std::span<std::byte> bytes = memory.bytes(item.slot);
     std::memset(bytes.data(), 1, bytes.size());
   }
-  const MemoryComparison comparison = compare_memory(planned.get(), tracker, before);
+  const MemoryComparison comparison = compare_memory(planned.get(), tracker, before, std::nullopt);
   const auto growth = static_cast<double>(comparison.after.rss_bytes - comparison.before.rss_bytes);
   const auto total = static_cast<double>(planned.get().total_bytes());
   EXPECT_NEAR(growth, total, 0.03 * total);
@@ -144,8 +142,7 @@ TEST(Verify, TouchedPlanIsResident) {
 
 TEST(Verify, SaysWhatItFound) {
   const PlannedSubject planned = plan_subject(
-      subject_with({{"n_layer", "1"}, {"n_head", "1"}, {"n_embd", "8"}, {"block_size", "8"}, {"vocab_size", "10"}}),
-      std::nullopt);
+      subject_with({{"n_layer", "1"}, {"n_head", "1"}, {"n_embd", "8"}, {"block_size", "8"}, {"vocab_size", "10"}}));
   const std::string text = describe_verification(verify_plan(planned));
   for (const char* part : {"weights", "gradients", "optimizer", "activations", "equal", "the plan cannot know"}) {
     EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;

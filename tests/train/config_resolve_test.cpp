@@ -112,7 +112,7 @@ TEST(ResolveConfig, RefusesHeadsThatDoNotDivide) {
   TrainConfig config;
   config.n_embd = 100;
   config.n_head = 12;
-  EXPECT_THAT(resolve_error(config), AllOf(HasSubstr("n_embd is 100"), HasSubstr("n_head is 12")));
+  EXPECT_THAT(resolve_error(config), AllOf(HasSubstr("n_embd is 100"), HasSubstr("n_embd 96 with n_head 12")));
   config.n_embd = 1024;
   config.n_head = 2;
   EXPECT_THAT(resolve_error(config), HasSubstr("head size"));

@@ -94,7 +94,7 @@ TEST(Gpt2Config, RefusesSizesThatAreMissingOrOutOfRange) {
     EXPECT_THAT(gpt2_config_error(json.dump()), HasSubstr(key[2] == 'p' ? "n_ctx" : key));
   }
   EXPECT_THAT(error_with("n_inner", 0), HasSubstr("n_inner"));
-  EXPECT_THAT(error_with("n_head", 7), HasSubstr("multiple of n_head"));
+  EXPECT_THAT(error_with("n_head", 7), HasSubstr("768 is not a multiple of 7"));
 }
 
 TEST(Gpt2Config, RefusesWhatIsNoJsonObject) {
