@@ -190,7 +190,7 @@ TEST_F(InitFrom, RefusesATokenizerOfAnotherVocabulary) {
   const Gpt2Folder wide(directory_.path() / "wide", 400);
   wide.write();
   EXPECT_EQ(run("wide", {init(wide.path()), "--tokenizer=byte", "--max_iters=1"}), RunStatus::kFinished);
-  EXPECT_THAT(sink_.lines, Contains(AllOf(HasSubstr("256 tokens"), HasSubstr("vocabulary of 400"))));
+  EXPECT_THAT(sink_.warnings, Contains(AllOf(HasSubstr("256 tokens"), HasSubstr("vocabulary of 400"))));
   const Gpt2Folder narrow(directory_.path() / "narrow", 200);
   narrow.write();
   EXPECT_THAT(refused({init(narrow.path()), "--tokenizer=byte"}), HasSubstr("vocabulary of 200"));
