@@ -68,10 +68,8 @@ class Answers(Tool):
         self.assertEqual(memory["planned"], memory["peak"])
 
     def test_questions_end_in_a_file_that_train_takes(self):
-        # 63 is no multiple of 2 heads, which is known when both have been asked: the second round mends it.
-        first = ["2", "wide", "63", "2", "32", "char", "", "", "auto", ""]
-        second = ["", "64", "", "", "", "", "", "", ""]
-        answers = "\n".join([*first, *second, "mine.json"]) + "\n"
+        # No head size fits a width of 63, nor do 5 heads fit 64: either is asked again at once.
+        answers = "\n".join(["2", "wide", "63", "64", "5", "2", "32", "char", "", "", "auto", "", "mine.json"]) + "\n"
         text = self.calc("--interactive", stdin=answers)
         self.assert_says(text, "TOTAL PARAMETERS", "saved")
         self.assertEqual(json.loads((self.folder / "mine.json").read_text())["batch_size"], "auto")

@@ -92,11 +92,12 @@ TEST_P(PlanIsAllocation, ForEveryPresetAndLevel) {
 INSTANTIATE_TEST_SUITE_P(Verify, PlanIsAllocation, testing::Combine(testing::ValuesIn(kPrecisions), testing::ValuesIn(kLevers)),
                          [](const auto& info) { return fmt::format("Case{}", info.index); });
 
-// More than 500 MiB, nearly all of it touched by two real steps. What is not the plan (threads, the library's buffers and code,
-// rounding to pages) must stay within 3 % of it.
+// More than 700 MiB, nearly all of it touched by two real steps. What is not the plan (threads, the library's buffers and code,
+// rounding to pages) must stay within 3 % of it. A good part of that does not grow with the plan: with AVX2 each of the
+// library's threads may keep 8 MiB of freed scratch.
 TEST(Verify, TheProcessGrowsByWhatWasPlanned) {
   if (kHasSanitizer) GTEST_SKIP() << "a sanitizer's own memory counts as resident";
-  const auto settings = {std::pair{"n_layer", "4"}, {"n_head", "8"},     {"n_embd", "512"},     {"block_size", "256"},
+  const auto settings = {std::pair{"n_layer", "6"}, {"n_head", "8"},     {"n_embd", "512"},     {"block_size", "256"},
                          {"vocab_size", "8192"},    {"batch_size", "8"}, {"tokenizer", "byte"}, {"dtype", "float32"}};
   {
     // Threads and the library's kernels exist from the first run on; a plan does not know them.
@@ -109,7 +110,7 @@ TEST(Verify, TheProcessGrowsByWhatWasPlanned) {
                                                              {"dtype", "float32"}}))));
   }
   const PlannedSubject planned = plan_subject(subject_with(settings));
-  ASSERT_GE(planned.get().total_bytes(), std::int64_t{500} << 20);
+  ASSERT_GE(planned.get().total_bytes(), std::int64_t{700} << 20);
   const Verification result = verify_plan(planned);
   const std::int64_t growth = result.memory.after.rss_bytes - result.memory.before.rss_bytes;
   const auto total = static_cast<double>(planned.get().total_bytes());
