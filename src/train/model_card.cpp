@@ -27,8 +27,9 @@ std::string with_model_length(const std::string& tokenizer_config, std::int64_t 
   return config.dump(2) + "\n";
 }
 
-std::string write_generation_config(std::int64_t block_size, std::int32_t end_of_text) {
-  Json config = {{"_from_model_config", false}, {"do_sample", true}, {"max_length", block_size}};
+/// No max_length: with one, transformers warns at every call that gives max_new_tokens.
+std::string write_generation_config(std::int32_t end_of_text) {
+  Json config = {{"_from_model_config", false}, {"do_sample", true}};
   if (end_of_text >= 0) {
     for (const char* key : {"bos_token_id", "eos_token_id", "pad_token_id"}) config[key] = end_of_text;
   }
@@ -97,7 +98,7 @@ std::vector<Tokenizer::File> write_companion_files(const CheckpointContents& con
       if (file.name == kTokenizerConfig) file.content = with_model_length(file.content, model.block_size());
     }
   }
-  files.push_back({"generation_config.json", write_generation_config(model.block_size(), end_of_text)});
+  files.push_back({"generation_config.json", write_generation_config(end_of_text)});
   files.push_back({kCardFile, write_card(contents, model)});
   return files;
 }

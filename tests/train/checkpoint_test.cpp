@@ -79,7 +79,7 @@ TEST_F(CheckpointTest, HoldsWhatOtherProgramsAsk) {
   const auto json = [&](const char* name) { return nlohmann::json::parse(read_all(best_ / name)); };
   EXPECT_EQ(json("tokenizer_config.json")["tokenizer_class"], "PreTrainedTokenizerFast");
   EXPECT_EQ(json("tokenizer_config.json")["model_max_length"], contents.model.block_size);
-  EXPECT_EQ(json("generation_config.json")["max_length"], contents.model.block_size);
+  EXPECT_EQ(json("generation_config.json")["do_sample"], true);
   EXPECT_EQ(json("tokenizer.json")["model"]["vocab"].size(), 256U);
   EXPECT_THAT(read_all(best_ / "README.md"), AllOf(HasSubstr("# poem"), HasSubstr("dante.txt, more"), HasSubstr("| byte |"),
                                                    ::testing::Not(HasSubstr("texts/"))));
