@@ -35,7 +35,7 @@ std::vector<fs::path> list_checkpoints(const fs::path& run) {
     if (name == "best" || is_step) checkpoints.push_back(entry.path());
   }
   std::ranges::sort(checkpoints, std::greater<>());
-  std::ranges::stable_partition(checkpoints, [](const fs::path& path) { return path.filename() == "best"; });
+  std::stable_partition(checkpoints.begin(), checkpoints.end(), [](const fs::path& path) { return path.filename() == "best"; });
   return checkpoints;
 }
 
