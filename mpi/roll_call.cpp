@@ -114,7 +114,7 @@ void RollCall::Wait::check() {
 }
 
 void RollCall::call_roll(const Wait& caller) {
-  call_.emplace();
+  call_ = Call{};
   call_->caller = &caller;
   call_->deadline = Clock::now() + grace_;
   call_->answers.resize(names_.size());
