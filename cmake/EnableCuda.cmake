@@ -1,8 +1,11 @@
 # Finds the CUDA toolkit, chooses the architectures and enables the language CUDA. Included by the top CMakeLists.txt, since a
 # program that links CUDA objects needs the language too. Sets CMAKE_CUDA_ARCHITECTURES. docs/gpu.md
 set(VIRGIL_CUDA_ARCHITECTURES "auto" CACHE STRING
-    "auto (this machine's GPUs, all where there is none), native, all, or a list such as 80;90")
+    "auto (this machine's GPUs, all where there is none), native, all, or a list such as 80;90a")
 set(virgil_all_architectures 75 80 86 89 90 100 120)
+# Kept as PTX too wherever they are built: between and after the GPUs of the list are others (Orin, Thor, whatever comes), for which the
+# driver compiles the PTX of the newest architecture that is not newer than they are.
+set(virgil_ptx_architectures 80 90)
 set(virgil_oldest_cuda 12.4)
 
 # virgil_native_architectures(RESULT): of this machine's GPUs, oldest first; empty without a GPU.
@@ -22,20 +25,25 @@ function(virgil_native_architectures result)
   set(${result} "${found}" PARENT_SCOPE)
 endfunction()
 
-# virgil_choose_architectures(RESULT NVCC VERSION): what VIRGIL_CUDA_ARCHITECTURES stands for with this nvcc.
-function(virgil_choose_architectures result nvcc version)
+# virgil_nvcc_architectures(RESULT NVCC): what this nvcc makes code for, such as 75 90 90a.
+function(virgil_nvcc_architectures result nvcc)
   execute_process(COMMAND ${nvcc} --list-gpu-code OUTPUT_VARIABLE lines RESULT_VARIABLE status)
-  string(REGEX MATCHALL "[0-9]+" known "${lines}")
+  string(REGEX MATCHALL "[0-9]+a?" known "${lines}")
   if(NOT status EQUAL 0 OR NOT known)
     message(FATAL_ERROR "${nvcc} --list-gpu-code failed: the CUDA toolkit is damaged")
   endif()
-  set(all "")
-  foreach(architecture IN LISTS virgil_all_architectures)
-    if(architecture IN_LIST known)
-      list(APPEND all ${architecture})
+  # Code that uses what one GPU alone has (90a: wgmma) is made by every version that knows the GPU, and listed by few.
+  foreach(architecture IN LISTS known)
+    if(architecture MATCHES "^[0-9]+$" AND NOT architecture LESS 90)
+      list(APPEND known ${architecture}a)
     endif()
   endforeach()
+  list(REMOVE_DUPLICATES known)
+  set(${result} "${known}" PARENT_SCOPE)
+endfunction()
 
+# virgil_wanted_architectures(RESULT KNOWN): what VIRGIL_CUDA_ARCHITECTURES stands for.
+function(virgil_wanted_architectures result known)
   set(wanted ${VIRGIL_CUDA_ARCHITECTURES})
   if(wanted MATCHES "^(auto|native)$")
     virgil_native_architectures(native)
@@ -46,21 +54,47 @@ function(virgil_choose_architectures result nvcc version)
     set(wanted ${native})
   endif()
   if(NOT wanted OR wanted STREQUAL "all")
-    set(wanted ${all})
+    set(wanted "")
+    foreach(architecture IN LISTS virgil_all_architectures)
+      if(architecture IN_LIST known)
+        list(APPEND wanted ${architecture})
+      endif()
+    endforeach()
   endif()
+  set(${result} "${wanted}" PARENT_SCOPE)
+endfunction()
+
+# virgil_choose_architectures(RESULT NVCC VERSION): CMAKE_CUDA_ARCHITECTURES with this nvcc.
+function(virgil_choose_architectures result nvcc version)
+  virgil_nvcc_architectures(known ${nvcc})
+  virgil_wanted_architectures(wanted "${known}")
   foreach(architecture IN LISTS wanted)
-    if(NOT architecture IN_LIST known)
+    string(REGEX MATCH "^[0-9]+" number "${architecture}")
+    if(number AND number LESS 75)
+      message(FATAL_ERROR "architecture ${architecture}: the kernels need 75 (Turing: RTX 20, T4) or later; this GPU cannot be used, "
+                          "configure with -DVIRGIL_CUDA=OFF for the CPU")
+    elseif(NOT architecture IN_LIST known)
       message(FATAL_ERROR "CUDA ${version} has no architecture ${architecture} (it has ${known}); choose another "
                           "VIRGIL_CUDA_ARCHITECTURES or install a toolkit that has it")
-    elseif(architecture LESS 75)
-      message(FATAL_ERROR "architecture ${architecture}: the kernels need 75 (Turing) or later")
     endif()
   endforeach()
   list(SORT wanted COMPARE NATURAL)
-  # Code for each, and PTX of the newest for GPUs that come after it.
-  list(POP_BACK wanted newest)
-  list(TRANSFORM wanted APPEND "-real")
-  set(${result} ${wanted} ${newest} PARENT_SCOPE)
+  # Code for each, and PTX of the newest for GPUs that come after it. Code for one GPU alone (90a) serves no other, and neither would
+  # its PTX.
+  set(portable ${wanted})
+  list(FILTER portable INCLUDE REGEX "^[0-9]+$")
+  set(chosen "")
+  foreach(architecture IN LISTS wanted)
+    if(architecture IN_LIST portable)
+      list(GET portable -1 newest)
+      if(architecture STREQUAL newest OR architecture IN_LIST virgil_ptx_architectures)
+        list(APPEND chosen ${architecture})
+        continue()
+      endif()
+    endif()
+    list(APPEND chosen ${architecture}-real)
+  endforeach()
+  set(${result} ${chosen} PARENT_SCOPE)
 endfunction()
 
 set(install_cuda "install the CUDA toolkit, ${virgil_oldest_cuda} or newer (https://developer.nvidia.com/cuda-downloads; from NVIDIA's \
