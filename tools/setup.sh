@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what building Virgil needs and this machine lacks, through apt: Debian 12 and 13, where both of README's commands were
-# tried (tools/check_distributions.sh), and what is made of them or newer.
+# Installs what building Virgil needs and this machine lacks, through apt: Debian 12, and Debian 13 and what is made of them or newer,
+# which tools/check_distributions.sh tries.
 #   tools/setup.sh           what a build needs
 #   tools/setup.sh --mpi     also Open MPI, for training in several processes; another MPI that is there is left as it is
 #   tools/setup.sh --tests   also what the tests and .ci/run need, Open MPI included
