@@ -16,7 +16,6 @@ build_requirements='
 g++ g++
 cmake cmake
 ninja-build ninja
-pkg-config pkg-config
 ccache ccache
 curl curl
 ca-certificates
@@ -58,7 +57,7 @@ esac
 
 if [[ -n ${VIRGIL_SKIP_SETUP:-} ]]; then exit 0; fi
 
-by_hand="install a C++20 compiler with OpenMP, CMake 3.22, Ninja, pkg-config, curl and these libraries with their headers: \
+by_hand="install a C++20 compiler with OpenMP, CMake 3.22, Ninja, curl and these libraries with their headers: \
 $libraries; then run the command again with VIRGIL_SKIP_SETUP=1"
 
 is_installed() { [[ $(dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
