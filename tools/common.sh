@@ -94,7 +94,7 @@ run_build_step() {
 # folder_of PRESET: where CMakePresets.json builds it.
 folder_of() { if [[ $1 == release ]]; then printf build; else printf 'build-%s' "$1"; fi; }
 
-# build_preset PRESET [-DNAME=VALUE...] [TARGET...]: configures and builds the targets, everything when none is named. A folder that is
+# build_preset PRESET [-DNAME=VALUE...] [-GGENERATOR] [TARGET...]: configures and builds the targets, everything when none is named. A folder that is
 # new compiles the sources of a layer together, half the work from nothing; one that is there keeps what it was configured with.
 build_preset() {
   local preset=$1 folder argument
@@ -103,7 +103,7 @@ build_preset() {
   local definitions=() targets=()
   if [[ ! -e $folder/CMakeCache.txt ]]; then definitions+=(-DVIRGIL_UNITY_BUILD=ON); fi
   for argument in "$@"; do
-    if [[ $argument == -D* ]]; then definitions+=("$argument"); else targets+=(--target "$argument"); fi
+    if [[ $argument == -[DG]* ]]; then definitions+=("$argument"); else targets+=(--target "$argument"); fi
   done
   run_build_step "$folder/configure.log" cmake --preset "$preset" "${definitions[@]}" || return
   run_build_step "$folder/build.log" cmake --build --preset "$preset" --parallel "${VIRGIL_JOBS:-$(nproc)}" "${targets[@]}"

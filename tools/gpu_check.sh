@@ -1,133 +1,204 @@
 #!/usr/bin/env bash
-# On a machine with an NVIDIA GPU, in under 8 minutes: builds with CUDA, runs the GPU's tests, also under compute-sanitizer, times
-# every kernel against its floor, and attention also against cuDNN's where that is found, trains a model of GPT-2's smallest shape for 50 steps, and compares the memory that was planned
-# with what the driver reports. docs/gpu.md
-#   tools/gpu_check.sh [--output FILE] [--limit SECONDS] [--batch_size N]
-# Writes FILE (gpu_check.json) and prints a table. Logs go to build-cuda/gpu_check/.
-# Exit status: 0 all well, 1 a stage failed, 2 a bad flag, 77 no GPU or no CUDA toolkit here.
+# On a machine with an NVIDIA GPU, in commands of at most ten minutes: builds with CUDA, runs the GPU's tests, times every kernel against its
+# floor and its prediction and attention against cuDNN's, trains, and compares what was planned, predicted and computed on the CPU with what
+# the GPU does. docs/gpu.md
+#   tools/gpu_check.sh [--output FILE] [--limit SECONDS] [--batch_size N] [--stages NAME,NAME... | --resume] [--offline [--deps FOLDER]]
+# --offline installs and downloads nothing: libraries come from FOLDER (deps), as tools/pack_gpu.sh packs them, and programs from programs/
+# where that has them for this GPU. --resume keeps what an earlier call has done and runs the rest; --stages runs these.
+# Writes FILE (gpu_check.json), after each stage and however the check ends, and prints a table. Logs go to build-cuda/gpu_check/.
+# Exit status: 0 all well; 1 a stage failed; 2 a bad flag; 3 nothing failed, and a stage is not done for want of time; 77 nothing failed, and
+# there is no GPU; 129, 130, 143 stopped by a signal.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=tools/common.sh
 source tools/common.sh
 
+# In their order: what cannot go wrong without a GPU first, what takes long and finds little last.
+readonly all_stages=(setup build conformance ops determinism presets train loss memcheck racecheck)
+declare -rA most_seconds=([setup]=300 [build]=3600 [conformance]=300 [ops]=120 [determinism]=90 [presets]=300 [train]=120 [loss]=120
+  [memcheck]=200 [racecheck]=200)
+
 output=gpu_check.json
-limit_s=470
-batch_size=8 # sequences of 1,024 tokens: a plan of about 4.5 GiB
+limit_s=560
+stages=("${all_stages[@]}")
+resume=
+export GPU_CHECK_BATCH_SIZE=8 # sequences of 1,024 tokens: a plan of about 4.5 GiB
+export GPU_CHECK_OFFLINE=
+export GPU_CHECK_DEPS=
+export GPU_CHECK_LOGS=build-cuda/gpu_check
+
+read_stages() {
+  local name
+  IFS=, read -ra stages <<<"$1"
+  for name in "${stages[@]}"; do
+    [[ " ${all_stages[*]} " == *" $name "* ]] || die "--stages: there is no stage $name; there are: ${all_stages[*]}"
+  done
+}
+
 while (($# > 0)); do
   flag=$1
   value=${2:-}
   case $flag in
-    --output) [[ -n $value && $value != --* ]] || die '--output: give a file, such as --output gpu_check.json' ;;
+    --output | --deps | --stages) [[ -n $value && $value != --* ]] || die "$flag: a value is missing, such as --output gpu_check.json" ;;
     --limit | --batch_size) [[ $value =~ ^[1-9][0-9]{0,5}$ ]] || die "$flag: give a whole number, such as $flag 8" ;;
-    *) die "unknown option $flag; the options are --output FILE, --limit SECONDS and --batch_size N" ;;
+    --offline | --resume) value= ;;
+    *) die "unknown option $flag; the options are --output FILE, --limit SECONDS, --batch_size N, --stages NAMES, --resume, --offline and --deps FOLDER" ;;
   esac
   case $flag in
     --output) output=$value ;;
+    --deps) GPU_CHECK_DEPS=$value ;;
+    --stages) read_stages "$value" ;;
     --limit) limit_s=$value ;;
-    --batch_size) batch_size=$value ;;
+    --batch_size) GPU_CHECK_BATCH_SIZE=$value ;;
+    --offline) GPU_CHECK_OFFLINE=1 ;;
+    --resume) resume=1 ;;
   esac
-  shift 2
+  shift
+  if [[ -n $value ]]; then shift; fi
 done
+if [[ -n $resume && ${#stages[@]} -ne ${#all_stages[@]} ]]; then die '--resume runs what is not done, --stages what it names; give one of the two'; fi
+if [[ -n $GPU_CHECK_DEPS && -z $GPU_CHECK_OFFLINE ]]; then die '--deps belongs to --offline; give both'; fi
+if [[ -n $GPU_CHECK_OFFLINE ]]; then
+  GPU_CHECK_DEPS=${GPU_CHECK_DEPS:-deps}
+  [[ -d $GPU_CHECK_DEPS/usr ]] || die "--offline: $GPU_CHECK_DEPS is no folder with libraries (usr/include, usr/lib); unpack what tools/pack_gpu.sh made, or name one with --deps FOLDER"
+  GPU_CHECK_DEPS=$(cd "$GPU_CHECK_DEPS" && pwd)
+fi
+: 2>/dev/null >>"$output" || die "--output: $output cannot be written; name a file in a folder that is there"
 
-# Says what is missing and skips: not a failure, and not a success either.
-skip() {
-  say "skipped: $1"
-  exit 77
-}
-
-PATH=$PATH:/usr/local/cuda/bin
-command -v nvidia-smi >/dev/null || skip 'there is no nvidia-smi: this machine has no NVIDIA driver'
-gpu=$(nvidia-smi --query-gpu=name,compute_cap,driver_version,memory.total --format=csv,noheader 2>/dev/null | head -n 1) || true
-[[ $gpu == *,*,*,* ]] || skip 'nvidia-smi shows no GPU: there is none, or its driver does not run'
-command -v nvcc >/dev/null || skip 'there is no nvcc on the PATH or in /usr/local/cuda/bin: install the CUDA toolkit, 12.4 or newer'
-say "GPU: $gpu"
-
-readonly logs=build-cuda/gpu_check
-readonly tests=build-cuda/tests/gpu_conformance_tests
-rm -rf "$logs"
-mkdir -p "$logs"
-printf '%s\n' "$gpu" >"$logs/gpu.txt"
-nvcc --version | tail -n 2 | head -n 1 >"$logs/nvcc.txt" || true
 SECONDS=0
-# `timeout` keeps what it runs from the terminal's Ctrl-C.
+readonly logs=$GPU_CHECK_LOGS
+readonly done_stages=$logs/stages.tsv
+if [[ -z $resume && ${#stages[@]} -eq ${#all_stages[@]} ]]; then rm -rf "$logs"; fi
+mkdir -p "$logs"
+rm -f "$logs/asked.txt" "$logs/finished"
+PATH=$PATH:/usr/local/cuda/bin
+
+# outcome_of NAME: how the stage ended last; nothing when it has not been run.
+outcome_of() {
+  if [[ -r $done_stages ]]; then awk -F '\t' -v name="$1" '$1 == name { outcome = $2 } END { print outcome }' "$done_stages"; fi
+}
+
+# note NAME OUTCOME STATUS SECONDS WHY
+note() {
+  local why=${5//[$'\t\n\r']/ }
+  printf '%s\t%s\t%d\t%d\t%s\n' "$1" "$2" "$3" "$4" "${why:0:300}" >>"$done_stages"
+  if [[ $2 != ok ]]; then say "$1: $2${why:+: ${why:0:300}}"; fi
+}
+
+# write_report [--quiet]
+write_report() {
+  if command -v python3 >/dev/null; then
+    python3 -B tools/gpu_report.py "$@" "$logs" "$output"
+  else
+    printf '{"failures": ["setup: there is no python3, which runs parts of the check and makes this report"]}\n' >"$output"
+    say "$output: there is no python3, which runs parts of the check and makes its report: install it"
+    return 1
+  fi
+}
+
+# `timeout` keeps what it runs from the terminal's Ctrl-C, and hands a signal on to all of it.
 running=
-trap 'if [[ -n $running ]]; then kill "$running"; fi; exit 130' INT TERM
+current=
+# shellcheck disable=SC2317 # traps call it
+finish() {
+  local status=$1
+  trap '' INT TERM HUP
+  trap - EXIT
+  if [[ -n $running ]]; then
+    kill "$running" 2>/dev/null || true
+    wait "$running" 2>/dev/null || true
+    note "$current" 'not done' "$status" 0 'the check was stopped'
+    write_report || true
+  elif [[ ! -e $logs/finished ]]; then
+    write_report || true
+  fi
+  exit "$status"
+}
+trap 'finish 130' INT
+trap 'finish 143' TERM
+trap 'finish 129' HUP
+trap 'finish $?' EXIT
 
-# stage NAME SECONDS COMMAND...: runs the command with its output in NAME.log, for so long at most and no longer than the whole
-# check may take; notes how it ended in stages.txt for tools/gpu_report.py.
-stage() {
-  local name=$1 most_s=$2 status=0 started=$SECONDS left_s=$((limit_s - SECONDS))
-  shift 2
+# run_stage NAME: tools/gpu_stages.sh NAME, with its output in NAME.log, for so long at most and no longer than the whole check may take.
+run_stage() {
+  local name=$1 status=0 started=$SECONDS most_s=${most_seconds[$1]} left_s=$((limit_s - SECONDS)) outcome=failed why=''
   if ((most_s > left_s)); then most_s=$left_s; fi
-  say "== $name"
   if ((most_s <= 0)); then
-    status=124
-  else
-    timeout --kill-after=10 "$most_s" "$@" >"$logs/$name.log" 2>&1 &
-    running=$!
-    wait "$running" || status=$?
+    note "$name" 'not done' 0 0 "no time left of $limit_s s"
+    return
   fi
-  printf '%s %d %d\n' "$name" "$status" $((SECONDS - started)) >>"$logs/stages.txt"
-  if ((status == 0)); then return; fi
-  if ((status == 124)); then say "$name: stopped, no time left"; else say "$name: failed with status $status"; fi
-  if [[ -s $logs/$name.log ]]; then tail -n 20 "$logs/$name.log"; fi
-  return "$status"
+  say "== $name"
+  rm -f "$logs/$name.why"
+  if [[ -z $resume ]]; then rm -rf "${logs:?}/$name"; fi # of what a stage keeps for another call
+  current=$name
+  timeout --kill-after=10 "$most_s" bash tools/gpu_stages.sh "$name" >"$logs/$name.log" 2>&1 &
+  running=$!
+  wait "$running" || status=$?
+  running=
+  grep '^note: ' "$logs/$name.log" || true
+  if [[ -s $logs/$name.why ]]; then why=$(<"$logs/$name.why"); fi
+  case $status in
+    0) outcome=ok ;;
+    75) outcome=skipped ;;
+    124 | 137)
+      outcome='not done'
+      why="stopped after $((SECONDS - started)) s"
+      ;;
+    *)
+      why=${why:-exit status $status}
+      tail -n 20 "$logs/$name.log" | cut -c 1-400
+      ;;
+  esac
+  note "$name" "$outcome" "$status" $((SECONDS - started)) "$why"
 }
 
-# The text to train on: the poem, or what can be had without its mirrors; without any network what Virgil says about itself.
-find_text() {
-  text=data/divine_comedy.txt
-  if timeout 30 data/fetch_divine_comedy.sh >"$logs/text.log" 2>&1; then return; fi
-  text=data/devils_dictionary.txt
-  if timeout 30 data/fetch_devils_dictionary.sh >>"$logs/text.log" 2>&1; then return; fi
-  text=$logs/sources.txt
-  cat docs/*.md src/*/*.cpp include/virgil/*/*.h >"$text"
-}
-
-# sanitize TOOL FILTER: the tests that match, under one of compute-sanitizer's tools.
-sanitize() {
-  stage "$1" 75 compute-sanitizer --tool "$1" --error-exitcode 9 "$tests" --gtest_filter="$2" \
-    --gtest_output="json:$logs/$1.json"
-}
-
-# What follows a build that failed would only repeat its error.
-check() {
-  build build || return
-  stage conformance 120 "$tests" --gtest_brief=1 --gtest_output="json:$logs/conformance.json" || true
-  if command -v compute-sanitizer >/dev/null; then
-    # Our kernels in the type that uses tensor cores; cuBLASLt's are NVIDIA's to check.
-    local type=bfloat16
-    if [[ $(cut -d, -f2 <<<"$gpu") =~ ^\ *[0-7]\. ]]; then type=float16; fi
-    sanitize memcheck "*/cuda_$type-Backends/Matmul*" || true
-    sanitize racecheck "Backends/Attention*/cuda_$type:Backends/Layernorm*/cuda_$type:Backends/CrossEntropy*/cuda_$type" || true
-  else
-    say 'compute-sanitizer is not installed: memcheck and racecheck are left out'
+# Why a stage cannot run now, as OUTCOME:REASON; nothing when it can.
+obstacle() {
+  case $1 in setup | build) return ;; esac
+  if [[ -n $no_gpu ]]; then
+    printf 'no GPU:%s' "$no_gpu"
+  elif [[ $(outcome_of build) != ok ]]; then
+    printf 'not done:there is no build to run it with'
   fi
-  local shape=(--n_layer 12 --n_embd 768 --n_head 12 --block_size 1024 --vocab_size 50257 --dropout 0 --device cuda
-    --batch_size "$batch_size")
-  stage ops 75 build-cuda/bench "${shape[@]}" --steps 10 --ops --compare_cudnn --json || true
-  find_text
-  # shellcheck disable=SC2016 # expanded by the inner shell
-  stage graph 60 bash -c 'for graph in true false; do "$@" --cuda_graph "$graph" --model_name "graph_$graph" || exit; done' graph \
-    build-cuda/train --input "$text" --tokenizer byte --n_layer 6 --n_embd 384 --n_head 6 --block_size 256 --batch_size 12 \
-    --dropout 0.1 --grad_accum_steps 2 --max_iters 20 --warmup_iters 5 --eval_interval 8 --eval_iters 2 --sample_interval 0 \
-    --save_interval 0 --device cuda --out_dir "$logs/runs" --overwrite || true
-  local tokenizer=gpt2
-  if [[ ! -s data/gpt2.tiktoken ]]; then tokenizer=char; fi
-  stage train 100 build-cuda/train "${shape[@]}" --input "$text" --tokenizer "$tokenizer" --grad_accum_steps 4 --max_iters 50 \
-    --warmup_iters 10 --eval_interval 0 --sample_interval 0 --save_interval 0 --out_dir "$logs/runs" --model_name check \
-    --overwrite || true
 }
 
-build() {
-  # shellcheck disable=SC2016 # expanded by the inner shell
-  stage "$1" 300 bash -c 'source tools/common.sh
-    build_preset cuda -DVIRGIL_BUILD_TESTS=ON -DVIRGIL_CUDA_ARCHITECTURES=native train bench gpu_conformance_tests'
+# Set-up and build come before everything else, and cost little when they are done.
+wanted() {
+  if [[ -n $resume ]]; then
+    case $1 in setup | build) return 0 ;; esac
+    case $(outcome_of "$1") in ok | failed | skipped) return 1 ;; *) return 0 ;; esac
+  fi
+  [[ " setup build ${stages[*]} " == *" $1 "* ]]
 }
 
-tools/setup.sh --tests
-check || true
+# The driver says whether there is a GPU; nvidia-smi knows the driver's version.
+no_gpu=
+gpu=$(python3 -B tools/gpu_probe.py 2>&1) || {
+  no_gpu=${gpu:-there is no python3 to ask the driver}
+  gpu=
+}
+smi=$(nvidia-smi --query-gpu=name,compute_cap,driver_version,memory.total --format=csv,noheader 2>/dev/null | head -n 1) || true
+if [[ $smi == *,*,*,* && (-n $no_gpu || ${smi%,*,*} == "${gpu%,*,*}") ]]; then gpu=$smi; fi
+printf '%s\n' "$gpu" >"$logs/gpu.txt"
+printf '%s\n' "$no_gpu" >"$logs/no_gpu.txt"
+if [[ -r packed.txt ]]; then sed -n 1p packed.txt; else git describe --always --dirty; fi >"$logs/source.txt" 2>/dev/null || true
+GPU_CHECK_ARCHITECTURE=$(cut -d, -f2 <<<"$gpu" | tr -d ' .')
+export GPU_CHECK_ARCHITECTURE
+if [[ -n $no_gpu ]]; then say "no GPU: $no_gpu"; else say "GPU: $gpu"; fi
+
+for name in "${all_stages[@]}"; do
+  if wanted "$name"; then printf '%s\n' "$name" >>"$logs/asked.txt"; fi
+done
+reported_at=0
+mapfile -t asked <"$logs/asked.txt"
+for name in "${asked[@]}"; do
+  found=$(obstacle "$name")
+  if [[ -n $found ]]; then note "$name" "${found%%:*}" 0 0 "${found#*:}"; else run_stage "$name"; fi
+  # Nothing may end the check without a report; what took no time is no loss.
+  if ((SECONDS > reported_at)); then write_report --quiet || true; fi
+  reported_at=$SECONDS
+done
+touch "$logs/finished"
 status=0
-python3 -B tools/gpu_report.py "$logs" "$output" || status=$?
-rm -rf "$logs/runs"
+write_report || status=$?
 exit "$status"

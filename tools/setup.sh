@@ -4,6 +4,7 @@
 #   tools/setup.sh           what a build needs
 #   tools/setup.sh --mpi     also Open MPI, for training in several processes; another MPI that is there is left as it is
 #   tools/setup.sh --tests   also what the tests and .ci/run need, Open MPI included
+#   tools/setup.sh --libraries   installs nothing: prints the packages of the libraries that a build with tests needs
 # VIRGIL_SKIP_SETUP=1 installs nothing: for machines where the libraries come from elsewhere.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -52,7 +53,11 @@ case ${1:-} in
     requirements+=$mpi_requirements$test_requirements
     libraries+=', GoogleTest with gMock, Python 3, clang-format, an MPI'
     ;;
-  *) die "unknown option $1; there are --mpi and --tests" ;;
+  --libraries)
+    printf '%s\n' "$build_requirements$test_requirements" | grep -oE '^[^ ]+-dev$' | grep -v '^libomp' # clang's
+    exit 0
+    ;;
+  *) die "unknown option $1; there are --mpi, --tests and --libraries" ;;
 esac
 
 if [[ -n ${VIRGIL_SKIP_SETUP:-} ]]; then exit 0; fi

@@ -3,7 +3,6 @@
 
 import functools
 import http.server
-import json
 import os
 import pathlib
 import shutil
@@ -56,7 +55,7 @@ class Syntax(unittest.TestCase):
                 subprocess.run(["bash", "-n", script], check=True)
 
     def test_of_flags_is_checked(self):
-        for script in ("tools/setup.sh", "tools/run_tests.sh", "tools/gpu_check.sh", "data/fetch_divine_comedy.sh"):
+        for script in ("tools/setup.sh", "tools/run_tests.sh", "tools/gpu_check.sh", "tools/pack_gpu.sh", "data/fetch_divine_comedy.sh"):
             with self.subTest(script):
                 done = subprocess.run([ROOT / script, "--nonsense"], capture_output=True, text=True)
                 self.assertEqual(done.returncode, 2, done.stdout + done.stderr)
@@ -131,6 +130,12 @@ class SetUp(unittest.TestCase):
             _, calls = self.run_setup(flag)
             self.assertEqual({word for call in calls for word in call.split() if "openmpi" in word}, missing, calls)
 
+    def test_names_the_libraries_without_installing_any(self):
+        output, calls = self.run_setup("--libraries")
+        self.assertEqual(calls, [])
+        self.assertLessEqual({"libdnnl-dev", "libgtest-dev", "nlohmann-json3-dev"}, set(output.split()))
+        self.assertTrue(all(word.endswith("-dev") for word in output.split()), output)
+
     def test_does_not_install_pip_twice(self):
         (self.folder / "pip").touch()
         output, calls = self.run_setup()
@@ -201,113 +206,6 @@ class CheckDistributions(unittest.TestCase):
                 done = subprocess.run(command, capture_output=True, text=True)
                 self.assertEqual((done.returncode, done.stdout), (2, ""), done.stderr)
                 self.assertIn(word, done.stderr)
-
-
-class GpuCheck(unittest.TestCase):
-    """tools/gpu_check.sh with stand-ins for the GPU's tools and for the programs that it builds."""
-
-    NVIDIA_SMI = "echo 'Stand-in, 8.9, 550.1, 24564 MiB'"
-    TESTS = """for word; do [[ $word != --gtest_output=json:* ]] || out=${word#--gtest_output=json:}; done
-        echo '{"testsuites": [{"testsuite": [{"name": "A/cuda_float32", "status": "RUN", "result": "COMPLETED"}]}]}' >"$out"
-        """
-    BENCH = """echo a warning >&2
-        echo '{'
-        echo '"gemm_peak_gflops": {"bfloat16": 150000}, "bandwidth_gb_per_s": 900, "ops": [{"name": "gelu_forward", "calls": 12,'
-        echo '"shape": "(8, 1024, 3072)", "ms": 0.2, "floor_ms": 0.1}]}'"""
-    TRAIN = """while (($# > 0)); do
-          [[ $1 != --out_dir ]] || out=$2
-          [[ $1 != --model_name ]] || name=$2
-          shift
-        done
-        out=$out/$name
-        mkdir -p "$out"
-        for loss in 10.9 9.0 8.0; do
-          printf '{"loss": %s, "grad_norm": 1.5, "tokens_per_s": 1000, "dt_ms": 5, "mem": {"planned": 1000, "allocated": 1000, ' "$loss"
-          echo '"device_used": 1500, "device_free": 9000, "device_context": 400}}'
-        done >"$out/metrics.jsonl"
-        """
-
-    def setUp(self):
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="virgil-test-"))
-        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
-        (self.folder / "tools").mkdir()
-        for name in ("tools/gpu_check.sh", "tools/common.sh", "tools/gpu_report.py"):
-            shutil.copy(ROOT / name, self.folder / name)
-        self.stand_in("tools/setup.sh", "")
-        self.stand_in("data/fetch_divine_comedy.sh", "")
-        self.stand_in("bin/nvidia-smi", self.NVIDIA_SMI)
-        self.stand_in("bin/nvcc", "echo release 12.4")
-        self.stand_in("bin/cmake", '[[ ! -e broken ]] || exit 1; mkdir -p build-cuda; cp -r built/. build-cuda')
-        self.stand_in("bin/compute-sanitizer", 'while [[ $1 == --* ]]; do shift 2; done; exec "$@"')
-        self.stand_in("built/tests/gpu_conformance_tests", self.TESTS)
-        self.stand_in("built/bench", self.BENCH)
-        self.stand_in("built/train", self.TRAIN)
-
-    def stand_in(self, name, body):
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"#!/usr/bin/env bash\n{body}\n")
-        path.chmod(0o755)
-
-    def check(self, *flags, expect=0):
-        environment = {**os.environ, "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}"}
-        done = subprocess.run([self.folder / "tools" / "gpu_check.sh", *flags], capture_output=True, text=True, env=environment)
-        self.assertEqual(done.returncode, expect, done.stdout + done.stderr)
-        return done.stdout + done.stderr
-
-    def report(self):
-        return json.loads((self.folder / "gpu_check.json").read_text())
-
-    def test_refuses_bad_flags(self):
-        self.assertIn("--limit", self.check("--nonsense", expect=2))
-        self.assertIn("--limit 8", self.check("--limit", "soon", expect=2))
-        self.assertIn("--batch_size", self.check("--batch_size", expect=2))
-        self.assertIn("--output", self.check("--output", expect=2))
-
-    def test_is_skipped_without_a_gpu(self):
-        self.stand_in("bin/nvidia-smi", "echo 'No devices were found'; exit 6")
-        self.assertIn("skipped: nvidia-smi shows no GPU", self.check(expect=77))
-        self.assertFalse((self.folder / "build-cuda").exists())
-
-    def test_reports_every_stage(self):
-        output = self.check()
-        report = self.report()
-        self.assertEqual(report["failures"], [])
-        self.assertEqual([s["name"] for s in report["stages"]],
-                         ["build", "conformance", "memcheck", "racecheck", "ops", "graph", "train"])
-        self.assertEqual(report["tests"]["conformance"], {"passed": 1, "skipped": 0, "failed": []})
-        self.assertEqual(report["graph"], {"steps": 3, "same_bits": True, "ms": 5, "ms_without": 5})
-        self.assertEqual(report["train"]["last_loss"], 8.0)
-        self.assertEqual(report["train"]["beyond_plan_bytes"], 100)
-        for words in ("Stand-in", "gelu_forward", "50 %", "1,000 tokens/s"):
-            self.assertIn(words, output)
-
-    def test_sees_a_graph_that_changes_a_bit(self):
-        self.stand_in("built/train", self.TRAIN.replace("for loss in", "[[ $name != graph_true ]] || extra=1\nfor loss in")
-                      .replace("1.5,", "1.5'\"$extra\"',"))
-        self.check(expect=1)
-        self.assertEqual(self.report()["failures"], ["graph: losses with cuda_graph are not those without"])
-
-    def test_lists_what_failed(self):
-        self.stand_in("built/tests/gpu_conformance_tests", self.TESTS.replace("COMPLETED", "SKIPPED"))
-        self.stand_in("built/bench", "exit 2")
-        self.stand_in("built/train", self.TRAIN.replace('"allocated": 1000', '"allocated": 1001').replace("8.0;", "'\"nan\"';"))
-        output = self.check(expect=1)
-        for words in ("conformance: no test ran", "ops: exit status 2", "train: the loss went from 10.9 to nan",
-                      "train: 1001 bytes allocated, 1000 planned"):
-            self.assertIn(words, self.report()["failures"])
-            self.assertIn("FAILED " + words, output)
-
-    def test_stops_when_the_build_fails(self):
-        (self.folder / "broken").touch()
-        self.check(expect=1)
-        self.assertEqual([s["name"] for s in self.report()["stages"]], ["build"])
-
-    def test_ends_stages_that_take_too_long(self):
-        self.stand_in("built/bench", "exec sleep 60")
-        self.check("--limit", "4", expect=1)
-        self.assertIn("ops: no time left", " ".join(self.report()["failures"]))
-        self.assertIn("train: no time left", " ".join(self.report()["failures"]))
 
 
 class QuietHandler(http.server.SimpleHTTPRequestHandler):
