@@ -25,9 +25,10 @@ StepExchange exchange_step(const Ranks& ranks, std::span<const double> losses, c
   }
   const auto size = static_cast<std::size_t>(ranks.size());
   const Message message{mine, stop_requested ? 1 : 0};
-  std::vector<std::byte> sent(sizeof(Message) + losses.size_bytes());
-  std::memcpy(sent.data(), &message, sizeof(Message));
-  std::memcpy(sent.data() + sizeof(Message), losses.data(), losses.size_bytes());
+  std::vector<std::byte> sent;
+  for (const auto bytes : {std::as_bytes(std::span(&message, 1)), std::as_bytes(losses)}) {
+    sent.insert(sent.end(), bytes.begin(), bytes.end());
+  }
   std::vector<std::byte> received(sent.size() * size);
   ranks.group->all_gather(received, sent);
   result.losses.resize(losses.size() * size);
