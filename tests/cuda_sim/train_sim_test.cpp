@@ -122,9 +122,9 @@ class TrainSimTypes : public TrainSim, public testing::WithParamInterface<const 
   }
 };
 
-// From the same weights and moments at every one of 20 steps, so that each step's rounding is seen alone.
+// From the same weights and moments at every one of 10 steps, so that each step's rounding is seen alone.
 TEST_P(TrainSimTypes, EveryStepIsTheCpusWithinRounding) {
-  constexpr std::int64_t kSteps = 20;
+  constexpr std::int64_t kSteps = 10;
   std::vector<State> states;
   TinyRun reference(config("cpu", GetParam(), kSteps), tiny_text(), cpu());
   reference.before_step = [&](TinyRun& run) { states.push_back(read_state(run)); };
@@ -302,13 +302,13 @@ TEST_P(TrainSimTypes, AStepWaitsForTheDeviceOnce) {
   lazy.lazy_streams = true;
   simt::set_schedule(lazy);
   for (const bool graphs : {false, true}) {
-    TrainConfig given = config(graphs ? "on" : "off", GetParam(), 8);
+    TrainConfig given = config(graphs ? "on" : "off", GetParam(), 4);
     given.grad_accum_steps = 5;
     std::vector<std::uint64_t> waits;
     TinyRun run(given, tiny_text(), gpu(80, graphs));
     run.before_step = [&](TinyRun&) { waits.push_back(simt::statistics().host_waits); };
     train(run);
-    ASSERT_EQ(waits.size(), 8U);
+    ASSERT_EQ(waits.size(), 4U);
     for (std::size_t step = 1; step < waits.size(); ++step) EXPECT_EQ(waits[step] - waits[step - 1], 1U) << step;
   }
 }
