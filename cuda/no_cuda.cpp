@@ -4,6 +4,7 @@
 #include <string>
 
 #include "virgil/backend/cuda_backend.h"
+#include "virgil/backend/device_timer.h"
 #include "virgil/base/error.h"
 #include "virgil/dist/nccl_communicator.h"
 
@@ -19,6 +20,8 @@ std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {
       "newer) and configure with -DVIRGIL_CUDA=ON",
       options.device);
 }
+
+std::unique_ptr<DeviceTimer> make_device_timer(Backend&) { return nullptr; }
 
 bool is_built_with_nccl() { return false; }
 

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "bench/call_timer.h"
 #include "bench/machine_peak.h"
 #include "virgil/base/error.h"
 #include "virgil/memory/buffer.h"
@@ -45,7 +46,9 @@ class Contestant {
   }
   /// Both passes once more, timed; the first round, which warms up, is not kept.
   void run_round() {
-    const double forward_ms = time([this] { forward(); }), backward_ms = time([this] { backward(); });
+    constexpr int kCalls = 50;
+    const double forward_ms = timer_.time(kCalls, [this] { forward(); });
+    const double backward_ms = timer_.time(kCalls, [this] { backward(); });
     if (std::exchange(warm_, true)) {
       forward_ms_.push_back(forward_ms);
       backward_ms_.push_back(backward_ms);
@@ -67,18 +70,9 @@ class Contestant {
   [[nodiscard]] TensorView lse() const {
     return {lse_.data(), DType::kFloat32, {shape_.batch, shape_.num_heads, shape_.length}};
   }
-  /// Milliseconds of a call, mean of a few queued one behind the other.
-  template <typename Call>
-  [[nodiscard]] double time(const Call& call) {
-    constexpr int kCalls = 5;
-    backend_.synchronize();
-    const Clock::time_point start = Clock::now();
-    for (int i = 0; i < kCalls; ++i) call();
-    backend_.synchronize();
-    return milliseconds_since(start) / kCalls;
-  }
 
   Backend& backend_;
+  CallTimer timer_{backend_};
   AttentionShape shape_;
   std::int64_t workspace_bytes_;
   Buffer qkv_, dqkv_, out_, dout_, lse_, workspace_;

@@ -6,6 +6,7 @@
 #include <thread>
 #include <vector>
 
+#include "bench/call_timer.h"
 #include "virgil/base/philox.h"
 #include "virgil/memory/buffer.h"
 
@@ -29,8 +30,17 @@ void fill_with_normal_values(Backend& backend, TensorView dst) {
 
 namespace {
 
+/// The shortest time of a call in several tries; on a device of ten calls each, whose start is then a tenth of what it is.
+template <typename Call>
+double best_ms_of(Backend& backend, const Call& call) {
+  CallTimer timer(backend);
+  const int tries = timer.on_device() ? 5 : 15, calls = timer.on_device() ? 10 : 1;
+  double best_ms = timer.time(calls, call);
+  for (int i = 1; i < tries; ++i) best_ms = std::min(best_ms, timer.time(calls, call));
+  return best_ms;
+}
+
 double time_matmul_gflops(Backend& backend, DType dtype, std::int64_t m, std::int64_t n, std::int64_t k) {
-  constexpr int kRepetitions = 15;
   const MatmulShape shape{.m = m, .n = n, .k = k, .dtype = dtype, .out_dtype = dtype, .has_bias = false, .options = {}};
   const auto buffer = [&](std::int64_t bytes) { return Buffer(backend.memory(), bytes, {MemoryCategory::kWorkspace, "peak"}); };
   const auto tensor = [&](const Buffer& memory, std::int64_t rows, std::int64_t columns) {
@@ -42,14 +52,8 @@ double time_matmul_gflops(Backend& backend, DType dtype, std::int64_t m, std::in
   fill_with_normal_values(backend, tensor(a, m, k));
   fill_with_normal_values(backend, tensor(b, k, n));
   backend.bind_workspace({workspace.data(), static_cast<std::size_t>(workspace.size_bytes())});
-  double best_ms = 0;
-  for (int i = 0; i < kRepetitions; ++i) {
-    const Clock::time_point start = Clock::now();
-    backend.matmul(tensor(out, m, n), tensor(a, m, k), tensor(b, k, n), {}, {});
-    backend.synchronize();
-    const double ms = milliseconds_since(start);
-    best_ms = best_ms == 0 ? ms : std::min(best_ms, ms);
-  }
+  const double best_ms =
+      best_ms_of(backend, [&] { backend.matmul(tensor(out, m, n), tensor(a, m, k), tensor(b, k, n), {}, {}); });
   backend.bind_workspace({});
   return 2 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) / (best_ms * 1e6);
 }
@@ -80,20 +84,11 @@ double measure_bandwidth() {
 /// Of a device with memory of its own: a copy reads and writes each byte.
 double measure_device_bandwidth(Backend& backend) {
   constexpr std::int64_t kElements = std::int64_t{1} << 26;  // 256 MiB an array
-  constexpr int kRepetitions = 7;
   const Buffer from(backend.memory(), kElements * 4, {MemoryCategory::kWorkspace, "peak"});
   const Buffer to(backend.memory(), kElements * 4, {MemoryCategory::kWorkspace, "peak"});
   const TensorView src(from.data(), DType::kFloat32, {kElements}), dst(to.data(), DType::kFloat32, {kElements});
   backend.set_zero(src);
-  double best_ms = 0;
-  for (int i = 0; i < kRepetitions; ++i) {
-    backend.synchronize();
-    const Clock::time_point start = Clock::now();
-    backend.copy(dst, src);
-    backend.synchronize();
-    const double ms = milliseconds_since(start);
-    best_ms = best_ms == 0 ? ms : std::min(best_ms, ms);
-  }
+  const double best_ms = best_ms_of(backend, [&] { backend.copy(dst, src); });
   return 2.0 * kElements * sizeof(float) / (best_ms * 1e6);
 }
 

@@ -122,8 +122,9 @@ StepResult StepBench::time_steps_and_ops(std::int64_t num_steps) {
   Gpt gpt(timing, plan(), parts_->memory);
   AdamW adamw = parts_->optimizer(timing);
   for (std::int64_t i = 0; i < num_steps; ++i) {
-    timer.begin_round();
+    timing.begin_round();
     parts_->step(gpt, adamw);
+    timing.end_round();
   }
   result.by_family_ms = timer.ms_by_family();
   result.ops = timer.timings();
@@ -137,17 +138,19 @@ std::vector<OpTiming> StepBench::time_inference_ops() {
   Gpt gpt(timing, plan(), parts_->memory);
   gpt.load_batch(parts_->tokens, parts_->targets);
   for (int i = 0; i < kRounds; ++i) {
-    timer.begin_round();
+    timing.begin_round();
     static_cast<void>(gpt.evaluate());
+    timing.end_round();
   }
   if (parts_->planned.shape.samples) {
     GptDecoder decoder(timing, plan(), parts_->memory);
     const std::span prompt = std::span(parts_->tokens).first(static_cast<std::size_t>(decoder.remaining() - 1));
     for (int i = 0; i < kRounds; ++i) {
-      timer.begin_round();
+      timing.begin_round();
       decoder.reset();
       static_cast<void>(decoder.append(prompt));
       static_cast<void>(decoder.append(prompt.first(1)));
+      timing.end_round();
     }
   }
   const std::set<std::string> wanted = {"cross_entropy_forward", "attention_decode"};

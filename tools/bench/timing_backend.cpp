@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <string>
 
 #include "virgil/backend/op_checks.h"
 
@@ -36,11 +38,25 @@ double attention_product_flops(const ConstTensorView& qkv) {
 template <typename Op>
 void TimingBackend::time(const std::string& name, const std::string& shape, const std::string& family, const OpCost& cost,
                          const Op& op) {
+  if (device_timer_ != nullptr) {
+    const std::size_t first = device_timer_->mark();
+    op();
+    pending_.push_back({name, shape, family, cost, first, device_timer_->mark()});
+    return;
+  }
   inner_.synchronize();  // copies and conversions, which are not timed, may still be under way
   const Clock::time_point start = Clock::now();
   op();
   inner_.synchronize();
   timer_.add(name, shape, family, cost, milliseconds_since(start));
+}
+
+void TimingBackend::end_round() {
+  for (const Pending& op : pending_) {
+    timer_.add(op.name, op.shape, op.family, op.cost, device_timer_->milliseconds_between(op.first_mark, op.last_mark));
+  }
+  pending_.clear();
+  if (device_timer_ != nullptr) device_timer_->reset();
 }
 
 void TimingBackend::set_zero(TensorView dst) {

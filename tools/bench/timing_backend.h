@@ -3,19 +3,28 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "bench/op_timer.h"
 #include "virgil/backend/backend.h"
+#include "virgil/backend/device_timer.h"
 
 namespace virgil::bench {
 
-/// Hands everything on to `inner` and tells `timer` what each op took. Waits for each op to finish. Owns neither.
+/// Hands everything on to `inner` and tells `timer` what each op took. Where the device has a clock of its own, nothing waits,
+/// and the times are told at the end of a round; elsewhere each op is waited for. Owns neither.
 class TimingBackend final : public Backend {
  public:
-  TimingBackend(Backend& inner, OpTimer& timer) : inner_(inner), timer_(timer) {}
+  TimingBackend(Backend& inner, OpTimer& timer) : inner_(inner), timer_(timer), device_timer_(make_device_timer(inner)) {}
+
+  /// To be called around what repeats, such as a step.
+  void begin_round() { timer_.begin_round(); }
+  /// Waits for the device's times of the round.
+  void end_round();
 
   [[nodiscard]] std::string description() const override { return inner_.description(); }
   [[nodiscard]] const BackendTraits& traits() const override { return inner_.traits(); }
@@ -68,8 +77,17 @@ class TimingBackend final : public Backend {
   template <typename Op>
   void time(const std::string& name, const std::string& shape, const std::string& family, const OpCost& cost, const Op& op);
 
+  /// An op whose time the device has yet to tell.
+  struct Pending {
+    std::string name, shape, family;
+    OpCost cost;
+    std::size_t first_mark, last_mark;
+  };
+
   Backend& inner_;
   OpTimer& timer_;
+  std::unique_ptr<DeviceTimer> device_timer_;  // null: the host's clock
+  std::vector<Pending> pending_;
 };
 
 }  // namespace virgil::bench
