@@ -96,7 +96,7 @@ setup_offline() {
   fi
   say "programs of an archive: $why"
   problems=$(missing_tools)
-  if ! cuda_library_folders | while read -r folder; do compgen -G "$folder/libcublasLt.so*"; done | grep -q .; then
+  if [[ -z $(cuda_library_folders | while read -r folder; do compgen -G "$folder/libcublasLt.so*" || true; done) ]]; then
     problems+="${problems:+$'\n'}cuBLASLt: there is no libcublasLt.so in the toolkit's folders"
   fi
   [[ -z $problems ]] || { say "missing: $problems"; because "missing: ${problems//$'\n'/; }"; return 1; }
@@ -168,7 +168,7 @@ run_conformance() { "$(program gpu_conformance_tests)" --gtest_brief=1 --gtest_o
 # GPT-2's smallest shape.
 readonly shape=(--n_layer 12 --n_embd 768 --n_head 12 --block_size 1024 --vocab_size 50257 --dropout 0 --device cuda
   --batch_size "$GPU_CHECK_BATCH_SIZE")
-# One that is quick on a processor too.
+# One that is quick on a CPU too.
 readonly small=(--tokenizer byte --n_layer 6 --n_embd 384 --n_head 6 --block_size 256 --dropout 0.1)
 readonly tiny=(--tokenizer byte --n_layer 2 --n_embd 128 --n_head 4 --block_size 64 --dropout 0.1)
 
@@ -219,7 +219,7 @@ run_train() {
   train check "${shape[@]}" --tokenizer "$tokenizer" --grad_accum_steps 4 --max_iters 50 --warmup_iters 10 --eval_interval 0
 }
 
-# The same steps on the processor and on the GPU.
+# The same steps on the CPU and on the GPU.
 run_loss() {
   local steps=(--batch_size 8 --max_iters 50 --warmup_iters 10 --eval_interval 0) type=bfloat16
   if ((GPU_CHECK_ARCHITECTURE < 80)); then type=float16; fi

@@ -60,7 +60,7 @@ def training_rows(training):
 
 def loss_rows(loss):
     for dtype, result in loss["types"].items():
-        yield (f"loss after {loss['steps']} steps: {result['last']:.4f} in {dtype}, {loss['cpu']:.4f} on the processor in float32; "
+        yield (f"loss after {loss['steps']} steps: {result['last']:.4f} in {dtype}, {loss['cpu']:.4f} on the CPU in float32; "
                f"at most {result['largest_difference']:.3%} apart on the way")
 
 

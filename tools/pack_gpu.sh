@@ -4,7 +4,7 @@
 # There: tar -xf OUT; cd virgil-gpu; tools/gpu_check.sh --offline. docs/gpu.md
 #   tools/pack_gpu.sh OUT.tar.gz [--arch LIST] [--programs]
 # --arch: what programs are built for, 90 where nothing is said, such as 80;90. --programs: builds them here already, with the toolkit of this
-# machine, which needs no GPU; build-pack/ keeps what was compiled. Fails where the archive is larger than 60 MB.
+# machine, which needs no GPU; build-programs/ keeps what was compiled. Fails where the archive is larger than 60 MB.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=tools/common.sh
@@ -12,6 +12,7 @@ source tools/common.sh
 
 readonly most_bytes=60000000
 readonly folder=build-pack
+readonly build=build-programs # beside other builds, so that a compiler cache knows their paths
 readonly tree=$folder/archive/virgil-gpu
 readonly deps=$tree/deps
 # They come with the compiler and the system, or serve nothing here.
@@ -101,18 +102,18 @@ pack_cudnn_frontend() {
 build_programs() {
   local program definitions=(-DVIRGIL_BUILD_TESTS=ON -DVIRGIL_MPI=OFF "-DVIRGIL_CUDA_ARCHITECTURES=$architectures"
     "-DVIRGIL_CUDNN_PATH=$PWD/$folder/cudnn")
-  if [[ ! -e $folder/build/CMakeCache.txt ]]; then definitions+=(-DVIRGIL_UNITY_BUILD=ON); fi
+  if [[ ! -e $build/CMakeCache.txt ]]; then definitions+=(-DVIRGIL_UNITY_BUILD=ON); fi
   if ! diff -rq "$deps/cudnn_frontend" "$folder/cudnn" >/dev/null 2>&1; then
     rm -rf "$folder/cudnn"
     cp -r "$deps/cudnn_frontend" "$folder/cudnn"
   fi
   say "building programs for $architectures"
-  run_build_step "$folder/configure.log" cmake --preset cuda -B "$folder/build" "${definitions[@]}" || exit
-  run_build_step "$folder/build.log" cmake --build "$folder/build" --parallel "${VIRGIL_JOBS:-$(nproc)}" \
+  run_build_step "$build/configure.log" cmake --preset cuda -B "$build" "${definitions[@]}" || exit
+  run_build_step "$build/build.log" cmake --build "$build" --parallel "${VIRGIL_JOBS:-$(nproc)}" \
     --target train bench gpu_conformance_tests || exit
   mkdir "$tree/programs"
   for program in train bench tests/gpu_conformance_tests; do
-    strip --strip-unneeded -o "$tree/programs/${program##*/}" "$folder/build/$program"
+    strip --strip-unneeded -o "$tree/programs/${program##*/}" "$build/$program"
   done
 }
 
