@@ -87,6 +87,11 @@ void run(std::span<const std::string> words) {
   }
   if (arguments.has("tokenizers")) return run_tokenizers(arguments, command_line.config);
   const std::int64_t num_steps = arguments.positive_integer("steps").value_or(10);
+  const virgil::bench::TorchOptions torch{arguments.value("python").value_or("python3"),
+                                          arguments.value("torch_script").value_or("tests/reference/bench_torch.py"),
+                                          num_steps};
+  const bool compares_torch = arguments.has("compare_torch");
+  if (compares_torch) expect_script(torch);
   const virgil::Subject subject = virgil::make_subject({}, command_line, {});
   virgil::bench::StepBench bench(subject);
   virgil::bench::BenchResult result;
@@ -99,13 +104,8 @@ void run(std::span<const std::string> words) {
   result.inference_ops = bench.time_inference_ops();
   result.generation = bench.time_generation();
   if (arguments.has("compare_cudnn")) result.cudnn = virgil::bench::race_cudnn(subject.resolved, bench.plan());
-  result.torch_wanted = arguments.has("compare_torch");
-  if (result.torch_wanted) {
-    result.torch = virgil::bench::compare_with_torch(
-        bench, subject,
-        {arguments.value("python").value_or("python3"),
-         arguments.value("torch_script").value_or("tests/reference/bench_torch.py"), num_steps});
-  }
+  result.torch_wanted = compares_torch;
+  if (compares_torch) result.torch = virgil::bench::compare_with_torch(bench, subject, torch);
   fmt::print("{}", arguments.has("json") ? json_report(result) : text_report(result, arguments.has("ops")));
 }
 

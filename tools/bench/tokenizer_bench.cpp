@@ -116,15 +116,19 @@ class TemporaryText {
   std::filesystem::path path_;
 };
 
-void compare(const Tokenizer& tokenizer, const std::string& text, const TokenizerBenchOptions& options,
-             TokenizerBenchResult& result) {
-  constexpr int kRounds = 3;
+/// Throws UserError for a comparison that cannot be made, which is better said before minutes of measuring.
+void expect_comparable(const Tokenizer& tokenizer, const TokenizerBenchOptions& options) {
   if (tokenizer.name() != "gpt2") {
     throw user_error("tokenizer is {}: only gpt2 can be compared with tiktoken; leave --tokenizer out", tokenizer.name());
   }
   if (!std::filesystem::exists(options.script)) {
     throw user_error("{}: no such file; run bench from the top of the source tree, or give --tiktoken_script", options.script);
   }
+}
+
+void compare(const Tokenizer& tokenizer, const std::string& text, const TokenizerBenchOptions& options,
+             TokenizerBenchResult& result) {
+  constexpr int kRounds = 3;
   const TemporaryText file(text);
   const std::string command = fmt::format("{} {} {}", quoted(options.python), quoted(options.script), quoted(file.path()));
   std::vector<double> ours, theirs;
@@ -148,6 +152,7 @@ TokenizerBenchResult bench_tokenizers(const TrainConfig& config, const Tokenizer
   const int max_threads = config.threads > 0 ? static_cast<int>(config.threads) : omp_get_max_threads();
   const std::string text = read_inputs(config, log);
   const std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(config.tokenizer, text);
+  if (options.compare_tiktoken) expect_comparable(*tokenizer, options);
   TokenizerBenchResult result;
   result.tokenizer = tokenizer->name();
   result.text_bytes = std::ssize(text);

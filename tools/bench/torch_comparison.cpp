@@ -35,11 +35,15 @@ std::string torch_command(const StepBench& bench, const Subject& subject, const 
 
 }  // namespace
 
-std::optional<TorchComparison> compare_with_torch(StepBench& bench, const Subject& subject, const TorchOptions& options) {
-  constexpr int kRounds = 3;
+void expect_script(const TorchOptions& options) {
   if (!std::filesystem::exists(options.script)) {
     throw user_error("{}: no such file; run bench from the top of the source tree, or give --torch_script", options.script);
   }
+}
+
+std::optional<TorchComparison> compare_with_torch(StepBench& bench, const Subject& subject, const TorchOptions& options) {
+  constexpr int kRounds = 3;
+  expect_script(options);
   const std::string command = torch_command(bench, subject, options);
   std::vector<double> ours, torch;
   TorchComparison comparison;

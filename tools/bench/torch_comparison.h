@@ -23,6 +23,9 @@ struct TorchComparison {
   [[nodiscard]] double ratio() const { return ours / torch; }
 };
 
+/// Throws UserError when the script is not there: for before anything is measured.
+void expect_script(const TorchOptions& options);
+
 /// Three rounds of steps, each of ours and then of PyTorch's. Nothing, when the interpreter has no PyTorch. Throws UserError
 /// when the interpreter or the script cannot be run, or fails.
 [[nodiscard]] std::optional<TorchComparison> compare_with_torch(StepBench& bench, const Subject& subject,
