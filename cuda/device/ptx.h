@@ -1,5 +1,5 @@
 // Every instruction that CUDA C++ has no function for: the assembly for the GPU beside its meaning in the simulator.
-// Source of all layouts: "Parallel Thread Execution ISA", sections on cp.async, ldmatrix, stmatrix and mma.
+// Source of all layouts: "Parallel Thread Execution ISA", sections on cp.async, ldmatrix and mma.
 #pragma once
 
 #include <cstdint>
@@ -16,9 +16,6 @@
 // Before an architecture what it brought stops the kernel: launchers choose others by compute capability.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
 #define VIRGIL_BEFORE_SM80
-#endif
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
-#define VIRGIL_BEFORE_SM90
 #endif
 
 namespace virgil::cuda::ptx {
@@ -75,7 +72,7 @@ __device__ __forceinline__ void cp_async_wait() {
 /// tile j in out[j]; the transposed form gives (2 (t % 4), t / 4) and the one below it.
 __device__ __forceinline__ void ldmatrix_x4(std::uint32_t (&out)[4], const void* row VIRGIL_SITE) {
 #ifdef VIRGIL_SIM
-  simt::ldmatrix(out, 4, false, row, site);
+  simt::ldmatrix(out, false, row, site);
 #else
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];\n"
                : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3])
@@ -86,47 +83,11 @@ __device__ __forceinline__ void ldmatrix_x4(std::uint32_t (&out)[4], const void*
 
 __device__ __forceinline__ void ldmatrix_x4_trans(std::uint32_t (&out)[4], const void* row VIRGIL_SITE) {
 #ifdef VIRGIL_SIM
-  simt::ldmatrix(out, 4, true, row, site);
+  simt::ldmatrix(out, true, row, site);
 #else
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];\n"
                : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3])
                : "r"(shared_address(row))
-               : "memory");
-#endif
-}
-
-/// Two tiles; lanes 0 to 15 name the rows.
-__device__ __forceinline__ void ldmatrix_x2(std::uint32_t (&out)[2], const void* row VIRGIL_SITE) {
-#ifdef VIRGIL_SIM
-  simt::ldmatrix(out, 2, false, row, site);
-#else
-  asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0,%1}, [%2];\n"
-               : "=r"(out[0]), "=r"(out[1])
-               : "r"(shared_address(row))
-               : "memory");
-#endif
-}
-
-__device__ __forceinline__ void ldmatrix_x2_trans(std::uint32_t (&out)[2], const void* row VIRGIL_SITE) {
-#ifdef VIRGIL_SIM
-  simt::ldmatrix(out, 2, true, row, site);
-#else
-  asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0,%1}, [%2];\n"
-               : "=r"(out[0]), "=r"(out[1])
-               : "r"(shared_address(row))
-               : "memory");
-#endif
-}
-
-/// stmatrix (sm_90): the way back of ldmatrix_x4.
-__device__ __forceinline__ void stmatrix_x4(void* row, const std::uint32_t (&in)[4] VIRGIL_SITE) {
-#ifdef VIRGIL_SIM
-  simt::stmatrix(row, in, 4, site);
-#elif defined(VIRGIL_BEFORE_SM90)
-  __trap();
-#else
-  asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1,%2,%3,%4};\n" ::"r"(shared_address(row)), "r"(in[0]),
-               "r"(in[1]), "r"(in[2]), "r"(in[3])
                : "memory");
 #endif
 }
@@ -161,21 +122,6 @@ __device__ __forceinline__ void mma_m16n8k16(float (&d)[4], const std::uint32_t 
   __trap();
 #else
   asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};\n"
-               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-#endif
-}
-
-/// k = 8, operands are floats of which TF32's 10 mantissa bits count: a[0] (g, q), a[1] (g + 8, q), a[2] (g, q + 4),
-/// a[3] (g + 8, q + 4), b[0] (q, g), b[1] (q + 4, g).
-__device__ __forceinline__ void mma_m16n8k8_tf32(float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
-                                                 std::uint32_t b1 VIRGIL_SITE) {
-#ifdef VIRGIL_SIM
-  simt::mma_1688_tf32(d, a, b0, b1, site);
-#elif defined(VIRGIL_BEFORE_SM80)
-  __trap();
-#else
-  asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};\n"
                : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 #endif
@@ -223,6 +169,5 @@ __device__ __forceinline__ std::uint32_t pack_pair(float low, float high, __half
 
 }  // namespace virgil::cuda::ptx
 
-#undef VIRGIL_BEFORE_SM90
 #undef VIRGIL_BEFORE_SM80
 #undef VIRGIL_SITE

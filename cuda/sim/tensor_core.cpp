@@ -9,31 +9,30 @@ namespace virgil::simt {
 namespace {
 
 constexpr std::uint32_t kAllLanes = 0xFFFFFFFFU;
+constexpr int kNumTiles = 4;
 constexpr int kTileRows = 8;
 constexpr int kRowBytes = 16;
 
 struct MatrixLane {
   void* row = nullptr;
   std::uint32_t* words = nullptr;
-  int num_tiles = 0;
 };
 
 MatrixLane& matrix_lane(void* data) { return *static_cast<MatrixLane*>(data); }
 
-void check_row(const char* name, const void* row, int lane) {
-  if (reinterpret_cast<std::uintptr_t>(row) % kRowBytes != 0) fail("%s: the row of lane %d is not 16-byte aligned", name, lane);
-  if (!is_shared(row, kRowBytes)) fail("%s: the row of lane %d is not in shared memory", name, lane);
+void check_row(const void* row, int lane) {
+  if (reinterpret_cast<std::uintptr_t>(row) % kRowBytes != 0) fail("ldmatrix: the row of lane %d is not 16-byte aligned", lane);
+  if (!is_shared(row, kRowBytes)) fail("ldmatrix: the row of lane %d is not in shared memory", lane);
 }
 
 template <bool Transpose>
 void load_tiles(void* const* lanes, std::uint32_t /*mask*/) {
-  const int num_tiles = matrix_lane(lanes[0]).num_tiles;
-  for (int tile = 0; tile < num_tiles; ++tile) {
+  for (int tile = 0; tile < kNumTiles; ++tile) {
     std::uint16_t elements[kTileRows][kTileRows];
     for (int r = 0; r < kTileRows; ++r) {
       const int lane = tile * kTileRows + r;
       const void* row = matrix_lane(lanes[lane]).row;
-      check_row("ldmatrix", row, lane);
+      check_row(row, lane);
       note(row, kRowBytes, Access::kRead, lane);
       std::memcpy(elements[r], row, kRowBytes);
     }
@@ -42,21 +41,6 @@ void load_tiles(void* const* lanes, std::uint32_t /*mask*/) {
       const std::uint16_t low = Transpose ? elements[c][r] : elements[r][c];
       const std::uint16_t high = Transpose ? elements[c + 1][r] : elements[r][c + 1];
       matrix_lane(lanes[lane]).words[tile] = pair_bits(low, high);
-    }
-  }
-}
-
-void store_tiles(void* const* lanes, std::uint32_t /*mask*/) {
-  const int num_tiles = matrix_lane(lanes[0]).num_tiles;
-  for (int tile = 0; tile < num_tiles; ++tile) {
-    for (int r = 0; r < kTileRows; ++r) {
-      const int row_lane = tile * kTileRows + r;
-      void* row = matrix_lane(lanes[row_lane]).row;
-      check_row("stmatrix", row, row_lane);
-      note(row, kRowBytes, Access::kWrite, row_lane);
-      std::uint32_t words[4];
-      for (int q = 0; q < 4; ++q) words[q] = matrix_lane(lanes[r * 4 + q]).words[tile];
-      std::memcpy(row, words, kRowBytes);
     }
   }
 }
@@ -74,15 +58,14 @@ float operand(std::uint32_t word, int half) {
   return static_cast<float>(value);
 }
 
-/// d (16, 8) += a (16, K) * b (K, 8), rows and columns spread over the lanes as PTX says.
-template <int K>
-void multiply(void* const* lanes, const float (&a)[16][K], const float (&b)[K][8]) {
+/// d (16, 8) += a (16, 16) * b (16, 8), rows and columns spread over the lanes as PTX says.
+void multiply(void* const* lanes, const float (&a)[16][16], const float (&b)[16][8]) {
   for (int lane = 0; lane < kWarpSize; ++lane) {
     float* d = static_cast<MmaLane*>(lanes[lane])->d;
     for (int i = 0; i < 4; ++i) {
       const int m = lane / 4 + 8 * (i / 2), n = 2 * (lane % 4) + i % 2;
       float sum = 0;
-      for (int k = 0; k < K; ++k) sum += a[m][k] * b[k][n];
+      for (int k = 0; k < 16; ++k) sum += a[m][k] * b[k][n];
       d[i] += sum;
     }
   }
@@ -99,33 +82,15 @@ void perform_mma_16816(void* const* lanes, std::uint32_t /*mask*/) {
       for (int i = 0; i < 2; ++i) b[2 * q + half + 8 * i][g] = operand<T>(operands.b[i], half);
     }
   }
-  multiply<16>(lanes, a, b);
-}
-
-void perform_mma_1688_tf32(void* const* lanes, std::uint32_t /*mask*/) {
-  constexpr std::uint32_t kTf32Bits = 0xFFFFE000U;
-  float a[16][8], b[8][8];
-  for (int lane = 0; lane < kWarpSize; ++lane) {
-    const auto& operands = *static_cast<const MmaLane*>(lanes[lane]);
-    const int g = lane / 4, q = lane % 4;
-    for (int i = 0; i < 4; ++i) a[g + 8 * (i % 2)][q + 4 * (i / 2)] = std::bit_cast<float>(operands.a[i] & kTf32Bits);
-    for (int i = 0; i < 2; ++i) b[q + 4 * i][g] = std::bit_cast<float>(operands.b[i] & kTf32Bits);
-  }
-  multiply<8>(lanes, a, b);
+  multiply(lanes, a, b);
 }
 
 }  // namespace
 
-void ldmatrix(std::uint32_t* out, int num_tiles, bool transpose, const void* row, Site site) {
-  MatrixLane lane{const_cast<void*>(row), out, num_tiles};
-  const char* name =
-      num_tiles == 4 ? (transpose ? "ldmatrix.x4.trans" : "ldmatrix.x4") : (transpose ? "ldmatrix.x2.trans" : "ldmatrix.x2");
-  collective(kAllLanes, &lane, transpose ? load_tiles<true> : load_tiles<false>, name, site);
-}
-
-void stmatrix(void* row, const std::uint32_t* in, int num_tiles, Site site) {
-  MatrixLane lane{row, const_cast<std::uint32_t*>(in), num_tiles};
-  collective(kAllLanes, &lane, store_tiles, "stmatrix", site);
+void ldmatrix(std::uint32_t* out, bool transpose, const void* row, Site site) {
+  MatrixLane lane{const_cast<void*>(row), out};
+  collective(kAllLanes, &lane, transpose ? load_tiles<true> : load_tiles<false>,
+             transpose ? "ldmatrix.x4.trans" : "ldmatrix.x4", site);
 }
 
 void mma_16816(float* d, const std::uint32_t* a, std::uint32_t b0, std::uint32_t b1, OperandType type, Site site) {
@@ -135,11 +100,6 @@ void mma_16816(float* d, const std::uint32_t* a, std::uint32_t b0, std::uint32_t
   } else {
     collective(kAllLanes, &lane, perform_mma_16816<Float16>, "mma.m16n8k16.f16", site);
   }
-}
-
-void mma_1688_tf32(float* d, const std::uint32_t* a, std::uint32_t b0, std::uint32_t b1, Site site) {
-  MmaLane lane{d, a, {b0, b1}};
-  collective(kAllLanes, &lane, perform_mma_1688_tf32, "mma.m16n8k8.tf32", site);
 }
 
 }  // namespace virgil::simt

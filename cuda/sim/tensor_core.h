@@ -8,16 +8,12 @@
 
 namespace virgil::simt {
 
-/// ldmatrix.sync.m8n8.x<num_tiles>[.trans].b16; out has num_tiles words.
-void ldmatrix(std::uint32_t* out, int num_tiles, bool transpose, const void* row, Site site);
-/// stmatrix.sync.m8n8.x<num_tiles>.b16.
-void stmatrix(void* row, const std::uint32_t* in, int num_tiles, Site site);
+/// ldmatrix.sync.m8n8.x4[.trans].b16; out has 4 words.
+void ldmatrix(std::uint32_t* out, bool transpose, const void* row, Site site);
 
 enum class OperandType : std::uint8_t { kBFloat16, kFloat16 };
 /// mma.sync.m16n8k16 with float32 accumulation: products are exact, sums are float32 in the order of k.
 void mma_16816(float* d, const std::uint32_t* a, std::uint32_t b0, std::uint32_t b1, OperandType type, Site site);
-/// mma.sync.m16n8k8 of TF32 operands: the lower 13 bits of each float are ignored.
-void mma_1688_tf32(float* d, const std::uint32_t* a, std::uint32_t b0, std::uint32_t b1, Site site);
 
 /// Two 16-bit values in one word.
 template <typename T>

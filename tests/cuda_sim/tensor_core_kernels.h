@@ -7,9 +7,7 @@ namespace virgil::cuda::tensor_core {
 
 /// d (16, 8) = d + a (16, 16) b (8, 16)^T in a 16-bit type: ldmatrix, mma.
 void multiply_16_bit(const LaunchContext& context, DType dtype, float* d, const void* a, const void* b);
-/// d (16, 8) = d + a (16, 8) b (8, 8)^T in TF32.
-void multiply_tf32(const LaunchContext& context, float* d, const float* a, const float* b);
-/// out (32, 8) of 16 bits = in, read by ldmatrix and written by stmatrix; each 8 x 8 tile transposed when `transpose`.
-void through_registers(const LaunchContext& context, void* out, const void* in, bool transpose);
+/// out (32, 8) of 16 bits = in, read by ldmatrix; each 8 x 8 tile transposed when `transpose`.
+void load_tiles(const LaunchContext& context, void* out, const void* in, bool transpose);
 
 }  // namespace virgil::cuda::tensor_core

@@ -47,20 +47,12 @@ class TensorCore : public KernelTest {
 TEST_F(TensorCore, MultipliesBFloat16) { check_16_bit<BFloat16>(); }
 TEST_F(TensorCore, MultipliesFloat16) { check_16_bit<Float16>(); }
 
-TEST_F(TensorCore, MultipliesTf32AndIgnoresTheLowerBits) {
-  std::vector<float> a_values = values<float>(16 * 8, 0);
-  for (float& a : a_values) a *= 1 + 0x1.0p-12F;  // below TF32's 10 bits of mantissa
-  DeviceArray<float> a(a_values), b(values<float>(8 * 8, 1000)), d(values<float>(16 * 8, 0));
-  EXPECT_EQ(fault_of(1, [&] { tensor_core::multiply_tf32(context(), d.data(), a.data(), b.data()); }), "");
-  EXPECT_EQ(d.values(), product(8));
-}
-
-TEST_F(TensorCore, StoresTilesAsItLoadsThem) {
+TEST_F(TensorCore, LoadsTilesAsTheyLieAndTransposed) {
   std::vector<std::uint16_t> numbers(32 * 8);
   for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<std::uint16_t>(i);
   for (const bool transpose : {false, true}) {
     DeviceArray<std::uint16_t> in(numbers), out(numbers.size());
-    EXPECT_EQ(fault_of(2, [&] { tensor_core::through_registers(context(), out.data(), in.data(), transpose); }), "");
+    EXPECT_EQ(fault_of(2, [&] { tensor_core::load_tiles(context(), out.data(), in.data(), transpose); }), "");
     const std::vector<std::uint16_t> results = out.values();
     for (std::size_t row = 0; row < 32; ++row) {
       for (std::size_t column = 0; column < 8; ++column) {
