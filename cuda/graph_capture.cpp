@@ -32,7 +32,10 @@ GraphExec capture_graph(cudaStream_t stream, const std::function<void()>& queue_
   check_capture(ended, "cudaStreamEndCapture");
   cudaGraphExec_t exec = nullptr;
   check_capture(cudaGraphInstantiate(&exec, graph.get(), 0), "cudaGraphInstantiate");
-  return GraphExec(exec);
+  GraphExec made(exec);
+  // Otherwise the first launch does it, while the GPU waits.
+  check_capture(cudaGraphUpload(made.get(), stream), "cudaGraphUpload");
+  return made;
 }
 
 }  // namespace virgil::cuda

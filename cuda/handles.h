@@ -45,6 +45,15 @@ using PinnedMemory = Owned<void*, cudaFreeHost>;
   check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
   return Stream(stream);
 }
+/// The same, and what waits in it goes before what waits in other streams of the device. For work that is short and that much
+/// waits for: collectives beside a backward pass.
+[[nodiscard]] inline Stream make_urgent_stream() {
+  int least = 0, greatest = 0;
+  check(cudaDeviceGetStreamPriorityRange(&least, &greatest), "cudaDeviceGetStreamPriorityRange");
+  cudaStream_t stream = nullptr;
+  check(cudaStreamCreateWithPriority(&stream, cudaStreamNonBlocking, greatest), "cudaStreamCreateWithPriority");
+  return Stream(stream);
+}
 [[nodiscard]] inline Event make_event() {
   cudaEvent_t event = nullptr;
   check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "cudaEventCreateWithFlags");

@@ -32,7 +32,7 @@ NcclCommunicator::NcclCommunicator(CudaBackend& backend, ProcessGroup& group)
     : backend_(backend),
       rank_(group.rank()),
       size_(group.size()),
-      stream_(make_stream()),
+      stream_(make_urgent_stream()),
       context_(on_stream(backend.launch_context(), stream_.get())),
       computed_(make_event()),
       link_(group) {}

@@ -15,7 +15,10 @@ namespace virgil::cuda {
 
 namespace {
 
-/// Between two looks at what is waited for: short beside a training step, long beside the look.
+/// So long the host looks without a pause: NCCL takes tens of microseconds to queue a collective, and a pause, however short it
+/// was asked for, costs some 70 us of the time in which the next kernels are to be queued.
+constexpr std::chrono::microseconds kBusyTime(100);
+/// Then, between two looks at what is waited for: short beside a training step, long beside the look.
 constexpr std::chrono::microseconds kPause(20);
 /// Between two looks at the other ranks, which most waits do not come to.
 constexpr std::chrono::milliseconds kCheckInterval(20);
@@ -103,16 +106,18 @@ ncclResult_t NcclLink::state() const {
 
 void NcclLink::poll(const std::string& what, const std::function<bool()>& done) {
   std::unique_ptr<OutsideWait> wait;
-  auto next_check = std::chrono::steady_clock::now() + kCheckInterval;
+  const auto start = std::chrono::steady_clock::now();
+  auto next_check = start + kCheckInterval;
   while (!done()) {
-    const ncclResult_t now = state();
-    if (now != ncclSuccess && now != ncclInProgress) fail(now, what);
-    if (std::chrono::steady_clock::now() > next_check) {
+    const ncclResult_t result = state();
+    if (result != ncclSuccess && result != ncclInProgress) fail(result, what);
+    const auto now = std::chrono::steady_clock::now();
+    if (now > next_check) {
       if (wait == nullptr) wait = group_.wait_outside(fmt::format("NCCL ({})", what), group_.timeout());
       check_ranks(*wait);
       next_check = std::chrono::steady_clock::now() + kCheckInterval;
     }
-    std::this_thread::sleep_for(kPause);
+    if (now - start > kBusyTime) std::this_thread::sleep_for(kPause);
   }
 }
 

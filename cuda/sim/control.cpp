@@ -40,5 +40,9 @@ void plant_nccl_error(int result) {
   const Turn turn;
   played_device().planted_nccl_error = result;
 }
+void plant_cublaslt_answers(const CublasLtAnswers& answers) {
+  const Turn turn;
+  played_device().cublaslt_answers = answers;
+}
 
 }  // namespace virgil::simt

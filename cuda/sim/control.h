@@ -31,7 +31,9 @@ struct DeviceModel {
   int compute_capability = 90;
   int num_sms = 4;
   std::int64_t memory_bytes = std::int64_t{1} << 30;
-  std::int64_t serial = 0;  // makes its UUID; 0: a number that no other device has
+  int driver_version = 13000;  // CUDA's, 1000 * major + 10 * minor
+  int kernel_error = 0;        // what the runtime says of kernels, a cudaError_t: their code is not for this device
+  std::int64_t serial = 0;     // makes its UUID; 0: a number that no other device has
 };
 void set_device(const DeviceModel& device);
 [[nodiscard]] const DeviceModel& device();
@@ -62,11 +64,21 @@ struct Statistics {
   std::uint64_t collectives = 0;
   std::uint64_t barriers = 0;
   std::uint64_t graph_launches = 0;
-  std::uint64_t host_waits = 0;  // of the host for a stream or an event whose work was not over
+  std::uint64_t graph_uploads = 0;
+  std::uint64_t urgent_streams = 0;  // made with the greatest priority
+  std::uint64_t host_waits = 0;      // of the host for a stream or an event whose work was not over
 };
 [[nodiscard]] const Statistics& statistics();
 
 /// What ncclCommGetAsyncError says from now on of all communicators of this device, as after a broken link: an ncclResult_t.
 void plant_nccl_error(int result);
+
+/// What cuBLASLt answers on this device, each a cublasStatus_t; 0: as ever.
+struct CublasLtAnswers {
+  int create = 0;
+  int search = 0;  // for an algorithm
+  int multiply = 0;
+};
+void plant_cublaslt_answers(const CublasLtAnswers& answers);
 
 }  // namespace virgil::simt

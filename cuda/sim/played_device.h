@@ -40,6 +40,7 @@ class PlayedDevice {
   std::map<const void*, int> dynamic_smem_limits;  // by kernel, where raised
   std::map<const std::byte*, std::size_t> pinned;  // host memory of cudaMallocHost, and its bytes
   int planted_nccl_error = 0;
+  CublasLtAnswers cublaslt_answers;
 
  private:
   std::int64_t number_ = 0;

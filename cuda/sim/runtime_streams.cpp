@@ -1,6 +1,7 @@
 // The CUDA runtime's functions for streams, events and graphs, on the played device.
 #include <cuda_runtime.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <utility>
@@ -10,6 +11,7 @@
 // What the opaque handles point to.
 struct CUstream_st {
   int number = 0;
+  int priority = 0;
 };
 struct CUevent_st {
   bool timed = true;
@@ -27,6 +29,8 @@ struct CUgraphExec_st {
 using namespace virgil::simt;
 
 namespace {
+
+constexpr int kGreatestPriority = -5;  // a lower number goes first
 
 /// Whether the host may ask now for an event's state.
 cudaError_t allow_asking(cudaEvent_t event) {
@@ -46,6 +50,25 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
   // Blocking streams would wait for the default stream; Virgil makes none.
   if (flags != cudaStreamNonBlocking) return result(cudaErrorInvalidValue);
   *stream = new CUstream_st{streams().create()};
+  return cudaSuccess;
+}
+// Priorities are kept and change nothing: any order of streams is one that a GPU may choose.
+cudaError_t cudaDeviceGetStreamPriorityRange(int* least, int* greatest) {
+  *least = 0;
+  *greatest = kGreatestPriority;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned flags, int priority) {
+  if (const cudaError_t status = cudaStreamCreateWithFlags(stream, flags); status != cudaSuccess) return status;
+  (*stream)->priority = std::clamp(priority, kGreatestPriority, 0);
+  if ((*stream)->priority == kGreatestPriority) {
+    const Turn turn;
+    ++simulator().statistics().urgent_streams;
+  }
+  return cudaSuccess;
+}
+cudaError_t cudaStreamGetPriority(cudaStream_t stream, int* priority) {
+  *priority = stream == nullptr ? 0 : stream->priority;
   return cudaSuccess;
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
@@ -151,6 +174,13 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsig
   if (graph == nullptr || flags != 0) return result(cudaErrorInvalidValue);
   if (const cudaError_t status = captures().allow_unsafe_call(); status != cudaSuccess) return result(status);
   *exec = new CUgraphExec_st{ExecutableGraph(graph->program)};
+  return result();
+}
+cudaError_t cudaGraphUpload(cudaGraphExec_t exec, cudaStream_t stream) {
+  const Turn turn;
+  if (exec == nullptr || !streams().exists(number_of(stream))) return result(cudaErrorInvalidValue);
+  if (const cudaError_t status = captures().allow_uncapturable(number_of(stream)); status != cudaSuccess) return result(status);
+  ++simulator().statistics().graph_uploads;
   return result();
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {

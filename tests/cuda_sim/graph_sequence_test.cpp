@@ -62,9 +62,10 @@ class WithoutGraphs : public GraphSequence {
 };
 
 TEST_F(GraphSequence, AreLaunchedFromTheSecondRunOn) {
-  const std::uint64_t before = simt::statistics().graph_launches;
+  const std::uint64_t before = simt::statistics().graph_launches, uploads_before = simt::statistics().graph_uploads;
   const auto sequence = backend_->make_sequence();
   run_thrice(*sequence, [&] { backend_->set_zero(x()); });
+  EXPECT_EQ(simt::statistics().graph_uploads - uploads_before, 1U);  // not by a launch, while the device waits
   EXPECT_EQ(simt::statistics().graph_launches - before, 2U);
   EXPECT_EQ(values(), std::vector<float>(8, 0.0F));
 }

@@ -371,6 +371,13 @@ TEST(Nccl, RefusesABFloat16SumWithoutStaging) {
   EXPECT_THAT(messages, Each(HasSubstr("of staging are bound")));
 }
 
+TEST(Nccl, CollectivesGoBeforeOtherWorkOfTheDevice) {
+  run_device_ranks(2, 0, [](DeviceRank& rank) {
+    static_cast<void>(rank.communicator());
+    EXPECT_EQ(simt::statistics().urgent_streams, 1U);
+  });
+}
+
 TEST(Nccl, SaysWhatItIs) {
   EXPECT_TRUE(is_built_with_nccl());
   run_device_ranks(2, 0, [](DeviceRank& rank) {
