@@ -5,8 +5,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <string>
 
 #include "cuda/cuda_traits.h"
+#include "cuda/device_resource.h"
 #include "virgil/base/error.h"
 
 namespace virgil::cuda {
@@ -18,11 +20,24 @@ constexpr std::uintptr_t kMaxAlignment = 256;
 constexpr std::int64_t kGeluWidthMultiple = 8;
 constexpr std::uintptr_t kGeluAlignment = 16;
 
+/// For calls that know of no product yet.
+void check_lt(cublasStatus_t status, const char* call) {
+  if (status == CUBLAS_STATUS_SUCCESS) return;
+  throw CudaError(status == CUBLAS_STATUS_ALLOC_FAILED ? cudaErrorMemoryAllocation : cudaErrorInvalidValue,
+                  fmt::format("{}: {}", call, cublasLtGetStatusName(status)));
+}
+
+/// Throws OutOfMemoryError where the library's own allocation is what failed, else CudaError.
 void check_lt(cublasStatus_t status, const char* call, const MatmulShape& shape) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
-  throw CudaError(cudaErrorInvalidValue,
-                  fmt::format("{}: {} for a product of {} x {} x {} in {}", call, cublasLtGetStatusName(status), shape.m,
-                              shape.n, shape.k, name_of(shape.dtype)));
+  const std::string what = fmt::format("{}: {} for a product of {} x {} x {} in {}", call, cublasLtGetStatusName(status),
+                                       shape.m, shape.n, shape.k, name_of(shape.dtype));
+  if (status != CUBLAS_STATUS_ALLOC_FAILED) throw CudaError(cudaErrorInvalidValue, what);
+  constexpr double kMiB = 1 << 20;
+  throw OutOfMemoryError(fmt::format(
+      "cuBLASLt has no memory left on the GPU ({}), of which {:.1f} MiB are free; close other programs that use the "
+      "device, or choose a smaller batch_size",
+      what, static_cast<double>(device_bytes().free) / kMiB));
 }
 
 cudaDataType_t data_type(DType dtype) {
@@ -61,7 +76,7 @@ void set(cublasLtMatmulPreference_t preference, cublasLtMatmulPreferenceAttribut
 
 CublasLtMatmul::CublasLtMatmul(const LaunchContext& context, bool tf32) : context_(context), tf32_(tf32) {
   cublasLtHandle_t handle = nullptr;
-  check_lt(cublasLtCreate(&handle), "cublasLtCreate", {});
+  check_lt(cublasLtCreate(&handle), "cublasLtCreate");
   handle_ = Handle(handle);
 }
 
@@ -84,8 +99,20 @@ const CublasLtMatmul::Plan* CublasLtMatmul::find_plan(const MatmulShape& shape, 
                 epilogue,
                 alignment};
   auto found = plans_.find(key);
-  if (found == plans_.end()) found = plans_.emplace(key, make_plan(shape, epilogue, alignment)).first;
+  if (found == plans_.end()) found = plans_.emplace(key, plan_or_none(shape, epilogue, alignment)).first;
   return found->second ? &*found->second : nullptr;
+}
+
+std::optional<CublasLtMatmul::Plan> CublasLtMatmul::plan_or_none(const MatmulShape& shape, Epilogue epilogue,
+                                                                 std::uintptr_t alignment) const {
+  if (epilogue != Epilogue::kGeluBackward) return make_plan(shape, epilogue, alignment);
+  // Two kernels do the same: whatever keeps the library from one is no reason to end a run.
+  try {
+    return make_plan(shape, epilogue, alignment);
+  } catch (const CudaError&) {
+  } catch (const OutOfMemoryError&) {
+  }
+  return std::nullopt;
 }
 
 std::optional<CublasLtMatmul::Plan> CublasLtMatmul::make_plan(const MatmulShape& shape, Epilogue epilogue,
@@ -139,8 +166,10 @@ std::optional<CublasLtMatmul::Plan> CublasLtMatmul::make_plan(const MatmulShape&
   int num_found = 0;
   const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handle_.get(), desc, plan.b.get(), plan.a.get(), plan.out.get(),
                                                                plan.out.get(), made, 1, &found, &num_found);
-  if (status == CUBLAS_STATUS_NOT_SUPPORTED || (status == CUBLAS_STATUS_SUCCESS && num_found == 0)) return std::nullopt;
+  if (status == CUBLAS_STATUS_NOT_SUPPORTED) return std::nullopt;
   check_lt(status, "cublasLtMatmulAlgoGetHeuristic", shape);
+  // A candidate whose state is another one has no algorithm in it.
+  if (num_found == 0 || found.state != CUBLAS_STATUS_SUCCESS) return std::nullopt;
   plan.algo = found.algo;
   plan.workspace_bytes = found.workspaceSize;
   return plan;

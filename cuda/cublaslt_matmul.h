@@ -62,6 +62,8 @@ class CublasLtMatmul {
 
   /// The plan of this key, made where it is new; null where the library has no algorithm.
   [[nodiscard]] const Plan* find_plan(const MatmulShape& shape, Epilogue epilogue, std::uintptr_t alignment);
+  /// None too for an epilogue that can be done without, whatever failed.
+  [[nodiscard]] std::optional<Plan> plan_or_none(const MatmulShape& shape, Epilogue epilogue, std::uintptr_t alignment) const;
   [[nodiscard]] std::optional<Plan> make_plan(const MatmulShape& shape, Epilogue epilogue, std::uintptr_t alignment) const;
   void run(const Plan& plan, const Operands& operands, const MatmulShape& shape, std::span<std::byte> workspace);
 

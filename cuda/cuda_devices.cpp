@@ -7,14 +7,13 @@
 
 #include "cuda/cuda_backend.h"
 #include "cuda/kernels/probe.h"
+#include "cuda/missing_code.h"
 #include "virgil/backend/cuda_backend.h"
 #include "virgil/base/error.h"
 
 namespace virgil {
 
 namespace {
-
-std::string version_text(int version) { return fmt::format("{}.{}", version / 1000, version % 1000 / 10); }
 
 /// The number of devices, or the runtime's reason why there is none.
 cudaError_t count_devices(int& count) {
@@ -31,13 +30,15 @@ cudaError_t count_devices(int& count) {
 void check_code(int device) {
   const cudaError_t status = cuda::probe_kernels();
   if (status == cudaSuccess) return;
+  static_cast<void>(cudaGetLastError());
   cudaDeviceProp properties{};
   cuda::check(cudaGetDeviceProperties(&properties, device), "cudaGetDeviceProperties");
-  throw user_error(
-      "device cuda:{}: {} (sm_{}{}) has no code in this program ({}); build it with -DVIRGIL_CUDA_ARCHITECTURES={}{}, or use "
-      "--device cpu",
-      device, properties.name, properties.major, properties.minor, cudaGetErrorName(status), properties.major,
-      properties.minor);
+  int driver_version = 0;
+  static_cast<void>(cudaDriverGetVersion(&driver_version));
+  throw user_error("device cuda:{}: {}; or use --device cpu", device,
+                   cuda::describe_missing_code(status, {.name = properties.name,
+                                                        .compute_capability = 10 * properties.major + properties.minor,
+                                                        .driver_version = driver_version}));
 }
 
 }  // namespace
@@ -57,8 +58,8 @@ std::string cuda_problem() {
     static_cast<void>(cudaDriverGetVersion(&driver));
     static_cast<void>(cudaRuntimeGetVersion(&runtime));
     if (driver == 0) return "no NVIDIA driver is installed";
-    return fmt::format("the NVIDIA driver is for CUDA {}, this program for {}: install a newer driver", version_text(driver),
-                       version_text(runtime));
+    return fmt::format("the NVIDIA driver is for CUDA {}, this program for {}: install a newer driver",
+                       cuda::version_text(driver), cuda::version_text(runtime));
   }
   if (status == cudaErrorNoDevice || status == cudaSuccess) return "there is no NVIDIA GPU";
   return fmt::format("{}: {}", cudaGetErrorName(status), cudaGetErrorString(status));

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cuda/sim/capture.h"
+#include "cuda/sim/played_device.h"
 #include "cuda/sim/race_detector.h"
 #include "cuda/sim/simulator.h"
 #include "cuda/sim/streams.h"
@@ -156,12 +157,23 @@ cublasStatus_t read_value(T& target, const void* value, std::size_t size_bytes) 
   return CUBLAS_STATUS_SUCCESS;
 }
 
+cublasStatus_t answer(int planted) { return static_cast<cublasStatus_t>(planted); }
+
+/// The library's gaps are not documented. These stand for them, by the number of columns: it has no algorithm, or fails, or
+/// tells of one that it then calls unusable.
+cublasStatus_t refuse_gelu(std::int64_t cols, cublasLtMatmulHeuristicResult_t& result, int& returned) {
+  returned = cols == 3 ? 1 : 0;
+  result.state = CUBLAS_STATUS_NOT_SUPPORTED;
+  return cols == 2 ? CUBLAS_STATUS_INTERNAL_ERROR : CUBLAS_STATUS_SUCCESS;
+}
+
 }  // namespace
 }  // namespace virgil::simt
 
 using namespace virgil::simt;
 
 cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
+  if (const cublasStatus_t planted = answer(played_device().cublaslt_answers.create)) return planted;
   *handle = new cublasLtContext;
   return CUBLAS_STATUS_SUCCESS;
 }
@@ -176,6 +188,10 @@ const char* cublasLtGetStatusName(cublasStatus_t status) {
       return "CUBLAS_STATUS_SUCCESS";
     case CUBLAS_STATUS_NOT_INITIALIZED:
       return "CUBLAS_STATUS_NOT_INITIALIZED";
+    case CUBLAS_STATUS_ALLOC_FAILED:
+      return "CUBLAS_STATUS_ALLOC_FAILED";
+    case CUBLAS_STATUS_INTERNAL_ERROR:
+      return "CUBLAS_STATUS_INTERNAL_ERROR";
     case CUBLAS_STATUS_INVALID_VALUE:
       return "CUBLAS_STATUS_INVALID_VALUE";
     case CUBLAS_STATUS_NOT_SUPPORTED:
@@ -248,13 +264,13 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t /*handle*/, cubla
   if (requested < 1) return CUBLAS_STATUS_INVALID_VALUE;
   // The library may load code for its choice: that belongs before a capture.
   if (captures().allow_unsafe_call() != cudaSuccess) return CUBLAS_STATUS_NOT_SUPPORTED;
+  if (const cublasStatus_t planted = answer(played_device().cublaslt_answers.search)) return planted;
   *results = {};
   *returned = 0;
   if (desc->epilogue == CUBLASLT_EPILOGUE_DGELU) {
     if (!gelu_input_fits(*desc, *d)) return CUBLAS_STATUS_NOT_SUPPORTED;
-    // The library's gaps are not documented; this one stands for them.
     constexpr std::int64_t kFewestColumns = 4;
-    if (d->cols < kFewestColumns) return CUBLAS_STATUS_SUCCESS;
+    if (d->cols < kFewestColumns) return refuse_gelu(d->cols, *results, *returned);
   }
   *returned = 1;
   constexpr std::uint64_t kScratchBytes = 4096;  // which the product below writes over
@@ -267,6 +283,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t /*handle*/, cublasLtMatmulDesc_t 
                               const void* c, cublasLtMatrixLayout_t c_layout, void* d, cublasLtMatrixLayout_t d_layout,
                               const cublasLtMatmulAlgo_t* /*algo*/, void* workspace, std::size_t workspace_bytes,
                               cudaStream_t stream) {
+  if (const cublasStatus_t planted = answer(played_device().cublaslt_answers.multiply)) return planted;
   const bool transpose_a = desc->transpose_a == CUBLAS_OP_T, transpose_b = desc->transpose_b == CUBLAS_OP_T;
   const std::int64_t m = transpose_a ? a_layout->cols : a_layout->rows, k = transpose_a ? a_layout->rows : a_layout->cols;
   const std::int64_t n = transpose_b ? b_layout->rows : b_layout->cols;
