@@ -3,14 +3,17 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <optional>
 #include <span>
+#include <string>
 #include <utility>
 
+#include "cuda/device_use.h"
 #include "cuda/graph_capture.h"
 #include "cuda/kernels/adamw.h"
 #include "cuda/kernels/attention.h"
@@ -26,6 +29,9 @@
 namespace virgil::cuda {
 
 namespace {
+
+/// The driver takes up to half a millisecond to tell what is free, which a step must not wait for each time.
+constexpr std::chrono::seconds kOldestReading(1);
 
 template <typename T>
 const T* optional(const ConstTensorView& view) {
@@ -89,10 +95,16 @@ class CudnnTraits final : public CudaTraits {
 
 }  // namespace
 
-CudaBackend::CudaBackend(const CudaOptions& options)
+CudaBackend::CudaBackend(const CudaOptions& options, std::optional<std::int64_t> used_before)
     : options_(options),
       device_name_(name_of_device(options.device)),
       stream_(make_stream_of(options.device)),
+  const std::optional<std::int64_t> used = used_by_all(options.device);
+  if (used_before && used) {
+    // What others took or gave back in the meantime is in it, and cannot be told apart.
+    context_bytes_ = std::clamp<std::int64_t>(*used - *used_before, 0, context_bytes_);
+  }
+  others_bytes_ = bytes.total - bytes.free - context_bytes_;
       context_(make_context(options, stream_.get(), smem_limits_)),
       matmul_(context_, options.tf32),
       cudnn_(options.cudnn_attention ? std::make_unique<CudnnAttention>(context_) : nullptr),
@@ -115,8 +127,13 @@ std::string CudaBackend::description() const {
 std::int64_t CudaBackend::available_bytes() const { return device_bytes().free; }
 
 std::optional<DeviceMemory> CudaBackend::device_memory() const {
-  const DeviceBytes bytes = device_bytes();
-  return DeviceMemory{.total_bytes = bytes.total, .free_bytes = bytes.free, .context_bytes = context_bytes_};
+  const auto now = std::chrono::steady_clock::now();
+  const std::uint64_t changes = memory_.num_changes() + num_graphs_;
+  if (now - reading_.time >= kOldestReading || reading_.changes != changes) reading_ = {device_bytes(), changes, now};
+  return DeviceMemory{.total_bytes = reading_.bytes.total,
+                      .free_bytes = reading_.bytes.free,
+                      .context_bytes = context_bytes_,
+                      .others_bytes = others_bytes_};
 }
 
 std::span<std::byte> CudaBackend::workspace(const char* op, std::int64_t needed_bytes) const {
@@ -202,6 +219,7 @@ class CudaBackend::GraphSequence final : public OpSequence {
     check(cudaGraphLaunch(graph_.get(), backend_.stream_.get()), "cudaGraphLaunch");
   }
 
+    ++backend_.num_graphs_;
  private:
   void record(const RandomPlace& place, const std::function<void()>& ops) {
     RecordedPlace& recorded = backend_.context_.place;

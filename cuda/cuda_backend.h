@@ -1,6 +1,7 @@
 // The CUDA backend: checks the arguments of each op and launches the kernels of its family on one stream.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -25,8 +26,9 @@ namespace virgil::cuda {
 /// Ops return when they are queued; copy_to_host and synchronize() wait. Throws CudaError where the device failed.
 class CudaBackend final : public Backend {
  public:
-  /// The device exists and the program has code for it; see make_cuda_backend().
-  explicit CudaBackend(const CudaOptions& options);
+  /// The device exists and the program has code for it; see make_cuda_backend(). `used_before`: by all programs, before this
+  /// one had a context, as used_by_all() tells.
+  CudaBackend(const CudaOptions& options, std::optional<std::int64_t> used_before);
   CudaBackend(const CudaBackend&) = delete;
   CudaBackend& operator=(const CudaBackend&) = delete;
 
@@ -34,6 +36,7 @@ class CudaBackend final : public Backend {
   [[nodiscard]] const BackendTraits& traits() const override { return *traits_; }
   [[nodiscard]] MemoryResource& memory() override { return memory_; }
   [[nodiscard]] std::int64_t available_bytes() const override;
+  /// As the driver told it a second ago at most, and after the last allocation and the last recording of ours.
   [[nodiscard]] std::optional<DeviceMemory> device_memory() const override;
   [[nodiscard]] std::span<const DType> dtypes() const override { return dtypes_; }
 
@@ -89,6 +92,12 @@ class CudaBackend final : public Backend {
  private:
   class GraphSequence;
 
+  struct MemoryReading {
+    DeviceBytes bytes = {};
+    std::uint64_t changes = 0;  // of ours that the driver has counted
+    std::chrono::steady_clock::time_point time = {};
+  };
+
   /// The bound workspace, of which the op named `op` needs `needed_bytes`.
   [[nodiscard]] std::span<std::byte> workspace(const char* op, std::int64_t needed_bytes) const;
   void expect_supported(const char* op, DType dtype) const;
@@ -107,7 +116,10 @@ class CudaBackend final : public Backend {
   Buffer place_;  // one RandomPlace, that of the graph which runs; empty without graphs
   StagedUpload upload_;
   std::vector<DType> dtypes_;
-  std::int64_t context_bytes_ = 0;
+  std::int64_t context_bytes_ = 0;  // DeviceMemory's
+  std::int64_t others_bytes_ = 0;
+  std::uint64_t num_graphs_ = 0;  // recorded so far
+  mutable MemoryReading reading_;
   std::span<std::byte> workspace_;
 };
 

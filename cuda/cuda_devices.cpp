@@ -2,10 +2,13 @@
 #include <cuda_runtime.h>
 #include <fmt/format.h>
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "cuda/cuda_backend.h"
+#include "cuda/device_use.h"
 #include "cuda/kernels/probe.h"
 #include "cuda/missing_code.h"
 #include "virgil/backend/cuda_backend.h"
@@ -73,9 +76,10 @@ std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {
                      options.device, count == 1 ? "is one, cuda:0" : fmt::format("are {}, from cuda:0", count), count - 1);
   }
   try {
+    const std::optional<std::int64_t> used_before = cuda::used_by_all(options.device);
     cuda::check(cudaSetDevice(options.device), "cudaSetDevice");
     check_code(options.device);
-    return std::make_unique<cuda::CudaBackend>(options);
+    return std::make_unique<cuda::CudaBackend>(options, used_before);
   } catch (const cuda::CudaError& error) {
     if (error.code() != cudaErrorMemoryAllocation) throw;
     throw OutOfMemoryError(fmt::format("device cuda:{}: no memory is left for the CUDA context ({}); close what uses the GPU",

@@ -13,6 +13,7 @@ namespace virgil::cuda {
 
 void* DeviceResource::allocate(std::int64_t size_bytes, const AllocationTag& tag) {
   void* data = nullptr;
+  ++num_changes_;
   const cudaError_t status = cudaMalloc(&data, static_cast<std::size_t>(size_bytes));
   if (status == cudaSuccess) return data;
   static_cast<void>(cudaGetLastError());  // a refused allocation leaves the device usable
@@ -24,6 +25,7 @@ void* DeviceResource::allocate(std::int64_t size_bytes, const AllocationTag& tag
 }
 
 void DeviceResource::deallocate(void* data, std::int64_t /*size_bytes*/, const AllocationTag& /*tag*/) noexcept {
+  ++num_changes_;
   static_cast<void>(cudaFree(data));
 }
 

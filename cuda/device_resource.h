@@ -16,6 +16,11 @@ class DeviceResource final : public MemoryResource {
   [[nodiscard]] void* allocate(std::int64_t size_bytes, const AllocationTag& tag) override;
   void deallocate(void* data, std::int64_t size_bytes, const AllocationTag& tag) noexcept override;
   [[nodiscard]] std::int64_t alignment_bytes() const override { return kAlignment; }
+  /// Allocations and deallocations so far.
+  [[nodiscard]] std::uint64_t num_changes() const { return num_changes_; }
+
+ private:
+  std::uint64_t num_changes_ = 0;
 };
 
 /// What the driver says of the current device.

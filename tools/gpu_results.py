@@ -92,7 +92,8 @@ def read_training(path):
     if "device_used" in memory:
         result["device_used_bytes"] = memory["device_used"]
         result["context_bytes"] = memory.get("device_context", 0)
-        result["beyond_plan_bytes"] = memory["device_used"] - result["context_bytes"] - memory["planned"]
+        held = result["context_bytes"] + memory.get("device_others", 0)
+        result["beyond_plan_bytes"] = memory["device_used"] - held - memory["planned"]
     return result
 
 

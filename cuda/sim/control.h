@@ -31,9 +31,11 @@ struct DeviceModel {
   int compute_capability = 90;
   int num_sms = 4;
   std::int64_t memory_bytes = std::int64_t{1} << 30;
-  int driver_version = 13000;  // CUDA's, 1000 * major + 10 * minor
-  int kernel_error = 0;        // what the runtime says of kernels, a cudaError_t: their code is not for this device
-  std::int64_t serial = 0;     // makes its UUID; 0: a number that no other device has
+  std::int64_t others_bytes = 0;  // of its memory that other programs hold
+  bool has_nvml = true;           // and so knows what is used before there is a context
+  int driver_version = 13000;     // CUDA's, 1000 * major + 10 * minor
+  int kernel_error = 0;           // what the runtime says of kernels, a cudaError_t: their code is not for this device
+  std::int64_t serial = 0;        // makes its UUID; 0: a number that no other device has
 };
 void set_device(const DeviceModel& device);
 [[nodiscard]] const DeviceModel& device();
@@ -65,8 +67,10 @@ struct Statistics {
   std::uint64_t barriers = 0;
   std::uint64_t graph_launches = 0;
   std::uint64_t graph_uploads = 0;
-  std::uint64_t urgent_streams = 0;  // made with the greatest priority
-  std::uint64_t host_waits = 0;      // of the host for a stream or an event whose work was not over
+  std::uint64_t urgent_streams = 0;    // made with the greatest priority
+  std::uint64_t products = 0;          // of cuBLASLt that were submitted
+  std::uint64_t memory_questions = 0;  // of how much is free
+  std::uint64_t host_waits = 0;        // of the host for a stream or an event whose work was not over
 };
 [[nodiscard]] const Statistics& statistics();
 

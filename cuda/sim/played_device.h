@@ -21,6 +21,9 @@
 
 namespace virgil::simt {
 
+/// What a context would take of the device.
+inline constexpr std::int64_t kContextBytes = 64 << 20;
+
 class PlayedDevice {
  public:
   explicit PlayedDevice(std::int64_t number) : number_(number) {}
@@ -39,6 +42,7 @@ class PlayedDevice {
   cudaError_t last_error = cudaSuccess;
   std::map<const void*, int> dynamic_smem_limits;  // by kernel, where raised
   std::map<const std::byte*, std::size_t> pinned;  // host memory of cudaMallocHost, and its bytes
+  bool has_context = false;                        // cudaSetDevice makes it
   int planted_nccl_error = 0;
   CublasLtAnswers cublaslt_answers;
 

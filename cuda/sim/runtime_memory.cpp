@@ -12,8 +12,6 @@ using namespace virgil::simt;
 
 namespace {
 
-constexpr int kContextBytes = 64 << 20;  // what a context would take of the device
-
 bool is_pinned(const void* data, std::size_t size_bytes) {
   const auto& pinned = played_device().pinned;
   const auto* begin = static_cast<const std::byte*>(data);
@@ -26,7 +24,8 @@ bool is_pinned(const void* data, std::size_t size_bytes) {
 cudaError_t cudaMalloc(void** data, std::size_t size_bytes) {
   const Turn turn;
   if (const cudaError_t status = captures().allow_unsafe_call(); status != cudaSuccess) return result(status);
-  const auto capacity = static_cast<std::size_t>(played_device().model.memory_bytes - kContextBytes);
+  const DeviceModel& model = played_device().model;
+  const auto capacity = static_cast<std::size_t>(model.memory_bytes - model.others_bytes - kContextBytes);
   *data = size_bytes == 0 ? nullptr : played_device().memory.allocate(size_bytes, capacity);
   return result(*data == nullptr && size_bytes > 0 ? cudaErrorMemoryAllocation : cudaSuccess);
 }
@@ -65,8 +64,11 @@ cudaError_t cudaFreeHost(void* data) {
 }
 cudaError_t cudaMemGetInfo(std::size_t* free_bytes, std::size_t* total_bytes) {
   const Turn turn;
-  *total_bytes = static_cast<std::size_t>(played_device().model.memory_bytes);
-  *free_bytes = *total_bytes - kContextBytes - played_device().memory.used_bytes();
+  const DeviceModel& model = played_device().model;
+  *total_bytes = static_cast<std::size_t>(model.memory_bytes);
+  *free_bytes =
+      static_cast<std::size_t>(model.memory_bytes - model.others_bytes - kContextBytes) - played_device().memory.used_bytes();
+  ++simulator().statistics().memory_questions;
   return result();
 }
 

@@ -46,6 +46,7 @@ Json memory_json(const MemoryUse& memory) {
     json["device_used"] = memory.device->total_bytes - memory.device->free_bytes;
     json["device_free"] = memory.device->free_bytes;
     json["device_context"] = memory.device->context_bytes;
+    json["device_others"] = memory.device->others_bytes;
   }
   return json;
 }

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
@@ -38,6 +39,24 @@ class DeviceErrors : public testing::Test {
     return user_error_of([] { static_cast<void>(make_cuda_backend({})); });
   }
 };
+
+TEST(DeviceContext, IsCountedWithoutWhatOtherProgramsHold) {
+  constexpr std::int64_t kOthers = 100 << 20, kUpload = 4 << 20;
+  for (const bool has_nvml : {true, false}) {
+    const simt::OwnDevice device;
+    simt::set_device({.others_bytes = kOthers, .has_nvml = has_nvml});
+    const auto memory = make_cuda_backend({})->device_memory();
+    ASSERT_TRUE(memory);
+    const std::int64_t used = memory->total_bytes - memory->free_bytes;
+    if (has_nvml) {
+      EXPECT_GE(memory->context_bytes, kUpload);
+      EXPECT_EQ(memory->context_bytes, used - kOthers);
+      EXPECT_EQ(memory->others_bytes, kOthers);
+    } else {
+      EXPECT_EQ(memory->context_bytes, used);
+    }
+  }
+}
 
 TEST_F(DeviceErrors, NameAGpuOlderThanAllCode) {
   EXPECT_THAT(refusal_of({.compute_capability = 70, .kernel_error = cudaErrorNoKernelImageForDevice}),

@@ -82,7 +82,7 @@ TEST_F(Metrics, AStepOnADeviceTellsOfItsMemoryAndInFloat16OfItsScale) {
   jsonl.open(files_->open_for_append(path_));
   StepMetrics step = example_step();
   jsonl.step(step);
-  step.memory.device = {.total_bytes = 9000, .free_bytes = 2000, .context_bytes = 300};
+  step.memory.device = {.total_bytes = 9000, .free_bytes = 2000, .context_bytes = 300, .others_bytes = 200};
   step.loss_scale = 65536;
   jsonl.step(step);
   EXPECT_FALSE(lines()[0].contains("loss_scale"));
@@ -91,6 +91,7 @@ TEST_F(Metrics, AStepOnADeviceTellsOfItsMemoryAndInFloat16OfItsScale) {
   EXPECT_EQ(lines()[1]["mem"]["device_used"], 7000);
   EXPECT_EQ(lines()[1]["mem"]["device_free"], 2000);
   EXPECT_EQ(lines()[1]["mem"]["device_context"], 300);
+  EXPECT_EQ(lines()[1]["mem"]["device_others"], 200);
 }
 
 TEST_F(Metrics, AnEvaluationJoinsTheStepItWasMadeAt) {

@@ -110,7 +110,8 @@ class BackendTraits {
 struct DeviceMemory {
   std::int64_t total_bytes = 0;
   std::int64_t free_bytes = 0;     // now; what others on the device hold counts as used
-  std::int64_t context_bytes = 0;  // when the backend was made: context, code, libraries, and what other programs held
+  std::int64_t context_bytes = 0;  // when the backend was made: context, code, libraries
+  std::int64_t others_bytes = 0;   // that other programs held then; 0, and they are in context_bytes, where nobody tells
 };
 
 /// A sequence of ops that is asked for again and again, such as a training pass. Must not outlive its backend, nor be run once
