@@ -32,9 +32,17 @@ class Gpu:
     fuses_gelu_backward: bool = False  # CublasLtMatmul::run_with_gelu_backward
 
 
+# Attention's shares are by products made, causal, both ways, heads of 64, T = 1024; docs/kernels.md, "Predicted steps", tells each.
+# RTX 4090: a GeForce accumulates in float32 at half the rate of its dies, and the 165 TFLOP/s of data/gpus.json are halved already. An
+# HMMA then takes 8 clocks of a multiprocessor, and all else of a turn of the loop a fifth of that, so attention runs as products do:
+# FlashAttention-2's forward pass was measured at 154.5 TFLOP/s without a mask (94 %; 173 at longer T: the card ran above its rated
+# clock, 0.93), its backward pass at 0.77 of the forward's rate on a GA102 (0.81 for two products and seven), whole tiles on the diagonal are 1.125 times
+# the work at this T, and ours gets 0.85 of it.
+# A100: FlashAttention-2's 119 TFLOP/s times 0.85 forward and 0.95 backward, where its rate includes float atomics into dq and their
+# conversion, which ours has not. H100: 0.85 of 192 TFLOP/s both ways, as shared memory and issue bound both passes there.
 GPUS = (
-    Gpu("RTX 4090", matmul=0.85, attention=0.45, memory=0.90, integer_share=0.25),
-    Gpu("A100 80GB", matmul=0.70, attention=0.325, memory=0.85, integer_share=0.5),
+    Gpu("RTX 4090", matmul=0.85, attention=0.535, memory=0.90, integer_share=0.25),
+    Gpu("A100 80GB", matmul=0.70, attention=0.353, memory=0.85, integer_share=0.5),
     Gpu("H100", matmul=0.54, attention=0.165, memory=0.85, integer_share=0.25, fuses_gelu_backward=True),
 )
 LAUNCH_S = 4e-6  # the host needs so long to start a kernel, and the GPU waits for it where kernels are shorter
