@@ -1,14 +1,19 @@
-// cuBLASLt counts columns first. A row-major (m, n) matrix is a column-major (n, m) one, so out = op(a) op(b) is computed as
-// out^T = op(b)^T op(a)^T: b is the library's first operand, with n rows of the result, and a its second.
 #include "cuda/cublaslt_matmul.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <optional>
+#include <span>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "cuda/cuda_traits.h"
-#include "cuda/device_resource.h"
+#include "cuda/product_timing.h"
 #include "virgil/base/error.h"
 
 namespace virgil::cuda {
@@ -20,65 +25,31 @@ constexpr std::uintptr_t kMaxAlignment = 256;
 constexpr std::int64_t kGeluWidthMultiple = 8;
 constexpr std::uintptr_t kGeluAlignment = 16;
 
-/// For calls that know of no product yet.
-void check_lt(cublasStatus_t status, const char* call) {
-  if (status == CUBLAS_STATUS_SUCCESS) return;
-  throw CudaError(status == CUBLAS_STATUS_ALLOC_FAILED ? cudaErrorMemoryAllocation : cudaErrorInvalidValue,
-                  fmt::format("{}: {}", call, cublasLtGetStatusName(status)));
-}
-
-/// Throws OutOfMemoryError where the library's own allocation is what failed, else CudaError.
-void check_lt(cublasStatus_t status, const char* call, const MatmulShape& shape) {
-  if (status == CUBLAS_STATUS_SUCCESS) return;
-  const std::string what = fmt::format("{}: {} for a product of {} x {} x {} in {}", call, cublasLtGetStatusName(status),
-                                       shape.m, shape.n, shape.k, name_of(shape.dtype));
-  if (status != CUBLAS_STATUS_ALLOC_FAILED) throw CudaError(cudaErrorInvalidValue, what);
-  constexpr double kMiB = 1 << 20;
-  throw OutOfMemoryError(fmt::format(
-      "cuBLASLt has no memory left on the GPU ({}), of which {:.1f} MiB are free; close other programs that use the "
-      "device, or choose a smaller batch_size",
-      what, static_cast<double>(device_bytes().free) / kMiB));
-}
-
-cudaDataType_t data_type(DType dtype) {
-  switch (dtype) {
-    case DType::kFloat32:
-      return CUDA_R_32F;
-    case DType::kBFloat16:
-      return CUDA_R_16BF;
-    case DType::kFloat16:
-      return CUDA_R_16F;
-    case DType::kInt32:
-      break;
-  }
-  throw InternalError("a matrix product of int32");
-}
-
 std::uintptr_t alignment_of(std::initializer_list<const void*> pointers) {
   std::uintptr_t bits = kMaxAlignment;
   for (const void* pointer : pointers) bits |= reinterpret_cast<std::uintptr_t>(pointer);
   return bits & (~bits + 1);  // the lowest bit
 }
 
-template <typename T>
-void set(cublasLtMatmulDesc_t desc, cublasLtMatmulDescAttributes_t attribute, const T& value, const MatmulShape& shape) {
-  check_lt(cublasLtMatmulDescSetAttribute(desc, attribute, &value, sizeof value), "cublasLtMatmulDescSetAttribute", shape);
+/// A product among the choices that are kept: all that the library is asked with.
+std::string name_of_product(const MatmulShape& s, Epilogue epilogue, std::uintptr_t alignment, bool tf32) {
+  const char* const followed_by = epilogue == Epilogue::kNone ? "" : epilogue == Epilogue::kBias ? ", bias" : ", GELU backward";
+  return fmt::format("{} x {} x {}, {}{}{} times {}{} {} {}{}, aligned to {}", s.m, s.n, s.k, name_of(s.dtype),
+                     tf32 ? " as TF32" : "", s.options.transpose_a ? " transposed" : "", name_of(s.dtype),
+                     s.options.transpose_b ? " transposed" : "", s.options.accumulate ? "added to" : "to", name_of(s.out_dtype),
+                     followed_by, alignment);
 }
 
-template <typename T>
-void set(cublasLtMatmulPreference_t preference, cublasLtMatmulPreferenceAttributes_t attribute, const T& value,
-         const MatmulShape& shape) {
-  check_lt(cublasLtMatmulPreferenceSetAttribute(preference, attribute, &value, sizeof value),
-           "cublasLtMatmulPreferenceSetAttribute", shape);
+bool is_captured(cudaStream_t stream) {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  check(cudaStreamIsCapturing(stream, &status), "cudaStreamIsCapturing");
+  return status != cudaStreamCaptureStatusNone;
 }
 
 }  // namespace
 
-CublasLtMatmul::CublasLtMatmul(const LaunchContext& context, bool tf32) : context_(context), tf32_(tf32) {
-  cublasLtHandle_t handle = nullptr;
-  check_lt(cublasLtCreate(&handle), "cublasLtCreate");
-  handle_ = Handle(handle);
-}
+CublasLtMatmul::CublasLtMatmul(const LaunchContext& context, Options options)
+    : context_(context), options_(std::move(options)), handle_(make_lt_handle()) {}
 
 std::int64_t CublasLtMatmul::workspace_bytes() const { return matmul_workspace_bytes(context_.compute_capability); }
 
@@ -87,100 +58,64 @@ std::string CublasLtMatmul::library_version() {
   return fmt::format("{}.{}.{}", version / 10000, version / 100 % 100, version % 100);
 }
 
-const CublasLtMatmul::Plan* CublasLtMatmul::find_plan(const MatmulShape& shape, Epilogue epilogue, std::uintptr_t alignment) {
-  const Key key{shape.m,
-                shape.n,
-                shape.k,
-                static_cast<int>(shape.dtype),
-                static_cast<int>(shape.out_dtype),
-                shape.options.transpose_a,
-                shape.options.transpose_b,
-                shape.options.accumulate,
-                epilogue,
-                alignment};
+CublasLtMatmul::Key CublasLtMatmul::key_of(const MatmulShape& shape, Epilogue epilogue, std::uintptr_t alignment) {
+  return {shape.m,
+          shape.n,
+          shape.k,
+          static_cast<int>(shape.dtype),
+          static_cast<int>(shape.out_dtype),
+          shape.options.transpose_a,
+          shape.options.transpose_b,
+          shape.options.accumulate,
+          epilogue,
+          alignment};
+}
+
+const CublasLtMatmul::Plan* CublasLtMatmul::find_plan(const MatmulShape& shape, const ProductOperands& operands,
+                                                      std::uintptr_t alignment, std::span<std::byte> workspace) {
+  const Key key = key_of(shape, operands.epilogue, alignment);
   auto found = plans_.find(key);
-  if (found == plans_.end()) found = plans_.emplace(key, plan_or_none(shape, epilogue, alignment)).first;
+  if (found == plans_.end()) found = plans_.emplace(key, make_plan(shape, operands, alignment, workspace)).first;
   return found->second ? &*found->second : nullptr;
 }
 
-std::optional<CublasLtMatmul::Plan> CublasLtMatmul::plan_or_none(const MatmulShape& shape, Epilogue epilogue,
-                                                                 std::uintptr_t alignment) const {
-  if (epilogue != Epilogue::kGeluBackward) return make_plan(shape, epilogue, alignment);
-  // Two kernels do the same: whatever keeps the library from one is no reason to end a run.
-  try {
-    return make_plan(shape, epilogue, alignment);
-  } catch (const CudaError&) {
-  } catch (const OutOfMemoryError&) {
-  }
-  return std::nullopt;
+std::optional<CublasLtMatmul::Plan> CublasLtMatmul::make_plan(const MatmulShape& shape, const ProductOperands& operands,
+                                                              std::uintptr_t alignment, std::span<std::byte> workspace) {
+  const bool tf32 = options_.tf32 && shape.dtype == DType::kFloat32 && context_.compute_capability >= 80;
+  LtProduct product(shape, operands.epilogue, alignment, tf32);
+  const std::vector<ProductAlgorithm> candidates = product.candidates(handle_.get(), workspace_bytes());
+  if (candidates.empty()) return std::nullopt;
+  const ProductAlgorithm algorithm =
+      choose(product, candidates, name_of_product(shape, operands.epilogue, alignment, tf32), operands, workspace);
+  return Plan{std::move(product), algorithm};
 }
 
-std::optional<CublasLtMatmul::Plan> CublasLtMatmul::make_plan(const MatmulShape& shape, Epilogue epilogue,
-                                                              std::uintptr_t alignment) const {
-  const MatmulOptions& options = shape.options;
-  const cudaDataType_t type = data_type(shape.dtype), out_type = data_type(shape.out_dtype);
-  const bool tf32 = tf32_ && shape.dtype == DType::kFloat32 && context_.compute_capability >= 80;
-  Plan plan;
-
-  cublasLtMatmulDesc_t desc = nullptr;
-  check_lt(cublasLtMatmulDescCreate(&desc, tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F),
-           "cublasLtMatmulDescCreate", shape);
-  plan.desc = Desc(desc);
-  const auto operation = [](bool transpose) -> std::int32_t { return transpose ? CUBLAS_OP_T : CUBLAS_OP_N; };
-  set(desc, CUBLASLT_MATMUL_DESC_TRANSA, operation(options.transpose_b), shape);
-  set(desc, CUBLASLT_MATMUL_DESC_TRANSB, operation(options.transpose_a), shape);
-  // Of an epilogue's operand the search reads the alignment alone, from its address: that of all operands, which is what the
-  // plan will be used for. The true address is set for each product.
-  const void* const any_operand = reinterpret_cast<const void*>(alignment);
-  if (epilogue == Epilogue::kBias) {
-    set(desc, CUBLASLT_MATMUL_DESC_EPILOGUE, std::int32_t{CUBLASLT_EPILOGUE_BIAS}, shape);
-    set(desc, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, static_cast<std::int32_t>(type), shape);
-    set(desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, any_operand, shape);
-  } else if (epilogue == Epilogue::kGeluBackward) {
-    set(desc, CUBLASLT_MATMUL_DESC_EPILOGUE, std::int32_t{CUBLASLT_EPILOGUE_DGELU}, shape);
-    set(desc, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, shape.n, shape);
-    set(desc, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, any_operand, shape);
-  }
-
-  const auto layout = [&](cudaDataType_t element, std::int64_t rows, std::int64_t cols) {
-    cublasLtMatrixLayout_t made = nullptr;
-    check_lt(
-        cublasLtMatrixLayoutCreate(&made, element, static_cast<std::uint64_t>(rows), static_cast<std::uint64_t>(cols), rows),
-        "cublasLtMatrixLayoutCreate", shape);
-    return Layout(made);
+const ProductAlgorithm& CublasLtMatmul::choose(const LtProduct& product, const std::vector<ProductAlgorithm>& candidates,
+                                               const std::string& name, const ProductOperands& operands,
+                                               std::span<std::byte> workspace) {
+  const auto find = [&](const AlgorithmSettings& settings) {
+    return std::ranges::find_if(candidates, [&](const auto& candidate) { return candidate.settings == settings; });
   };
-  plan.b = options.transpose_b ? layout(type, shape.k, shape.n) : layout(type, shape.n, shape.k);
-  plan.a = options.transpose_a ? layout(type, shape.m, shape.k) : layout(type, shape.k, shape.m);
-  plan.out = layout(out_type, shape.n, shape.m);
-
-  cublasLtMatmulPreference_t made = nullptr;
-  check_lt(cublasLtMatmulPreferenceCreate(&made), "cublasLtMatmulPreferenceCreate", shape);
-  const Owned<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy> preference(made);
-  set(made, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<std::uint64_t>(workspace_bytes()), shape);
-  set(made, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, std::uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE}, shape);
-  for (const auto attribute : {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
-                               CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES}) {
-    set(made, attribute, static_cast<std::uint32_t>(alignment), shape);
-  }
-  cublasLtMatmulHeuristicResult_t found{};
-  int num_found = 0;
-  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handle_.get(), desc, plan.b.get(), plan.a.get(), plan.out.get(),
-                                                               plan.out.get(), made, 1, &found, &num_found);
-  if (status == CUBLAS_STATUS_NOT_SUPPORTED) return std::nullopt;
-  check_lt(status, "cublasLtMatmulAlgoGetHeuristic", shape);
-  // A candidate whose state is another one has no algorithm in it.
-  if (num_found == 0 || found.state != CUBLAS_STATUS_SUCCESS) return std::nullopt;
-  plan.algo = found.algo;
-  plan.workspace_bytes = found.workspaceSize;
-  return plan;
+  const auto is_usable = [&](const AlgorithmSettings& settings) { return find(settings) != candidates.end(); };
+  if (const auto kept = options_.choices.find(name); kept && is_usable(*kept)) return *find(*kept);
+  if (!options_.times_new || candidates.size() == 1 || is_captured(context_.stream)) return candidates.front();
+  // What is in the stream may wait for other processes, which must not wait for this one's choice: it ends before that begins.
+  check(cudaStreamSynchronize(context_.stream), "cudaStreamSynchronize");
+  const auto chosen = options_.choices.find_or_keep(
+      name, is_usable, [&] { return fastest(product, candidates, operands, workspace, handle_.get(), context_.stream); });
+  return chosen ? *find(*chosen) : candidates.front();
 }
 
 void CublasLtMatmul::run(void* out, const void* a, const void* b, const void* bias, const MatmulShape& shape,
                          std::span<std::byte> workspace) {
   const Epilogue epilogue = bias != nullptr ? Epilogue::kBias : Epilogue::kNone;
-  const Plan* plan = find_plan(shape, epilogue, alignment_of({out, a, b, bias}));
-  if (plan == nullptr) check_lt(CUBLAS_STATUS_NOT_SUPPORTED, "cublasLtMatmulAlgoGetHeuristic", shape);
-  run(*plan, {out, a, b, epilogue, bias}, shape, workspace);
+  const ProductOperands operands{out, a, b, epilogue, bias};
+  const Plan* plan = find_plan(shape, operands, alignment_of({out, a, b, bias}), workspace);
+  if (plan == nullptr) {
+    throw CudaError(cudaErrorInvalidValue, fmt::format("cuBLASLt has no algorithm for a product of {} x {} x {} in {}", shape.m,
+                                                       shape.n, shape.k, name_of(shape.dtype)));
+  }
+  run(*plan, operands, workspace);
 }
 
 bool CublasLtMatmul::run_with_gelu_backward(void* dinp, const void* dout, const void* weight, const void* hidden,
@@ -191,25 +126,25 @@ bool CublasLtMatmul::run_with_gelu_backward(void* dinp, const void* dout, const 
       alignment < kGeluAlignment) {
     return false;
   }
-  const Plan* plan = find_plan(shape, Epilogue::kGeluBackward, alignment);
-  if (plan == nullptr) return false;
-  run(*plan, {dinp, dout, weight, Epilogue::kGeluBackward, hidden}, shape, workspace);
-  return true;
+  const ProductOperands operands{dinp, dout, weight, Epilogue::kGeluBackward, hidden};
+  const Key key = key_of(shape, Epilogue::kGeluBackward, alignment);
+  const bool is_new = !plans_.contains(key);
+  try {
+    const Plan* plan = find_plan(shape, operands, alignment, workspace);
+    if (plan != nullptr) run(*plan, operands, workspace);
+    return plan != nullptr;
+  } catch (const CudaError&) {
+    if (!is_new) throw;
+  } catch (const OutOfMemoryError&) {
+    if (!is_new) throw;
+  }
+  // Two kernels do the same: what keeps the library from one is no reason to end a run. From now on the shape has its way.
+  plans_[key] = std::nullopt;
+  return false;
 }
 
-void CublasLtMatmul::run(const Plan& plan, const Operands& operands, const MatmulShape& shape, std::span<std::byte> workspace) {
-  if (operands.epilogue != Epilogue::kNone) {
-    const bool is_bias = operands.epilogue == Epilogue::kBias;
-    set(plan.desc.get(), is_bias ? CUBLASLT_MATMUL_DESC_BIAS_POINTER : CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER,
-        operands.epilogue_operand, shape);
-  }
-  VIRGIL_CHECK(plan.workspace_bytes <= workspace.size(), "matmul: {} bytes of workspace are bound, {} are needed",
-               workspace.size(), plan.workspace_bytes);
-  const float alpha = 1, beta = shape.options.accumulate ? 1.0F : 0.0F;
-  check_lt(cublasLtMatmul(handle_.get(), plan.desc.get(), &alpha, operands.b, plan.b.get(), operands.a, plan.a.get(), &beta,
-                          operands.out, plan.out.get(), operands.out, plan.out.get(), &plan.algo, workspace.data(),
-                          plan.workspace_bytes, context_.stream),
-           "cublasLtMatmul", shape);
+void CublasLtMatmul::run(const Plan& plan, const ProductOperands& operands, std::span<std::byte> workspace) const {
+  plan.product.run(handle_.get(), plan.algorithm, operands, workspace, context_.stream);
 }
 
 }  // namespace virgil::cuda

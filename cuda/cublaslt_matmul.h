@@ -1,8 +1,6 @@
 // Matrix products by cuBLASLt: an algorithm is chosen once for each shape, scratch belongs to the caller.
 #pragma once
 
-#include <cublasLt.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -10,9 +8,11 @@
 #include <span>
 #include <string>
 #include <tuple>
+#include <vector>
 
+#include "cuda/cublaslt_product.h"
 #include "cuda/device/launch.h"
-#include "cuda/handles.h"
+#include "cuda/product_choices.h"
 #include "virgil/backend/backend.h"
 
 namespace virgil::cuda {
@@ -20,12 +20,17 @@ namespace virgil::cuda {
 /// Deterministic: algorithms whose partial sums meet in the output are left out, and a shape keeps its algorithm.
 class CublasLtMatmul {
  public:
-  /// tf32: products of float32 may round their factors to TF32.
-  CublasLtMatmul(const LaunchContext& context, bool tf32);
+  struct Options {
+    bool tf32 = false;            // products of float32 may round their factors to TF32
+    ProductChoices choices = {};  // the algorithms that earlier runs chose; a product without one gets the library's first
+    bool times_new = false;       // instead, the candidates of such a product are timed, and the fastest is kept
+  };
+  CublasLtMatmul(const LaunchContext& context, Options options);
 
   /// matmul_workspace_bytes() of the device.
   [[nodiscard]] std::int64_t workspace_bytes() const;
-  /// Semantics of Backend::matmul; pointers are the device's, bias may be null.
+  /// Semantics of Backend::matmul; pointers are the device's, bias may be null. The first product of a shape may wait for the
+  /// device, to time the library's candidates; not while the stream is captured.
   void run(void* out, const void* a, const void* b, const void* bias, const MatmulShape& shape, std::span<std::byte> workspace);
   /// Semantics of Backend::matmul_gelu_backward, in one kernel: the product is multiplied in float32 before it is stored.
   /// False, and nothing is done, where two kernels are the better or the only way; that follows from the GPU, the shape and the
@@ -39,37 +44,28 @@ class CublasLtMatmul {
   [[nodiscard]] static std::string library_version();
 
  private:
-  using Handle = Owned<cublasLtHandle_t, cublasLtDestroy>;
-  using Desc = Owned<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy>;
-  using Layout = Owned<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>;
-  /// What is done to a product before it is stored, and with what: a bias (n), or the GELU's input (m, n).
-  enum class Epilogue : std::uint8_t { kNone, kBias, kGeluBackward };
-  struct Operands {
-    void* out = nullptr;
-    const void* a = nullptr;
-    const void* b = nullptr;
-    Epilogue epilogue = Epilogue::kNone;
-    const void* epilogue_operand = nullptr;
-  };
   struct Plan {
-    Desc desc;
-    Layout a, b, out;
-    cublasLtMatmulAlgo_t algo{};
-    std::size_t workspace_bytes = 0;
+    LtProduct product;
+    ProductAlgorithm algorithm;
   };
   /// What the choice of an algorithm depends on: sizes, types, transpositions, epilogue, and how the pointers are aligned.
   using Key = std::tuple<std::int64_t, std::int64_t, std::int64_t, int, int, bool, bool, bool, Epilogue, std::uintptr_t>;
 
   /// The plan of this key, made where it is new; null where the library has no algorithm.
-  [[nodiscard]] const Plan* find_plan(const MatmulShape& shape, Epilogue epilogue, std::uintptr_t alignment);
-  /// None too for an epilogue that can be done without, whatever failed.
-  [[nodiscard]] std::optional<Plan> plan_or_none(const MatmulShape& shape, Epilogue epilogue, std::uintptr_t alignment) const;
-  [[nodiscard]] std::optional<Plan> make_plan(const MatmulShape& shape, Epilogue epilogue, std::uintptr_t alignment) const;
-  void run(const Plan& plan, const Operands& operands, const MatmulShape& shape, std::span<std::byte> workspace);
+  [[nodiscard]] const Plan* find_plan(const MatmulShape& shape, const ProductOperands& operands, std::uintptr_t alignment,
+                                      std::span<std::byte> workspace);
+  [[nodiscard]] std::optional<Plan> make_plan(const MatmulShape& shape, const ProductOperands& operands,
+                                              std::uintptr_t alignment, std::span<std::byte> workspace);
+  /// Of candidates, of which there is at least one. `name` is the product's among the choices.
+  [[nodiscard]] const ProductAlgorithm& choose(const LtProduct& product, const std::vector<ProductAlgorithm>& candidates,
+                                               const std::string& name, const ProductOperands& operands,
+                                               std::span<std::byte> workspace);
+  [[nodiscard]] static Key key_of(const MatmulShape& shape, Epilogue epilogue, std::uintptr_t alignment);
+  void run(const Plan& plan, const ProductOperands& operands, std::span<std::byte> workspace) const;
 
   LaunchContext context_;
-  bool tf32_;
-  Handle handle_;
+  Options options_;
+  LtHandle handle_;
   std::map<Key, std::optional<Plan>> plans_;
 };
 

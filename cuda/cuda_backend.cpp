@@ -68,30 +68,19 @@ std::string name_of_device(int device) {
   return properties.name;
 }
 
-AttentionSizes attention_sizes(const AttentionShape& shape) {
-  return {.batch = shape.batch,
-          .length = shape.length,
-          .num_heads = shape.num_heads,
-          .head_size = shape.head_size,
-          .dtype = shape.dtype};
+CublasLtMatmul::Options matmul_options(const CudaOptions& options, const std::string& device_name,
+                                       const LaunchContext& context) {
+  CublasLtMatmul::Options result{.tf32 = options.tf32};
+  if (options.product_choices.empty()) return result;
+  // All that the library's offer and its algorithms' times depend on, so that files from elsewhere do no harm.
+  const std::string device = fmt::format("{}, sm_{}, {} SMs, cuBLASLt {}", device_name, context.compute_capability,
+                                         context.num_sms, CublasLtMatmul::library_version());
+  result.choices = ProductChoices(options.product_choices, device, options.time_products, [&](const std::string& line) {
+    if (options.note) options.note(line);
+  });
+  result.times_new = options.time_products;
+  return result;
 }
-
-/// Attention's scratch as cuDNN tells it, once it has built its plan on the device.
-class CudnnTraits final : public CudaTraits {
- public:
-  /// cudnn outlives the traits.
-  CudnnTraits(int compute_capability, CudnnAttention& cudnn) : CudaTraits(compute_capability), cudnn_(cudnn) {}
-
-  [[nodiscard]] std::int64_t attention_forward_workspace_bytes(const AttentionShape& shape) const override {
-    return cudnn_.forward_workspace_bytes(attention_sizes(shape));
-  }
-  [[nodiscard]] std::int64_t attention_backward_workspace_bytes(const AttentionShape& shape) const override {
-    return cudnn_.backward_workspace_bytes(attention_sizes(shape));
-  }
-
- private:
-  CudnnAttention& cudnn_;
-};
 
 }  // namespace
 
@@ -99,29 +88,29 @@ CudaBackend::CudaBackend(const CudaOptions& options, std::optional<std::int64_t>
     : options_(options),
       device_name_(name_of_device(options.device)),
       stream_(make_stream_of(options.device)),
-  const std::optional<std::int64_t> used = used_by_all(options.device);
-  if (used_before && used) {
-    // What others took or gave back in the meantime is in it, and cannot be told apart.
-    context_bytes_ = std::clamp<std::int64_t>(*used - *used_before, 0, context_bytes_);
-  }
-  others_bytes_ = bytes.total - bytes.free - context_bytes_;
       context_(make_context(options, stream_.get(), smem_limits_)),
-      matmul_(context_, options.tf32),
-      cudnn_(options.cudnn_attention ? std::make_unique<CudnnAttention>(context_) : nullptr),
-      traits_(cudnn_ ? std::make_unique<CudnnTraits>(context_.compute_capability, *cudnn_)
-                     : std::make_unique<CudaTraits>(context_.compute_capability)),
+      matmul_(context_, matmul_options(options, device_name_, context_)),
+      attention_(options, context_),
+      traits_(attention_.may_take_cudnn() ? std::make_unique<RoutedTraits>(context_.compute_capability, attention_)
+                                          : std::make_unique<CudaTraits>(context_.compute_capability)),
       place_(options.graphs ? Buffer(memory_, sizeof(RandomPlace), {MemoryCategory::kWorkspace, "place of the graph"})
                             : Buffer()),
       upload_(memory_),
       dtypes_(device_dtypes(context_.compute_capability)) {
   const DeviceBytes bytes = device_bytes();
   context_bytes_ = bytes.total - bytes.free;
+  const std::optional<std::int64_t> used = used_by_all(options.device);
+  if (used_before && used) {
+    // What others took or gave back in the meantime is in it, and cannot be told apart.
+    context_bytes_ = std::clamp<std::int64_t>(*used - *used_before, 0, context_bytes_);
+  }
+  others_bytes_ = bytes.total - bytes.free - context_bytes_;
 }
 
 std::string CudaBackend::description() const {
-  const std::string attention = cudnn_ ? fmt::format(", attention by cuDNN {}", cudnn_->library_version()) : "";
-  return fmt::format("cuda:{}: {}, sm_{}, {} SMs, cuBLASLt {}{}{}", options_.device, device_name_, context_.compute_capability,
-                     context_.num_sms, CublasLtMatmul::library_version(), options_.tf32 ? ", TF32" : "", attention);
+  return fmt::format("cuda:{}: {}, sm_{}, {} SMs, cuBLASLt {}{}, {}", options_.device, device_name_,
+                     context_.compute_capability, context_.num_sms, CublasLtMatmul::library_version(),
+                     options_.tf32 ? ", TF32" : "", attention_.description());
 }
 
 std::int64_t CudaBackend::available_bytes() const { return device_bytes().free; }
@@ -219,7 +208,6 @@ class CudaBackend::GraphSequence final : public OpSequence {
     check(cudaGraphLaunch(graph_.get(), backend_.stream_.get()), "cudaGraphLaunch");
   }
 
-    ++backend_.num_graphs_;
  private:
   void record(const RandomPlace& place, const std::function<void()>& ops) {
     RecordedPlace& recorded = backend_.context_.place;
@@ -231,6 +219,7 @@ class CudaBackend::GraphSequence final : public OpSequence {
       throw;
     }
     recorded = {};
+    ++backend_.num_graphs_;
     workspace_ = backend_.workspace_;
   }
 
@@ -366,7 +355,9 @@ void CudaBackend::attention_forward(TensorView out, TensorView lse, ConstTensorV
   op_checks::expect(kOp, "out", out, {shape.batch, shape.length, C}, shape.dtype);
   op_checks::expect(kOp, "lse", lse, {shape.batch, num_heads, shape.length}, DType::kFloat32);
   const std::span<std::byte> scratch = workspace(kOp, traits_->attention_forward_workspace_bytes(shape));
-  if (cudnn_) return cudnn_->forward(attention_sizes(shape), out.data(), lse.as<float>(), qkv.data(), dropout, scratch);
+  if (CudnnAttention* const cudnn = attention_.cudnn_for(shape, dropout.enabled())) {
+    return cudnn->forward(attention_sizes(shape), out.data(), lse.as<float>(), qkv.data(), dropout, scratch);
+  }
   cuda::attention_forward(context_, attention_sizes(shape), out.data(), lse.as<float>(), qkv.data(), dropout, scratch);
 }
 
@@ -381,9 +372,9 @@ void CudaBackend::attention_backward(TensorView dqkv, ConstTensorView dout, Cons
   op_checks::expect(kOp, "out", out, {shape.batch, shape.length, C}, shape.dtype);
   op_checks::expect(kOp, "lse", lse, {shape.batch, num_heads, shape.length}, DType::kFloat32);
   const std::span<std::byte> scratch = workspace(kOp, traits_->attention_backward_workspace_bytes(shape));
-  if (cudnn_) {
-    return cudnn_->backward(attention_sizes(shape), dqkv.data(), dout.data(), out.data(), qkv.data(), lse.as<float>(), dropout,
-                            scratch);
+  if (CudnnAttention* const cudnn = attention_.cudnn_for(shape, dropout.enabled())) {
+    return cudnn->backward(attention_sizes(shape), dqkv.data(), dout.data(), out.data(), qkv.data(), lse.as<float>(), dropout,
+                           scratch);
   }
   cuda::attention_backward(context_, attention_sizes(shape), dqkv.data(), dout.data(), out.data(), qkv.data(), lse.as<float>(),
                            dropout, scratch);

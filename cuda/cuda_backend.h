@@ -10,9 +10,9 @@
 #include <string>
 #include <vector>
 
+#include "cuda/attention_route.h"
 #include "cuda/cublaslt_matmul.h"
 #include "cuda/cuda_traits.h"
-#include "cuda/cudnn_attention.h"
 #include "cuda/device/launch.h"
 #include "cuda/device_resource.h"
 #include "cuda/handles.h"
@@ -110,7 +110,7 @@ class CudaBackend final : public Backend {
   SharedMemoryLimits smem_limits_;
   LaunchContext context_;  // refers to the limits
   CublasLtMatmul matmul_;
-  std::unique_ptr<CudnnAttention> cudnn_;  // null: attention by our own kernels
+  AttentionRoute attention_;
   std::unique_ptr<const CudaTraits> traits_;
   DeviceResource memory_;
   Buffer place_;  // one RandomPlace, that of the graph which runs; empty without graphs

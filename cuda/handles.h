@@ -54,6 +54,12 @@ using PinnedMemory = Owned<void*, cudaFreeHost>;
   check(cudaStreamCreateWithPriority(&stream, cudaStreamNonBlocking, greatest), "cudaStreamCreateWithPriority");
   return Stream(stream);
 }
+/// Remembers when it was reached, for cudaEventElapsedTime.
+[[nodiscard]] inline Event make_timed_event() {
+  cudaEvent_t event = nullptr;
+  check(cudaEventCreateWithFlags(&event, cudaEventDefault), "cudaEventCreateWithFlags");
+  return Event(event);
+}
 [[nodiscard]] inline Event make_event() {
   cudaEvent_t event = nullptr;
   check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "cudaEventCreateWithFlags");

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace virgil::simt {
 
@@ -82,6 +83,9 @@ struct CublasLtAnswers {
   int create = 0;
   int search = 0;  // for an algorithm
   int multiply = 0;
+  /// Of its algorithms for any product, in the order of its preference; empty: it has one. They differ in the order of their
+  /// sums. Below 0: told of, and unusable.
+  std::vector<double> milliseconds = {};
 };
 void plant_cublaslt_answers(const CublasLtAnswers& answers);
 

@@ -49,6 +49,7 @@ struct Product {
   void* d = nullptr;
   float alpha = 1;
   float beta = 0;
+  std::int64_t algorithm = 0;  // the number of partial sums less one
 };
 
 std::int64_t size_of(cudaDataType_t type) { return type == CUDA_R_32F ? 4 : 2; }
@@ -107,6 +108,8 @@ float gelu_slope(float x) {
 
 void run(const Product& p) {
   if (simulator().failed()) return;
+  const std::vector<double>& times = played_device().cublaslt_answers.milliseconds;
+  if (const auto i = static_cast<std::size_t>(p.algorithm); i < times.size()) played_device().played_ms += times[i];
   if (RaceDetector::enabled()) {
     note_matrix(p.a, p.a_layout, Access::kRead);
     note_matrix(p.b, p.b_layout, Access::kRead);
@@ -125,8 +128,12 @@ void run(const Product& p) {
   for (std::int64_t j = 0; j < n; ++j) {
     for (std::int64_t i = 0; i < m; ++i) {
       float sum = 0;
-      for (std::int64_t l = 0; l < k; ++l) {
-        sum += a[static_cast<std::size_t>(i * k + l)] * b[static_cast<std::size_t>(j * k + l)];
+      for (std::int64_t first = 0; first <= p.algorithm; ++first) {
+        float part = 0;
+        for (std::int64_t l = first; l < k; l += p.algorithm + 1) {
+          part += a[static_cast<std::size_t>(i * k + l)] * b[static_cast<std::size_t>(j * k + l)];
+        }
+        sum += part;
       }
       const std::int64_t index = i + j * p.d_layout.leading_dimension;
       float value = p.alpha * sum;
@@ -272,16 +279,36 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t /*handle*/, cubla
     constexpr std::int64_t kFewestColumns = 4;
     if (d->cols < kFewestColumns) return refuse_gelu(d->cols, *results, *returned);
   }
-  *returned = 1;
   constexpr std::uint64_t kScratchBytes = 4096;  // which the product below writes over
-  results->workspaceSize = std::min(preference->max_workspace_bytes, kScratchBytes);
+  const std::vector<double>& times = played_device().cublaslt_answers.milliseconds;
+  *returned = std::clamp(static_cast<int>(times.size()), 1, requested);
+  for (int i = 0; i < *returned; ++i) {
+    results[i] = {};
+    results[i].algo.data[0] = static_cast<std::uint64_t>(i);
+    results[i].workspaceSize = std::min(preference->max_workspace_bytes, kScratchBytes);
+    const bool is_usable = times.empty() || times[static_cast<std::size_t>(i)] >= 0;
+    results[i].state = is_usable ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
+  }
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulAlgoConfigGetAttribute(const cublasLtMatmulAlgo_t* algo,
+                                                    cublasLtMatmulAlgoConfigAttributes_t attribute, void* value,
+                                                    std::size_t size_bytes, std::size_t* written) {
+  const bool is_narrow = attribute == CUBLASLT_ALGO_CONFIG_INNER_SHAPE_ID || attribute == CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID;
+  *written = is_narrow ? sizeof(std::uint16_t) : sizeof(std::uint32_t);
+  if (size_bytes != *written) return CUBLAS_STATUS_INVALID_VALUE;
+  std::memset(value, 0, size_bytes);
+  if (attribute == CUBLASLT_ALGO_CONFIG_ID) {
+    const auto id = static_cast<std::uint32_t>(algo->data[0]);
+    std::memcpy(value, &id, sizeof id);
+  }
   return CUBLAS_STATUS_SUCCESS;
 }
 
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t /*handle*/, cublasLtMatmulDesc_t desc, const void* alpha, const void* a,
                               cublasLtMatrixLayout_t a_layout, const void* b, cublasLtMatrixLayout_t b_layout, const void* beta,
                               const void* c, cublasLtMatrixLayout_t c_layout, void* d, cublasLtMatrixLayout_t d_layout,
-                              const cublasLtMatmulAlgo_t* /*algo*/, void* workspace, std::size_t workspace_bytes,
+                              const cublasLtMatmulAlgo_t* algo, void* workspace, std::size_t workspace_bytes,
                               cudaStream_t stream) {
   if (const cublasStatus_t planted = answer(played_device().cublaslt_answers.multiply)) return planted;
   const bool transpose_a = desc->transpose_a == CUBLAS_OP_T, transpose_b = desc->transpose_b == CUBLAS_OP_T;
@@ -294,8 +321,21 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t /*handle*/, cublasLtMatmulDesc_t 
       (desc->epilogue == CUBLASLT_EPILOGUE_DGELU && !gelu_input_fits(*desc, *d_layout))) {
     return CUBLAS_STATUS_INVALID_VALUE;
   }
-  const Product product{
-      *desc, *a_layout, *b_layout, *d_layout, a, b, c, d, *static_cast<const float*>(alpha), *static_cast<const float*>(beta)};
+  const Product product{*desc,
+                        *a_layout,
+                        *b_layout,
+                        *d_layout,
+                        a,
+                        b,
+                        c,
+                        d,
+                        *static_cast<const float*>(alpha),
+                        *static_cast<const float*>(beta),
+                        static_cast<std::int64_t>(algo->data[0])};
+  {
+    const Turn turn;
+    ++simulator().statistics().products;
+  }
   // What the library leaves in its workspace is nobody's to read.
   if (workspace_bytes > 0) cudaMemsetAsync(workspace, 0xFF, workspace_bytes, stream);
   submit_call(stream, [product] { run(product); });

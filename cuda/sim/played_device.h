@@ -45,6 +45,7 @@ class PlayedDevice {
   bool has_context = false;                        // cudaSetDevice makes it
   int planted_nccl_error = 0;
   CublasLtAnswers cublaslt_answers;
+  double played_ms = 0;  // what the device's clock is ahead of the host's, for work that takes a played time
 
  private:
   std::int64_t number_ = 0;

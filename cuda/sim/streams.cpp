@@ -64,7 +64,8 @@ bool Streams::advance(int stream) {
   if (queued.work.reach != nullptr) {
     queued.work.reach->clock = running.clock;
     queued.work.reach->time_ms =
-        std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
+        std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count() +
+        played_device().played_ms;
   }
   return true;
 }

@@ -20,7 +20,7 @@ struct Milestone {
   int stream = 0;
   std::uint64_t number = 0;  // of the stream's pieces of work, including this one
   Clock clock;               // once reached
-  double time_ms = 0;        // of the host's steady clock, once reached
+  double time_ms = 0;        // of the device's clock, once reached
 };
 
 /// What a piece of work needs of other devices.

@@ -200,7 +200,7 @@ Machine find_machine(const MachineRequest& request, const TrainConfig& config, s
     check_gpu_request(config, *request.gpu);
     machine = machine_of(*request.gpu, processes);
   } else {
-    NullLogger log;
+    static NullLogger log;  // has no state; the backend, which lives on, tells it of its choices
     backend = make_backend(device_request(config), log);
     machine = machine_of(*backend, processes, processes);
     if (config.dtype == "auto") prefer_faster_dtype(machine, *backend);

@@ -240,8 +240,11 @@ std::vector<ConfigKey> run_keys() {
           toggle("tf32", &TrainConfig::tf32,
                  "Products of float32 may round their factors to TF32 on GPUs that have it: faster, with 10 bits of mantissa."),
           choice(
-              "attention", &TrainConfig::attention, {"virgil", "cudnn"},
-              "Whose attention kernels a GPU trains with: virgil's own; cudnn: NVIDIA's, in a program built with cuDNN, in 16-bit types and without dropout."),
+              "attention", &TrainConfig::attention, {"auto", "virgil", "cudnn"},
+              "Whose attention kernels a GPU trains with: virgil's own; cudnn: NVIDIA's, in a program built with cuDNN, in 16-bit types and without dropout; auto: cudnn on compute capability 9.0 where all of that holds, else virgil."),
+          toggle(
+              "cublaslt_tuning", &TrainConfig::cublaslt_tuning,
+              "A GPU times cuBLASLt's algorithms for each product once and keeps the choice in the user's cache, so that later runs have the same bits; false: the library's first. No effect on the CPU."),
           choice(
               "recompute", &TrainConfig::recompute, {"none", "gelu", "norm", "block"},
               "What the backward pass computes again instead of storing: nothing; GELU; also layernorms; whole blocks. true stands for block, false for none.")

@@ -3,11 +3,14 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <filesystem>
 #include <optional>
+#include <string>
 
 #include "virgil/backend/cuda_backend.h"
 #include "virgil/base/error.h"
 #include "virgil/train/console_metrics.h"
+#include "virgil/train/measured_dtype.h"
 
 namespace virgil {
 
@@ -25,7 +28,7 @@ std::optional<int> cuda_index(std::string_view device, int gpu) {
   return is_index ? std::optional(index) : std::nullopt;
 }
 
-constexpr std::string_view kCudnn = "cudnn";
+constexpr std::string_view kCudnn = "cudnn", kAuto = "auto";
 
 std::unique_ptr<Backend> make_cpu(const DeviceRequest& request) {
   if (request.attention == kCudnn) {
@@ -34,9 +37,25 @@ std::unique_ptr<Backend> make_cpu(const DeviceRequest& request) {
   return make_cpu_backend({.num_threads = static_cast<int>(request.threads), .thread_invariant = request.thread_invariant});
 }
 
-std::unique_ptr<Backend> make_cuda(int index, const DeviceRequest& request) {
-  return make_cuda_backend(
-      {.device = index, .tf32 = request.tf32, .graphs = request.cuda_graph, .cudnn_attention = request.attention == kCudnn});
+std::unique_ptr<Backend> make_cuda(int index, const DeviceRequest& request, Logger& log) {
+  const AttentionKernels attention = request.attention == kCudnn  ? AttentionKernels::kCudnn
+                                     : request.attention == kAuto ? AttentionKernels::kAuto
+                                                                  : AttentionKernels::kVirgil;
+  const bool keeps_choices = request.product_tuning != ProductTuning::kOff;
+  return make_cuda_backend({.device = index,
+                            .tf32 = request.tf32,
+                            .graphs = request.cuda_graph,
+                            .attention = attention,
+                            .product_choices = keeps_choices ? measurement_cache_folder() : std::filesystem::path(),
+                            .time_products = request.product_tuning == ProductTuning::kTime,
+                            .note = [&log](const std::string& line) { log.info(line); }});
+}
+
+/// What the key asks for, where it can be known without the device: cuDNN computes nothing that is dropped, in float32, or of
+/// one position. dtype auto has 16 bits on every GPU that takes cuDNN.
+std::string attention_of(const TrainConfig& config) {
+  const bool is_cudnns = config.dropout == 0 && config.dtype != "float32" && config.block_size > 1;
+  return config.attention == kAuto && !is_cudnns ? "virgil" : config.attention;
 }
 
 }  // namespace
@@ -47,7 +66,8 @@ DeviceRequest device_request(const TrainConfig& config) {
           .thread_invariant = config.thread_invariant,
           .tf32 = config.tf32,
           .cuda_graph = config.cuda_graph,
-          .attention = config.attention};
+          .attention = attention_of(config),
+          .product_tuning = config.cublaslt_tuning ? ProductTuning::kTime : ProductTuning::kOff};
 }
 
 std::string check_device(std::string_view value) {
@@ -59,9 +79,9 @@ std::unique_ptr<Backend> make_backend(const DeviceRequest& request, Logger& log)
   if (const std::string problem = check_device(request.device); !problem.empty()) {
     throw user_error("device \"{}\" {}", request.device, problem);
   }
-  if (const std::optional<int> index = cuda_index(request.device, request.gpu)) return make_cuda(*index, request);
+  if (const std::optional<int> index = cuda_index(request.device, request.gpu)) return make_cuda(*index, request, log);
   if (request.device == "cpu") return make_cpu(request);
-  if (cuda_device_count() > 0) return make_cuda(request.gpu, request);
+  if (cuda_device_count() > 0) return make_cuda(request.gpu, request, log);
   if (const std::string problem = cuda_problem(); !problem.empty()) {
     log.warn(fmt::format("computing on the CPU: {}; --device cpu asks for it without this note", problem));
   }

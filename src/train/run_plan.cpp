@@ -45,7 +45,7 @@ Machine machine_of(const GpuModel& gpu, std::int64_t processes) {
                      kLeastComputeCapability % 10);
   }
   PlannedDevice device = planned_cuda_device(gpu.compute_capability);
-  return {.description = fmt::format("{}, sm_{}", gpu.name, gpu.compute_capability),
+  return {.description = fmt::format("{}, sm_{}, attention by Virgil's kernels", gpu.name, gpu.compute_capability),
           .traits = std::move(device.traits),
           .dtypes = std::move(device.dtypes),
           .dtype_note = {},

@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <optional>
+#include <thread>
 #include <utility>
 
 #include "support/temporary_directory.h"
@@ -30,6 +32,18 @@ TEST(DirectoryLock, MovesWithItsOwner) {
   const DirectoryLock second(std::move(*first));
   first.reset();
   EXPECT_THROW(const DirectoryLock third(directory.path()), UserError);
+}
+
+TEST(DirectoryLock, IsWaitedForWithinALimit) {
+  const test_support::TemporaryDirectory directory;
+  std::optional<DirectoryLock> lock(directory.path());
+  EXPECT_FALSE(DirectoryLock::wait_for(directory.path(), std::chrono::milliseconds(1)));
+  std::thread holder([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    lock.reset();
+  });
+  EXPECT_TRUE(DirectoryLock::wait_for(directory.path(), std::chrono::minutes(1)));
+  holder.join();
 }
 
 TEST(DirectoryLock, PutsNothingIntoTheFolder) {

@@ -28,7 +28,7 @@ void skip_unless_computes(DType dtype) {
   }
 }
 
-std::unique_ptr<Backend> first_gpu_with_cudnn() { return make_cuda_backend({.cudnn_attention = true}); }
+std::unique_ptr<Backend> first_gpu_with_cudnn() { return make_cuda_backend({.attention = AttentionKernels::kCudnn}); }
 
 void skip_unless_cudnn_computes(DType dtype) {
   skip_unless_computes(dtype);

@@ -362,6 +362,7 @@ TEST_F(TrainSim, TheKeyChoosesWhetherPassesAreRecorded) {
     TrainConfig given = config(cuda_graph ? "on" : "off", "float32", 2);
     given.device = "cuda";
     given.cuda_graph = cuda_graph;
+    given.cublaslt_tuning = false;  // nothing into the user's cache
     NullLogger log;
     TinyRun run(given, tiny_text(), make_backend(device_request(given), log));
     const std::uint64_t launches_before = simt::statistics().graph_launches;
@@ -371,9 +372,51 @@ TEST_F(TrainSim, TheKeyChoosesWhetherPassesAreRecorded) {
 }
 
 TEST_F(TrainSim, AttentionByCudnnIsNotInTheSimulator) {
-  EXPECT_THAT(test_support::user_error_of([] { static_cast<void>(make_cuda_backend({.cudnn_attention = true})); }),
-              testing::AllOf(testing::HasSubstr("built without cuDNN"), testing::HasSubstr("pip install nvidia-cudnn-frontend"),
-                             testing::HasSubstr("-DVIRGIL_CUDNN=ON"), testing::HasSubstr("--attention virgil")));
+  EXPECT_THAT(
+      test_support::user_error_of([] { static_cast<void>(make_cuda_backend({.attention = AttentionKernels::kCudnn})); }),
+      testing::AllOf(testing::HasSubstr("built without cuDNN"), testing::HasSubstr("pip install nvidia-cudnn-frontend"),
+                     testing::HasSubstr("-DVIRGIL_CUDNN=ON"), testing::HasSubstr("--attention virgil")));
+}
+
+TEST_F(TrainSim, AttentionAutoSaysWhyItIsNotCudnns) {
+  const auto lines_of = [&](int compute_capability, const TrainConfig& given) {
+    simt::set_device({.compute_capability = compute_capability});
+    RecordingLogger log;
+    const std::unique_ptr<Backend> backend = make_backend(device_request(given), log);
+    EXPECT_THAT(backend->description(), testing::HasSubstr("attention by Virgil's kernels"));
+    simt::set_device({});
+    return log.lines();
+  };
+  TrainConfig given = config("auto", "bfloat16", 2);
+  given.device = "cuda";
+  given.cublaslt_tuning = false;
+  given.dropout = 0;
+  ASSERT_EQ(given.attention, "auto");
+  EXPECT_THAT(lines_of(90, given),
+              testing::ElementsAre(testing::AllOf(testing::HasSubstr("attention is auto, and by Virgil's kernels"),
+                                                  testing::HasSubstr("this program was built without cuDNN"),
+                                                  testing::HasSubstr("--attention virgil"))));
+  // Nothing to say where cuDNN would not be taken.
+  EXPECT_THAT(lines_of(80, given), testing::IsEmpty());
+  TrainConfig with_dropout = given, in_float32 = given, insists = given;
+  with_dropout.dropout = 0.1;
+  in_float32.dtype = "float32";
+  insists.attention = "virgil";
+  for (const TrainConfig& other : {with_dropout, in_float32, insists}) EXPECT_THAT(lines_of(90, other), testing::IsEmpty());
+}
+
+TEST_F(TrainSim, TheDriverIsAskedForItsMemoryWhenItCanHaveChanged) {
+  const std::unique_ptr<Backend> backend = make_cuda_backend({});
+  const auto free_bytes = [&] { return backend->device_memory()->free_bytes; };
+  const std::int64_t before = free_bytes();
+  const std::uint64_t asked_before = simt::statistics().memory_questions;
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(free_bytes(), before);
+  EXPECT_LT(simt::statistics().memory_questions - asked_before, 50U);
+  {
+    const Buffer buffer(backend->memory(), 1 << 20, {MemoryCategory::kData, "test"});
+    EXPECT_EQ(free_bytes(), before - (1 << 20));
+  }
+  EXPECT_EQ(free_bytes(), before);
 }
 
 // Tables that hold for every machine count the chunk of logits that a GPU takes.

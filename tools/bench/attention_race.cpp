@@ -99,10 +99,10 @@ AttentionRace race_cudnn(const TrainConfig& config, const MemoryPlan& plan) {
                              .num_heads = plan.model().num_heads(),
                              .head_size = plan.model().head_size(),
                              .dtype = plan.dtype()};
+  NullLogger log;
   const auto make = [&](const char* attention) {
     DeviceRequest request = device_request(config);
     request.attention = attention;
-    NullLogger log;
     return make_backend(request, log);
   };
   try {

@@ -1,7 +1,9 @@
 // One process at a time in a folder.
 #pragma once
 
+#include <chrono>
 #include <filesystem>
+#include <optional>
 
 namespace virgil {
 
@@ -12,6 +14,9 @@ class DirectoryLock {
   /// Throws UserError when `directory` cannot be opened or another process holds its lock. Where a file system knows no such
   /// locks (some network ones) this goes on without.
   explicit DirectoryLock(const std::filesystem::path& directory);
+  /// Waits until others have given the lock back, and for no longer than `limit`: nothing then. For short work only.
+  [[nodiscard]] static std::optional<DirectoryLock> wait_for(const std::filesystem::path& directory,
+                                                             std::chrono::milliseconds limit);
   DirectoryLock(DirectoryLock&& other) noexcept;
   DirectoryLock& operator=(DirectoryLock&&) = delete;
   DirectoryLock(const DirectoryLock&) = delete;
@@ -19,6 +24,8 @@ class DirectoryLock {
   ~DirectoryLock();
 
  private:
+  explicit DirectoryLock(int descriptor) : descriptor_(descriptor) {}
+
   int descriptor_;
 };
 

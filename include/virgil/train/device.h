@@ -12,6 +12,13 @@
 
 namespace virgil {
 
+/// Which of cuBLASLt's algorithms a GPU's products take (docs/gpu.md).
+enum class ProductTuning {
+  kOff,   // the library's first
+  kKept,  // what a training run has chosen, else the library's first
+  kTime,  // the same, and what is new is timed and kept
+};
+
 /// The keys of the same names (docs/configuration.md).
 struct DeviceRequest {
   std::string device = "auto";  // auto | cpu | cuda | cuda:N
@@ -19,8 +26,9 @@ struct DeviceRequest {
   bool thread_invariant = false;
   bool tf32 = false;
   bool cuda_graph = true;
-  std::string attention = "virgil";  // virgil | cudnn
-  int gpu = 0;                       // that cuda and auto mean
+  std::string attention = "virgil";  // virgil | cudnn | auto
+  ProductTuning product_tuning = ProductTuning::kKept;
+  int gpu = 0;  // that cuda and auto mean
 };
 
 /// What a config asks for.
@@ -31,7 +39,8 @@ struct DeviceRequest {
 
 /// The backend asked for; auto is the first GPU where there is one that can be used, else the CPU, and says through `log` when
 /// a build with CUDA falls back to it. Throws UserError: a device that is not there, with what is, or a build without CUDA;
-/// attention by cuDNN on the CPU, or where make_cuda_backend() refuses it.
+/// attention by cuDNN on the CPU, or where make_cuda_backend() refuses it. `log` outlives the backend, which tells it of
+/// choices.
 [[nodiscard]] std::unique_ptr<Backend> make_backend(const DeviceRequest& request, Logger& log);
 
 /// Where Backend::available_bytes() comes from: "free on this machine", or "free on the device".

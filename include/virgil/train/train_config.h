@@ -85,7 +85,8 @@ struct TrainConfig {
   std::string optimizer_state_dtype = "float32";  // float32 | bfloat16
   bool cuda_graph = true;                         // a GPU repeats a recorded training pass
   bool tf32 = false;                              // products of float32 may use TF32
-  std::string attention = "virgil";               // virgil | cudnn: whose kernels, on GPUs
+  std::string attention = "auto";                 // auto | virgil | cudnn: whose kernels, on GPUs
+  bool cublaslt_tuning = true;                    // a GPU times cuBLASLt's algorithms once for each product
   std::string recompute = "none";                 // none | gelu | norm | block
   std::int64_t logits_chunk = 0;                  // most tokens whose logits exist at one time; 0: as the backend wants
   std::int64_t threads = 0;                       // 0: as many as the process may use
