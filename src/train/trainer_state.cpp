@@ -30,7 +30,10 @@ namespace {
 
 std::string quoted_inputs(const std::vector<std::string>& inputs) {
   std::string text;
-  for (const std::string& input : inputs) text += (text.empty() ? "" : " ") + shell_quote(input);
+  for (const std::string& input : inputs) {
+    if (!text.empty()) text += ' ';
+    text += shell_quote(input);
+  }
   return text;
 }
 
