@@ -35,12 +35,6 @@ class EventTimer final : public DeviceTimer {
   void reset() override { num_marks_ = 0; }
 
  private:
-  [[nodiscard]] static Event make_timed_event() {
-    cudaEvent_t event = nullptr;
-    check(cudaEventCreateWithFlags(&event, cudaEventDefault), "cudaEventCreateWithFlags");
-    return Event(event);
-  }
-
   cudaStream_t stream_;
   std::vector<Event> events_;
   std::size_t num_marks_ = 0;
