@@ -135,7 +135,6 @@ run_stage() {
   running=$!
   wait "$running" || status=$?
   running=
-  grep '^note: ' "$logs/$name.log" || true
   if [[ -s $logs/$name.why ]]; then why=$(<"$logs/$name.why"); fi
   case $status in
     0) outcome=ok ;;
@@ -149,6 +148,7 @@ run_stage() {
       tail -n 20 "$logs/$name.log" | cut -c 1-400
       ;;
   esac
+  if [[ $outcome != failed ]]; then grep '^note: ' "$logs/$name.log" || true; fi
   note "$name" "$outcome" "$status" $((SECONDS - started)) "$why"
 }
 

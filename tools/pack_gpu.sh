@@ -58,6 +58,13 @@ library_packages() {
     grep -E '^[a-z0-9]' | sed 's/:.*//' | sort -u | grep -vE "$left_out"
 }
 
+merge_folder() {
+  if [[ -d $1 ]]; then
+    cp -a "$1/." "$2/"
+    rm -r "${1:?}"
+  fi
+}
+
 # In deps/usr, as if it were a system's, with links that hold wherever it lies.
 pack_libraries() {
   local packages file target
@@ -67,10 +74,9 @@ pack_libraries() {
   (cd "$folder/packages" && rm -f ./*.deb && run_logged ../packages.log apt-get download "${packages[@]}") ||
     die "apt could not download the packages of the libraries; check the network, and run apt-get update"
   for file in "$folder"/packages/*.deb; do dpkg-deb --extract "$file" "$deps"; done
-  if [[ -d $deps/lib ]]; then
-    cp -a "$deps/lib/." "$deps/usr/lib/"
-    rm -r "${deps:?}/lib"
-  fi
+  # Debian's compilers look into a folder of headers for each kind of processor too, and others do not.
+  merge_folder "$deps/lib" "$deps/usr/lib"
+  merge_folder "$deps/usr/include/x86_64-linux-gnu" "$deps/usr/include"
   rm -rf "${deps:?}"/etc "${deps:?}"/usr/{bin,lib/ssl,share/doc,share/man,share/bug,share/lintian,share/gdb}
   while read -r file; do
     target=$(readlink "$file")
