@@ -211,6 +211,7 @@ run_presets() {
     fi
   done < <(printf '%s\n' configs/*.json | sort -V)
   [[ -z $failed ]] || { because "bench failed on$failed"; return 1; }
+  compgen -G "$logs/presets/*.json" >/dev/null || { because "none runs here: $(<"$logs/presets/$name.no")"; return 1; }
 }
 
 run_train() {

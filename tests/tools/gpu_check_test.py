@@ -211,6 +211,9 @@ class GpuCheck(unittest.TestCase):
         self.assertIn("too large", self.check("--stages", "presets"))
         self.assertEqual(self.report()["presets"]["150M_1024"], {"skipped": "error: too large"})
         self.assertEqual(self.report()["presets"]["tiny"]["ms"], 10)
+        self.stand_in("built/bench", 'echo "error: no device" >&2; exit 2')
+        self.check("--stages", "presets", expect=1)
+        self.assertEqual(self.report()["failures"], ["presets: none runs here: error: no device"])
 
     def test_runs_nothing_without_a_build(self):
         (self.folder / "broken").touch()
