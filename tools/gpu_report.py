@@ -58,11 +58,16 @@ def main():
         parser.error("give the folder of the stages and the file to write")
     folder, output = arguments.paths
     report = gpu_results.read_results(folder)
-    gpu_prediction.add_predictions(report)
+    # Whatever the stages left: the report is worth more than its predictions and its tables.
+    try:
+        gpu_prediction.add_predictions(report)
+        lines = list(gpu_tables.text(report))
+    except gpu_results.BAD_DATA as error:
+        report["failures"].append(f"report: what the stages left cannot be tabulated: {type(error).__name__}: {error}")
+        lines = [f"FAILED {failure}" for failure in report["failures"]]
     write(output, json.dumps(report, indent=2) + "\n")
     if not arguments.quiet:
-        print("\n".join(gpu_tables.text(report)))
-        print(f"written: {output}")
+        print("\n".join([*lines, f"written: {output}"]))
     return report_status(report)
 
 

@@ -9,6 +9,8 @@ WARM_UP_STEPS = 5
 BEYOND_PLAN_SHARE = 0.10
 BEYOND_PLAN_BYTES = 256 << 20
 MIB = 1 << 20
+# What reading of figures that are not there, or are not figures, raises.
+BAD_DATA = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 # Of the loss after each of 50 steps on the GPU against the CPU's in float32. Other roundings grow from step to step: bfloat16 instead of
 # float32 moves it on a CPU by 0.07 % at most. In float32 the GPU stays below about that, in 16 bits below a few of it; a wrong op does not.
 LOSS_SHARE_FLOAT32 = 0.001
@@ -192,6 +194,18 @@ READERS = {
 TESTS = ("conformance", "memcheck", "racecheck")
 
 
+def read_stage(folder, name, ended, report):
+    """Puts what the stage left into its field, and returns what is to be said against it. Whatever it left, there is a report."""
+    field, read, judge = READERS[name]
+    try:
+        report[field] = read(folder)
+        # A stage that was stopped may have left half of what is judged.
+        return judge(report[field]) if ended else []
+    except BAD_DATA as error:
+        report[field] = None
+        return [f"{name}: what it left cannot be read: {type(error).__name__}: {error}"]
+
+
 def read_results(folder):
     """The whole object, but for predictions."""
     stages = read_stages(folder)
@@ -204,10 +218,7 @@ def read_results(folder):
             report["tests"][name] = read_tests(folder / f"{name}.json")
             failures += failures_of_tests(name, report["tests"][name])
         elif name in READERS and (ended or stage["seconds"]):
-            field, read, judge = READERS[name]
-            report[field] = read(folder)
-            # A stage that was stopped may have left half of what is judged.
-            failures += judge(report[field]) if ended else []
+            failures += read_stage(folder, name, ended, report)
     asked = text_of(folder / "asked.txt").splitlines()
     report["failures"] = failures
     report["not_done"] = [stage["name"] for stage in stages if stage["outcome"] == "not done" and stage["name"] in asked]

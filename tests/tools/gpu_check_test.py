@@ -206,6 +206,13 @@ class GpuCheck(unittest.TestCase):
             self.assertIn(words, self.report()["failures"])
             self.assertIn("FAILED " + words, output)
 
+    def test_reports_whatever_a_stage_has_left(self):
+        self.stand_in("built/train", TRAIN.replace('"mem":', '"memory":'))
+        self.stand_in("built/bench", "echo '{'; echo '\"ops\": 7}'")
+        self.check("--stages", "ops,train", expect=1)
+        self.assertEqual(self.report()["failures"], ["train: what it left cannot be read: KeyError: 'mem'",
+                                                     "report: what the stages left cannot be tabulated: TypeError: 'int' object is not iterable"])
+
     def test_knows_a_preset_that_does_not_fit(self):
         self.stand_in("built/bench", '[[ $* != *150M_1024* ]] || { echo "error: too large" >&2; exit 2; }\n' + BENCH)
         self.assertIn("too large", self.check("--stages", "presets"))
