@@ -48,6 +48,33 @@ TRAIN = """while (($# > 0)); do
     """
 
 
+class Probe(unittest.TestCase):
+    DRIVER = """#include <string.h>
+        int cuInit(unsigned flags) { return flags; }
+        int cuDeviceGetCount(int* count) { *count = COUNT; return 0; }
+        int cuDriverGetVersion(int* version) { *version = 13010; return 0; }
+        int cuDeviceGet(int* device, int ordinal) { *device = ordinal + 5; return 0; }
+        int cuDeviceGetName(char* name, int size, int device) { strncpy(name, "NVIDIA H200", size); return device - 5; }
+        int cuDeviceTotalMem_v2(size_t* bytes, int device) { *bytes = 143771UL << 20; return device - 5; }
+        int cuDeviceGetAttribute(int* value, int attribute, int device) { *value = attribute == 75 ? 9 : 0; return device - 5; }
+        """
+
+    def probe(self, folder):
+        return subprocess.run([sys.executable, "-B", ROOT / "tools" / "gpu_probe.py"], capture_output=True, text=True,
+                              env={**os.environ, "LD_LIBRARY_PATH": str(folder)})
+
+    def test_asks_the_driver(self):
+        if shutil.which("cc") is None:
+            self.skipTest("there is no C compiler to make a driver with")
+        with tempfile.TemporaryDirectory() as folder:
+            source = pathlib.Path(folder) / "driver.c"
+            source.write_text(self.DRIVER)
+            for count, status, words in ((1, 0, "NVIDIA H200, 9.0, CUDA 13.1, 143771 MiB"), (0, 1, "the NVIDIA driver shows no GPU")):
+                subprocess.run(["cc", "-shared", "-fPIC", f"-DCOUNT={count}", "-o", f"{folder}/libcuda.so.1", source], check=True)
+                done = self.probe(folder)
+                self.assertEqual((done.returncode, done.stdout.strip()), (status, words), done.stderr)
+
+
 class Prediction(unittest.TestCase):
     def test_finds_the_gpu_that_nvidia_smi_names(self):
         import gpu_prediction
