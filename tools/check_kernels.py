@@ -366,6 +366,25 @@ def check(compilation, nvcc, disassembler):
     return list(kernels.values()), mixes, faults
 
 
+def check_all(nvcc, disassembler, archs, build_dir, jobs):
+    """What check() returns of every file of cuda/kernels on every architecture, by (file, architecture)."""
+    build_dir.mkdir(parents=True, exist_ok=True)
+    shared_hash = hash_of_sources(nvcc)
+
+    def compilation(source, arch):
+        digest = shared_hash.copy()
+        digest.update(source.read_bytes())
+        return Compilation(source, arch, build_dir / f"{source.stem}.{arch}.{digest.hexdigest()[:16]}")
+
+    # The longest first, so that no core waits for it at the end.
+    sources = sorted((ROOT / "cuda" / "kernels").glob("*.cu"), key=lambda p: ("attention" not in p.stem, -p.stat().st_size))
+    sources.sort(key=lambda p: p.stem not in ("attention_backward", "attention_forward"))
+    with concurrent.futures.ThreadPoolExecutor(max(1, jobs)) as pool:
+        futures = {(str(source.relative_to(ROOT)), arch): pool.submit(check, compilation(source, arch), nvcc, disassembler)
+                   for source in sources for arch in archs}
+        return {key: future.result() for key, future in futures.items()}
+
+
 # --- Output ---
 
 
@@ -426,21 +445,7 @@ def main():
         print("no nvcc: no kernel was checked; install the CUDA toolkit or name the compiler with --nvcc")
         return SKIPPED
     disassembler = find_tool("nvdisasm", nvcc) or find_tool("cuobjdump", nvcc)
-    arguments.build_dir.mkdir(parents=True, exist_ok=True)
-    shared_hash = hash_of_sources(nvcc)
-
-    def compilation(source, arch):
-        digest = shared_hash.copy()
-        digest.update(source.read_bytes())
-        return Compilation(source, arch, arguments.build_dir / f"{source.stem}.{arch}.{digest.hexdigest()[:16]}")
-
-    # The longest first, so that no core waits for it at the end.
-    sources = sorted((ROOT / "cuda" / "kernels").glob("*.cu"), key=lambda p: ("attention" not in p.stem, -p.stat().st_size))
-    sources.sort(key=lambda p: p.stem not in ("attention_backward", "attention_forward"))
-    with concurrent.futures.ThreadPoolExecutor(max(1, arguments.jobs)) as pool:
-        futures = {(str(source.relative_to(ROOT)), arch): pool.submit(check, compilation(source, arch), nvcc, disassembler)
-                   for source in sources for arch in arguments.arch}
-        results = {key: future.result() for key, future in futures.items()}
+    results = check_all(nvcc, disassembler, arguments.arch, arguments.build_dir, arguments.jobs)
 
     faults = [fault for _, _, found in results.values() for fault in found]
     if arguments.json:
