@@ -22,6 +22,7 @@ output=gpu_check.json
 limit_s=560
 stages=("${all_stages[@]}")
 resume=
+again=(tools/gpu_check.sh) # with what another call needs, to do the rest
 export GPU_CHECK_BATCH_SIZE=8 # sequences of 1,024 tokens: a plan of about 4.5 GiB
 export GPU_CHECK_OFFLINE=
 export GPU_CHECK_DEPS=
@@ -53,6 +54,7 @@ while (($# > 0)); do
     --offline) GPU_CHECK_OFFLINE=1 ;;
     --resume) resume=1 ;;
   esac
+  case $flag in --output | --deps | --batch_size | --offline) again+=("$flag" ${value:+"$value"}) ;; esac
   shift
   if [[ -n $value ]]; then shift; fi
 done
@@ -181,6 +183,7 @@ smi=$(nvidia-smi --query-gpu=name,compute_cap,driver_version,memory.total --form
 if [[ $smi == *,*,*,* && (-n $no_gpu || ${smi%,*,*} == "${gpu%,*,*}") ]]; then gpu=$smi; fi
 printf '%s\n' "$gpu" >"$logs/gpu.txt"
 printf '%s\n' "$no_gpu" >"$logs/no_gpu.txt"
+printf '%q ' "${again[@]}" --resume >"$logs/again.txt"
 if [[ -r packed.txt ]]; then sed -n 1p packed.txt; else git describe --always --dirty; fi >"$logs/source.txt" 2>/dev/null || true
 GPU_CHECK_ARCHITECTURE=$(cut -d, -f2 <<<"$gpu" | tr -d ' .')
 export GPU_CHECK_ARCHITECTURE

@@ -222,5 +222,6 @@ def read_results(folder):
     asked = text_of(folder / "asked.txt").splitlines()
     report["failures"] = failures
     report["not_done"] = [stage["name"] for stage in stages if stage["outcome"] == "not done" and stage["name"] in asked]
+    report["do_the_rest"] = text_of(folder / "again.txt") if report["not_done"] else ""
     report["no_gpu"] = text_of(folder / "no_gpu.txt")
     return report

@@ -80,7 +80,7 @@ def text(report):
     for failure in report["failures"]:
         yield f"FAILED {failure}"
     if report["not_done"]:
-        yield f"not done: {', '.join(report['not_done'])}; tools/gpu_check.sh --resume goes on with them"
+        yield f"not done: {', '.join(report['not_done'])}; to do the rest: {report['do_the_rest']}"
 
 
 # --- Markdown ---

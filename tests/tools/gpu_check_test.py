@@ -271,11 +271,11 @@ class GpuCheck(unittest.TestCase):
 
     def test_stages_that_take_too_long_are_not_done(self):
         self.stand_in("tools/setup.sh", "exec sleep 60")
-        output = self.check("--limit", "1", expect=3)
+        output = self.check("--limit", "1", "--batch_size", "4", expect=3)
         self.assertEqual(self.outcomes(), {name: "not done" for name in STAGES})
         self.assertEqual(self.report()["failures"], [])
         self.assertEqual(self.report()["not_done"], STAGES)
-        self.assertIn("--resume", output)
+        self.assertIn("to do the rest: tools/gpu_check.sh --batch_size 4 --resume", output)
 
     def stop(self, stage):
         """Lets the time of a stage run out once it has ended, however long that takes."""
