@@ -88,6 +88,10 @@ void ProgressPrinter::foresee_stop(std::string_view when, std::string_view outco
   if (stop_ != nullptr) stop_->foresee(when, outcome, abandonable);
 }
 
+void ProgressPrinter::on_abandon(std::function<void()> clean_up) {
+  if (stop_ != nullptr) stop_->on_abandon(std::move(clean_up));
+}
+
 ProgressOutput progress_to_standard_error() {
   ProgressOutput output;
   output.line = [](std::string_view line) { fmt::print(stderr, "{}\n", line); };

@@ -103,6 +103,11 @@ void StopSignal::foresee(std::string_view when, std::string_view outcome, bool a
   abandonable_ = abandonable;
 }
 
+void StopSignal::on_abandon(std::function<void()> clean_up) {
+  const std::lock_guard lock(mutex_);
+  clean_up_ = std::move(clean_up);
+}
+
 void StopSignal::set_phase(std::string_view what) {
   const std::lock_guard lock(mutex_);
   phase_ = what;
@@ -115,7 +120,7 @@ void StopSignal::watch() {
     const bool is_first = !requested_.exchange(true);
     if (!is_first) {
       say_(fmt::format("{}: stopping now", name_of_signal(signal)));
-      die_of(signal);
+      end_by(signal);
     }
     if (signal != SIGUSR1 || !usr1_is_silent_) announce(name_of_signal(signal));
     const auto start = std::chrono::steady_clock::now();
@@ -124,7 +129,7 @@ void StopSignal::watch() {
     if (finished_) return;
     const std::optional<int> second = wait_for(signals, left(kGrace));
     if (finished_) return;
-    if (second) die_of(*second);
+    if (second) end_by(*second);
     end_abandonable_work();
   }
 }
@@ -141,8 +146,15 @@ std::string StopSignal::announcement(std::string_view cause) const {
 void StopSignal::end_abandonable_work() {
   const std::lock_guard lock(mutex_);
   if (!abandonable_) return;
+  if (clean_up_) clean_up_();
   std::fflush(stdout);
   std::_Exit(kStoppedExitCode);
+}
+
+void StopSignal::end_by(int signal) {
+  const std::lock_guard lock(mutex_);
+  if (clean_up_) clean_up_();
+  die_of(signal);
 }
 
 }  // namespace virgil

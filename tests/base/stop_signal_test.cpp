@@ -106,6 +106,26 @@ TEST(StopSignal, EndsWorkThatMayBeAbandoned) {
   EXPECT_EQ(WEXITSTATUS(ending.status), 130);
 }
 
+TEST(StopSignal, CleansUpBeforeItEndsTheProcess) {
+  for (const bool abandonable : {true, false}) {
+    const Ending ending = run_in_child([&] {
+      StopSignal stop;
+      stop.foresee("at once", "nothing is kept", abandonable);
+      stop.on_abandon([] { static_cast<void>(!write(STDERR_FILENO, "cleaned\n", 8)); });
+      kill(getpid(), SIGTERM);
+      while (abandonable) pause();
+      wait_until_requested(stop);
+      while (true) {  // by a second signal
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));
+        kill(getpid(), SIGTERM);
+      }
+      return 0;
+    });
+    EXPECT_EQ(WIFEXITED(ending.status), abandonable);
+    EXPECT_TRUE(ending.said.ends_with("cleaned\n")) << ending.said;
+  }
+}
+
 TEST(StopSignal, LeavesHangUpsIgnoredUnderNohup) {
   const Ending ending = run_in_child([] {
     std::signal(SIGHUP, SIG_IGN);

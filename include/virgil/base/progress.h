@@ -38,6 +38,9 @@ class ProgressMonitor {
   /// Says what a request to stop leads to from now on, for whoever makes it: `when` the work ends and what comes of it.
   /// `abandonable`: nothing is being written, so the process may be ended in the midst of it.
   virtual void foresee_stop(std::string_view /*when*/, std::string_view /*outcome*/, bool /*abandonable*/) {}
+  /// What to do before the process is ended in the midst of its work, in place of what was given before; from another thread,
+  /// and quickly. Empty: nothing.
+  virtual void on_abandon(std::function<void()> /*clean_up*/) {}
 };
 
 /// Asks a function whether to stop, and shows nothing.

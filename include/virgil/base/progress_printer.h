@@ -32,6 +32,7 @@ class ProgressPrinter final : public ProgressMonitor {
   void report(const PhaseProgress& progress) override;
   void end_phase() override;
   void foresee_stop(std::string_view when, std::string_view outcome, bool abandonable) override;
+  void on_abandon(std::function<void()> clean_up) override;
 
  private:
   ProgressOutput output_;

@@ -38,6 +38,8 @@ class StopSignal {
 
   /// What a request leads to from now on: "stopping WHEN: OUTCOME". `abandonable`: the process may be ended in the midst of it.
   void foresee(std::string_view when, std::string_view outcome, bool abandonable);
+  /// Called from the thread before it ends the process, in place of what was given before; quick. Empty: nothing.
+  void on_abandon(std::function<void()> clean_up);
   /// A phase within that: `what` the program is doing now ("reading"), in place of the time above; empty: none.
   void set_phase(std::string_view what);
   /// SIGUSR1 is not announced: mpirun sends it to all its processes, and one line is enough.
@@ -48,6 +50,7 @@ class StopSignal {
   void announce(std::string_view cause);
   [[nodiscard]] std::string announcement(std::string_view cause) const;
   void end_abandonable_work();
+  [[noreturn]] void end_by(int signal);
 
   Say say_;
   std::atomic<bool> requested_ = false;
@@ -58,6 +61,7 @@ class StopSignal {
   std::string outcome_;
   std::string phase_;
   bool abandonable_ = true;
+  std::function<void()> clean_up_;
   std::thread thread_;
 };
 
