@@ -134,6 +134,13 @@ Json parse_json(std::string_view text, const std::string& where) {
   return builder.take();
 }
 
+nlohmann::json parse_sorted_json(std::string_view text, const std::string& where) { return parse_json(text, where); }
+
+const nlohmann::json& require_json_key(const nlohmann::json& object, const char* key, const std::filesystem::path& path) {
+  if (!object.is_object() || !object.contains(key)) throw user_error("{}: \"{}\" is missing", path.string(), key);
+  return *object.find(key);
+}
+
 Json parse_json_or_null(std::string_view text) {
   try {
     return parse_json(text, "");

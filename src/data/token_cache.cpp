@@ -14,9 +14,9 @@
 #include <vector>
 
 #include "data/file_bytes.h"
-#include "data/json_input.h"
 #include "data/remove_quietly.h"
 #include "virgil/base/error.h"
+#include "virgil/base/json.h"
 #include "virgil/base/shape.h"
 #include "virgil/data/token_file.h"
 
@@ -38,7 +38,7 @@ UserError damaged(const fs::path& path, std::string_view what) {
 TokenData read_part(const nlohmann::json& part, const fs::path& folder, const Tokenizer& tokenizer, ProgressMonitor* progress) {
   const fs::path index = folder / kIndexFile;
   TokenData data;
-  const nlohmann::json& names = require_key(part, "files", index);
+  const nlohmann::json& names = require_json_key(part, "files", index);
   if (!names.is_array()) throw damaged(folder, "index.json is malformed");
   for (const nlohmann::json& name : names) {
     if (!name.is_string() || fs::path(name.get<std::string>()).has_parent_path())
@@ -53,7 +53,7 @@ TokenData read_part(const nlohmann::json& part, const fs::path& folder, const To
     data.text_bytes = checked_add(data.text_bytes, file.info.text_bytes);
   }
   data.fingerprint = fingerprint_of(data.tokens, progress);
-  if (require_key(part, "fingerprint", index) != data.fingerprint)
+  if (require_json_key(part, "fingerprint", index) != data.fingerprint)
     throw damaged(folder, "its tokens are not those of index.json");
   return data;
 }
@@ -75,12 +75,13 @@ std::optional<TokenCache::Entry> TokenCache::find(const std::string& key, const 
   std::error_code ignored;
   if (!fs::exists(folder, ignored)) return std::nullopt;
   try {
-    const nlohmann::json document = parse_json(read_file(index, kMaxIndexBytes), index);
-    if (require_key(document, "format", index) != kCacheFormat || require_key(document, "version", index) != kCacheVersion) {
+    const nlohmann::json document = parse_sorted_json(read_file(index, kMaxIndexBytes), index.string());
+    if (require_json_key(document, "format", index) != kCacheFormat ||
+        require_json_key(document, "version", index) != kCacheVersion) {
       throw damaged(folder, "index.json is of an unknown format");
     }
-    return Entry{read_part(require_key(document, "train", index), folder, tokenizer, progress_),
-                 read_part(require_key(document, "val", index), folder, tokenizer, progress_)};
+    return Entry{read_part(require_json_key(document, "train", index), folder, tokenizer, progress_),
+                 read_part(require_json_key(document, "val", index), folder, tokenizer, progress_)};
   } catch (const UserError& error) {
     const std::string what = error.what();
     if (what.starts_with(folder.string() + ":")) throw;

@@ -4,8 +4,8 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "data/json_input.h"
 #include "data/tokenizer_folder.h"
+#include "virgil/base/json.h"
 
 namespace virgil {
 namespace {

@@ -6,11 +6,11 @@
 #include <string_view>
 #include <utility>
 
-#include "data/json_input.h"
 #include "data/tokenizer_config.h"
 #include "virgil/base/error.h"
 #include "virgil/base/file_system.h"
 #include "virgil/base/foreign_file.h"
+#include "virgil/base/json.h"
 
 namespace virgil {
 namespace {
@@ -85,7 +85,7 @@ std::string read_tokenizer_bytes(const std::filesystem::path& path) {
 }
 
 nlohmann::json read_tokenizer_part(const std::filesystem::path& path) {
-  json object = parse_json(read_tokenizer_bytes(path), path);
+  json object = parse_sorted_json(read_tokenizer_bytes(path), path.string());
   if (!object.is_object()) throw user_error("{}: not a JSON object", path.string());
   return object;
 }

@@ -16,10 +16,10 @@
 #include <vector>
 
 #include "data/byte_pair_vocabulary.h"
-#include "data/json_input.h"
 #include "data/merge_table.h"
 #include "data/tokenizer_settings.h"
 #include "data/utf8.h"
+#include "virgil/base/json.h"
 #include "virgil/base/error.h"
 
 namespace virgil {
@@ -45,9 +45,9 @@ class TokenizerJsonReader {
   BytePairVocabulary read(const EndOfTextHint& hint) {
     vocabulary_.rules = read_tokenizer_settings(document_, path_);
     read_added_tokens();
-    const json& model = require_key(document_, "model", path_);
-    read_vocab(require_key(model, "vocab", path_));
-    read_merges(require_key(model, "merges", path_));
+    const json& model = require_json_key(document_, "model", path_);
+    read_vocab(require_json_key(model, "vocab", path_));
+    read_merges(require_json_key(model, "merges", path_));
     vocabulary_.byte_ids.fill(-1);
     for (std::size_t byte = 0; byte < 256; ++byte) {
       const auto found = id_of_.find(std::string(1, static_cast<char>(byte)));
@@ -82,10 +82,10 @@ class TokenizerJsonReader {
   // Special tokens are never read from a text; the others are, as they stand.
   void read_added_tokens() {
     for (const json& token : document_.value("added_tokens", json::array())) {
-      const json& content = require_key(token, "content", path_);
+      const json& content = require_json_key(token, "content", path_);
       if (!content.is_string() || content == "") fail("an added token is {}, not a text", shown(content));
       const std::string text = content.get<std::string>();
-      const std::int32_t id = read_id(require_key(token, "id", path_), text);
+      const std::int32_t id = read_id(require_json_key(token, "id", path_), text);
       const bool special = token.value("special", json(false)) == true;
       const auto same = std::ranges::find(added_, text, &Added::content);
       if (same != added_.end() && same->id != id) fail("{} has two ids", shown(content));
@@ -240,7 +240,7 @@ std::string without_additions(std::string_view content, const json& document) {
 }  // namespace
 
 BytePairVocabulary read_tokenizer_json(std::string_view content, const std::filesystem::path& path, const EndOfTextHint& hint) {
-  const json document = parse_json(content, path);
+  const json document = parse_sorted_json(content, path.string());
   BytePairVocabulary vocabulary = TokenizerJsonReader(document, path).read(hint);
   vocabulary.tokenizer_json = without_additions(content, document);
   return vocabulary;

@@ -10,8 +10,8 @@
 #include <utility>
 #include <vector>
 
-#include "data/json_input.h"
 #include "virgil/base/error.h"
+#include "virgil/base/json.h"
 
 namespace virgil {
 namespace {
@@ -159,7 +159,7 @@ class SettingsReader {
 }  // namespace
 
 BytePairRules read_tokenizer_settings(const json& document, const std::filesystem::path& path) {
-  (void)require_key(document, "model", path);
+  (void)require_json_key(document, "model", path);
   SettingsReader reader(document);
   BytePairRules rules = reader.read();
   if (reader.obstacles().empty()) return rules;

@@ -7,9 +7,9 @@
 
 #include "data/byte_tokenizer.h"
 #include "data/char_tokenizer.h"
-#include "data/json_input.h"
 #include "data/utf8.h"
 #include "virgil/base/error.h"
+#include "virgil/base/json.h"
 
 namespace virgil {
 namespace {
@@ -52,17 +52,18 @@ std::string write_char_tokenizer_file(const std::vector<std::string>& characters
 }
 
 std::unique_ptr<Tokenizer> read_virgil_tokenizer_file(std::string_view content, const std::filesystem::path& path) {
-  const nlohmann::json document = parse_json(content, path);
-  if (require_key(document, "format", path) != kTokenizerFormat) throw user_error("{}: not a Virgil tokenizer", path.string());
-  const nlohmann::json& version = require_key(document, "version", path);
+  const nlohmann::json document = parse_sorted_json(content, path.string());
+  if (require_json_key(document, "format", path) != kTokenizerFormat)
+    throw user_error("{}: not a Virgil tokenizer", path.string());
+  const nlohmann::json& version = require_json_key(document, "version", path);
   if (version != kTokenizerVersion) {
     throw user_error("{}: version {} is not known; this program reads version {}", path.string(), version.dump(),
                      kTokenizerVersion);
   }
-  const nlohmann::json& type = require_key(document, "type", path);
+  const nlohmann::json& type = require_json_key(document, "type", path);
   if (type == "byte") return std::make_unique<ByteTokenizer>();
   if (type == "char") {
-    return std::make_unique<CharTokenizer>(read_characters(require_key(document, "characters", path), path));
+    return std::make_unique<CharTokenizer>(read_characters(require_json_key(document, "characters", path), path));
   }
   throw user_error("{}: tokenizer type {} is not known; known are \"byte\" and \"char\"", path.string(), type.dump());
 }

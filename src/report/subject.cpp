@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -177,7 +176,7 @@ WordMeaning meaning_of_word(const std::string& word) {
                      hint.empty() ? "." : hint, fmt::join(names, ", "));
   }
   const std::filesystem::path file = find_config_file(word);
-  const auto json = nlohmann::json::parse(read_file(file, kMaxConfigBytes), nullptr, false);
+  const auto json = parse_json_or_null(read_file(file, kMaxConfigBytes));
   if (json.is_object() && json.contains("model_type")) return {.source = {.model = {}, .hf_file = word}, .config_file = {}};
   return {.source = {}, .config_file = file};
 }

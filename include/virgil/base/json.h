@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -63,7 +64,13 @@ void parse_json_events(std::string_view text, JsonEvents& events);
 /// object: walk large objects with items().
 [[nodiscard]] nlohmann::ordered_json parse_json(std::string_view text, const std::string& where);
 
-/// The same, or null where the text is not JSON: for lines of a file that may be torn.
+/// The document with the keys of each object sorted, and so found in logarithmic time: for objects of many keys.
+[[nodiscard]] nlohmann::json parse_sorted_json(std::string_view text, const std::string& where);
+/// object[key]; throws UserError naming the path and the key when `object` is no object or lacks it.
+[[nodiscard]] const nlohmann::json& require_json_key(const nlohmann::json& object, const char* key,
+                                                     const std::filesystem::path& path);
+
+/// As parse_json, or null where the text is not JSON: for lines of a file that may be torn.
 [[nodiscard]] nlohmann::ordered_json parse_json_or_null(std::string_view text);
 
 /// What stands there, for a message: "a list", "an object", or an excerpt of the value.
