@@ -9,13 +9,12 @@
 #include <utility>
 #include <vector>
 
+#include "data/end_of_text.h"
 #include "data/text_splitter.h"
 
 namespace virgil {
 
-inline constexpr std::string_view kEndOfText = "<|endoftext|>";
-
-/// A token that is taken from the text as it stands, before the text is cut into words.
+/// A token that is taken from the text as it stands, before the text is cut into words (`tokenizers`: AddedToken).
 struct AddedToken {
   std::string content;
   std::int32_t id;

@@ -26,9 +26,9 @@ UserError json_array(const std::filesystem::path& path) {
 
 }  // namespace
 
-DocumentReader::DocumentReader(const std::filesystem::path& path, const TextOptions& options, bool split,
+DocumentReader::DocumentReader(const std::filesystem::path& path, const TextOptions& options, EndMark mark,
                                std::int64_t chunk_bytes)
-    : path_(path), split_(split), reader_(path, options, chunk_bytes) {
+    : path_(path), mark_(std::move(mark)), reader_(path, options, chunk_bytes) {
   at_end_ = !reader_.next(chunk_);
   if (options.text_field != kNoField) {
     if (looks_like_json_array(chunk_)) throw json_array(path);
@@ -44,9 +44,9 @@ DocumentReader::DocumentReader(const std::filesystem::path& path, const TextOpti
 bool DocumentReader::next(DocumentPiece& piece) {
   for (;;) {
     if (rest_.empty() && !(lines_ ? next_record() : next_text())) return false;
-    const std::size_t mark = rest_.find(kEndOfTextMark);
-    if (mark != 0 || !split_) {
-      const std::size_t length = split_ && mark != rest_.npos ? mark : rest_.size();
+    const std::size_t mark = mark_.splits ? rest_.find(mark_.text) : rest_.npos;
+    if (mark != 0) {
+      const std::size_t length = mark != rest_.npos ? mark : rest_.size();
       piece = {rest_.substr(0, length), std::exchange(ends_, 0)};
       rest_.remove_prefix(length);
       border_ = false;
@@ -55,7 +55,7 @@ bool DocumentReader::next(DocumentPiece& piece) {
       return true;
     }
     ++num_marks_;
-    rest_.remove_prefix(kEndOfTextMark.size());
+    rest_.remove_prefix(mark_.text.size());
     if (!std::exchange(border_, false)) ++ends_;
   }
 }
@@ -66,8 +66,10 @@ void DocumentReader::note(std::string_view text) {
     has_text_ = true;
     ++num_documents_;
   }
-  if (split_) return;
-  for (std::size_t at = text.find(kEndOfTextMark); at != text.npos; at = text.find(kEndOfTextMark, at + 1)) ++num_marks_;
+  count_known_marks(text, other_marks_);
+  if (mark_.splits || mark_.text.empty()) return;
+  other_marks_.erase(mark_.text);
+  for (std::size_t at = text.find(mark_.text); at != text.npos; at = text.find(mark_.text, at + 1)) ++num_marks_;
 }
 
 bool DocumentReader::next_text() {

@@ -1,4 +1,4 @@
-// The documents of a file: one of plain text, those between its <|endoftext|> marks, or the records of JSON lines.
+// The documents of a file: one of plain text, those between its end-of-text marks, or the records of JSON lines.
 #pragma once
 
 #include <cstdint>
@@ -7,14 +7,18 @@
 #include <string>
 #include <string_view>
 
+#include "data/end_of_text.h"
 #include "data/json_lines.h"
 #include "virgil/base/logging.h"
 #include "virgil/data/text_reader.h"
 
 namespace virgil {
 
-/// What texts of GPT-2's kind write where a document ends.
-inline constexpr std::string_view kEndOfTextMark = "<|endoftext|>";
+/// The spelling of the tokenizer's end of text, and whether it ends a document where it stands in a text.
+struct EndMark {
+  std::string text;  // empty: the tokenizer has none
+  bool splits = false;
+};
 
 /// A part of a document, cut where every tokenizer has a boundary.
 struct DocumentPiece {
@@ -23,12 +27,12 @@ struct DocumentPiece {
 };
 
 /// Reads a file piece by piece. JSON lines are recognised by their content: each record is a document, and the text of its
-/// field is all that is read of it. With `split` a mark in a text ends a document, and is no part of the text; without, it is
-/// text like any other. Marks at the start or the end of a file or record stand for that border, so none is counted twice.
+/// field is all that is read of it. A mark that splits ends a document, and is no part of the text; others are text like any
+/// other. Marks at the start or the end of a file or record stand for that border, so none is counted twice.
 class DocumentReader {
  public:
   /// Throws UserError as TextReader, and on a file that is one JSON array.
-  DocumentReader(const std::filesystem::path& path, const TextOptions& options, bool split,
+  DocumentReader(const std::filesystem::path& path, const TextOptions& options, EndMark mark,
                  std::int64_t chunk_bytes = TextReader::kDefaultChunkBytes);
 
   /// The next piece, which is not empty; false at the end. Throws UserError on a line that cannot be read, naming it.
@@ -39,6 +43,8 @@ class DocumentReader {
   [[nodiscard]] std::int64_t num_ends_left() const { return ends_; }
   /// Marks found, whether they split the text or not.
   [[nodiscard]] std::int64_t num_marks() const { return num_marks_; }
+  /// What other tokenizers end documents with, and was left in the text.
+  [[nodiscard]] const MarkCounts& other_marks() const { return other_marks_; }
   /// With a text that is more than white space.
   [[nodiscard]] std::int64_t num_documents() const { return num_documents_; }
   /// Says through `log` what was found and changed, one line for each.
@@ -50,7 +56,7 @@ class DocumentReader {
   void note(std::string_view text);
 
   std::filesystem::path path_;
-  bool split_;
+  EndMark mark_;
   TextReader reader_;
   std::optional<JsonLines> lines_;
   bool is_json_document_ = false;
@@ -66,6 +72,7 @@ class DocumentReader {
   std::int64_t num_records_ = 0;
   std::int64_t num_empty_ = 0;
   std::int64_t num_marks_ = 0;
+  MarkCounts other_marks_;
   std::int64_t num_documents_ = 0;
 };
 

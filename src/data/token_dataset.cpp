@@ -31,7 +31,7 @@ void check_file(const TokenFile& file, const Tokenizer& tokenizer, const std::fi
 }
 
 TokenSequence open_all(const std::vector<std::filesystem::path>& paths, TokenType type, const Tokenizer& tokenizer,
-                       ProgressMonitor* progress, Logger& log) {
+                       ProgressMonitor* progress, Logger& log, std::vector<FileTokens>* files = nullptr) {
   ProgressPhase phase(progress, "reading token files", "bytes", file_bytes(paths));
   std::vector<TokenFile> opened(paths.size());
   for_each_in_parallel(paths.size(), [&](std::size_t i) {
@@ -45,6 +45,7 @@ TokenSequence open_all(const std::vector<std::filesystem::path>& paths, TokenTyp
       throw user_error("{} is in {}'s format, {} in {}'s; give token files of one format", paths.front().string(),
                        name_of(format), paths[i].string(), name_of(opened[i].info.format));
     }
+    if (files != nullptr) files->push_back({paths[i], static_cast<std::int64_t>(opened[i].tokens.size())});
     tokens.append(opened[i].tokens);
   }
   if (format != TokenFileFormat::kVirgil) {
@@ -109,7 +110,8 @@ Dataset load_token_dataset(const DataRequest& request, const InputFiles& inputs,
   dataset.num_documents = std::ssize(inputs.train);
   dataset.num_val_documents = std::ssize(inputs.val);
   dataset.tokenizer = tokenizer_of(request, inputs);
-  TokenSequence train = open_all(inputs.train, request.token_type, *dataset.tokenizer, request.progress, log);
+  TokenSequence train = open_all(inputs.train, request.token_type, *dataset.tokenizer, request.progress, log,
+                                 request.tell_files ? &dataset.files : nullptr);
   TokenSequence val;
   if (!inputs.val.empty()) {
     val = open_all(inputs.val, request.token_type, *dataset.tokenizer, request.progress, log);
@@ -117,6 +119,12 @@ Dataset load_token_dataset(const DataRequest& request, const InputFiles& inputs,
     const std::size_t cut = train_size(train.size(), request.val_fraction);
     val = train.slice(cut, train.size() - cut);
     train = train.slice(0, cut);
+  }
+  std::size_t begin = 0;
+  for (FileTokens& file : dataset.files) {
+    const auto count = static_cast<std::size_t>(file.num_tokens);
+    file.text_bytes = count_text_bytes(*dataset.tokenizer, train.slice(begin, count), request.progress);
+    begin += count;
   }
   dataset.train = describe(std::move(train), *dataset.tokenizer, request.progress);
   if (!val.empty()) dataset.val = describe(std::move(val), *dataset.tokenizer, request.progress);

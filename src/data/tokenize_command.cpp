@@ -61,13 +61,13 @@ void write_tokenizer(FileSystem& files, const fs::path& folder, const Tokenizer&
 }
 
 /// What stands between the marks of a text; empty where marks stand together.
-std::vector<std::string_view> split_at_marks(std::string_view text) {
+std::vector<std::string_view> split_at(std::string_view mark, std::string_view text) {
   std::vector<std::string_view> documents;
   for (;;) {
-    const std::size_t mark = text.find(kEndOfTextMark);
-    documents.push_back(text.substr(0, mark));
-    if (mark == text.npos) return documents;
-    text.remove_prefix(mark + kEndOfTextMark.size());
+    const std::size_t at = text.find(mark);
+    documents.push_back(text.substr(0, at));
+    if (at == text.npos) return documents;
+    text.remove_prefix(at + mark.size());
   }
 }
 
@@ -96,6 +96,7 @@ class Tokenization {
             .statistics = *statistics_,
             .inputs = request_.text ? std::vector<std::string>{} : request_.data.inputs,
             .num_documents = dataset_.num_documents + dataset_.num_val_documents,
+            .end_mark = dataset_.end_mark,
             .num_split_marks = dataset_.marks_split ? dataset_.num_marks : 0,
             .text_bytes = train_->text_bytes() + val_->text_bytes(),
             .train_tokens = train_->num_tokens(),
@@ -124,9 +125,10 @@ class Tokenization {
 
   void tokenize_text() {
     const std::unique_ptr<TokenizerBuilder> builder = make_tokenizer_builder(request_.data.tokenizer, request_.data.progress);
-    const bool split = request_.data.text.split_documents && builder->has_end_of_text();
+    dataset_.end_mark = builder->end_of_text_mark();
+    const bool split = request_.data.text.split_documents && !dataset_.end_mark.empty();
     const std::vector<std::string_view> documents =
-        split ? split_at_marks(*request_.text) : std::vector{std::string_view(*request_.text)};
+        split ? split_at(dataset_.end_mark, *request_.text) : std::vector{std::string_view(*request_.text)};
     for (const std::string_view document : documents) builder->add_text(document);
     dataset_.tokenizer = builder->finish();
     dataset_.num_documents = 1;

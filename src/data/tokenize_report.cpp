@@ -51,11 +51,12 @@ std::string id_list(const std::vector<std::int32_t>& ids) {
 
 std::string input_text(const TokenizeReport& report) {
   if (report.inputs.empty()) return fmt::format("{} bytes given", format_count(report.text_bytes));
-  return fmt::format(
-      "{}: {} {}{}, {} bytes of text", fmt::join(report.inputs, ", "), format_count(report.num_documents),
-      report.num_documents == 1 ? "document" : "documents",
-      report.num_split_marks == 0 ? "" : fmt::format(" (split at {} <|endoftext|>)", format_count(report.num_split_marks)),
-      format_count(report.text_bytes));
+  return fmt::format("{}: {} {}{}, {} bytes of text", fmt::join(report.inputs, ", "), format_count(report.num_documents),
+                     report.num_documents == 1 ? "document" : "documents",
+                     report.num_split_marks == 0
+                         ? ""
+                         : fmt::format(" (split at {} {})", format_count(report.num_split_marks), report.end_mark),
+                     format_count(report.text_bytes));
 }
 
 std::string output_text(const TokenizeReport& report) {

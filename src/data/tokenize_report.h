@@ -17,7 +17,8 @@ struct TokenizeReport {
   const TokenStatistics& statistics;
   std::vector<std::string> inputs;  // as given
   std::int64_t num_documents = 0;
-  std::int64_t num_split_marks = 0;  // <|endoftext|> in the texts, where they end documents
+  std::string end_mark;              // the tokenizer's end of text, as texts spell it
+  std::int64_t num_split_marks = 0;  // such marks in the texts, where they end documents
   std::int64_t text_bytes = 0;       // without ends of text
   std::int64_t train_tokens = 0;
   std::int64_t val_tokens = 0;

@@ -19,8 +19,10 @@
 #include "data/byte_pair_tokenizer.h"
 #include "data/byte_tokenizer.h"
 #include "data/char_tokenizer.h"
+#include "data/end_of_text.h"
 #include "data/vocabulary_file.h"
 #include "virgil/base/error.h"
+#include "virgil/base/nearest_name.h"
 #include "virgil/base/progress.h"
 
 namespace virgil {
@@ -32,7 +34,7 @@ class FixedBuilder final : public TokenizerBuilder {
  public:
   explicit FixedBuilder(std::unique_ptr<Tokenizer> tokenizer) : tokenizer_(std::move(tokenizer)) {}
   [[nodiscard]] bool needs_text() const override { return false; }
-  [[nodiscard]] bool has_end_of_text() const override { return tokenizer_->end_of_text() >= 0; }
+  [[nodiscard]] std::string end_of_text_mark() const override { return virgil::end_of_text_mark(*tokenizer_); }
   void add_text(std::string_view) override {}
   [[nodiscard]] std::unique_ptr<Tokenizer> finish() override { return std::move(tokenizer_); }
 
@@ -43,7 +45,7 @@ class FixedBuilder final : public TokenizerBuilder {
 class CharBuilder final : public TokenizerBuilder {
  public:
   [[nodiscard]] bool needs_text() const override { return true; }
-  [[nodiscard]] bool has_end_of_text() const override { return false; }
+  [[nodiscard]] std::string end_of_text_mark() const override { return {}; }
   void add_text(std::string_view piece) override { characters_.add(piece); }
   [[nodiscard]] std::unique_ptr<Tokenizer> finish() override {
     return std::make_unique<CharTokenizer>(characters_.code_points());
@@ -57,7 +59,7 @@ class BpeBuilder final : public TokenizerBuilder {
  public:
   BpeBuilder(std::int64_t vocab_size, ProgressMonitor* progress) : vocab_size_(vocab_size), progress_(progress) {}
   [[nodiscard]] bool needs_text() const override { return true; }
-  [[nodiscard]] bool has_end_of_text() const override { return true; }
+  [[nodiscard]] std::string end_of_text_mark() const override { return std::string(kEndOfText); }
   void add_text(std::string_view piece) override { words_.add(piece); }
   [[nodiscard]] std::unique_ptr<Tokenizer> finish() override {
     return std::make_unique<BytePairTokenizer>(train_byte_pairs(words_.counts(), vocab_size_, progress_), "bpe trainer");
@@ -74,23 +76,9 @@ std::int64_t parse_bpe_size(std::string_view spec) {
   std::int64_t size = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), size);
   if (error != std::errc() || end != digits.data() + digits.size()) {
-    throw user_error("tokenizer \"{}\": after \"bpe:\" stands the number of ids, such as bpe:4096", spec);
+    throw user_error("tokenizer \"{}\": \"bpe:\" is followed by the number of ids, as in bpe:4096", spec);
   }
   return size;
-}
-
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    std::size_t diagonal = std::exchange(row[0], i + 1);
-    for (std::size_t j = 0; j < b.size(); ++j) {
-      const std::size_t substituted = diagonal + (a[i] == b[j] ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({substituted, row[j] + 1, row[j + 1] + 1});
-    }
-  }
-  return row.back();
 }
 
 /// What people mean by names that other programs know.
@@ -125,9 +113,8 @@ std::string hint_for(std::string_view spec) {
   if (is_one_of({"bytes", "byte-level", "byte_level", "utf8", "utf-8", "raw", "ascii"})) return "one id for each byte is byte";
   if (name.find('/') != std::string::npos)
     return "there is no such file or folder; a model of Hugging Face must be downloaded first";
-  for (const char* known : {"byte", "char", "gpt2", "bpe:4096"}) {
-    if (edit_distance(name, known) <= 2 && name.size() > 2) return fmt::format("did you mean {}?", known);
-  }
+  const std::string known[] = {"byte", "char", "gpt2", "bpe:4096"};
+  if (const std::string near = nearest_name(name, known); !near.empty()) return fmt::format("did you mean {}?", near);
   return "a path must name a tokenizer file, or a folder that holds one";
 }
 

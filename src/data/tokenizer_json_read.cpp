@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -16,6 +15,7 @@
 #include <vector>
 
 #include "data/byte_pair_vocabulary.h"
+#include "data/end_of_text.h"
 #include "data/merge_table.h"
 #include "data/tokenizer_settings.h"
 #include "data/utf8.h"
@@ -29,9 +29,8 @@ using nlohmann::json;
 
 constexpr std::size_t kMaxTokens = MergeTable::kMaxMerges;
 
-// What trainers call the token that ends a document, where no other file says it; the last marks beginnings, which serves too.
-constexpr std::array<std::string_view, 8> kEndOfTextNames = {kEndOfText, "</s>",  "<|end_of_text|>", "<eos>",
-                                                             "<|eos|>",  "[EOS]", "<|im_end|>",      "<|bos|>"};
+// Marks the beginning of a document, which serves too where no token marks its end.
+constexpr std::string_view kBeginOfText = "<|bos|>";
 
 class TokenizerJsonReader {
  public:
@@ -207,7 +206,7 @@ class TokenizerJsonReader {
     if (const auto bytes = unspell(hint.token); !hint.token.empty() && bytes && id_of_.contains(*bytes)) {
       return id_of_.at(*bytes);
     }
-    for (const std::string_view name : kEndOfTextNames) {
+    for (const std::string_view name : kEndOfTextSpellings) {
       if (const Added* known = find_added(std::string(name))) return known->id;
     }
     const auto by_id = std::ranges::find(added_, hint.id, &Added::id);
@@ -217,6 +216,7 @@ class TokenizerJsonReader {
 
   const json& document_;
   const std::filesystem::path& path_;
+    if (const Added* known = find_added(std::string(kBeginOfText))) return known->id;
   std::unordered_map<std::uint32_t, char> byte_of_;
   std::unordered_map<std::string, std::int32_t> id_of_;
   std::vector<Added> added_;

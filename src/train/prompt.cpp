@@ -8,7 +8,7 @@
 #include <iterator>
 #include <string_view>
 
-#include "data/document_reader.h"
+#include "data/end_of_text.h"
 #include "virgil/base/error.h"
 #include "virgil/base/file_system.h"
 #include "virgil/base/format.h"
@@ -49,19 +49,30 @@ void note_spelt_bytes(const Tokenizer& tokenizer, const std::vector<std::int32_t
       format_count(bytes), bytes == 1 ? "s" : "", tokenizer.name()));
 }
 
-/// The prompt's tokens; <|endoftext|> ends a document, as in the texts of training.
+/// The prompt's tokens; the tokenizer's end of text, as texts spell it, ends a document as in the texts of training.
 std::vector<std::int32_t> encode_documents(const Tokenizer& tokenizer, std::string_view prompt) {
-  if (tokenizer.end_of_text() < 0) return tokenizer.encode(prompt);
+  const std::string mark = end_of_text_mark(tokenizer);
+  if (mark.empty()) return tokenizer.encode(prompt);
   std::vector<std::int32_t> tokens;
-  for (std::size_t mark = prompt.find(kEndOfTextMark); mark != prompt.npos; mark = prompt.find(kEndOfTextMark)) {
-    const std::vector<std::int32_t> document = tokenizer.encode(prompt.substr(0, mark));
+  for (std::size_t at = prompt.find(mark); at != prompt.npos; at = prompt.find(mark)) {
+    const std::vector<std::int32_t> document = tokenizer.encode(prompt.substr(0, at));
     tokens.insert(tokens.end(), document.begin(), document.end());
     tokens.push_back(tokenizer.end_of_text());
-    prompt.remove_prefix(mark + kEndOfTextMark.size());
+    prompt.remove_prefix(at + mark.size());
   }
   const std::vector<std::int32_t> rest = tokenizer.encode(prompt);
   tokens.insert(tokens.end(), rest.begin(), rest.end());
   return tokens;
+}
+
+/// Puts the end of text, which begins a document, before the tokens.
+void begin_document(std::vector<std::int32_t>& tokens, const Tokenizer& tokenizer, std::string_view why,
+                    std::string_view remedy) {
+  if (tokenizer.end_of_text() < 0) {
+    throw user_error("{}, and the {} tokenizer has no end-of-text token that begins a document; {}", why, tokenizer.name(),
+                     remedy);
+  }
+  tokens.insert(tokens.begin(), tokenizer.end_of_text());
 }
 
 }  // namespace
@@ -91,13 +102,17 @@ std::vector<std::int32_t> encode_prompt(const Tokenizer& tokenizer, const std::s
   std::vector<std::int32_t> tokens = encode_documents(tokenizer, prompt);
   note_last_space(tokenizer, prompt, log);
   note_spelt_bytes(tokenizer, tokens, log);
-  if (!tokens.empty() && !new_document) return tokens;
-  if (tokenizer.end_of_text() < 0) {
-    throw user_error("{}, and the {} tokenizer has no end-of-text token that begins a document; {}",
-                     new_document ? "new_document is asked for" : "the prompt is empty", tokenizer.name(),
-                     new_document ? "leave --new_document out" : "give at least one character, such as --prompt $'\\n'");
+  if (tokens.empty() && !new_document) {
+    begin_document(tokens, tokenizer, "the prompt is empty", "give at least one character, such as --prompt $'\\n'");
+  } else if (new_document) {
+    begin_document(tokens, tokenizer, "new_document is asked for", "leave --new_document out");
   }
-  tokens.insert(tokens.begin(), tokenizer.end_of_text());
+  return tokens;
+}
+
+std::vector<std::int32_t> encode_sample_prompt(const Tokenizer& tokenizer, const std::string& prompt) {
+  std::vector<std::int32_t> tokens = encode_documents(tokenizer, prompt);
+  if (tokens.empty()) begin_document(tokens, tokenizer, "sample_prompt is empty", "give at least one character");
   return tokens;
 }
 

@@ -24,9 +24,12 @@ inline constexpr const char* kStandardInput = "standard input";
 void check_prompt(const std::string& prompt, const std::string& name);
 
 /// The tokens a prompt is read as: behind the end of text, which begins a document, where the prompt is empty or
-/// `new_document`; <|endoftext|> in it is that token too. Says through `log` what makes a prompt go wrong: a space at its end,
-/// characters without an id. Throws UserError where the tokenizer has no end of text and one is needed.
+/// `new_document`; where its spelling stands in the prompt it is that token too. Says through `log` what makes a prompt go
+/// wrong: a space at its end, characters without an id. Throws UserError where the tokenizer has no end of text and one is
+/// needed.
 [[nodiscard]] std::vector<std::int32_t> encode_prompt(const Tokenizer& tokenizer, const std::string& prompt, bool new_document,
                                                       Logger& log);
+/// The same of the prompt of samples during training, without hints.
+[[nodiscard]] std::vector<std::int32_t> encode_sample_prompt(const Tokenizer& tokenizer, const std::string& prompt);
 
 }  // namespace virgil

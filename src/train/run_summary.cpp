@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <limits>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "virgil/base/error.h"
@@ -30,26 +31,26 @@ void describe_model(const ModelConfig& model, const Dataset& data, std::int64_t 
 }
 
 /// The first of what was given, and how many files that is.
-std::string name_inputs(const std::vector<std::string>& inputs, std::int64_t num_documents, bool split) {
+std::string name_inputs(const std::vector<std::string>& inputs, std::int64_t num_documents, std::string_view mark) {
   constexpr std::size_t kNamed = 3;
   std::string text =
       fmt::format("{}", fmt::join(inputs.begin(), inputs.begin() + std::min<std::ptrdiff_t>(std::ssize(inputs), kNamed), ", "));
   if (inputs.size() > kNamed) text += ", ...";
-  if (num_documents <= 1 && !split) return text;
+  if (num_documents <= 1 && mark.empty()) return text;
   return text + fmt::format(" ({} {}{})", format_count(num_documents), num_documents == 1 ? "document" : "documents",
-                            split ? " split at <|endoftext|>" : "");
+                            mark.empty() ? "" : fmt::format(" split at {}", mark));
 }
 
 void describe_data(const TrainConfig& config, const Dataset& data, std::int64_t num_parameters, Logger& log) {
   const std::int64_t train_tokens = num_tokens(data.train);
   const std::int64_t run_tokens = checked_multiply(config.max_iters, config.total_batch_size);
   const std::int64_t val_tokens = data.val ? num_tokens(*data.val) : 0;
-  const bool split = data.marks_split && data.num_marks > 0;
+  const std::string_view mark = data.marks_split && data.num_marks > 0 ? std::string_view(data.end_mark) : "";
   const std::string val = config.val_input.empty() ? fmt::format("{} held out", format_count(val_tokens))
                                                    : fmt::format("{} to evaluate on, held out as {}", format_count(val_tokens),
-                                                                 name_inputs(config.val_input, data.num_val_documents, split));
+                                                                 name_inputs(config.val_input, data.num_val_documents, mark));
   log.info(fmt::format("data     {}: {} bytes, {} tokens to train on, {}; {:.3g} tokens per parameter",
-                       name_inputs(config.input, data.num_documents, split),
+                       name_inputs(config.input, data.num_documents, mark),
                        format_count(data.train.text_bytes + (data.val ? data.val->text_bytes : 0)), format_count(train_tokens),
                        val, static_cast<double>(train_tokens) / static_cast<double>(num_parameters)));
   const std::int64_t processes = config.total_batch_size / (config.batch_size * config.block_size * config.grad_accum_steps);

@@ -4,8 +4,16 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <limits>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
+#include "data/byte_pair_tokenizer.h"
+#include "data/byte_pair_vocabulary.h"
 #include "data/token_vectors.h"
 #include "data/vocabulary.h"
 #include "support/temporary_directory.h"
@@ -116,6 +124,42 @@ TEST_F(LoadDataset, EndsDocumentsAtTheMarksOfAText) {
   EXPECT_EQ(plain.tokenizer->fingerprint(), dataset.tokenizer->fingerprint());
 }
 
+/// Bytes, and "</s>" as the end of text.
+std::shared_ptr<const Tokenizer> make_sentence_tokenizer() {
+  BytePairVocabulary vocabulary = byte_vocabulary();
+  vocabulary.end_of_text = static_cast<std::int32_t>(vocabulary.tokens.size());
+  vocabulary.tokens.emplace_back("</s>");
+  return std::make_shared<BytePairTokenizer>(std::move(vocabulary), "test");
+}
+
+TEST_F(LoadDataset, EndsDocumentsAtTheTokenizersOwnMark) {
+  const std::string marked = write("marked.txt", "ab</s>cd<|endoftext|>ef");
+  const Dataset dataset = load({.inputs = {marked}, .val_fraction = 0, .made_tokenizer = make_sentence_tokenizer()});
+  const std::vector<std::int32_t> ids = test_support::to_vector(dataset.train.tokens);
+  EXPECT_EQ(std::ranges::count(ids, dataset.tokenizer->end_of_text()), 1);
+  EXPECT_EQ(text_of(dataset, dataset.train), "ab</s>cd<|endoftext|>ef");
+  EXPECT_EQ(dataset.num_documents, 2);
+  EXPECT_EQ(dataset.end_mark, "</s>");
+  EXPECT_EQ(dataset.num_marks, 1);
+  EXPECT_THAT(log_.lines().back(), testing::AllOf(testing::HasSubstr("<|endoftext|> stands once in the texts"),
+                                                  testing::HasSubstr("sed 's#<|endoftext|>#</s>#g'")));
+}
+
+TEST_F(LoadDataset, TellsWhatEachFilePutsIntoTheTokens) {
+  write("texts/a.txt", "selva<|endoftext|>selva<|endoftext|>");
+  write("texts/b.txt", "oscura oscura");
+  write("texts/c.jsonl", "{\"text\": \"a\"}\n{\"text\": \"b\"}\n");
+  const Dataset dataset =
+      load({.inputs = {(directory_.path() / "texts").string()}, .val_fraction = 0, .tokenizer = "bpe:257", .tell_files = true});
+  ASSERT_EQ(dataset.files.size(), 3U);
+  EXPECT_EQ(text_of(dataset, dataset.train), "selva<|endoftext|>selva<|endoftext|>oscura oscura<|endoftext|>a<|endoftext|>b");
+  EXPECT_EQ(dataset.files[0].num_tokens, 12) << "bytes and ends of text";
+  EXPECT_EQ(dataset.files[0].text_bytes, 10);
+  EXPECT_EQ(dataset.files[1].num_tokens, 14);
+  EXPECT_EQ(dataset.files[2].num_tokens, 3);
+  EXPECT_EQ(dataset.files[2].path.filename(), "c.jsonl");
+}
+
 TEST_F(LoadDataset, TakesMarksForTextWhereItMustAndSaysSo) {
   const std::string marked = write("marked.txt", "ab<|endoftext|>cd<|endoftext|>");
   DataRequest request{.inputs = {marked}, .val_fraction = 0, .tokenizer = "byte"};
@@ -126,6 +170,16 @@ TEST_F(LoadDataset, TakesMarksForTextWhereItMustAndSaysSo) {
   const Dataset dataset = load(request);
   EXPECT_THAT(test_support::to_vector(dataset.train.tokens), testing::Not(testing::Contains(dataset.tokenizer->end_of_text())));
   EXPECT_THAT(log_.lines().back(), testing::HasSubstr("split_documents is false"));
+  // What other tokenizers write there; the command that mends it has the mark's brackets escaped.
+  request.inputs = {write("other.txt", "ab[EOS]cd[EOS]")};
+  request.text.split_documents = true;
+  (void)load(request);
+  EXPECT_THAT(log_.lines().back(), testing::AllOf(testing::HasSubstr("[EOS] stands 2 times"),
+                                                  testing::HasSubstr(R"(sed 's#\[EOS\]#<|endoftext|>#g')")));
+  request.tokenizer = "char";
+  (void)load(request);
+  EXPECT_THAT(log_.lines().back(), testing::AllOf(testing::HasSubstr("[EOS] stands 2 times"),
+                                                  testing::HasSubstr("char tokenizer has no end of text")));
 }
 
 // Short documents are encoded side by side; the order of their tokens is that of the text.

@@ -26,14 +26,15 @@ class DocumentReaderTest : public testing::Test {
   }
   /// The texts, with "|" for every end of a document.
   std::string read(const std::vector<std::filesystem::path>& files, bool split = true) {
-    const TextCorpus corpus(files, options_, split, log_);
+    const TextCorpus corpus(files, options_, {mark_, split}, log_);
     num_documents_ = corpus.num_documents();
     num_marks_ = corpus.num_marks();
     fingerprint_ = corpus.fingerprint();
     std::string text;
-    corpus.for_each_piece([&](std::string_view piece, std::int64_t num_ends) {
-      text += std::string(static_cast<std::size_t>(num_ends), '|');
-      text += piece;
+    other_marks_ = corpus.other_marks();
+    corpus.for_each_piece([&](const TextCorpus::Piece& piece) {
+      text += std::string(static_cast<std::size_t>(piece.num_ends), '|');
+      text += piece.text;
     });
     return text;
   }
@@ -44,6 +45,8 @@ class DocumentReaderTest : public testing::Test {
   RecordingLogger log_;
   std::int64_t num_documents_ = 0;
   std::int64_t num_marks_ = 0;
+  MarkCounts other_marks_;
+  std::string mark_ = "<|endoftext|>";
   std::string fingerprint_;
 };
 
@@ -61,6 +64,17 @@ TEST_F(DocumentReaderTest, CountsMarksThatItLeavesInTheText) {
   EXPECT_EQ(read_one("a<|endoftext|>b<|endoftext|>", false), "a<|endoftext|>b<|endoftext|>");
   EXPECT_EQ(num_marks_, 2);
   EXPECT_EQ(num_documents_, 1);
+}
+
+TEST_F(DocumentReaderTest, SplitsAtTheTokenizersOwnMarkAndCountsOthers) {
+  mark_ = "</s>";
+  EXPECT_EQ(read_one("a</s>b<|endoftext|>c [EOS] <|endoftext|></s>"), "a|b<|endoftext|>c [EOS] <|endoftext|>|");
+  EXPECT_EQ(num_marks_, 2);
+  EXPECT_EQ(other_marks_, (MarkCounts{{"<|endoftext|>", 2}, {"[EOS]", 1}}));
+  mark_ = "";
+  EXPECT_EQ(read_one("a</s>b", false), "a</s>b");
+  EXPECT_EQ(num_marks_, 0);
+  EXPECT_EQ(other_marks_, (MarkCounts{{"</s>", 1}}));
 }
 
 TEST_F(DocumentReaderTest, TakesAMarkAtABorderForTheBorder) {

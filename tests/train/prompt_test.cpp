@@ -46,6 +46,13 @@ TEST_F(Prompt, ThatIsEmptyBeginsADocument) {
   EXPECT_EQ(encode(*pairs_, "ba co", true), expected);
 }
 
+TEST_F(Prompt, OfSamplesFollowsTheSameRules) {
+  EXPECT_THAT(encode_sample_prompt(*pairs_, ""), ElementsAre(pairs_->end_of_text()));
+  EXPECT_EQ(encode_sample_prompt(*pairs_, "ba<|endoftext|>co "), encode(*pairs_, "ba<|endoftext|>co "));
+  EXPECT_THAT(user_error_of([&] { (void)encode_sample_prompt(*characters_, ""); }),
+              AllOf(HasSubstr("sample_prompt is empty"), HasSubstr("char tokenizer"), HasSubstr("at least one character")));
+}
+
 TEST_F(Prompt, NeedsACharacterWithoutAnEndOfText) {
   EXPECT_THAT(user_error_of([&] { (void)encode(*characters_, ""); }),
               AllOf(HasSubstr("the prompt is empty"), HasSubstr("char tokenizer"), HasSubstr("at least one character")));

@@ -50,6 +50,14 @@ struct DataRequest {
   std::filesystem::path cache_directory{};  // where tokenised texts are kept; empty: in memory only
   std::int64_t cache_min_bytes = 0;         // shorter texts are not kept there
   ProgressMonitor* progress = nullptr;      // watches reading, learning a vocabulary, tokenising and hashing
+  bool tell_files = false;                  // fill in Dataset::files; then nothing is held out and no cache is used
+};
+
+/// What one file has put into the tokens that all of them are.
+struct FileTokens {
+  std::filesystem::path path;
+  std::int64_t num_tokens = 0;  // with the end of text behind it
+  std::int64_t text_bytes = 0;
 };
 
 struct Dataset {
@@ -58,9 +66,11 @@ struct Dataset {
   std::optional<TokenData> val;        // none when nothing was held out
   std::int64_t num_documents = 0;      // texts, or files of tokens, among the inputs
   std::int64_t num_val_documents = 0;  // among the val_inputs
-  std::int64_t num_marks = 0;          // <|endoftext|> in the texts
+  std::string end_mark;                // what the tokenizer's end of text looks like in a text; empty where it has none
+  std::int64_t num_marks = 0;          // how often it stands in the texts
   bool marks_split = false;            // and each ends a document there
   bool cached = false;                 // the tokens lie in the cache
+  std::vector<FileTokens> files;       // of the inputs, in order, where the request asks for them
 };
 
 /// Reads and tokenises the inputs. Between texts stands the tokenizer's end of text, if it has one. Texts are read piece by

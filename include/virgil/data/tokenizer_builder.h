@@ -16,8 +16,8 @@ class TokenizerBuilder {
   virtual ~TokenizerBuilder() = default;
   /// Whether the tokenizer is made from text at all ("char" and "bpe:<size>").
   [[nodiscard]] virtual bool needs_text() const = 0;
-  /// Whether the tokenizer will have an id that ends a document.
-  [[nodiscard]] virtual bool has_end_of_text() const = 0;
+  /// What the tokenizer's end of text looks like in a text; empty where it has none.
+  [[nodiscard]] virtual std::string end_of_text_mark() const = 0;
   /// Takes the next piece of the training text, cut as TextReader cuts.
   virtual void add_text(std::string_view piece) = 0;
   /// Call once. Throws UserError when the text was empty, or too short for the vocabulary's size.
