@@ -17,8 +17,11 @@ namespace virgil {
 /// A token that is taken from the text as it stands, before the text is cut into words (`tokenizers`: AddedToken).
 struct AddedToken {
   std::string content;
-  std::int32_t id;
-  bool after_normalizing;
+  std::int32_t id = 0;
+  bool after_normalizing = false;
+  bool single_word = false;  // only where no word character (\w) stands beside it
+  bool strips_left = false;  // takes the white space before it along
+  bool strips_right = false;
 };
 
 /// How a text becomes ids; the default is GPT-2's way.

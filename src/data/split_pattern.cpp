@@ -121,18 +121,26 @@ std::string SplitPattern::translate(const SplitNode& node) const {
       return fmt::format("(?>{})", translate(node.children[0]));
     case Kind::kLookahead:
       return fmt::format("(?{}{})", node.negated ? '!' : '=', translate(node.children[0]));
+    case Kind::kLookbehind:
+      return fmt::format("(?<{}{})", node.negated ? '!' : '=', alternatives(node.children[0]));
     case Kind::kRepeat: {
       const std::string inner = translate(node.children[0]);
       const bool is_set = node.children[0].kind == Kind::kSet;
       return (is_set ? inner : fmt::format("(?:{})", inner)) + repetition(node);
     }
     case Kind::kChoice:
-      for (const SplitNode& child : node.children) text += (text.empty() ? "(?:" : "|") + translate(child);
-      return text + ")";
+      return fmt::format("(?:{})", alternatives(node));
     case Kind::kSequence:
       break;
   }
   for (const SplitNode& child : node.children) text += translate(child);
+  return text;
+}
+
+std::string SplitPattern::alternatives(const SplitNode& node) const {
+  if (node.kind != Kind::kChoice) return translate(node);
+  std::string text = translate(node.children.front());
+  for (std::size_t i = 1; i < node.children.size(); ++i) text += fmt::format("|{}", translate(node.children[i]));
   return text;
 }
 
@@ -162,6 +170,9 @@ SplitPattern::ClassSet SplitPattern::trace(const SplitNode& node, const ClassSet
     case Kind::kLookahead:
       (void)trace(node.children[0], before);
       return before;
+    case Kind::kLookbehind:
+      note_context(node.children[0]);
+      return before;
     case Kind::kAtomic:
       return trace(node.children[0], before);
     case Kind::kSequence:
@@ -180,6 +191,15 @@ SplitPattern::ClassSet SplitPattern::trace(const SplitNode& node, const ClassSet
     last |= trace(node.children[0], last);
   }
   return node.min == 0 ? last | before : last;
+}
+
+// A look-behind sees what is before a match: behind a character that it asks for no text may be cut, and nowhere where it looks
+// further back than one.
+void SplitPattern::note_context(const SplitNode& looked_at) {
+  const ClassSet asked = looked_at.kind == Kind::kSet ? members_[looked_at.set] : all_;
+  for (std::size_t left = 1; left < asked.size(); ++left) {
+    if (asked.test(left)) pairs_[left] |= all_;
+  }
 }
 
 // An alternative such as "[^\s\p{L}]?\p{L}+[\r\n]*" matches every \p{L}, wherever it stands: one part must be there, the others

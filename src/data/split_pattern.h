@@ -51,9 +51,12 @@ class SplitPattern {
   }
   void make_classes(const std::vector<CodePointSet>& sets);
   [[nodiscard]] std::string translate(const SplitNode& node) const;
+  /// Without a group around them: behind a position PCRE2 takes alternatives of different lengths only so.
+  [[nodiscard]] std::string alternatives(const SplitNode& node) const;
   void compile(const std::string& translated);
   /// Notes the pairs that may stand side by side; from what may come before the node to what may be its last character.
   ClassSet trace(const SplitNode& node, const ClassSet& before);
+  void note_context(const SplitNode& looked_at);
   void note_matched(const SplitNode& alternative);
   void append_classes(std::string_view text, std::string& out) const;
 

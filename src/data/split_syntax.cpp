@@ -63,6 +63,9 @@ class SplitParser {
     return {.kind = Kind::kSet, .children = {}, .set = parsed_.sets.size() - 1};
   }
 
+  static SplitNode look(Kind where, SplitNode at, bool negated) {
+    return {.kind = where, .children = {std::move(at)}, .negated = negated};
+  }
   SplitNode parse_choice(int depth, bool any_case) {
     if (depth > kMaxSplitDepth) fail("groups nested too deeply");
     SplitNode choice{.kind = Kind::kChoice, .children = {}};
@@ -130,9 +133,15 @@ class SplitParser {
     } else if (sees("?=") || sees("?!")) {
       const bool negated = pattern_[position_ + 1] == '!';
       position_ += 2;
-      group = {.kind = Kind::kLookahead, .children = {parse_choice(depth + 1, any_case)}, .negated = negated};
+      group = look(Kind::kLookahead, parse_choice(depth + 1, any_case), negated);
     } else if (sees("?<=") || sees("?<!")) {
-      fail("a look-behind, which is not known");
+      const bool negated = pattern_[position_ + 2] == '!';
+      position_ += 3;
+      group = look(Kind::kLookbehind, parse_choice(depth + 1, any_case), negated);
+    } else if (sees("?<") && position_ + 2 < pattern_.size() &&
+               is_ascii_letter(static_cast<unsigned char>(pattern_[position_ + 2]))) {
+      while (take() != '>') continue;  // a name, which nothing can refer to
+      group = parse_choice(depth + 1, any_case);
     } else if (sees("?")) {
       fail("a kind of group that is not known");
     } else {
@@ -258,6 +267,7 @@ class SplitParser {
       default:
         break;
     }
+    if (c >= '1' && c <= '9') fail("a back reference, which is not known,");
     if (c >= 0x80 || std::isalnum(static_cast<int>(c)) != 0) fail("an escape that is not known");
     return CodePointSet::of(c);
   }

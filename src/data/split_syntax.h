@@ -16,13 +16,14 @@ namespace virgil {
 /// A node of a parsed pattern.
 struct SplitNode {
   enum class Kind : std::uint8_t {
-    kSet,        // one character of sets[set]
-    kSequence,   // children one after the other
-    kChoice,     // the first child that leads to a match
-    kRepeat,     // children[0], min to max times
-    kAtomic,     // children[0] without backtracking into it
-    kLookahead,  // children[0] must follow (or must not, when negated); takes nothing
-    kLineEnd,    // before sets[set], which is \n, or at the end; takes nothing
+    kSet,         // one character of sets[set]
+    kSequence,    // children one after the other
+    kChoice,      // the first child that leads to a match
+    kRepeat,      // children[0], min to max times
+    kAtomic,      // children[0] without backtracking into it
+    kLookahead,   // children[0] must follow (or must not, when negated); takes nothing
+    kLookbehind,  // children[0] must come before, likewise
+    kLineEnd,     // before sets[set], which is \n, or at the end; takes nothing
   };
   enum class Greed : std::uint8_t { kGreedy, kLazy, kPossessive };
   static constexpr int kUnlimited = std::numeric_limits<int>::max();
@@ -41,7 +42,7 @@ struct ParsedSplit {
   std::vector<CodePointSet> sets;
 };
 
-/// Throws UserError naming what is not known (a look-behind, a back reference, \b, a script), or malformed.
+/// Throws UserError naming what is not known (a back reference, \b, a POSIX class, a script), or malformed.
 [[nodiscard]] ParsedSplit parse_split_regex(std::string_view pattern);
 /// Matches this very text.
 [[nodiscard]] ParsedSplit parse_split_literal(std::string_view text);

@@ -21,11 +21,8 @@ constexpr bool is_wide_space(std::uint32_t c) {
 bool ends_in_space(std::string_view text, std::size_t end) {
   const char last = text[end - 1];
   if (static_cast<unsigned char>(last) < 0x80) return is_ascii_space(last);
-  for (std::size_t length = 2; length <= std::min<std::size_t>(3, end); ++length) {
-    const Utf8Char character = decode_utf8(text.substr(0, end), end - length);
-    if (character.length == length) return is_wide_space(character.code_point);
-  }
-  return false;
+  const Utf8Char character = decode_last_utf8(text.substr(0, end));
+  return character.length > 0 && is_wide_space(character.code_point);
 }
 
 }  // namespace

@@ -50,21 +50,21 @@ std::uint32_t character_at(std::string_view text, std::size_t position) {
 }
 
 Neighbours neighbours_of(std::string_view text, std::size_t position) {
-  std::uint32_t left = 0xFFFDU;
-  for (std::size_t length = 1; length <= std::min<std::size_t>(4, position); ++length) {
-    const Utf8Char character = decode_utf8(text.substr(0, position), position - length);
-    if (character.length == length) left = character.code_point;
-  }
-  return {left, character_at(text, position)};
+  const Utf8Char left = decode_last_utf8(text.substr(0, position));
+  return {left.length > 0 ? left.code_point : 0xFFFDU, character_at(text, position)};
 }
 
 }  // namespace
 
+std::unique_ptr<SplitPattern> compile_split(const SplitRule& rule) {
+  const ParsedSplit parsed = rule.is_literal ? parse_split_literal(rule.pattern) : parse_split_regex(rule.pattern);
+  return std::make_unique<SplitPattern>(parsed, rule.pattern);
+}
+
 TextSplitter::TextSplitter(const SplittingRules& rules, const CharacterClasses& classes)
     : classes_(classes), gpt2_words_(rules.gpt2_words), add_prefix_space_(rules.add_prefix_space) {
   for (const SplitRule& rule : rules.splits) {
-    const ParsedSplit parsed = rule.is_literal ? parse_split_literal(rule.pattern) : parse_split_regex(rule.pattern);
-    steps_.push_back({std::make_unique<SplitPattern>(parsed, rule.pattern), rule.behavior, rule.inverted});
+    steps_.push_back({compile_split(rule), rule.behavior, rule.inverted});
   }
 }
 

@@ -32,6 +32,9 @@ struct SplittingRules {
   [[nodiscard]] bool is_gpt2() const { return splits.empty() && gpt2_words && !add_prefix_space; }
 };
 
+/// Throws UserError naming what of the rule's pattern is not known.
+[[nodiscard]] std::unique_ptr<SplitPattern> compile_split(const SplitRule& rule);
+
 class TextSplitter {
  public:
   /// Throws UserError naming a pattern that is not known.

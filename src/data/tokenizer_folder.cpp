@@ -39,16 +39,14 @@ json read_merge_lines(const std::filesystem::path& path) {
   return merges;
 }
 
-void add_token(json& added, const std::string& content, const json& id, bool special) {
+/// `settings` is an object that may hold single_word and its kin.
+void add_token(json& added, const std::string& content, const json& id, bool special, const json& settings = json::object()) {
   const bool is_known = std::ranges::any_of(added, [&](const json& token) { return token["content"] == content; });
   if (is_known) return;
-  added.push_back({{"id", id},
-                   {"content", content},
-                   {"single_word", false},
-                   {"lstrip", false},
-                   {"rstrip", false},
-                   {"normalized", false},
-                   {"special", special}});
+  json token = {{"id", id}, {"content", content}, {"special", special}};
+  for (const char* key : {"single_word", "lstrip", "rstrip", "normalized"})
+    token[key] = settings.value(key, json(false)) == true;
+  added.push_back(std::move(token));
 }
 
 json read_added_tokens(const std::filesystem::path& folder, const json& vocab, const json& config) {
@@ -58,7 +56,7 @@ json read_added_tokens(const std::filesystem::path& folder, const json& vocab, c
     const json content = token.is_object() ? token.value("content", json()) : json();
     const json number = json::parse(id, nullptr, false);
     if (content.is_string() && number.is_number_integer()) {
-      add_token(added, content.get<std::string>(), number, token.value("special", json(false)) == true);
+      add_token(added, content.get<std::string>(), number, token.value("special", json(false)) == true, token);
     }
   }
   if (std::filesystem::exists(folder / "added_tokens.json")) {

@@ -90,7 +90,14 @@ class TokenizerJsonReader {
       if (same != added_.end() && same->id != id) fail("{} has two ids", shown(content));
       if (same != added_.end()) continue;
       added_.push_back({text, id, special});
-      if (!special) vocabulary_.rules.added.push_back({text, id, token.value("normalized", json(true)) == true});
+      if (special) continue;
+      const auto is_set = [&](const char* key, bool otherwise) { return token.value(key, json(otherwise)) == true; };
+      vocabulary_.rules.added.push_back({.content = text,
+                                         .id = id,
+                                         .after_normalizing = is_set("normalized", true),
+                                         .single_word = is_set("single_word", false),
+                                         .strips_left = is_set("lstrip", false),
+                                         .strips_right = is_set("rstrip", false)});
     }
   }
 

@@ -37,7 +37,7 @@ class SettingsReader {
     read_model();
     read_normalizer(document_.value("normalizer", json()));
     read_pre_tokenizer(document_.value("pre_tokenizer", json()));
-    check_added_tokens();
+    if (!document_.value("added_tokens", json::array()).is_array()) add_obstacle("\"added_tokens\" is not a list");
     return std::move(rules_);
   }
   [[nodiscard]] const std::vector<std::string>& obstacles() const { return obstacles_; }
@@ -88,8 +88,13 @@ class SettingsReader {
     const bool spells_gpt2 = splitting.splits.size() == 1 && is_gpt2_split(splitting.splits[0]) && !splitting.gpt2_words &&
                              !splitting.add_prefix_space;
     if (spells_gpt2) splitting = {};
+  }
+
+  /// Takes a rule, unless its pattern is not known.
+  void add_rule(SplitRule rule) {
     try {
-      (void)TextSplitter(splitting, CharacterClasses());
+      (void)compile_split(rule);
+      rules_.splitting.splits.push_back(std::move(rule));
     } catch (const UserError& error) {
       add_obstacle(fmt::format("its splitting rule: {}", error.what()));
     }
@@ -109,46 +114,53 @@ class SettingsReader {
 
   void read_step(const json& step) {
     const std::string type = type_of(step);
+    using Behavior = SplitRule::Behavior;
     if (type == "Digits") {
       const bool individual = flag(step, "individual_digits", false);
-      rules_.splitting.splits.push_back({.pattern = individual ? "\\p{N}" : "\\p{N}+"});
+      add_rule({.pattern = individual ? "\\p{N}" : "\\p{N}+"});
+    } else if (type == "Punctuation") {
+      const std::optional<Behavior> behavior = read_behavior(step, "Isolated");
+      if (!behavior) return add_obstacle(fmt::format("its Punctuation is malformed: {}", shorten_json(step)));
+      add_rule({.pattern = "[!-/:-@\\[-`{-~\\p{P}]", .behavior = *behavior});
+    } else if (type == "WhitespaceSplit") {
+      add_rule({.pattern = "\\s", .behavior = Behavior::kRemoved});
+    } else if (type == "Whitespace") {  // words and runs of other signs; in Rust's \w are the joiners
+      add_rule({.pattern = "[\\w\\u200C\\u200D]+|[^\\w\\u200C\\u200D\\s]+", .behavior = Behavior::kRemoved, .inverted = true});
+    } else if (type == "CharDelimiterSplit" && step.value("delimiter", json()).is_string()) {
+      add_rule({.pattern = step["delimiter"].get<std::string>(), .is_literal = true, .behavior = Behavior::kRemoved});
     } else if (type == "Split") {
-      if (std::optional<SplitRule> rule = read_split(step)) rules_.splitting.splits.push_back(std::move(*rule));
+      if (std::optional<SplitRule> rule = read_split(step)) add_rule(std::move(*rule));
     } else {
-      add_obstacle(fmt::format("its pre_tokenizer holds {} (Split, Digits and a last ByteLevel are read)", type));
+      add_obstacle(
+          fmt::format("its pre_tokenizer holds {} (Split, Digits, Punctuation, Whitespace, WhitespaceSplit, CharDelimiterSplit "
+                      "and a last ByteLevel are read)",
+                      type));
     }
   }
 
-  std::optional<SplitRule> read_split(const json& step) {
+  static std::optional<SplitRule::Behavior> read_behavior(const json& step, const char* otherwise) {
     using Behavior = SplitRule::Behavior;
     const std::pair<const char*, Behavior> behaviors[] = {{"Isolated", Behavior::kIsolated},
                                                           {"Removed", Behavior::kRemoved},
                                                           {"MergedWithPrevious", Behavior::kMergedWithPrevious},
                                                           {"MergedWithNext", Behavior::kMergedWithNext},
                                                           {"Contiguous", Behavior::kContiguous}};
-    const json name = step.value("behavior", json());
+    const json name = step.value("behavior", json(otherwise));
     const auto behavior = std::ranges::find_if(behaviors, [&](const auto& entry) { return name == entry.first; });
+    return behavior == std::end(behaviors) ? std::nullopt : std::optional(behavior->second);
+  }
+
+  std::optional<SplitRule> read_split(const json& step) {
+    const std::optional<SplitRule::Behavior> behavior = read_behavior(step, "");
     const json pattern = step.value("pattern", json());
     const json regex = pattern.is_object() ? pattern.value("Regex", json()) : json();
     const json literal = pattern.is_object() ? pattern.value("String", json()) : json();
     const json& text = regex.is_string() ? regex : literal;
-    if (behavior == std::end(behaviors) || !text.is_string()) {
+    if (!behavior || !text.is_string()) {
       add_obstacle(fmt::format("its Split is malformed: {}", shorten_json(step)));
       return std::nullopt;
     }
-    return SplitRule{text.get<std::string>(), !regex.is_string(), behavior->second, flag(step, "invert", false)};
-  }
-
-  void check_added_tokens() {
-    const json added = document_.value("added_tokens", json::array());
-    if (!added.is_array()) return add_obstacle("\"added_tokens\" is not a list");
-    for (const json& token : added) {
-      if (!token.is_object() || flag(token, "special", false)) continue;  // special tokens are not looked for in texts
-      for (const char* key : {"single_word", "lstrip", "rstrip"}) {
-        if (!flag(token, key, false)) continue;
-        add_obstacle(fmt::format("\"{}\" of the added token {}", key, shorten_json(token.value("content", json()))));
-      }
-    }
+    return SplitRule{text.get<std::string>(), !regex.is_string(), *behavior, flag(step, "invert", false)};
   }
 
   const json& document_;

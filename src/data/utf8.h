@@ -36,6 +36,15 @@ inline constexpr std::uint32_t kCodePointEnd = 0x110000;
   return {code_point, length};
 }
 
+/// The character that ends a text, which is not empty; length 0 where its last byte ends no well-formed one.
+[[nodiscard]] constexpr Utf8Char decode_last_utf8(std::string_view text) {
+  for (std::size_t length = 1; length <= 4 && length <= text.size(); ++length) {
+    const Utf8Char character = decode_utf8(text, text.size() - length);
+    if (character.length == length) return character;
+  }
+  return {};
+}
+
 /// Appends the UTF-8 form of a scalar value (below U+110000, no surrogate).
 inline void append_utf8(std::string& out, std::uint32_t code_point) {
   const auto push = [&](std::uint32_t value) { out.push_back(static_cast<char>(value)); };

@@ -122,6 +122,11 @@ def cases(texts):
         yield f"space_{behavior}", make(behind(split(r"\s", behavior)), texts)
         yield f"inverted_{behavior}", make(behind(split(r"[^\s\d]+", behavior, True)), texts)
     yield "literal", make(pre_tokenizers.Sequence([pre_tokenizers.Split(" ", "merged_with_next"), level()]), texts)
+    yield "look_behind", make(behind(split(r"(?<!\S)\p{L}+|(?<=[\p{L}])\d|(?<=ab|o)\s+|(?<w>\p{Lu})(?=\p{Ll})")), texts)
+    yield "punctuation", make(pre_tokenizers.Sequence([pre_tokenizers.Punctuation("contiguous"), level()]), texts)
+    yield "whitespace", make(pre_tokenizers.Sequence([pre_tokenizers.Whitespace(), level()]), texts)
+    yield "whitespace_split", make(pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), level(add_prefix_space=True)]), texts)
+    yield "delimiter", make(pre_tokenizers.Sequence([pre_tokenizers.CharDelimiterSplit("e"), level()]), texts)
     yield "digits", make(pre_tokenizers.Sequence([pre_tokenizers.Digits(True), level()]), texts)
     yield "digit_runs", make(pre_tokenizers.Sequence([pre_tokenizers.Digits(False), level(add_prefix_space=True)]), texts)
     yield "whole_text", make(level(use_regex=False), [word for text in texts for word in text.split(" ")])
@@ -135,6 +140,11 @@ def cases(texts):
     added.add_special_tokens(["[PAD]"])
     added.add_tokens(["foobar", "foo", AddedToken("bar baz", normalized=False), "\n\n"])
     yield "added", added
+    words = make(level(), texts)
+    words.add_tokens([AddedToken("foo", single_word=True), AddedToken("bar", lstrip=True), AddedToken("baz", rstrip=True),
+                      AddedToken("ab", single_word=True, lstrip=True, rstrip=True), AddedToken("\n", rstrip=True, normalized=False),
+                      AddedToken("\u6f22", single_word=True), AddedToken("12", single_word=True)])
+    yield "added_words", words
     composed = make(level(), texts, normalizer=normalizers.NFC())
     composed.add_tokens(["Å", AddedToken("e\u0301", normalized=False), "각"])
     yield "added_nfc", composed
