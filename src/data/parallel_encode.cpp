@@ -3,6 +3,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <atomic>
 #include <exception>
 #include <utility>
 
@@ -42,13 +43,14 @@ std::vector<std::string_view> cut_for_threads(std::string_view text, const FindC
 void for_each_in_parallel(std::size_t count, const std::function<void(std::size_t)>& task) {
   if (count == 1) return task(0);
   std::exception_ptr failure;  // an exception must not leave a parallel region
+  std::atomic_flag failed = ATOMIC_FLAG_INIT;
 #pragma omp parallel for schedule(dynamic)
   for (std::size_t i = 0; i < count; ++i) {
+    if (failed.test()) continue;  // what is left would be thrown away
     try {
       task(i);
     } catch (...) {
-#pragma omp critical(virgil_task_failure)
-      failure = std::current_exception();
+      if (!failed.test_and_set()) failure = std::current_exception();
     }
   }
   if (failure) std::rethrow_exception(failure);

@@ -17,7 +17,7 @@ using EncodePiece = std::function<void(std::string_view piece, std::vector<std::
 /// Pieces of about equal length, several for each thread; together the text.
 [[nodiscard]] std::vector<std::string_view> cut_for_threads(std::string_view text, const FindCut& find_cut);
 
-/// Runs task(0) .. task(count - 1) on all cores; rethrows what a task threw.
+/// Runs task(0) .. task(count - 1) on all cores; rethrows what the first task threw that failed.
 void for_each_in_parallel(std::size_t count, const std::function<void(std::size_t)>& task);
 
 /// Encodes pieces of the text side by side and joins their tokens in order: the same ids for any number of threads.
