@@ -18,6 +18,7 @@
 #include "posix_file.h"
 #include "virgil/base/error.h"
 #include "virgil/base/input_file.h"
+#include "virgil/base/nearest_name.h"
 
 namespace virgil {
 namespace {
@@ -146,10 +147,13 @@ void check_path(const std::filesystem::path& path) {
 }
 
 UserError io_error(const std::filesystem::path& path, std::string_view what, int error_number) {
-  const char* remedy = "";
+  std::string remedy;
   if (error_number == ENOSPC || error_number == EDQUOT) remedy = "; free some space or choose another folder";
   if (error_number == EACCES || error_number == EPERM) remedy = "; check the owner and the permissions";
-  if (error_number == ENOENT || error_number == ENOTDIR) remedy = "; check the path";
+  if (error_number == ENOENT || error_number == ENOTDIR) {
+    const std::string near = nearest_path(path);
+    remedy = near.empty() ? "; check the path" : fmt::format("; did you mean {}?", near);
+  }
   if (error_number == ELOOP) remedy = "; mend the symbolic link, or give the path it should lead to";
   if (error_number == ENAMETOOLONG) remedy = "; choose a shorter name";
   if (error_number == EMFILE || error_number == ENFILE) remedy = "; raise the number of files it may open (ulimit -n)";

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <filesystem>
+#include <string>
+#include <system_error>
 #include <vector>
 
 namespace virgil {
@@ -40,6 +43,31 @@ std::string nearest_name(std::string_view word, std::span<const std::string> can
     }
   }
   return nearest;
+}
+
+std::string nearest_path(const std::filesystem::path& missing) {
+  namespace fs = std::filesystem;
+  constexpr std::size_t kMostNames = 10000;
+  std::error_code error;
+  fs::path there;  // as far as the path leads
+  for (auto name = missing.begin(); name != missing.end(); ++name) {
+    if (fs::exists(there / *name, error)) {
+      there /= *name;
+      continue;
+    }
+    std::vector<std::string> names;
+    for (fs::directory_iterator entry(there.empty() ? fs::path(".") : there, error), end; !error && entry != end;
+         entry.increment(error)) {
+      if (names.size() == kMostNames) return {};
+      names.push_back(entry->path().filename().string());
+    }
+    const std::string nearest = nearest_name(name->string(), names);
+    if (nearest.empty()) return {};
+    fs::path meant = there / nearest;
+    for (++name; name != missing.end(); ++name) meant /= *name;
+    return fs::exists(meant, error) ? meant.string() : std::string();
+  }
+  return {};
 }
 
 }  // namespace virgil

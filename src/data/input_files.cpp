@@ -53,20 +53,6 @@ std::vector<fs::path> matches_of(const std::string& pattern) {
   return found;
 }
 
-/// The file of that name but for a slip, in the same folder.
-std::string nearest_file(const fs::path& missing) {
-  const fs::path folder = missing.has_parent_path() ? missing.parent_path() : ".";
-  std::vector<std::string> names;
-  std::error_code error;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
-    constexpr std::size_t kMostNames = 10000;
-    if (names.size() == kMostNames) return {};
-    names.push_back(entry->path().filename().string());
-  }
-  const std::string name = nearest_name(missing.filename().string(), names);
-  return name.empty() ? name : (missing.parent_path() / name).string();
-}
-
 bool is_url(const std::string& input) {
   const std::size_t colon = input.find("://");
   const auto is_letter = [](unsigned char c) { return std::isalnum(c) != 0; };
@@ -79,7 +65,7 @@ UserError no_such_input(const std::string& input) {
     return user_error("{}: addresses are not fetched; download it first (curl -LO {}), then give the file", input,
                       shell_quote(input));
   }
-  const std::string near = nearest_file(input);
+  const std::string near = nearest_path(input);
   if (!near.empty()) return user_error("{}: no such file; did you mean {}?", input, near);
   return user_error("{}: no such file; give a text file, a folder, a pattern such as 'texts/*.txt', or token files (.bin)",
                     input);

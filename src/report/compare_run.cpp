@@ -13,6 +13,7 @@
 #include "virgil/base/error.h"
 #include "virgil/base/file_system.h"
 #include "virgil/base/json.h"
+#include "virgil/base/nearest_name.h"
 #include "virgil/plan/hf_config.h"
 #include "virgil/report/verify.h"
 #include "virgil/train/checkpoint.h"
@@ -85,7 +86,9 @@ Subject read_subject(const fs::path& run, std::int64_t processes) {
 
 RunComparison compare_run(const fs::path& run) {
   if (!fs::is_regular_file(metrics_path(run))) {
-    throw user_error("{}: there is no metrics.jsonl; name the folder of a run, such as runs/tiny", run.string());
+    const std::string near = fs::exists(run) ? std::string() : nearest_path(run);
+    throw user_error("{}: there is no metrics.jsonl; {}", run.string(),
+                     near.empty() ? "name the folder of a run, such as runs/tiny" : fmt::format("did you mean {}?", near));
   }
   const Json line = last_line_with_memory(metrics_path(run));
   RunComparison result{.run = run, .backend = {}, .memory = read_comparison(line, metrics_path(run))};

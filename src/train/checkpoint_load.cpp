@@ -16,6 +16,7 @@
 #include "virgil/base/error.h"
 #include "virgil/base/excerpt.h"
 #include "virgil/base/folder.h"
+#include "virgil/base/nearest_name.h"
 #include "virgil/base/paths.h"
 #include "virgil/base/sha256.h"
 #include "virgil/train/checkpoint.h"
@@ -36,7 +37,11 @@ Folder open_folder(const std::filesystem::path& wanted) {
   }
   if (is_folder(old)) return Folder(std::move(old));
   const std::string hub = describe_hub_download(wanted.string());
-  throw user_error("{}: no such checkpoint; {}", wanted.string(), hub.empty() ? "check the path" : hub);
+  const std::string near = nearest_path(wanted);
+  throw user_error("{}: no such checkpoint; {}", wanted.string(),
+                   !near.empty()  ? fmt::format("did you mean {}?", near)
+                   : !hub.empty() ? hub
+                                  : "check the path");
 }
 
 FileTable verify_state(const Folder& folder, TrainingState& state) {

@@ -17,6 +17,7 @@
 #include "train/finite_check.h"
 #include "virgil/base/error.h"
 #include "virgil/base/excerpt.h"
+#include "virgil/base/nearest_name.h"
 #include "virgil/base/paths.h"
 #include "virgil/base/sha256.h"
 #include "virgil/base/shape.h"
@@ -131,8 +132,9 @@ fs::path run_config_hash_path(const fs::path& run) { return run / kRunConfigHash
 TrainConfig load_run_config(const CommandLine& command_line, std::int64_t processes) {
   const fs::path run = run_folder(command_line.config);
   if (!path_exists(run_config_path(run))) {
-    throw user_error("{}: there is no run to resume; check out_dir and model_name, or start one without --resume",
-                     run.string());
+    const std::string near = path_exists(run) ? std::string() : nearest_path(run);
+    throw user_error("{}: there is no run to resume; {}check out_dir and model_name, or start one without --resume",
+                     run.string(), near.empty() ? "" : fmt::format("did you mean {}? If not, ", near));
   }
   if (state_of_run_config(run) == ConfigFileState::kChanged) {
     throw user_error(
