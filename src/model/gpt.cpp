@@ -84,6 +84,11 @@ double Gpt::evaluate() {
   return read_loss_sum();
 }
 
+void Gpt::read_losses(std::span<float> losses) {
+  VIRGIL_CHECK(static_cast<std::int64_t>(losses.size()) == losses_.num_elements(), "{} losses", losses.size());
+  backend_.copy_to_host(std::as_writable_bytes(losses), losses_);
+}
+
 double Gpt::evaluate_with_logits(std::span<float> logits) {
   VIRGIL_CHECK(static_cast<std::int64_t>(logits.size()) == inputs_.num_elements() * config_.vocab_size(), "{} logits",
                logits.size());

@@ -94,7 +94,7 @@ class Generate(Checkpoint):
         (self.folder / "text.txt").write_text("ba co ba co\n")
         output, notes = self.run_program("evaluate", *flags[:2], "--input", "text.txt", expect=1)
         self.assertEqual(output, b"")
-        self.assert_says(notes, "error: losses of this text are NaN or infinite", "transformer.h.0.mlp.c_fc")
+        self.assert_says(notes, "error: text.txt: losses of this text are NaN or infinite", "transformer.h.0.mlp.c_fc")
 
     def test_refuses_bad_input(self):
         good = ["--checkpoint", self.run_folder(), "--prompt", "ba"]

@@ -97,11 +97,29 @@ TEST_F(EvaluateCommand, TakesWhatTrainingTakes) {
     request_.inputs = std::move(inputs);
     return Json::parse(evaluate(request_));
   };
-  // The char tokenizer has no end of text: two files are one text.
+  // The char tokenizer has no end of text: two files are one text, and each has its part of the losses.
   const Json folder = with({texts.string()});
   EXPECT_EQ(folder["loss"], last_.loss);
   EXPECT_EQ(folder["documents"], 2);
   EXPECT_EQ(folder["inputs"], Json::array({texts.string()}));
+  ASSERT_EQ(folder["files"].size(), 2U);
+  double loss_sum = 0;
+  std::int64_t predicted = 0;
+  for (const Json& file : folder["files"]) {
+    loss_sum += file["loss"].get<double>() * file["predicted_tokens"].get<double>();
+    predicted += file["predicted_tokens"].get<std::int64_t>();
+    EXPECT_DOUBLE_EQ(file["perplexity"].get<double>(), std::exp(file["loss"].get<double>()));
+  }
+  EXPECT_EQ(predicted, last_.num_tokens);
+  // Sums of the same float32 losses in another order: less than their number times an ulp of the sum.
+  EXPECT_NEAR(loss_sum / static_cast<double>(predicted), last_.loss, last_.loss * static_cast<double>(predicted) * 0x1.0p-24);
+  EXPECT_EQ(folder["files"][0]["file"], (texts / "a.txt").string());
+  EXPECT_EQ(folder["files"][0]["bytes"], 300);
+  EXPECT_EQ(folder["files"][0]["predicted_tokens"], folder["files"][0]["tokens"].get<std::int64_t>() - 1);
+  // The first windows are the same text.
+  const Json alone = with({(texts / "a.txt").string()});
+  EXPECT_NEAR(alone["loss"].get<double>(), folder["files"][0]["loss"].get<double>(), 0.02);
+  EXPECT_EQ(alone["files"][0]["loss"], alone["loss"]);
   EXPECT_EQ(with({(texts / "a.txt").string(), (texts / "b.txt").string()})["loss"], last_.loss);
   EXPECT_EQ(with({(texts / "*.txt").string()})["loss"], last_.loss);
   // Token files, cut where a token file may be.
@@ -110,6 +128,17 @@ TEST_F(EvaluateCommand, TakesWhatTrainingTakes) {
   const std::unique_ptr<FileSystem> files = make_posix_file_system();
   write_token_file(*files, directory_.path() / "text.bin", TokenFileFormat::kVirgil, *tokenizer, ids, std::ssize(text));
   EXPECT_EQ(with({(directory_.path() / "text.bin").string()})["loss"], last_.loss);
+}
+
+TEST_F(EvaluateCommand, TellsAFileWithoutAPredictionSo) {
+  test_support::write_all(directory_.path() / "one.txt", "b");
+  request_.inputs = {(directory_.path() / "one.txt").string(), request_.inputs.front()};
+  EXPECT_THAT(evaluate(request_), AllOf(HasSubstr("2 files, "), HasSubstr("all of them\nloss ")));
+  request_.json = true;
+  const Json result = Json::parse(evaluate(request_));
+  EXPECT_EQ(result["files"][0]["predicted_tokens"], 0);
+  EXPECT_TRUE(result["files"][0]["loss"].is_null());
+  EXPECT_GT(result["files"][1]["loss"], 0);
 }
 
 TEST_F(EvaluateCommand, ComputesInBFloat16) {
@@ -138,7 +167,7 @@ TEST_F(EvaluateCommand, RefusesAModelThatComputesNaN) {
     run_evaluate(request_, out, log_);
     FAIL() << out.str();
   } catch (const NonFiniteError& error) {
-    EXPECT_THAT(error.what(), AllOf(HasSubstr("losses of this text are NaN or infinite"),
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("val.txt: losses of this text are NaN or infinite"),
                                     HasSubstr("the output of transformer.h.1.mlp.c_fc, at position 0")));
   }
   EXPECT_THAT(out.str(), IsEmpty());

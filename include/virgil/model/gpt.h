@@ -54,6 +54,8 @@ class Gpt {
 
   /// Forward pass without dropout over the loaded batch; returns the sum of losses in nats over all targets not ignored.
   [[nodiscard]] double evaluate();
+  /// The losses behind the last evaluate(), (B * T), 0 where the target is ignored.
+  void read_losses(std::span<float> losses);
   /// As evaluate(), and copies all logits, (B * T, V) as float32 without padding columns, to `logits`.
   double evaluate_with_logits(std::span<float> logits);
 

@@ -29,7 +29,8 @@ struct EvaluateRequest {
 
 /// Measures loss (nats per token), perplexity and bits per byte of the whole text and writes them to `out`: a few lines, or
 /// with `json` one object. Several inputs are one text, end to end, with the tokenizer's end of text between them as in
-/// training. Throws UserError, NonFiniteError where the model computes NaN, or Stopped, before anything is written.
+/// training; the figures of each file in it stand before those of the whole. Throws UserError, NonFiniteError as soon as the
+/// model computes NaN, naming the file, or Stopped, before anything is written.
 void run_evaluate(const EvaluateRequest& request, std::ostream& out, Logger& log);
 
 }  // namespace virgil
