@@ -66,7 +66,7 @@ int run(const virgil::CommandLine& command_line, virgil::ProcessGroup& group, vi
   if (is_terminal) output.live = [&](std::string_view text) { console.live(text); };
   virgil::ProgressPrinter progress(output, &stop);
   if (!group.is_root()) stop.leave_usr1_to_others();
-  for (const std::string& note : command_line.notes) console.info("config   " + note);
+  virgil::tell_notes(command_line.notes, console);
   const virgil::CommandLine settled = virgil::with_default_preset(command_line, virgil::cuda_device_count() > 0, console);
   return exit_code(virgil::run_training(settled, *files, console, progress, group));
 }

@@ -81,6 +81,8 @@ void run(std::span<const std::string> words) {
                virgil::describe_flags(flags), virgil::config_help());
     return;
   }
+  virgil::StderrLogger log;
+  virgil::tell_notes(command_line.notes, log);
   if (arguments.has("scaling")) return run_scaling(arguments, command_line);
   for (const ToolFlag& flag : virgil::scaling_flags()) {
     if (arguments.has(flag.name)) throw virgil::user_error("--{} belongs to --scaling; give both, or leave it out", flag.name);

@@ -1,26 +1,18 @@
 // calc_params: parameters and memory of a model, before it is trained.
 //
 // Exit codes: 0, 1 what was asked for does not fit (or an internal error), 2 something its user can mend.
-#include <fmt/format.h>
-
-#include <cstdio>
-#include <exception>
 #include <iostream>
 #include <string>
 #include <vector>
 
-#include "virgil/base/error.h"
+#include "program.h"
 #include "virgil/report/calc_params.h"
 
 int main(int argc, char** argv) {
-  try {
-    const std::vector<std::string> arguments(argv + 1, argv + argc);
-    return virgil::run_calc_params(arguments, std::cin, std::cout, argv[0]);
-  } catch (const virgil::UserError& error) {
-    fmt::print(stderr, "error: {}\n", error.what());
-    return 2;
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "internal error: {}\n", error.what());
-    return 1;
-  }
+  int answer = 0;
+  const int code = virgil::run_program([&] {
+    virgil::StderrLogger log;
+    answer = virgil::run_calc_params(std::vector<std::string>(argv + 1, argv + argc), std::cin, std::cout, log, argv[0]);
+  });
+  return code != 0 ? code : answer;
 }

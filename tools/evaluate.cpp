@@ -43,9 +43,9 @@ virgil::EvaluateRequest parse(CLI::App& app, int argc, char** argv) {
       ->check(virgil::device_problem)
       ->capture_default_str();
   app.add_option("--threads", request.device.threads, "CPU threads; 0: as many as the process may use")
-      ->check(CLI::Range(0, 4096))
+      ->check(virgil::threads_problem)
       ->capture_default_str();
-  virgil::parse_arguments(app, argc, argv);
+  virgil::parse_arguments(app, argc, argv, "evaluate --checkpoint runs/NAME --input held-out.txt");
   request.token_type = virgil::parse_token_type(token_type);
   return request;
 }

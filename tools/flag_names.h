@@ -42,7 +42,6 @@ constexpr FlagName kFlagNames[] = {
     {"--config", "", "a checkpoint holds its own configuration; leave it out"},
     {"--do_sample", "", "tokens are drawn unless --temperature is 0; leave it out"},
     {"--num_beams", "", "there is no beam search; --temperature 0 takes the likeliest token each time"},
-    {"--compile", "", "there is nothing to compile; leave it out"},
     {"--data", "--input", ""},
     {"--file_path", "--input", ""},
     {"--dataset", "--input", ""},

@@ -38,11 +38,7 @@ virgil::GenerateRequest parse(CLI::App& app, int argc, char** argv) {
   app.add_option("--repetition_penalty", sampling.repetition_penalty, "Makes tokens already seen less likely; 1: off")
       ->capture_default_str();
   app.add_option("--stop", request.stops, "Text that ends a sample; may be given several times")->expected(1)->take_all();
-  // CLI11 would wrap a negative number around.
-  const auto refuse_negative = [](const std::string& text) {
-    return std::string(text.starts_with('-') ? "is " + text + ": choose 0 or more" : "");
-  };
-  app.add_option("--seed", request.options.seed, "Same seed, same text")->check(refuse_negative)->capture_default_str();
+  app.add_option("--seed", request.options.seed, "Same seed, same text")->capture_default_str();
   app.add_option("--num_samples", request.num_samples, "Continuations of the prompt")->capture_default_str();
   app.add_flag("--stream", request.stream, "Show text as it comes");
   app.add_flag("--json", request.json, "Write JSON");
@@ -55,9 +51,9 @@ virgil::GenerateRequest parse(CLI::App& app, int argc, char** argv) {
       ->check(virgil::device_problem)
       ->capture_default_str();
   app.add_option("--threads", request.device.threads, "CPU threads; 0: as many as the process may use")
-      ->check(CLI::Range(0, 4096))
+      ->check(virgil::threads_problem)
       ->capture_default_str();
-  virgil::parse_arguments(app, argc, argv);
+  virgil::parse_arguments(app, argc, argv, R"(generate --checkpoint runs/NAME --prompt "Once upon a time")");
   if (prompt_option->count() > 0) request.prompt = prompt;
   if (request.interactive) {
     request.stream = request.stream || (request.num_samples == 1 && !request.json);

@@ -47,7 +47,7 @@ virgil::TokenizeRequest parse(CLI::App& app, int argc, char** argv) {
       "  tokenize --input poem.txt --tokenizer bpe:4096 --save_tokenizer poem-bpe     train a byte-pair vocabulary\n"
       "  tokenize --input texts/ --output shards --val_fraction 0.01                  token files with GPT-2's tokenizer\n"
       "  tokenize --text 'Nel mezzo del cammin' --inspect                             see how a text is cut");
-  virgil::parse_arguments(app, argc, argv);
+  virgil::parse_arguments(app, argc, argv, "tokenize --input book.txt --tokenizer gpt2");
   if (text_option->count() > 0) request.text = text;
   data.token_type = virgil::parse_token_type(token_type);
   request.format = virgil::parse_token_file_format(format);

@@ -213,13 +213,15 @@ int compare(const ToolArguments& arguments, const Subject& a, const Subject& b, 
 
 }  // namespace
 
-int run_calc_params(std::span<const std::string> arguments, std::istream& in, std::ostream& out, std::string_view started_as) {
+int run_calc_params(std::span<const std::string> arguments, std::istream& in, std::ostream& out, Logger& log,
+                    std::string_view started_as) {
   const ToolArguments parsed(arguments, calc_params_flags());
   CommandLine line = parse_config_flags(parsed, calc_params_flags(), "calc_params");
   if (line.help || line.version || arguments.empty()) {
     out << (line.version ? program_version("calc_params") : help_text());
     return 0;
   }
+  tell_notes(line.notes, log);
   line.program_folder = program_folder(started_as);
   const std::int64_t processes = read_processes(parsed, line.program_folder);
   if (parsed.has("compare")) {

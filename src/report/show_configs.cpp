@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -10,6 +11,7 @@
 #include <ostream>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "virgil/base/error.h"
@@ -18,6 +20,7 @@
 #include "virgil/report/presets.h"
 #include "virgil/report/tool_arguments.h"
 #include "virgil/train/config_schema.h"
+#include "virgil/train/foreign_names.h"
 #include "virgil/train/program_version.h"
 
 namespace virgil {
@@ -43,20 +46,35 @@ std::span<const ToolFlag> show_configs_flags() {
   return flags;
 }
 
-/// Those of `presets` that are asked for by name.
-std::vector<Preset> named_presets(const std::vector<Preset>& presets, const std::vector<std::string>& names) {
-  std::vector<Preset> named;
-  for (const std::string& name : names) {
-    if (name.starts_with("-")) {
-      std::vector<std::string> flags;
-      for (const ToolFlag& flag : show_configs_flags()) flags.push_back(flag.name);
-      const std::string nearest = nearest_name(name.substr(std::min(name.find_first_not_of('-'), name.size())), flags);
-      throw user_error("{}: unknown flag{} (show_configs --help lists all)", name.substr(0, 100),
-                       nearest.empty() ? "" : fmt::format("; did you mean --{}?", nearest));
+UserError unknown_flag(const std::string& written) {
+  std::vector<std::string> flags;
+  for (const ToolFlag& flag : show_configs_flags()) flags.push_back(flag.name);
+  const std::string nearest = nearest_name(written.substr(std::min(written.find_first_not_of('-'), written.size())), flags);
+  return user_error("{}: unknown flag{} (show_configs --help lists all)", written.substr(0, 100),
+                    nearest.empty() ? "" : fmt::format("; did you mean --{}?", nearest));
+}
+
+/// The names among the words; flags of other programs that ask for what holds anyway are told, all others refused.
+std::vector<std::string> preset_names(const std::vector<std::string>& words, Logger& log) {
+  std::vector<std::string> names;
+  std::vector<std::string> notes;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    if (!words[i].starts_with("-")) {
+      names.push_back(words[i]);
+      continue;
     }
-    named.push_back(find_preset(presets, name));
+    const std::string written = words[i].substr(0, words[i].find('='));
+    const ForeignName* foreign = written.starts_with("--") ? find_foreign_name(written.substr(2)) : nullptr;
+    using Kind = ForeignName::Kind;
+    if (foreign == nullptr || (foreign->kind != Kind::kNoEffect && foreign->kind != Kind::kOnlyOff))
+      throw unknown_flag(words[i]);
+    std::optional<std::string> value;
+    if (written.size() < words[i].size()) value = words[i].substr(written.size() + 1);
+    if (!value && i + 1 < words.size() && takes_word(*foreign, words[i + 1])) value = words[++i];
+    notes.push_back(meaning_of(*foreign, written, value).note);
   }
-  return named;
+  tell_notes(notes, log);
+  return names;
 }
 
 /// As calc_params reads the same flags; `backend` keeps what this machine's plan refers to.
@@ -65,15 +83,20 @@ Machine machine_asked_about(const ToolArguments& arguments, std::unique_ptr<Back
   return find_machine(request, TrainConfig{}, 1, backend);
 }
 
-int show(const ToolArguments& arguments, const std::filesystem::path& folder, std::ostream& out) {
+int show(const ToolArguments& arguments, const std::vector<std::string>& names, const std::filesystem::path& folder,
+         std::ostream& out) {
   const bool asks_what_fits = arguments.has("fits") || arguments.has("gpu");
   std::unique_ptr<Backend> backend;
   const Machine machine = asks_what_fits ? machine_asked_about(arguments, backend) : any_machine();
   std::vector<Preset> presets = load_presets(folder, machine);
-  if (!arguments.others().empty()) presets = named_presets(presets, arguments.others());
+  if (!names.empty()) {
+    std::vector<Preset> named;
+    for (const std::string& name : names) named.push_back(find_preset(presets, name));
+    presets = std::move(named);
+  }
   if (arguments.has("diff")) {
-    const std::vector<std::string>& names = arguments.values("diff");
-    out << describe_preset_difference(find_preset(presets, names[0]), find_preset(presets, names[1]));
+    const std::vector<std::string>& two = arguments.values("diff");
+    out << describe_preset_difference(find_preset(presets, two[0]), find_preset(presets, two[1]));
     return 0;
   }
   const std::int64_t limit_bytes = machine.free_bytes;
@@ -90,7 +113,7 @@ int show(const ToolArguments& arguments, const std::filesystem::path& folder, st
 
 }  // namespace
 
-int run_show_configs(std::span<const std::string> arguments, std::ostream& out) {
+int run_show_configs(std::span<const std::string> arguments, std::ostream& out, Logger& log) {
   const ToolArguments parsed(arguments, show_configs_flags());
   if (parsed.has("help") || std::ranges::find(parsed.others(), "-h") != parsed.others().end()) {
     out << "Shows the presets: parameters, planned memory, what fits.\n\n  show_configs [PRESETS] [flags]\n\n"
@@ -110,7 +133,7 @@ int run_show_configs(std::span<const std::string> arguments, std::ostream& out) 
     out << renew_table(read_file(*readme, kMaxReadmeBytes), gpu_table_markdown(load_presets(folder, any_machine())));
     return 0;
   }
-  return show(parsed, folder, out);
+  return show(parsed, preset_names(parsed.others(), log), folder, out);
 }
 
 }  // namespace virgil

@@ -46,6 +46,7 @@ class ArgumentReader {
   [[nodiscard]] bool done() const { return position_ == arguments_.size(); }
   [[nodiscard]] bool at_flag() const { return done() || arguments_[position_].starts_with("--"); }
   const std::string& next_word() { return arguments_[position_++]; }
+  [[nodiscard]] const std::string& peek() const { return arguments_[position_]; }
 
   /// The arguments stand at one.
   Flag next_flag() {
@@ -147,25 +148,13 @@ class CommandLineReader {
   }
 
   std::optional<Setting> read_foreign(const ForeignName& foreign, const Flag& flag) {
-    using Kind = ForeignName::Kind;
-    if (foreign.kind == Kind::kSwitch || foreign.kind == Kind::kNoEffect) {
-      const std::string word = reader_.switch_of(flag);
-      const std::optional<bool> on = parse_switch(word);
-      if (!on) throw user_error("{} is \"{}\", but takes true or false", flag.written, word.substr(0, kMostShown));
-      const std::string_view value = *on ? foreign.on : foreign.off;
-      if (!value.empty()) return Setting{find_config_key(foreign.key), {std::string(value)}, flag.written};
-      note(fmt::format("{} changes nothing{}{}", flag.written, foreign.note.empty() || !*on ? "" : ": ",
-                       *on ? foreign.note : std::string_view()));
-      return std::nullopt;
-    }
-    const std::string word = flag.value ? *flag.value : reader_.at_flag() ? "" : reader_.next_word();
-    const bool is_off = word == "none" || word == "None" || parse_switch(word) == std::optional(false);
-    if (foreign.kind != Kind::kOnlyOff || !is_off) throw user_error("{}: no such flag here; {}", flag.written, foreign.note);
-    note(fmt::format("{} {} changes nothing", flag.written, word));
+    std::optional<std::string> word = flag.value;
+    if (!word && !reader_.done() && takes_word(foreign, reader_.peek())) word = reader_.next_word();
+    ForeignMeaning meaning = meaning_of(foreign, flag.written, word);
+    if (!meaning.key.empty()) return Setting{find_config_key(meaning.key), {std::move(meaning.value)}, flag.written};
+    line_.notes.push_back(std::move(meaning.note));
     return std::nullopt;
   }
-
-  void note(std::string text) { line_.notes.push_back(std::move(text)); }
 
   void read_word(const std::string& word) {
     if (is_short_flag(word)) throw one_dash(word);
@@ -278,6 +267,10 @@ CommandLine parse_train_command_line(std::span<const std::string> arguments, std
   line.version = asks_for(arguments, "--version", "-V");
   if (line.help || line.version) return line;
   return CommandLineReader(arguments, program, words_mean).read();
+}
+
+void tell_notes(std::span<const std::string> notes, Logger& log) {
+  for (const std::string& note : notes) log.info("config   " + note);
 }
 
 CommandLine with_keys_of(CommandLine line, const CommandLine& flags) {

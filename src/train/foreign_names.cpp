@@ -5,9 +5,13 @@
 
 #include <algorithm>
 #include <cctype>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+
+#include "virgil/base/error.h"
+#include "virgil/train/value_words.h"
 
 namespace virgil {
 namespace {
@@ -290,6 +294,25 @@ const ForeignName* find_foreign_name(std::string_view name) {
   const std::string plain = plain_name(name);
   const auto* found = std::ranges::find_if(kNames, [&](const ForeignName& foreign) { return names(foreign, plain); });
   return found == std::ranges::end(kNames) ? nullptr : found;
+}
+
+bool takes_word(const ForeignName& foreign, const std::string& word) {
+  const bool is_switch = foreign.kind == Kind::kSwitch || foreign.kind == Kind::kNoEffect;
+  return !word.starts_with("--") && (!is_switch || parse_switch(word).has_value());
+}
+
+ForeignMeaning meaning_of(const ForeignName& foreign, const std::string& written, const std::optional<std::string>& word) {
+  if (foreign.kind == Kind::kSwitch || foreign.kind == Kind::kNoEffect) {
+    const std::optional<bool> on = word ? parse_switch(*word) : true;
+    if (!on) throw user_error("{} is \"{}\", but takes true or false", written, word->substr(0, 100));
+    const std::string_view value = *on ? foreign.on : foreign.off;
+    if (!value.empty()) return {.key = foreign.key, .value = std::string(value)};
+    const std::string why = foreign.note.empty() || !*on ? std::string() : fmt::format(": {}", foreign.note);
+    return {.note = fmt::format("{} changes nothing{}", written, why)};
+  }
+  const bool is_off = word == "none" || word == "None" || (word && parse_switch(*word) == std::optional(false));
+  if (foreign.kind != Kind::kOnlyOff || !is_off) throw user_error("{}: no such flag here; {}", written, foreign.note);
+  return {.note = fmt::format("{} {} changes nothing", written, *word)};
 }
 
 std::span<const ShortFlag> short_flags() { return kShortFlags; }

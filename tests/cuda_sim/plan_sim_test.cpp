@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "virgil/base/logging.h"
 #include "virgil/report/calc_params.h"
 
 namespace virgil {
@@ -25,7 +26,8 @@ std::string plan_text(std::int64_t processes, const std::string& wire, const std
   arguments.insert(arguments.end(), more.begin(), more.end());
   std::istringstream in;
   std::ostringstream out;
-  EXPECT_EQ(run_calc_params(arguments, in, out), 0);
+  NullLogger log;
+  EXPECT_EQ(run_calc_params(arguments, in, out, log), 0);
   return out.str();
 }
 

@@ -101,11 +101,17 @@ class Generate(Checkpoint):
         self.assert_refused(["prompt is empty"], "generate", *good[:2], "--prompt", "")
         self.assert_refused(["prompt is empty"], "generate", *good[:2])
         self.assert_refused(["top_p is 1.5"], "generate", *good, "--top_p", 1.5)
-        self.assert_refused(["--seed", "-1"], "generate", *good, "--seed", -1)
-        self.assert_refused(["--top_k"], "generate", *good, "--top_k", "many")
+        self.assert_refused(["--seed is \"-1\"", "at least 0"], "generate", *good, "--seed", -1)
+        self.assert_refused(["--seed", "below 2^64"], "generate", *good, "--seed", 2**64)
+        self.assert_refused(["--top_k is \"many\"", "a whole number"], "generate", *good, "--top_k", "many")
+        self.assert_refused(["--top_k: its value is missing", "--top_k VALUE"], "generate", *good, "--top_k")
+        self.assert_refused(["\"5000\"", "0 for as many as"], "generate", *good, "--threads", 5000)
+        self.assert_refused(["did you mean", "runs/run?"], "generate", "--checkpoint", self.out_dir / "runn", "--prompt", "ba")
+        (self.folder / "prompt.txt").write_text("ba")
+        self.assert_refused(["did you mean prompt.txt?"], "generate", *good[:2], "--prompt_file", "promt.txt")
         self.assert_refused(["--temprature"], "generate", *good, "--temprature", 1)
         self.assert_refused(["absent"], "generate", "--checkpoint", "absent", "--prompt", "ba")
-        self.assert_refused(["--checkpoint"], "generate", "--prompt", "ba")
+        self.assert_refused(["--checkpoint is missing (the folder of", "generate --checkpoint runs"], "generate", "--prompt", "ba")
         weights = self.run_folder() / "best" / "model.safetensors"
         weights.write_bytes(weights.read_bytes()[:-100])
         self.assert_refused(["model.safetensors", "truncated"], "generate", *good)
@@ -118,6 +124,12 @@ class Flags(Checkpoint):
         flags = ["--start", "ba", "--max-tokens=9", "-n", 9, "--num_return_sequences", 1, "--seed", 7, "--stream", "False", "--device", "CPU"]
         self.assertEqual(self.run_program("generate", self.run_folder(), *flags)[0], expected)
         self.assertEqual(self.run_program("generate", "--version")[0].split(b",")[0], b"generate")
+        # Without effect, with train's note.
+        notes = self.generate("--prompt", "ba", "--max_new_tokens", 1, "--compile", "True", "--wandb_log=False", "--cpu")[1]
+        self.assert_says(notes, "config   --compile changes nothing: there is nothing to compile", "--wandb_log False changes nothing")
+        (self.folder / "t.txt").write_text("ba co ba co")
+        flags = ["--checkpoint", self.run_folder(), "--input", "t.txt", "--bs", 2, "--no-cuda"]
+        self.assert_says(self.run_program("evaluate", *flags, "--compile")[1], "config   --compile changes nothing")
 
     def test_that_have_no_equal_are_answered(self):
         self.assert_refused(["--max_length", "--max_new_tokens"], "generate", "--max_length", 9)
@@ -143,7 +155,8 @@ class Evaluate(Checkpoint):
 
     def test_refuses_bad_input(self):
         flags = ["--checkpoint", self.run_folder()]
-        self.assert_refused(["--input"], "evaluate", *flags)
+        self.assert_refused(["--input is missing (the texts", "evaluate --checkpoint runs"], "evaluate", *flags)
+        self.assert_refused(["--checkpoint is missing", "--input is missing"], "evaluate")
         self.assert_refused(["absent.txt"], "evaluate", *flags, "--input", "absent.txt")
         self.assert_refused(["stride is 33"], "evaluate", *flags, "--input", "short.txt", "--stride", 33)
 

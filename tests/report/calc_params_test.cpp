@@ -4,56 +4,33 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <string>
 #include <utility>
 #include <vector>
 
+#include "report/calc_params_support.h"
 #include "support/repository.h"
 #include "support/temporary_directory.h"
 #include "support/user_error.h"
 #include "virgil/base/file_system.h"
+#include "virgil/base/logging.h"
 
 namespace virgil {
 namespace {
 
+using test_support::calc;
+using test_support::error_of;
+using test_support::json_of;
+using test_support::kSmall;
+using test_support::preset;
+using test_support::Result;
+using test_support::small_with;
 using test_support::user_error_of;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-struct Result {
-  int code = 0;
-  std::string text;
-};
-
-Result calc(const std::vector<std::string>& arguments, const std::string& input = "") {
-  std::istringstream in(input);
-  std::ostringstream out;
-  const int code = run_calc_params(arguments, in, out);
-  return {code, out.str()};
-}
-
-nlohmann::json json_of(std::vector<std::string> arguments) {
-  arguments.emplace_back("--json");
-  return nlohmann::json::parse(calc(arguments).text);
-}
-
-std::string error_of(const std::vector<std::string>& arguments) {
-  return user_error_of([&] { (void)calc(arguments); });
-}
-
-std::string preset(const std::string& name) { return test_support::repository_path("configs/" + name + ".json"); }
-
-const std::vector<std::string> kSmall = {"--n_layer",    "2",   "--n_head",     "2", "--n_embd",  "64", "--block_size", "64",
-                                         "--vocab_size", "500", "--batch_size", "4", "--threads", "1"};
-
-std::vector<std::string> small_with(const std::vector<std::string>& more) {
-  std::vector<std::string> arguments = kSmall;
-  arguments.insert(arguments.end(), more.begin(), more.end());
-  return arguments;
-}
 
 TEST(CalcParams, PrintsTheShapePeopleKnow) {
   const Result result = calc({"--config", preset("150M_1024")});
@@ -155,114 +132,17 @@ TEST(CalcParams, PlansBFloat16WithoutMasterWeights) {
   EXPECT_THAT(error_of(small_with({"--dtype", "float32", "--master_weights", "false"})), HasSubstr("master_weights"));
 }
 
-TEST(CalcParams, FitsAnswersWithItsExitCode) {
-  const std::int64_t bytes = json_of(kSmall).at("plan").at("total_bytes");
-  const Result yes = calc(small_with({"--fits", std::to_string(2 * bytes)}));
-  EXPECT_EQ(yes.code, 0);
-  EXPECT_THAT(yes.text, HasSubstr("? yes:"));
-  const Result tight = calc(small_with({"--fits=" + std::to_string(bytes)}));
-  EXPECT_EQ(tight.code, 0);
-  EXPECT_THAT(tight.text, HasSubstr("? tight:"));
-  const Result no = calc(small_with({"--fits", std::to_string(bytes - 1)}));
-  EXPECT_EQ(no.code, 1);
-  EXPECT_THAT(no.text, AllOf(HasSubstr("? no:"), HasSubstr("fits"), HasSubstr("saves"), HasSubstr("train --n_layer=2"),
-                             HasSubstr("--batch_size"), HasSubstr("--grad_accum_steps")));
-  EXPECT_EQ(calc(small_with({"--fits", std::to_string(bytes - 1), "--json"})).code, 1);
-  EXPECT_EQ(calc(small_with({"--fits"})).code, 0) << "this machine's free memory";
-}
-
-TEST(CalcParams, TheCommandOfARemedyFits) {
-  const std::int64_t bytes = json_of(kSmall).at("plan").at("total_bytes");
-  const std::string limit = std::to_string(bytes * 3 / 4);
-  const std::string text = calc(small_with({"--fits", limit})).text;
-  const std::size_t at = text.rfind("train ");
-  ASSERT_NE(at, std::string::npos) << text;
-  std::istringstream words(text.substr(at + 6));
-  std::vector<std::string> arguments{std::istream_iterator<std::string>(words), {}};
-  arguments.insert(arguments.end(), {"--fits", limit});
-  EXPECT_EQ(calc(arguments).code, 0) << text;
-}
-
-TEST(CalcParams, GpusAreKnownByName) {
-  const nlohmann::json json = json_of(small_with({"--gpu", "rtx 4090"}));
-  EXPECT_EQ(json.at("fits").at("verdict"), "yes");
-  EXPECT_EQ(json.at("fits").at("limit_bytes"), std::int64_t{24564} << 20);
-  EXPECT_THAT(error_of(small_with({"--gpu", "RTX 4091"})),
-              AllOf(HasSubstr("--gpu \"RTX 4091\""), HasSubstr("did you mean \"RTX 4090\""), HasSubstr("--fits")));
-}
-
-TEST(CalcParams, AGpuByNameIsPlannedForAsItIs) {
-  const std::vector<std::string> model = {"--config", preset("150M_1024")};
-  const auto with = [&](std::vector<std::string> more) {
-    more.insert(more.begin(), model.begin(), model.end());
-    return more;
-  };
-  const nlohmann::json t4 = json_of(with({"--gpu", "T4"}));
-  EXPECT_EQ(t4.at("plan").at("dtype"), "float16") << "it has no bfloat16";
-  EXPECT_EQ(t4.at("plan").at("backend"), "T4, sm_75") << "nothing of this machine";
-  EXPECT_EQ(json_of(with({"--gpu", "T4", "--dtype", "float16"})).at("plan"), t4.at("plan"));
-  EXPECT_EQ(json_of(with({"--gpu", "T4", "--dtype", "float32"})).at("plan").at("dtype"), "float32");
-  EXPECT_THAT(error_of(with({"--gpu", "T4", "--dtype", "bfloat16"})), AllOf(HasSubstr("bfloat16"), HasSubstr("T4")));
-  EXPECT_EQ(json_of(with({"--gpu", "RTX 4090"})).at("plan").at("dtype"), "bfloat16");
-  // The peak is that of the type that is planned.
-  EXPECT_THAT(calc(with({"--gpu", "T4"})).text,
-              AllOf(HasSubstr("65 TFLOP/s peak of T4 in float16"), HasSubstr("dtype auto: float16")));
-  EXPECT_THAT(calc(with({"--gpu", "T4", "--dtype", "float32"})).text, HasSubstr("8.1 TFLOP/s peak of T4 in float32"));
-  EXPECT_EQ(calc(with({"--gpu", "T4", "--fits", "4GB"})).code, 1) << "less than all of it";
-}
-
-TEST(CalcParams, GpusThatVirgilDoesNotRunOnAreRefused) {
-  for (const char* name : {"V100", "GTX 1080 Ti"}) {
-    EXPECT_THAT(error_of(small_with({"--gpu", name})),
-                AllOf(HasSubstr(name), HasSubstr("compute capability"), HasSubstr("7.5")));
-  }
-  EXPECT_THAT(error_of(small_with({"--gpu", "T4", "--device", "cpu"})), AllOf(HasSubstr("--gpu"), HasSubstr("device is cpu")));
-  EXPECT_THAT(error_of(small_with({"--gpu", "T4", "--verify"})), AllOf(HasSubstr("--gpu"), HasSubstr("--verify")));
-}
-
 TEST(CalcParams, GeneratingIsPlannedInTheTypeOfGenerate) {
   EXPECT_THAT(calc(small_with({"--dtype", "bfloat16"})).text, HasSubstr("own plan for generating (float32, cpu"));
 }
 
-TEST(CalcParams, CommandsAreWrittenAsTheProgramWasStarted) {
+TEST(CalcParams, TellsWhatItTakesWithoutEffect) {
   std::istringstream in;
   std::ostringstream out;
-  const std::vector<std::string> arguments = small_with({"--solve", "batch_size", "--max_memory", "40MB"});
-  static_cast<void>(run_calc_params(arguments, in, out, "build/calc_params"));
-  EXPECT_THAT(out.str(), HasSubstr("  build/train --n_layer=2"));
-}
-
-TEST(CalcParams, SolvesForWhatFits) {
-  for (const char* variable : {"batch_size", "block_size", "n_layer", "n_embd"}) {
-    const nlohmann::json json = json_of(small_with({"--solve", variable, "--max_memory", "40MB"}));
-    EXPECT_LE(json.at("planned_bytes").get<std::int64_t>(), 40'000'000) << variable;
-    EXPECT_TRUE(json.at("changes").contains(variable)) << json;
-  }
-  EXPECT_THAT(calc(small_with({"--solve", "batch_size", "--max_memory", "40MB"})).text,
-              AllOf(HasSubstr("batch_size = "), HasSubstr("train --n_layer=2")));
-  EXPECT_EQ(calc(small_with({"--solve", "batch_size", "--max_memory", "1KB"})).code, 1);
-  EXPECT_THAT(calc(small_with({"--solve", "target_params=2M"})).text, HasSubstr("--n_embd"));
-  EXPECT_THAT(error_of(small_with({"--solve", "dropout"})), HasSubstr("target_params=150M"));
-  EXPECT_THAT(error_of(small_with({"--solve", "target_params=big"})), HasSubstr("150M"));
-  EXPECT_THAT(error_of(small_with({"--solve", "target_params=10"})), HasSubstr("vocab_size"));
-}
-
-TEST(CalcParams, AnAutomaticBatchIsTheLargestThatFits) {
-  const nlohmann::json solved = json_of(small_with({"--solve", "batch_size", "--max_memory", "40MB"}));
-  const nlohmann::json automatic = json_of(small_with({"--batch_size", "auto", "--max_memory", "40MB"}));
-  EXPECT_EQ(std::to_string(automatic.at("plan").at("batch_size").get<int>()), solved.at("changes").at("batch_size"));
-  const nlohmann::json dividing =
-      json_of(small_with({"--batch_size", "auto", "--total_batch_size", "3072", "--max_memory", "40MB"}));
-  EXPECT_EQ(48 % dividing.at("plan").at("batch_size").get<int>(), 0);
-  EXPECT_EQ(dividing.at("plan").at("grad_accum_steps").get<int>() * dividing.at("plan").at("batch_size").get<int>(), 48);
-}
-
-TEST(CalcParams, AnAutomaticBatchLeavesRoomOnThisMachine) {
-  // Long contexts of many tokens, so that the batch is chosen by memory and not by the largest batch there is.
-  const nlohmann::json json = json_of({"--n_layer", "8", "--n_head", "16", "--n_embd", "1024", "--block_size", "1024",
-                                       "--batch_size", "auto", "--fits", "--threads", "1"});
-  if (json.at("plan").at("batch_size") == 1) GTEST_SKIP() << "this machine has no room for such a model";
-  EXPECT_EQ(json.at("fits").at("verdict"), "yes") << json.at("fits");
+  RecordingLogger log;
+  EXPECT_EQ(run_calc_params(small_with({"--compile", "True", "--report_to", "none"}), in, out, log), 0);
+  EXPECT_THAT(log.lines(), ::testing::ElementsAre(HasSubstr("config   --compile changes nothing: there is nothing to compile"),
+                                                  "config   --report_to none changes nothing"));
 }
 
 TEST(CalcParams, AnswersAreJsonToo) {
@@ -305,11 +185,6 @@ TEST(CalcParams, WorkAndInferenceAreAsCountedByHand) {
 TEST(CalcParams, SmallModelsAreToldInSmallUnits) {
   const std::string text = calc(kSmall).text;
   EXPECT_THAT(text, AllOf(HasSubstr(" MiB"), HasSubstr("MFLOP"), Not(HasSubstr("0.00 GiB")), Not(HasSubstr("0.00B"))));
-}
-
-TEST(CalcParams, MatrixMarksWhatFits) {
-  const std::string text = calc(small_with({"--matrix", "--fits", "20MB"})).text;
-  EXPECT_THAT(text, AllOf(HasSubstr("none"), HasSubstr("gelu"), HasSubstr("norm"), HasSubstr("block"), HasSubstr("*")));
 }
 
 TEST(CalcParams, ShowsFormulasWithNumbers) {
@@ -424,98 +299,6 @@ TEST(CalcParams, HelpListsItsFlags) {
     EXPECT_EQ(result.code, 0);
     EXPECT_THAT(result.text, AllOf(HasSubstr("--show_formula"), HasSubstr("--matrix"), HasSubstr("--solve")));
   }
-}
-
-TEST(CalcParams, PlansEachOfSeveralProcesses) {
-  const nlohmann::json alone = json_of(small_with({"--dtype", "float32"})).at("plan");
-  EXPECT_EQ(alone.at("processes"), 1);
-  EXPECT_FALSE(alone.contains("communication"));
-  const nlohmann::json plan = json_of(small_with({"--dtype", "float32", "--processes", "4", "--zero_stage", "1"})).at("plan");
-  EXPECT_EQ(plan.at("processes"), 4);
-  const nlohmann::json& communication = plan.at("communication");
-  // 512 rows and 64 positions of 64, two layers of 12 * 64^2, five norms of 64 padded to 512; three quarters are sent.
-  constexpr std::int64_t kSent = ((512 + 64) * 64 + 2 * 12 * 64 * 64 + 512) / 4 * 3;
-  EXPECT_EQ(communication.at("zero_stage"), 1);
-  EXPECT_EQ(communication.at("grad_reduce_dtype"), "float32");
-  EXPECT_EQ(communication.at("gradient_bytes"), 4 * kSent);
-  EXPECT_EQ(communication.at("weight_bytes"), 4 * kSent);
-  EXPECT_EQ(communication.at("total_bytes"), 8 * kSent);
-  EXPECT_EQ(communication.at("tokens_per_step"), 4 * 4 * 64);
-  EXPECT_EQ(communication.at("staging_bytes"), 16 << 20);
-  EXPECT_LT(plan.at("by_category").at("optimizer"), alone.at("by_category").at("optimizer"));
-  const std::string text = calc(small_with({"--dtype", "float32", "--processes", "4", "--zero_stage", "1"})).text;
-  EXPECT_THAT(text, AllOf(HasSubstr("Training memory of each of 4 processes"), HasSubstr("Communication of each of 4"),
-                          HasSubstr("in a step of 1,024 tokens"), HasSubstr("after the update")));
-}
-
-TEST(CalcParams, BatchesAreOfAllProcesses) {
-  const nlohmann::json plan = json_of(small_with({"--processes", "4", "--total_batch_size", "4096"})).at("plan");
-  EXPECT_EQ(plan.at("grad_accum_steps"), 4);
-  EXPECT_EQ(plan.at("communication").at("tokens_per_step"), 4096);
-  // Two sequences for each: fewer than the batch_size of four.
-  EXPECT_EQ(json_of(small_with({"--processes", "4", "--total_batch_size", "512"})).at("plan").at("batch_size"), 2);
-  EXPECT_THAT(error_of(small_with({"--processes", "4", "--total_batch_size", "320"})),
-              HasSubstr("which 4 processes cannot share in whole sequences of block_size = 64; set it to 512"));
-  EXPECT_THAT(error_of(small_with({"--processes=2", "--zero_stage=2", "--grad_reduce_dtype=bfloat16", "--grad_accum_steps=2"})),
-              HasSubstr("grad_reduce_dtype is bfloat16 with zero_stage 2"));
-}
-
-TEST(CalcParams, RemediesOfSeveralProcessesAreCommandsOfAll) {
-  const std::vector<std::string> flags = {"--processes", "4", "--dtype", "bfloat16"};
-  const std::int64_t bytes = json_of(small_with(flags)).at("plan").at("total_bytes");
-  std::vector<std::string> asked = small_with(flags);
-  asked.push_back("--fits=" + std::to_string(bytes - 200000));
-  const Result result = calc(asked);
-  EXPECT_EQ(result.code, 1);
-  EXPECT_THAT(result.text, AllOf(HasSubstr("of each of 4 processes"), HasSubstr("--zero_stage 1"), HasSubstr("--zero_stage 2"),
-                                 HasSubstr("mpirun -n 4 train ")));
-  const Result solved = calc(small_with({"--processes", "4", "--solve", "batch_size", "--fits", "1GB"}));
-  EXPECT_THAT(solved.text, HasSubstr("mpirun -n 4 train "));
-}
-
-TEST(CalcParams, ComparesWhatEachOfSeveralProcessesHolds) {
-  const std::vector<std::string> keys = {"--processes", "4", "--zero_stage", "1", "--batch_size", "2", "--dtype", "bfloat16"};
-  const auto with_keys = [&](std::vector<std::string> arguments) {
-    arguments.insert(arguments.end(), keys.begin(), keys.end());
-    return arguments;
-  };
-  const nlohmann::json compared = json_of(with_keys({"--compare", "gpt2", "gpt2-medium"}));
-  const nlohmann::json plan_a = json_of(with_keys({"--model", "gpt2"})).at("plan");
-  const nlohmann::json plan_b = json_of(with_keys({"--model", "gpt2-medium"})).at("plan");
-  EXPECT_EQ(compared.at("a").at("plan"), plan_a);
-  EXPECT_EQ(compared.at("b").at("plan"), plan_b);
-  EXPECT_EQ(plan_a.at("communication").at("zero_stage"), 1);
-  EXPECT_EQ(compared.at("difference").at("plan_bytes"),
-            plan_b.at("total_bytes").get<std::int64_t>() - plan_a.at("total_bytes").get<std::int64_t>());
-  // 4 x 2 sequences of the default context in one micro-step.
-  const std::int64_t tokens = plan_a.at("communication").at("tokens_per_step");
-  EXPECT_EQ(tokens, 8 * 1024);
-  const std::string text = calc(with_keys({"--compare", "gpt2", "gpt2-medium"})).text;
-  EXPECT_THAT(text, AllOf(HasSubstr("of each of 4 processes"), HasSubstr("ZeRO stage"), HasSubstr("8,192"),
-                          HasSubstr("gradients sent a step"), HasSubstr("weights sent a step")));
-  EXPECT_THAT(calc({"--compare", "gpt2", "gpt2-medium"}).text, AllOf(Not(HasSubstr("processes")), Not(HasSubstr("sent"))));
-}
-
-TEST(CalcParams, KeysComeOverBothOfWhatIsCompared) {
-  const nlohmann::json compared =
-      json_of({"--compare", "gpt2", preset("150M_1024"), "--n_layer", "3", "--batch_size", "1", "--total_batch_size", "1024"});
-  for (const char* side : {"a", "b"}) {
-    EXPECT_EQ(compared.at(side).at("architecture").at("n_layer"), 3) << side;
-    EXPECT_EQ(compared.at(side).at("plan").at("batch_size"), 1) << side;
-  }
-  EXPECT_THAT(
-      error_of({"--compare", "gpt2", "gpt2-xl", "--config", preset("tiny")}),
-      AllOf(HasSubstr("--compare takes gpt2 and gpt2-xl"), HasSubstr("tiny.json is a third"), HasSubstr("one of the two")));
-}
-
-TEST(CalcParams, ProcessesThatCannotBeAreRefused) {
-  EXPECT_THAT(error_of(small_with({"--processes", "0"})), HasSubstr("at least 1"));
-  EXPECT_THAT(error_of(small_with({"--processes", "65537"})), HasSubstr("at most 65536"));
-  EXPECT_THAT(error_of(small_with({"--processes", "99999999999999999999"})),
-              HasSubstr("99999999999999999999\", which is out of"));
-  EXPECT_THAT(error_of(small_with({"--processes", "2", "--verify"})), AllOf(HasSubstr("--verify"), HasSubstr("mpirun -n 2")));
-  EXPECT_THAT(error_of({"--processes", "2", "--run", "runs/x"}), HasSubstr("--run"));
-  EXPECT_EQ(json_of(small_with({"--processes", "65536"})).at("plan").at("processes"), 65536);
 }
 
 }  // namespace

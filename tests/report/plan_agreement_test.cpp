@@ -13,6 +13,7 @@
 #include "support/temporary_directory.h"
 #include "train/tiny_run.h"
 #include "virgil/base/format.h"
+#include "virgil/base/logging.h"
 #include "virgil/report/calc_params.h"
 #include "virgil/report/subject.h"
 #include "virgil/train/console_metrics.h"
@@ -54,7 +55,8 @@ ToldPlan calculated(const Flags& flags) {
   words.emplace_back("--json");
   std::istringstream in;
   std::ostringstream out;
-  static_cast<void>(run_calc_params(words, in, out));
+  NullLogger log;
+  static_cast<void>(run_calc_params(words, in, out, log));
   const nlohmann::json plan = nlohmann::json::parse(out.str()).at("plan");
   return {format_bytes(plan.at("total_bytes")), plan.at("batch_size")};
 }

@@ -10,6 +10,7 @@
 #include "support/temporary_directory.h"
 #include "support/thread_group.h"
 #include "train/tiny_run.h"
+#include "virgil/base/logging.h"
 #include "virgil/report/calc_params.h"
 #include "virgil/report/verify.h"
 #include "virgil/train/run_folder.h"
@@ -54,8 +55,9 @@ TEST_P(PlansOfProcesses, AreWhatEveryRankAllocates) {
   test_support::write_all(file, config_to_json(config));
   std::istringstream in;
   std::ostringstream out;
+  NullLogger log;
   const std::vector<std::string> arguments = {"--config", file, "--vocab_size", "40", "--processes", "3", "--json"};
-  EXPECT_EQ(run_calc_params(arguments, in, out), 0);
+  EXPECT_EQ(run_calc_params(arguments, in, out, log), 0);
   const nlohmann::json plan = nlohmann::json::parse(out.str()).at("plan");
   ASSERT_EQ(std::ssize(ranks), kRanks);
   for (const RankStep& rank : ranks) EXPECT_EQ(plan.at("total_bytes"), rank.allocated_bytes);

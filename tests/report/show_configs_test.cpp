@@ -13,6 +13,7 @@
 #include "support/temporary_directory.h"
 #include "support/user_error.h"
 #include "virgil/base/file_system.h"
+#include "virgil/base/logging.h"
 #include "virgil/plan/planning_traits.h"
 #include "virgil/report/presets.h"
 
@@ -33,7 +34,8 @@ struct ShownConfigs {
 ShownConfigs show(std::vector<std::string> arguments) {
   arguments.insert(arguments.end(), {"--configs", kFolder});
   std::ostringstream out;
-  const int code = run_show_configs(arguments, out);
+  NullLogger log;
+  const int code = run_show_configs(arguments, out, log);
   return {code, out.str()};
 }
 
@@ -82,15 +84,26 @@ TEST(ShowConfigs, DiffNamesWhatDiffers) {
   EXPECT_THAT(show({"--diff", "tiny", "tiny"}).text, HasSubstr("all keys are equal"));
 }
 
+TEST(ShowConfigs, TellsWhatItTakesWithoutEffect) {
+  std::ostringstream out;
+  RecordingLogger log;
+  const std::vector<std::string> arguments = {"tiny", "--compile", "--configs", kFolder};
+  EXPECT_EQ(run_show_configs(arguments, out, log), 0);
+  EXPECT_THAT(log.lines(), ::testing::ElementsAre(HasSubstr("config   --compile changes nothing")));
+}
+
 TEST(ShowConfigs, BadInputIsNamed) {
   EXPECT_THAT(show_error({"--diff", "150M", "150M_1025"}), HasSubstr("did you mean 150M_1024"));
   EXPECT_THAT(show_error({"--fits", "12 gigs"}), HasSubstr("12 gigs"));
   EXPECT_THAT(show_error({"--gpu", "H1000"}), HasSubstr("did you mean"));
   EXPECT_THAT(show_error({"--what"}), HasSubstr("--what: unknown"));
+  EXPECT_THAT(show_error({"--batch_size", "3"}), HasSubstr("--batch_size: unknown"));
+  EXPECT_THAT(show_error({"--report_to", "wandb"}), HasSubstr("--report_to: no such flag here"));
   std::ostringstream out;
+  NullLogger log;
   const test_support::TemporaryDirectory empty;
   const std::vector<std::string> arguments = {"--configs", empty.path().string()};
-  EXPECT_THAT(user_error_of([&] { (void)run_show_configs(arguments, out); }), HasSubstr("there are no presets"));
+  EXPECT_THAT(user_error_of([&] { (void)run_show_configs(arguments, out, log); }), HasSubstr("there are no presets"));
 }
 
 // The tables are planned without a device, so that they are the same everywhere; this machine's own plan must be near them, and

@@ -5,9 +5,12 @@
 #include <span>
 #include <string>
 
+#include "virgil/base/logging.h"
+
 namespace virgil {
 
-/// Runs the command. Returns the exit code: 0, or 1 when the question was what fits and nothing does. Throws UserError.
-[[nodiscard]] int run_show_configs(std::span<const std::string> arguments, std::ostream& out);
+/// Runs the command; what is said beside its answer goes to `log`. Returns the exit code: 0, or 1 when the question was what
+/// fits and nothing does. Throws UserError.
+[[nodiscard]] int run_show_configs(std::span<const std::string> arguments, std::ostream& out, Logger& log);
 
 }  // namespace virgil

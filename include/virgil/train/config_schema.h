@@ -10,6 +10,7 @@
 #include <variant>
 #include <vector>
 
+#include "virgil/base/logging.h"
 #include "virgil/base/nearest_name.h"
 #include "virgil/train/train_config.h"
 
@@ -89,6 +90,9 @@ enum class WordsMean : std::uint8_t {
 /// Throws UserError.
 [[nodiscard]] CommandLine parse_train_command_line(std::span<const std::string> arguments, std::string_view program = "train",
                                                    WordsMean words_mean = WordsMean::kConfigOrInput);
+
+/// Says what was taken without effect.
+void tell_notes(std::span<const std::string> notes, Logger& log);
 
 /// `line` with the keys over it that `flags` set.
 [[nodiscard]] CommandLine with_keys_of(CommandLine line, const CommandLine& flags);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -30,6 +31,20 @@ struct ForeignName {
 
 /// The entry of that name ('-' and '_' alike, any case), or nullptr.
 [[nodiscard]] const ForeignName* find_foreign_name(std::string_view name);
+
+/// What a flag of another program comes to here: a key and its value, or a note where nothing is set.
+struct ForeignMeaning {
+  std::string_view key{};  // empty: nothing is set
+  std::string value{};
+  std::string note{};
+};
+
+/// Whether the flag takes the word behind it as its value: switches take true, false and their kin.
+[[nodiscard]] bool takes_word(const ForeignName& foreign, const std::string& word);
+/// Of any kind but kSame. `written` is the flag as it stands there, with its value or the word behind it. Throws UserError on a
+/// kHint, and on others with a value that cannot be.
+[[nodiscard]] ForeignMeaning meaning_of(const ForeignName& foreign, const std::string& written,
+                                        const std::optional<std::string>& word);
 
 /// llm.c's flags of one dash ("b"), and the key of the same meaning.
 struct ShortFlag {
