@@ -63,7 +63,7 @@ void Trainer::begin_run() {
 
 void Trainer::restore(const LoadedCheckpoint& checkpoint) {
   if (checkpoint.optimizer == nullptr) {
-    throw user_error("{}: has no optimizer state, so a run cannot go on from it; resume from another checkpoint",
+    throw user_error("{}: has no optimizer state, so a run cannot resume from it; resume from another checkpoint",
                      checkpoint.directory.string());
   }
   if (checkpoint.state.data_fingerprint != parts_.train_data.fingerprint) {
@@ -126,7 +126,7 @@ void Trainer::report_changes(const TrainingState& saved) {
   const bool other_steps = saved.tokens_seen != checked_multiply(saved.step, config_.total_batch_size);
   if (config_.sampling == "epoch" && other_steps) {
     parts_.console.warn(fmt::format(
-        "total_batch_size is {} now and was another before: passes go on from another place, so some windows of this pass come "
+        "total_batch_size is {} now and was another before: passes continue from another place, so some windows of this pass come "
         "twice and some not at all",
         config_.total_batch_size));
   }

@@ -16,14 +16,16 @@
 #include "train/processes.h"
 #include "train/resumed_schedule.h"
 #include "train/run_data.h"
+#include "train/run_end.h"
 #include "train/run_forecast.h"
+#include "train/run_length.h"
 #include "train/run_summary.h"
 #include "virgil/backend/cuda_backend.h"
 #include "virgil/base/directory_lock.h"
 #include "virgil/base/error.h"
 #include "virgil/base/paths.h"
 #include "virgil/base/progress.h"
-#include "virgil/base/shell_quote.h"
+#include "virgil/base/provisional_folder.h"
 #include "virgil/dist/agreement.h"
 #include "virgil/train/console_metrics.h"
 #include "virgil/train/device.h"
@@ -38,18 +40,6 @@ namespace virgil {
 
 namespace {
 
-/// The command that goes on with a run.
-std::string resume_command(const CommandLine& line, const TrainConfig& config, const ProcessGroup& group) {
-  return fmt::format("{} --resume --out_dir {} --model_name {}", train_command(line.program_folder, group.size()),
-                     shell_quote(config.out_dir), shell_quote(config.model_name));
-}
-
-/// At the last step, with what is due there: a signal may have come in the midst of the last evaluation.
-bool is_finished(const TrainConfig& config, const TrainingState& state) {
-  const bool lacks_evaluation = config.eval_interval > 0 && state.last_eval_step >= 0 && state.last_eval_step < state.step;
-  return state.step > config.max_iters || (state.step == config.max_iters && !lacks_evaluation);
-}
-
 /// What one invocation works on. Built in an order that writes nothing until all of it has been checked.
 class TrainingRun {
  public:
@@ -61,6 +51,9 @@ class TrainingRun {
                       "start the same build on every machine, of one version of Virgil");
     check_same_config();
   }
+  ~TrainingRun() { progress_.on_abandon({}); }
+  TrainingRun(const TrainingRun&) = delete;
+  TrainingRun& operator=(const TrainingRun&) = delete;
 
  private:
   void configure() {
@@ -91,12 +84,11 @@ class TrainingRun {
       if (!changes.empty()) console_.warn(changes);
     }
     if (config_.resume && !command_line_.config_file.empty()) {
-      console_.info(fmt::format("config   a run that goes on keeps its own ({}); {} only names it",
-                                run_config_path(run_).string(), command_line_.config_file));
+      console_.info(fmt::format("config   a resumed run keeps its own ({}); {} only names it", run_config_path(run_).string(),
+                                command_line_.config_file));
     }
     if (config_.resume && !command_line_.config.init_from.empty() && command_line_.config.init_from != config_.init_from) {
-      console_.info(
-          fmt::format("config   a run that goes on has its own weights; {} is not read", command_line_.config.init_from));
+      console_.info(fmt::format("config   a resumed run has its own weights; {} is not read", command_line_.config.init_from));
     }
   }
 
@@ -174,13 +166,11 @@ class TrainingRun {
       if (group_.is_root()) claim_run_folder();
     });
     const RunStatus status = trainer.run();
-    if (status == RunStatus::kInterrupted && trainer.state().step == 0) {
-      release_run_folder();
-      throw Stopped();
-    }
+    if (status == RunStatus::kInterrupted && trainer.state().step == 0) throw Stopped();
     const MemoryComparison comparison = compare_memory(plan, tracker, before, backend->device_memory());
     for (const std::string& line : describe_memory(comparison)) console_.info(line);
-    if (group_.is_root()) report_end(status, trainer.state());
+    if (group_.is_root())
+      report_end(status, trainer.state(), config_, resume_command(command_line_, config_, group_), console_);
     return status;
   }
 
@@ -197,54 +187,12 @@ class TrainingRun {
     if (!checkpoint_ || !is_finished(config_, checkpoint_->state)) return false;
     if (lock_) prune_checkpoints(files_, run_, config_.keep_last);  // what a kill at the very end left to do
     const std::int64_t step = checkpoint_->state.step;
-    const std::string rate = describe_further_rate(planned_config(), step, 2 * step);
-    console_.info(fmt::format("{} is finished: it stands at step {}, and max_iters is {}; to go further: {} --max_iters {}{}",
-                              run_.string(), step, config_.max_iters, resume_command(command_line_, config_, group_), 2 * step,
-                              rate.empty() ? "" : fmt::format(" ({})", rate)));
+    const std::string rate = describe_further_rate(planned_config(config_, *checkpoint_), step, 2 * step);
+    console_.info(
+        fmt::format("{} is finished: it stands at step {}, and max_iters is {}; to train further: {} --max_iters {}{}",
+                    run_.string(), step, config_.max_iters, resume_command(command_line_, config_, group_), 2 * step,
+                    rate.empty() ? "" : fmt::format(" ({})", rate)));
     return true;
-  }
-
-  /// The resolved config that the checkpoint was trained with.
-  TrainConfig planned_config() const {
-    if (checkpoint_->state.config_json.empty()) return config_;
-    TrainConfig planned;
-    apply_config_json(planned, checkpoint_->state.config_json, checkpoint_->directory.string());
-    return planned;
-  }
-
-  /// How long the run is and how its rate falls, once the data and the batch are known; says where that is not what was given.
-  void settle_length(const Dataset& data, const BatchSampler& windows) {
-    if (config_.epochs != 0) {
-      const std::int64_t pass = config_.sampling == "epoch" ? checked_multiply(windows.windows_per_pass(), config_.block_size)
-                                                            : static_cast<std::int64_t>(data.train.tokens.size());
-      resolve_epochs(config_, pass);
-      given_.max_iters = config_.max_iters;
-      console_.info(fmt::format("config   epochs {:.6g} are {} steps (max_iters)", config_.epochs, config_.max_iters));
-    }
-    if (checkpoint_) return settle_resumed();
-    if (config_.warmup_iters == given_.warmup_iters) return;
-    console_.info(fmt::format("config   warmup_iters is {} instead of {}: the run has {} steps", config_.warmup_iters,
-                              given_.warmup_iters, config_.max_iters));
-  }
-
-  void settle_resumed() {
-    const TrainConfig planned = planned_config();
-    const std::int64_t step = checkpoint_->state.step;
-    keep_planned_schedule(config_, planned, step, command_line_);
-    given_.warmup_iters = config_.warmup_iters;
-    if (config_.lr_decay_iters != config_.max_iters) given_.lr_decay_iters = config_.lr_decay_iters;
-    if (config_.total_batch_size != planned.total_batch_size) {
-      console_.warn(
-          fmt::format("steps take {} tokens, and took {} until step {}: the learning rate was chosen for those; "
-                      "--total_batch_size {} keeps them",
-                      config_.total_batch_size, planned.total_batch_size, step, planned.total_batch_size));
-    } else if (config_.batch_size != planned.batch_size) {
-      console_.info(fmt::format("config   batch_size is {} after {}, and grad_accum_steps {}: steps keep their {} tokens",
-                                config_.batch_size, planned.batch_size, config_.grad_accum_steps, config_.total_batch_size));
-    }
-    if (const auto rate = describe_resumed_rate(config_, planned, step)) {
-      rate->is_jump ? console_.warn(rate->text) : console_.info("rate     " + rate->text);
-    }
   }
 
   /// Rank 0 first: the others then find the tokens that it may keep in the cache.
@@ -275,7 +223,7 @@ class TrainingRun {
     const BatchSampler windows(data.train.tokens, config_.block_size, config_.seed);
     RunPlan planned = plan_run(config_, model.sizes(), machine_, budget_);
     config_ = planned.config;
-    settle_length(data, windows);
+    settle_length({config_, given_, command_line_, checkpoint_ ? &*checkpoint_ : nullptr}, data, windows, console_);
     // A run that goes on elsewhere keeps what was chosen here.
     given_.dtype = config_.dtype;
     given_.master_weights = config_.master_weights;
@@ -348,16 +296,10 @@ class TrainingRun {
   /// Makes the run's folder and locks it; what an earlier run left there stays for now.
   void claim_run_folder() {
     if (lock_) return;
-    made_folder_ = !std::filesystem::exists(run_);
-    files_.create_directories(run_);
+    new_folder_.emplace(files_, run_);
+    progress_.on_abandon([this] { new_folder_->remove_what_is_empty(); });
     lock_.emplace(run_);
     check_run_folder(config_);  // somebody else may have been faster
-  }
-
-  /// Of a run that has written nothing.
-  void release_run_folder() {
-    if (!group_.is_root() || !made_folder_ || !std::filesystem::is_empty(run_)) return;
-    files_.remove_all(run_);
   }
 
   /// Only now, when the first step of a new run is done, an earlier one is overwritten.
@@ -375,29 +317,6 @@ class TrainingRun {
     jsonl.open(files_.open_for_append(metrics_path(run_)));
   }
 
-  void report_end(RunStatus status, const TrainingState& state) {
-    const auto checkpoints = list_step_checkpoints(run_);
-    const std::string newest = checkpoints.empty() ? "none" : checkpoints.back().string();
-    if (status == RunStatus::kInterrupted) {
-      console_.info(fmt::format("stopped at step {}. Checkpoint: {}. Go on with: {}", state.step, newest,
-                                resume_command(command_line_, config_, group_)));
-    } else if (status == RunStatus::kDiverged) {
-      console_.warn(fmt::format(
-          "stopped at step {}: {} steps in a row were not finite. {}", state.step, config_.max_bad_steps,
-          checkpoints.empty()
-              ? "There is no checkpoint yet: start again with --overwrite and a lower learning_rate"
-              : fmt::format(
-                    "The last good checkpoint stands: {}. Go on from it with: {} --learning_rate {:.3g} --min_lr {:.3g}",
-                    newest, resume_command(command_line_, config_, group_), config_.learning_rate / 2, config_.min_lr / 2)));
-    } else {
-      console_.info(fmt::format("finished at step {}. Checkpoint: {}", state.step, newest));
-      if (state.best_step > 0) {
-        console_.info(fmt::format("best validation loss {:.4f} at step {}: {}", state.best_val_loss, state.best_step,
-                                  (run_ / "best").string()));
-      }
-    }
-  }
-
   const CommandLine& command_line_;
   TrainConfig given_;    // as a later --resume shall find it
   TrainConfig config_;   // resolved
@@ -410,9 +329,9 @@ class TrainingRun {
   ProcessGroup& group_;
   std::filesystem::path run_;
   std::optional<DirectoryLock> lock_;
-  bool made_folder_ = false;
-  std::optional<LoadedCheckpoint> checkpoint_;  // what a resumed run goes on from
-  std::optional<PretrainedModel> start_;        // what a new run starts from, where it does not start from random weights
+  std::optional<ProvisionalFolder> new_folder_;  // goes with the run where nothing is written into it
+  std::optional<LoadedCheckpoint> checkpoint_;   // what a resumed run goes on from
+  std::optional<PretrainedModel> start_;         // what a new run starts from, where it does not start from random weights
 };
 
 }  // namespace
