@@ -47,7 +47,7 @@ remedy_for() {
     return
   fi
   if grep -q '^ninja: build stopped: interrupted' "$1"; then
-    say "the build was interrupted: run the command again, and it goes on"
+    say "the build was interrupted: run the command again, and it continues"
     return
   fi
   if grep -q 'No space left on device' "$1"; then

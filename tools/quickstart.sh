@@ -100,6 +100,6 @@ next_iters=$((max_iters < all_steps ? all_steps : 2 * max_iters))
 if ((status == 130)); then next_iters=$max_iters; fi
 say ''
 say "The run lies in $out_dir/$run_name: metrics.jsonl, the newest checkpoints (step-*) and the best one (best)."
-say "To go on from there, to step $next_iters:"
+say "To continue from there, to step $next_iters:"
 printf '  build/train --resume --out_dir %q --model_name %q --max_iters %d\n' "$out_dir" "$run_name" "$next_iters"
 exit "$status"

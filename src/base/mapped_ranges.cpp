@@ -84,7 +84,7 @@ void* remember_mapped_range(std::span<const std::byte> bytes, const std::filesys
   const std::lock_guard lock(list.mutex);
   RangeNode& node = free_node(list);
   node.message = fmt::format(
-      "\nerror: {}: was shortened while it was being read (or its disk has failed), so this program cannot go on; put the "
+      "\nerror: {}: was shortened while it was being read (or its disk has failed), so this program cannot continue; put the "
       "whole "
       "file back, and start again, a training run with --resume. To change a file that is in use, write a new one and rename "
       "it\n",

@@ -19,8 +19,8 @@
 #include "data/merge_table.h"
 #include "data/tokenizer_settings.h"
 #include "data/utf8.h"
-#include "virgil/base/json.h"
 #include "virgil/base/error.h"
+#include "virgil/base/json.h"
 
 namespace virgil {
 namespace {
@@ -174,7 +174,7 @@ class TokenizerJsonReader {
 
   std::int32_t find_id(const std::string& bytes, const json& merge) const {
     const auto found = id_of_.find(bytes);
-    if (found == id_of_.end()) fail("merge {} speaks of a token that is not in the vocabulary", shown(merge));
+    if (found == id_of_.end()) fail("merge {} names a token that is not in the vocabulary", shown(merge));
     return found->second;
   }
 
@@ -216,6 +216,7 @@ class TokenizerJsonReader {
     for (const std::string_view name : kEndOfTextSpellings) {
       if (const Added* known = find_added(std::string(name))) return known->id;
     }
+    if (const Added* known = find_added(std::string(kBeginOfText))) return known->id;
     const auto by_id = std::ranges::find(added_, hint.id, &Added::id);
     if (by_id != added_.end()) return by_id->id;
     return std::ranges::count(added_, true, &Added::special) == 1 ? std::ranges::find(added_, true, &Added::special)->id : -1;
@@ -223,7 +224,6 @@ class TokenizerJsonReader {
 
   const json& document_;
   const std::filesystem::path& path_;
-    if (const Added* known = find_added(std::string(kBeginOfText))) return known->id;
   std::unordered_map<std::uint32_t, char> byte_of_;
   std::unordered_map<std::string, std::int32_t> id_of_;
   std::vector<Added> added_;

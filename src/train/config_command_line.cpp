@@ -213,6 +213,10 @@ class CommandLineReader {
   }
 
   [[nodiscard]] UserError unexpected(const std::string& word) const {
+    if (const std::string near = nearest_path(word); !near.empty()) {
+      return user_error("unexpected argument \"{}\": there is no such file here; did you mean {}?", word.substr(0, kMostShown),
+                        near);
+    }
     return user_error(
         "unexpected argument \"{}\": there is no file{} of that name here; values follow a flag, such as --input book.txt ({} --help lists all)",
         word.substr(0, kMostShown), words_mean_ == WordsMean::kConfigOrInput ? " and no preset" : "", program_);

@@ -37,7 +37,7 @@ std::string plain_words(std::string_view what, std::string_view token) {
   if (token.ends_with('#')) {
     return fmt::format("{}: '#' begins a comment of Python or YAML; a config is JSON, such as {{\"n_layer\": 6}}", place);
   }
-  if (token.ends_with('\'')) return fmt::format("{}: strings and keys stand in double quotes (\")", place);
+  if (token.ends_with('\'')) return fmt::format("{}: strings and keys take double quotes (\")", place);
   const bool closes = token.ends_with('}') || token.ends_with(']');
   if (closes && what.find("object key") != what.npos)
     return fmt::format("{}: a comma before the closing brace; take it out", place);
@@ -75,7 +75,7 @@ class ConfigReader final : public JsonEvents {
  private:
   void on_start_object() override {
     if (depth() == 1) return;
-    throw user_error("{}: {} is an object; all keys stand side by side, without nesting", where(), quoted_excerpt(key_));
+    throw user_error("{}: {} is an object; all keys are at the top level, without nesting", where(), quoted_excerpt(key_));
   }
   void on_end_object() override {}
   void on_start_array() override {

@@ -160,7 +160,7 @@ void resolve_config(TrainConfig& config, std::int64_t processes) {
   }
   check_master_weights(resolved);
   if (resolved.resume && resolved.overwrite) {
-    throw user_error("resume goes on with a run and overwrite replaces it; give one of the two");
+    throw user_error("resume continues a run and overwrite replaces it; give one of the two");
   }
   config = resolved;
 }

@@ -220,7 +220,7 @@ std::vector<ConfigKey> run_keys() {
           text(
               "init_from", &TrainConfig::init_from,
               "Folder whose weights, sizes and tokenizer a new run starts with: a checkpoint, a run, or a Hugging Face GPT-2 model; empty: random weights."),
-          toggle("resume", &TrainConfig::resume, "Go on from the run's newest checkpoint.").for_one_invocation(),
+          toggle("resume", &TrainConfig::resume, "Resume from the run's newest checkpoint.").for_one_invocation(),
           toggle("overwrite", &TrainConfig::overwrite, "Replace a run of the same name.").for_one_invocation(),
           toggle("dry_run", &TrainConfig::dry_run, "Do all that precedes the first step, then stop.").for_one_invocation(),
           text("device", &TrainConfig::device,

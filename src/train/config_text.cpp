@@ -158,15 +158,15 @@ std::string config_markdown() {
       "- Switches are `--key` and `--no_key`, or `--key true` and `--key false` (also `True`, `yes`, `on`, `1`, and their\n"
       "  opposites). A whole number may be written `10k`, `1e4` or `1_000`.\n"
       "- Flags of nanoGPT, Hugging Face and others that mean the same are taken too: [coming-from.md](coming-from.md).\n"
-      "- A config file is one JSON object without nested objects. Numbers and `true`/`false` stand without quotes.\n"
+      "- A config file is one JSON object without nested objects. Numbers and `true`/`false` have no quotes.\n"
       "- Unknown keys, wrong types and values out of range are errors; nothing is ignored.\n"
       "- The resolved configuration is saved with every checkpoint.\n"
       "- A run that is resumed keeps the learning-rate schedule it was planned with, also with a larger `max_iters`: where the\n"
-      "  decay has ended it goes on at its last rate. `--lr_decay_iters N` decays anew until step N; so does another\n"
+      "  decay has ended it continues at its last rate. `--lr_decay_iters N` decays anew until step N; so does another\n"
       "  `--learning_rate` or `--lr_schedule` after the decay's end. Another `batch_size` keeps the tokens of a step where it\n"
-      "  divides them. What differs is told, with both values.\n"
+      "  divides them. Differences are reported, with both values.\n"
       "- With `init_from`, and without a rate in flags or file, `learning_rate` is 5e-5 and `min_lr` a tenth of it.\n"
-      "- A warm-up as long as the run is shortened to a tenth of it, which is told.\n";
+      "- A warm-up as long as the run is shortened to a tenth of it, with a note.\n";
   std::string_view section;
   for (const ConfigKey& key : config_keys()) {
     if (key.section != section) {

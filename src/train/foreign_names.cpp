@@ -139,7 +139,7 @@ constexpr ForeignName kNames[] = {
     only_off(kHuggingFace, "load_in_4bit", "weights are trained in 16 or 32 bits: --dtype"),
     only_off(
         kHuggingFace, "resume_from_checkpoint",
-        "--resume goes on from the newest checkpoint of the run that --out_dir and --model_name name; a new run from given weights: --init_from FOLDER"),
+        "--resume continues from the newest checkpoint of the run that --out_dir and --model_name name; a new run from given weights: --init_from FOLDER"),
     refused(kHuggingFace, "per_device_eval_batch_size", "evaluations take --batch_size too; leave it out"),
     refused(kHuggingFace, "warmup_ratio", "the warm-up is given in steps: --warmup_iters"),
     refused(kHuggingFace, "validation_split_percentage", "--val_fraction 0.05 holds 5 % of the text out"),
@@ -168,7 +168,7 @@ constexpr ForeignName kNames[] = {
     same_as(kLightning, "precision", "dtype"),
     same_as(kLightning, "accelerator", "device"),
     same_as(kLightning, "default_root_dir", "out_dir"),
-    refused(kLightning, "ckpt_path", "--resume goes on with the run that --out_dir and --model_name name"),
+    refused(kLightning, "ckpt_path", "--resume continues the run that --out_dir and --model_name name"),
     refused(kLightning, "devices", kProcesses),
     refused(kLightning, "num_nodes", kProcesses),
     refused(kLightning, "strategy", kSharding),

@@ -148,7 +148,7 @@ void adopt_rates(const CommandLine& command_line, TrainConfig& config, Logger& l
 void refuse_words(const TrainConfig& config) {
   if (fs::exists(config.init_from)) return;
   if (config.init_from == "resume")
-    throw user_error("init_from is resume: to go on with a run, leave --init_from out and give --resume");
+    throw user_error("init_from is resume: to continue a run, leave --init_from out and give --resume");
   if (config.init_from == "scratch" || config.init_from == "random" || config.init_from == "none") {
     throw user_error("init_from is {}: random weights are the default; leave --init_from out", config.init_from);
   }

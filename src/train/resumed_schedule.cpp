@@ -46,17 +46,18 @@ std::optional<ResumedRate> describe_resumed_rate(const TrainConfig& config, cons
     const bool is_jump = now > 1.2 * last;
     const std::string factor =
         is_jump ? fmt::format(", {:.3g} times as much: the loss will rise before it falls", now / last) : "";
-    return ResumedRate{fmt::format("the learning rate goes on at {:.3g} after {:.3g}{} (learning_rate {:.3g}, lr_schedule {}, "
-                                   "lr_decay_iters {})",
-                                   now, last, factor, config.learning_rate, config.lr_schedule, config.lr_decay_iters),
-                       is_jump};
+    return ResumedRate{
+        fmt::format("the learning rate continues at {:.3g} after {:.3g}{} (learning_rate {:.3g}, lr_schedule {}, "
+                    "lr_decay_iters {})",
+                    now, last, factor, config.learning_rate, config.lr_schedule, config.lr_decay_iters),
+        is_jump};
   }
   if (config.max_iters == planned.max_iters) return std::nullopt;
   if (has_ended(config, step)) {
     TrainConfig anew = config;
     anew.lr_decay_iters = config.max_iters;
     return ResumedRate{
-        fmt::format("the decay of the learning rate has ended at step {}, and training goes on at its last rate, {:.3g}; "
+        fmt::format("the decay of the learning rate has ended at step {}, and training continues at its last rate, {:.3g}; "
                     "--lr_decay_iters {} would decay anew, from {:.3g}",
                     config.lr_decay_iters, now, config.max_iters, lr_schedule_of(anew).at(step))};
   }
@@ -66,7 +67,7 @@ std::optional<ResumedRate> describe_resumed_rate(const TrainConfig& config, cons
       fmt::format("the learning rate decays until step {}, as the run was planned, and {}; --lr_decay_iters {} makes "
                   "the two one",
                   config.lr_decay_iters,
-                  ends_before ? fmt::format("training goes on at {:.3g}", config.min_lr)
+                  ends_before ? fmt::format("training continues at {:.3g}", config.min_lr)
                               : fmt::format("training ends at {:.3g}", schedule.at(config.max_iters - 1)),
                   config.max_iters)};
 }

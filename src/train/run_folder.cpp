@@ -155,7 +155,7 @@ TrainConfig load_run_config(const CommandLine& command_line, std::int64_t proces
   if (is_given(command_line, "max_iters")) config.epochs = 0;  // the newest word on how long
   keep_tokens_per_step(config, saved, command_line, processes);
   if (config.tokenizer != saved_tokenizer) {
-    throw user_error("{}: the run's tokenizer is {}, and a run that goes on cannot change to {}; leave --tokenizer out",
+    throw user_error("{}: the run's tokenizer is {}, and a resumed run cannot change to {}; leave --tokenizer out",
                      run.string(), saved_tokenizer, config.tokenizer);
   }
   config.out_dir = command_line.config.out_dir;  // the folder may have been moved since it was written
@@ -172,7 +172,7 @@ void check_run_folder(const TrainConfig& config) {
   if (config.overwrite) check_only_own(run);
   if (config.resume || config.overwrite || !holds_run(run)) return;
   throw user_error(
-      "{}: this folder already holds a run; go on with --resume, replace it with --overwrite, or choose another "
+      "{}: this folder already holds a run; continue it with --resume, replace it with --overwrite, or choose another "
       "--model_name",
       run.string());
 }

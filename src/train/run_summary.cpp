@@ -96,7 +96,7 @@ void describe_run(const TrainConfig& config, const MemoryPlan& plan, const Datas
   for (const std::string& line : describe_changes(config)) log.info("config   " + line);
   if (num_tokens(data.train) < num_parameters) {
     log.warn(
-        fmt::format("there are fewer tokens than parameters ({} for {}): the model can learn the text by heart; watch the "
+        fmt::format("there are fewer tokens than parameters ({} for {}): the model can memorise the text; watch the "
                     "validation loss, or choose a smaller model or more text",
                     format_count(num_tokens(data.train)), format_count(num_parameters)));
   }

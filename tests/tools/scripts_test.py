@@ -177,7 +177,7 @@ class BuildStep(unittest.TestCase):
             "tools/setup.sh installs them": ["src/x.cpp:1:10: fatal error: fmt/format.h: No such file or directory"],
             "tools/setup.sh": ["CMake Error at CMakeLists.txt:31 (find_package):", '  By not providing "FindCLI11.cmake"', *["  more"] * 30],
             "VIRGIL_JOBS=1": ["FAILED: x.o", "c++: fatal error: Killed signal terminated program cc1plus", "compilation terminated."],
-            "it goes on": ["FAILED: x.o", "ninja: build stopped: interrupted by user."],
+            "it continues": ["FAILED: x.o", "ninja: build stopped: interrupted by user."],
             "the disk is full": ["src/x.cpp:1:1: error: x", "/tmp/ccabc.s: fatal error: No space left on device"],
             "report it": ["FAILED: train", "/usr/bin/ld: x.o: in function `f': undefined reference to `g'", "collect2: error: ld returned 1"],
         }
