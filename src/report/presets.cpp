@@ -33,7 +33,7 @@ Preset load_preset(const fs::path& path, const Machine& machine) {
   TrainConfig config = preset.subject.resolved;
   resolve_dtype(config, machine);
   if (config.batch_size == 0) throw user_error("{}: a preset names its batch_size", path.string());
-  if (config.attention != "virgil") {
+  if (config.attention == "cudnn") {
     throw user_error("{}: attention is {}, whose scratch only a GPU can tell; give it to train instead (--attention {})",
                      path.string(), config.attention, config.attention);
   }

@@ -68,7 +68,7 @@ TEST(CalcParamsFits, AGpuByNameIsPlannedForAsItIs) {
   };
   const nlohmann::json t4 = json_of(with({"--gpu", "T4"}));
   EXPECT_EQ(t4.at("plan").at("dtype"), "float16") << "it has no bfloat16";
-  EXPECT_EQ(t4.at("plan").at("backend"), "T4, sm_75") << "nothing of this machine";
+  EXPECT_EQ(t4.at("plan").at("backend"), "T4, sm_75, attention by Virgil's kernels") << "nothing of this machine";
   EXPECT_EQ(json_of(with({"--gpu", "T4", "--dtype", "float16"})).at("plan"), t4.at("plan"));
   EXPECT_EQ(json_of(with({"--gpu", "T4", "--dtype", "float32"})).at("plan").at("dtype"), "float32");
   EXPECT_THAT(error_of(with({"--gpu", "T4", "--dtype", "bfloat16"})), AllOf(HasSubstr("bfloat16"), HasSubstr("T4")));
