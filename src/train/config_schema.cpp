@@ -126,7 +126,7 @@ std::vector<ConfigKey> data_keys() {
               .checked_by(check_text_field),
           toggle(
               "split_documents", &TrainConfig::split_documents,
-              "<|endoftext|> in a text ends a document there, where the tokenizer has that token (gpt2, bpe); false: it is text like any other."),
+              "The tokenizer's end of text, such as <|endoftext|> of gpt2 and bpe, ends a document where it stands in a text; false: it is text like any other."),
           choice(
               "token_type", &TrainConfig::token_type, {"auto", "uint16", "uint32", "uint64"},
               "How wide the ids of token files without a header are; auto: 16 bits, and files that look otherwise are refused."),
