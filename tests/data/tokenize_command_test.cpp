@@ -114,7 +114,7 @@ TEST_F(RunTokenize, ReadsTokenFilesAndConvertsThem) {
 TEST_F(RunTokenize, SavesATokenizerThatLoadsAgain) {
   request_.save_tokenizer = at("saved");
   const nlohmann::json json = run_json();
-  EXPECT_EQ(load_tokenizer(at("saved"))->fingerprint(), json["tokenizer"]["fingerprint"]);
+  EXPECT_EQ(load_tokenizer(at("saved"))->fingerprint(), json["tokenizer"]["fingerprint"].get<std::string>());
   EXPECT_EQ(json["tokenizer_folder"], at("saved"));
 }
 

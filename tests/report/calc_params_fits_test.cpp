@@ -107,7 +107,8 @@ TEST(CalcParamsFits, SolvesForWhatFits) {
 TEST(CalcParamsFits, AnAutomaticBatchIsTheLargestThatFits) {
   const nlohmann::json solved = json_of(small_with({"--solve", "batch_size", "--max_memory", "40MB"}));
   const nlohmann::json automatic = json_of(small_with({"--batch_size", "auto", "--max_memory", "40MB"}));
-  EXPECT_EQ(std::to_string(automatic.at("plan").at("batch_size").get<int>()), solved.at("changes").at("batch_size"));
+  EXPECT_EQ(std::to_string(automatic.at("plan").at("batch_size").get<int>()),
+            solved.at("changes").at("batch_size").get<std::string>());
   const nlohmann::json dividing =
       json_of(small_with({"--batch_size", "auto", "--total_batch_size", "3072", "--max_memory", "40MB"}));
   EXPECT_EQ(48 % dividing.at("plan").at("batch_size").get<int>(), 0);

@@ -206,7 +206,7 @@ TEST(ScalingReport, TheSummarysRowsAreTheJsons) {
     std::getline(lines, line);
     const std::vector<std::string> words = words_of(line);
     ASSERT_EQ(words.size(), 1U + 4 * 6) << line;
-    EXPECT_EQ(words[0], table.at("model"));
+    EXPECT_EQ(words[0], table.at("model").get<std::string>());
     for (std::size_t c = 0; c < 6; ++c) {
       const nlohmann::json& cluster = table.at("clusters").at(c);
       const std::string* cell = &words[1 + 4 * c];
