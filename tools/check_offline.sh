@@ -4,7 +4,7 @@
 # hand on Debian, as root; with a build it takes as long as that.
 #   tools/check_offline.sh ARCHIVE [--without_programs] [flags of tools/gpu_check.sh...]
 # --without_programs: removes the archive's programs, so that they are built there. --folder DIR: unpacks there and leaves it, so that another
-# call with --resume goes on. The report goes to gpu_check.json.
+# call with --resume continues. The report goes to gpu_check.json.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=tools/common.sh
