@@ -26,7 +26,7 @@
 #include "virgil/base/progress.h"
 #include "virgil/base/standard_streams.h"
 #include "virgil/train/config_schema.h"
-#include "virgil/train/device.h"
+#include "virgil/train/device_name.h"
 #include "virgil/train/foreign_names.h"
 #include "virgil/train/program_version.h"
 #include "virgil/train/value_words.h"

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "data/code_point_set.h"
-#include "data/utf8.h"
+#include "virgil/base/utf8.h"
 
 namespace virgil {
 namespace {

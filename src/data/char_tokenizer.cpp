@@ -15,10 +15,10 @@
 #include "data/parallel_encode.h"
 #include "data/token_checks.h"
 #include "data/tokenizer_config.h"
-#include "data/utf8.h"
 #include "data/virgil_tokenizer_file.h"
 #include "virgil/base/error.h"
 #include "virgil/base/sha256.h"
+#include "virgil/base/utf8.h"
 
 namespace virgil {
 

@@ -21,7 +21,7 @@
 #include <utility>
 
 #include "data/byte_pair_vocabulary.h"
-#include "data/utf8.h"
+#include "virgil/base/utf8.h"
 
 namespace virgil {
 namespace {

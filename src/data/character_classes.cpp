@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "data/code_point_set.h"
-#include "data/utf8.h"
+#include "virgil/base/utf8.h"
 
 namespace virgil {
 namespace {

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "data/unicode_tables.h"
-#include "data/utf8.h"
+#include "virgil/base/utf8.h"
 
 namespace virgil {
 namespace {

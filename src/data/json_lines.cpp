@@ -11,9 +11,9 @@
 #include <utility>
 #include <vector>
 
-#include "data/utf8.h"
 #include "virgil/base/error.h"
 #include "virgil/base/shell_quote.h"
+#include "virgil/base/utf8.h"
 
 namespace virgil {
 namespace {

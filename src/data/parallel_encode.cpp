@@ -7,7 +7,7 @@
 #include <exception>
 #include <utility>
 
-#include "data/utf8.h"
+#include "virgil/base/utf8.h"
 
 namespace virgil {
 namespace {

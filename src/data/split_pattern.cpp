@@ -9,8 +9,8 @@
 #include <fmt/format.h>
 #include <pcre2.h>
 
-#include "data/utf8.h"
 #include "virgil/base/error.h"
+#include "virgil/base/utf8.h"
 
 namespace virgil {
 namespace {

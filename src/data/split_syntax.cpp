@@ -7,8 +7,8 @@
 #include <string>
 #include <utility>
 
-#include "data/utf8.h"
 #include "virgil/base/error.h"
+#include "virgil/base/utf8.h"
 
 namespace virgil {
 namespace {

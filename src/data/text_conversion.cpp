@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "data/utf8.h"
 #include "virgil/base/error.h"
+#include "virgil/base/utf8.h"
 
 namespace virgil {
 namespace {

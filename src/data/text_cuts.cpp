@@ -4,7 +4,7 @@
 #include <array>
 #include <cstdint>
 
-#include "data/utf8.h"
+#include "virgil/base/utf8.h"
 
 namespace virgil {
 namespace {

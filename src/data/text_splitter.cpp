@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "data/text_cuts.h"
-#include "data/utf8.h"
 #include "data/word_scanner.h"
+#include "virgil/base/utf8.h"
 
 namespace virgil {
 namespace {

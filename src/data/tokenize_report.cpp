@@ -9,8 +9,8 @@
 #include <span>
 #include <string_view>
 
-#include "data/utf8.h"
 #include "virgil/base/format.h"
+#include "virgil/base/utf8.h"
 
 namespace virgil {
 namespace {

@@ -9,7 +9,8 @@
 #include <vector>
 
 #include "data/byte_pair_vocabulary.h"
-#include "data/utf8.h"
+
+#include "virgil/base/utf8.h"
 
 namespace virgil {
 namespace {

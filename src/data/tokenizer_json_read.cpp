@@ -18,9 +18,9 @@
 #include "data/end_of_text.h"
 #include "data/merge_table.h"
 #include "data/tokenizer_settings.h"
-#include "data/utf8.h"
 #include "virgil/base/error.h"
 #include "virgil/base/json.h"
+#include "virgil/base/utf8.h"
 
 namespace virgil {
 namespace {

@@ -7,9 +7,9 @@
 
 #include "data/byte_tokenizer.h"
 #include "data/char_tokenizer.h"
-#include "data/utf8.h"
 #include "virgil/base/error.h"
 #include "virgil/base/json.h"
+#include "virgil/base/utf8.h"
 
 namespace virgil {
 namespace {

@@ -10,7 +10,7 @@
 #include <string_view>
 
 #include "data/character_classes.h"
-#include "data/utf8.h"
+#include "virgil/base/utf8.h"
 
 namespace virgil {
 

@@ -2,6 +2,7 @@
 
 #include "plan/checked_product.h"
 #include "virgil/base/shape.h"
+#include "virgil/model/parameter_layout.h"
 #include "virgil/plan/tensor_table.h"
 
 namespace virgil {
@@ -48,6 +49,14 @@ FlopsPerToken count_flops(const ArchitectureSpec& spec) {
 
 double training_seconds(const FlopsPerToken& flops, double tokens, double tflops) {
   return flops.training() * tokens / (tflops * 1e12);
+}
+
+double model_flops_per_token(const ModelConfig& model) {
+  const std::int64_t C = model.embedding_dim();
+  // An embedding that is only looked up multiplies nothing; tied, it is the head.
+  const std::int64_t looked_up = model.block_size() * C + (model.tie_weights() ? 0 : model.padded_vocab_size() * C);
+  const auto parameters = static_cast<double>(ParameterLayout(model).num_parameters() - looked_up);
+  return 6 * parameters + 6 * static_cast<double>(model.num_layers() * C * model.block_size());
 }
 
 }  // namespace virgil

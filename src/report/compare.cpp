@@ -9,11 +9,11 @@
 #include <string>
 #include <string_view>
 
+#include "virgil/base/format.h"
 #include "virgil/plan/communication.h"
 #include "virgil/plan/estimates.h"
 #include "virgil/plan/tensor_table.h"
 #include "virgil/report/model_report.h"
-#include "virgil/train/console_metrics.h"
 
 namespace virgil {
 

@@ -18,7 +18,6 @@
 #include "virgil/report/verify.h"
 #include "virgil/train/checkpoint.h"
 #include "virgil/train/config_schema.h"
-#include "virgil/train/console_metrics.h"
 #include "virgil/train/plan_config.h"
 #include "virgil/train/run_folder.h"
 

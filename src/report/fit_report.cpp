@@ -13,7 +13,6 @@
 #include "virgil/plan/estimates.h"
 #include "virgil/plan/tensor_table.h"
 #include "virgil/report/model_report.h"
-#include "virgil/train/console_metrics.h"
 #include "virgil/train/device.h"
 #include "virgil/train/plan_config.h"
 #include "virgil/train/program_name.h"

@@ -8,10 +8,10 @@
 #include <vector>
 
 #include "report/plan_json.h"
+#include "virgil/base/format.h"
 #include "virgil/plan/estimates.h"
 #include "virgil/plan/tensor_table.h"
 #include "virgil/report/model_report.h"
-#include "virgil/train/console_metrics.h"
 
 namespace virgil {
 

@@ -6,11 +6,11 @@
 #include <string_view>
 #include <vector>
 
+#include "virgil/base/format.h"
 #include "virgil/model/inference_plan.h"
 #include "virgil/plan/communication.h"
 #include "virgil/plan/estimates.h"
 #include "virgil/plan/tensor_table.h"
-#include "virgil/train/console_metrics.h"
 
 namespace virgil {
 

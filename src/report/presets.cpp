@@ -13,7 +13,6 @@
 #include "virgil/plan/tensor_table.h"
 #include "virgil/report/fit_report.h"
 #include "virgil/report/model_report.h"
-#include "virgil/train/console_metrics.h"
 #include "virgil/train/plan_config.h"
 #include "virgil/train/preset_files.h"
 

@@ -12,7 +12,6 @@
 #include "virgil/base/format.h"
 #include "virgil/plan/catalogue.h"
 #include "virgil/report/presets.h"
-#include "virgil/train/console_metrics.h"
 
 namespace virgil {
 

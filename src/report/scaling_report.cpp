@@ -8,7 +8,6 @@
 #include <nlohmann/json.hpp>
 
 #include "virgil/base/format.h"
-#include "virgil/train/console_metrics.h"
 
 namespace virgil {
 

@@ -16,10 +16,10 @@
 #include "virgil/plan/hf_config.h"
 #include "virgil/train/config_schema.h"
 #include "virgil/train/device.h"
-#include "virgil/train/inference_model.h"
 #include "virgil/train/measured_dtype.h"
 #include "virgil/train/plan_config.h"
 #include "virgil/train/preset_files.h"
+#include "virgil/train/pretrained_model.h"
 
 namespace virgil {
 

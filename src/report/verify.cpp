@@ -13,9 +13,8 @@
 #include "virgil/model/gpt.h"
 #include "virgil/model/initializer.h"
 #include "virgil/optim/adamw.h"
-#include "virgil/train/console_metrics.h"
 #include "virgil/train/device.h"
-#include "virgil/train/training_run.h"
+#include "virgil/train/run_plan.h"
 
 namespace virgil {
 

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "virgil/train/device.h"
+#include "virgil/train/device_name.h"
 #include "virgil/train/foreign_names.h"
 
 namespace virgil {

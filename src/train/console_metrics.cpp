@@ -10,13 +10,6 @@
 
 namespace virgil {
 
-std::string format_bytes(std::int64_t bytes) {
-  const auto value = static_cast<double>(bytes);
-  if (bytes >= std::int64_t{1} << 30) return fmt::format("{:.2f} GiB", value / (1 << 30));
-  if (bytes >= std::int64_t{1} << 20) return fmt::format("{:.1f} MiB", value / (1 << 20));
-  return fmt::format("{:.1f} KiB", value / (1 << 10));
-}
-
 std::string format_step(const StepMetrics& m) {
   const std::string scale = m.loss_scale > 0 ? fmt::format("  scale {}", m.loss_scale) : "";
   std::string device;

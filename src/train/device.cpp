@@ -2,31 +2,19 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <filesystem>
 #include <optional>
 #include <string>
 
 #include "virgil/backend/cuda_backend.h"
 #include "virgil/base/error.h"
-#include "virgil/train/console_metrics.h"
+#include "virgil/base/format.h"
+#include "virgil/train/device_name.h"
 #include "virgil/train/measured_dtype.h"
 
 namespace virgil {
 
 namespace {
-
-/// The N of cuda:N, `gpu` for cuda; nothing for other words.
-std::optional<int> cuda_index(std::string_view device, int gpu) {
-  constexpr std::string_view kPrefix = "cuda:";
-  if (device == "cuda") return gpu;
-  if (!device.starts_with(kPrefix)) return std::nullopt;
-  int index = 0;
-  const char* end = device.data() + device.size();
-  const auto [stop, error] = std::from_chars(device.data() + kPrefix.size(), end, index);
-  const bool is_index = error == std::errc() && stop == end && index >= 0;
-  return is_index ? std::optional(index) : std::nullopt;
-}
 
 constexpr std::string_view kCudnn = "cudnn", kAuto = "auto";
 
@@ -70,11 +58,6 @@ DeviceRequest device_request(const TrainConfig& config) {
           .product_tuning = config.cublaslt_tuning ? ProductTuning::kTime : ProductTuning::kOff};
 }
 
-std::string check_device(std::string_view value) {
-  if (value == "auto" || value == "cpu" || cuda_index(value, 0)) return {};
-  return "is not a device; choose auto, cpu, cuda or cuda:N with N = 0, 1, ...";
-}
-
 std::unique_ptr<Backend> make_backend(const DeviceRequest& request, Logger& log) {
   if (const std::string problem = check_device(request.device); !problem.empty()) {
     throw user_error("device \"{}\" {}", request.device, problem);
@@ -86,10 +69,6 @@ std::unique_ptr<Backend> make_backend(const DeviceRequest& request, Logger& log)
     log.warn(fmt::format("computing on the CPU: {}; --device cpu asks for it without this note", problem));
   }
   return make_cpu(request);
-}
-
-std::string_view name_of_free_memory(const Backend& backend) {
-  return backend.device_memory() ? "free on the device" : "free on this machine";
 }
 
 std::string describe_device(const Backend& backend) {

@@ -4,17 +4,12 @@
 
 #include <algorithm>
 
-#include "checkpoint_format.h"
 #include "train/finite_check.h"
-#include "train/gpt2_tensors.h"
 #include "virgil/base/error.h"
-#include "virgil/base/paths.h"
-#include "virgil/train/console_metrics.h"
+#include "virgil/base/format.h"
 #include "virgil/train/measured_dtype.h"
 #include "virgil/train/pretrained_model.h"
-#include "virgil/train/run_folder.h"
 #include "virgil/train/run_plan.h"
-#include "virgil/train/training_run.h"
 
 namespace virgil {
 
@@ -58,27 +53,7 @@ std::string remedy_for_memory(const InferenceOptions& options, DType dtype) {
   return dtype == DType::kFloat32 ? smaller + ", or --dtype bfloat16" : smaller;
 }
 
-bool holds_checkpoint(const fs::path& directory) {
-  const auto holds = [&](const char* name) { return path_exists(directory / name); };
-  return holds(kStateFile) || holds(kParametersFile) || holds(kShardIndexFile) || holds(kConfigFile);
-}
-
 }  // namespace
-
-fs::path find_checkpoint(const fs::path& path, Logger& log) {
-  if (!is_folder(path) || holds_checkpoint(path)) return path;  // open_pretrained says what is wrong with it
-  const fs::path best = path / "best";
-  const bool has_best = path_exists(best) || path_exists(with_suffix(best, kOldSuffix));
-  const auto steps = list_step_checkpoints(path);
-  if (!has_best && steps.empty()) {
-    throw user_error(
-        "{}: neither a checkpoint nor a run's folder; give a folder that holds {}, or one that holds best or step-*",
-        path.string(), kParametersFile);
-  }
-  fs::path found = has_best ? best : steps.back();
-  log.info(fmt::format("model    {}, the run's {} checkpoint", found.string(), has_best ? "best" : "newest"));
-  return found;
-}
 
 InferenceModel::InferenceModel(const fs::path& checkpoint, const InferenceOptions& options, Logger& log) {
   const PretrainedModel pretrained = open_pretrained(find_checkpoint(checkpoint, log));

@@ -13,7 +13,6 @@
 
 #include "virgil/base/error.h"
 #include "virgil/data/tokenizer_builder.h"
-#include "virgil/train/inference_model.h"
 #include "virgil/train/run_folder.h"
 
 namespace virgil {

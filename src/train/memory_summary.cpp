@@ -4,7 +4,7 @@
 
 #include <string_view>
 
-#include "virgil/train/console_metrics.h"
+#include "virgil/base/format.h"
 
 namespace virgil {
 

@@ -8,8 +8,8 @@
 
 #include "config_text.h"
 #include "virgil/base/error.h"
+#include "virgil/base/format.h"
 #include "virgil/base/shell_quote.h"
-#include "virgil/train/console_metrics.h"
 #include "virgil/train/program_name.h"
 
 namespace virgil {

@@ -62,11 +62,31 @@ PretrainedModel open_gpt2(const fs::path& directory) {
   return opened;
 }
 
+bool holds_checkpoint(const fs::path& directory) {
+  const auto holds = [&](const char* name) { return path_exists(directory / name); };
+  return holds(kStateFile) || holds(kParametersFile) || holds(kShardIndexFile) || holds(kConfigFile);
+}
+
 void release_all_pages(const PretrainedModel& model) {
   for (const SafetensorsFile& file : model.files) release_pages(file);
 }
 
 }  // namespace
+
+fs::path find_checkpoint(const fs::path& path, Logger& log) {
+  if (!is_folder(path) || holds_checkpoint(path)) return path;  // open_pretrained says what is wrong with it
+  const fs::path best = path / "best";
+  const bool has_best = path_exists(best) || path_exists(with_suffix(best, kOldSuffix));
+  const auto steps = list_step_checkpoints(path);
+  if (!has_best && steps.empty()) {
+    throw user_error(
+        "{}: neither a checkpoint nor a run's folder; give a folder that holds {}, or one that holds best or step-*",
+        path.string(), kParametersFile);
+  }
+  fs::path found = has_best ? best : steps.back();
+  log.info(fmt::format("model    {}, the run's {} checkpoint", found.string(), has_best ? "best" : "newest"));
+  return found;
+}
 
 PretrainedModel open_pretrained(const fs::path& directory) {
   const fs::path folder = directory.has_filename() ? directory : directory.parent_path();

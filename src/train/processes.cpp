@@ -9,10 +9,10 @@
 #include <vector>
 
 #include "virgil/base/error.h"
+#include "virgil/base/format.h"
 #include "virgil/base/sha256.h"
 #include "virgil/dist/nccl_communicator.h"
 #include "virgil/plan/communication.h"
-#include "virgil/train/console_metrics.h"
 #include "virgil/train/run_plan.h"
 
 namespace virgil {

@@ -13,7 +13,6 @@
 #include "virgil/base/format.h"
 #include "virgil/base/shape.h"
 #include "virgil/train/checkpoint.h"
-#include "virgil/train/console_metrics.h"
 #include "virgil/train/run_time.h"
 #include "virgil/train/trainer.h"
 

@@ -7,8 +7,8 @@
 
 #include "virgil/backend/cuda_backend.h"
 #include "virgil/base/error.h"
+#include "virgil/base/format.h"
 #include "virgil/plan/planning_traits.h"
-#include "virgil/train/device.h"
 #include "virgil/train/plan_config.h"
 
 namespace virgil {
@@ -20,6 +20,10 @@ CommunicatorKind communicator_kind(bool is_gpu, std::int64_t processes) {
 
 std::int64_t free_bytes_of(const Backend& backend, std::int64_t local_processes) {
   return backend.available_bytes() / (backend.device_memory() ? 1 : local_processes);
+}
+
+std::string_view name_of_free_memory(const Backend& backend) {
+  return backend.device_memory() ? "free on the device" : "free on this machine";
 }
 
 Machine machine_of(const Backend& backend, std::int64_t processes, std::int64_t local_processes) {
@@ -100,6 +104,16 @@ RunPlan plan_run(TrainConfig config, const ModelSizes& model, const Machine& mac
   TrainingShape shape = training_shape(config, model, parallel);
   MemoryPlan memory = plan_training(shape, *machine.traits);
   return {.config = std::move(config), .shape = std::move(shape), .memory = std::move(memory)};
+}
+
+void check_plan_fits(const MemoryPlan& plan, std::int64_t limit_bytes, std::string_view limit_source, std::string_view remedy) {
+  if (plan.total_bytes() <= limit_bytes) return;
+  std::string message = fmt::format("the plan needs {} of memory, and {} may be used ({}):\n", format_bytes(plan.total_bytes()),
+                                    format_bytes(limit_bytes), limit_source);
+  for (const PlanItem& item : plan.items()) {
+    message += fmt::format("  {:<15} {:<18} {:>12}\n", name_of(item.category), item.name, format_bytes(item.size_bytes));
+  }
+  throw OutOfMemoryError(message + fmt::format("to mend it: {}", remedy));
 }
 
 }  // namespace virgil

@@ -12,9 +12,10 @@
 #include <vector>
 
 #include "virgil/base/error.h"
+#include "virgil/base/format.h"
 #include "virgil/model/parameter_views.h"
+#include "virgil/plan/estimates.h"
 #include "virgil/train/config_schema.h"
-#include "virgil/train/console_metrics.h"
 #include "virgil/train/trainer.h"
 
 namespace virgil {

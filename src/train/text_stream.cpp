@@ -4,8 +4,8 @@
 #include <span>
 #include <utility>
 
-#include "data/utf8.h"
 #include "virgil/base/error.h"
+#include "virgil/base/utf8.h"
 
 namespace virgil {
 

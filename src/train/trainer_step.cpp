@@ -15,6 +15,7 @@
 #include "train/trainer_time.h"
 #include "virgil/base/progress.h"
 #include "virgil/optim/step_figures.h"
+#include "virgil/plan/estimates.h"
 #include "virgil/train/trainer.h"
 
 namespace virgil {

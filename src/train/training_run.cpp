@@ -23,11 +23,11 @@
 #include "virgil/backend/cuda_backend.h"
 #include "virgil/base/directory_lock.h"
 #include "virgil/base/error.h"
+#include "virgil/base/format.h"
 #include "virgil/base/paths.h"
 #include "virgil/base/progress.h"
 #include "virgil/base/provisional_folder.h"
 #include "virgil/dist/agreement.h"
-#include "virgil/train/console_metrics.h"
 #include "virgil/train/device.h"
 #include "virgil/train/measured_dtype.h"
 #include "virgil/train/memory_summary.h"
@@ -335,16 +335,6 @@ class TrainingRun {
 };
 
 }  // namespace
-
-void check_plan_fits(const MemoryPlan& plan, std::int64_t limit_bytes, std::string_view limit_source, std::string_view remedy) {
-  if (plan.total_bytes() <= limit_bytes) return;
-  std::string message = fmt::format("the plan needs {} of memory, and {} may be used ({}):\n", format_bytes(plan.total_bytes()),
-                                    format_bytes(limit_bytes), limit_source);
-  for (const PlanItem& item : plan.items()) {
-    message += fmt::format("  {:<15} {:<18} {:>12}\n", name_of(item.category), item.name, format_bytes(item.size_bytes));
-  }
-  throw OutOfMemoryError(message + fmt::format("to mend it: {}", remedy));
-}
 
 RunStatus run_training(const CommandLine& command_line, FileSystem& files, MetricsSink& console, ProgressMonitor& progress,
                        ProcessGroup& group) {

@@ -16,7 +16,6 @@
 #include "virgil/base/logging.h"
 #include "virgil/report/calc_params.h"
 #include "virgil/report/subject.h"
-#include "virgil/train/console_metrics.h"
 #include "virgil/train/training_run.h"
 
 namespace virgil {

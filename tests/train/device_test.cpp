@@ -4,6 +4,8 @@
 
 #include "support/half_backend.h"
 #include "support/user_error.h"
+#include "virgil/train/device_name.h"
+#include "virgil/train/run_plan.h"
 
 namespace virgil {
 namespace {

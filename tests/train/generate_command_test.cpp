@@ -13,9 +13,10 @@
 
 #include "support/user_error.h"
 #include "train/tiny_run.h"
+#include "virgil/base/format.h"
 #include "virgil/model/inference_plan.h"
-#include "virgil/train/console_metrics.h"
 #include "virgil/train/inference_model.h"
+#include "virgil/train/pretrained_model.h"
 
 namespace virgil {
 namespace {

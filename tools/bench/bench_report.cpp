@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "virgil/train/console_metrics.h"
+#include "virgil/base/format.h"
 
 namespace virgil::bench {
 

@@ -11,8 +11,10 @@
 #include "virgil/model/initializer.h"
 #include "virgil/optim/adamw.h"
 #include "virgil/optim/step_figures.h"
+#include "virgil/plan/estimates.h"
 #include "virgil/train/device.h"
 #include "virgil/train/metrics.h"
+#include "virgil/train/run_plan.h"
 #include "virgil/train/trainer.h"
 #include "virgil/train/training_run.h"
 

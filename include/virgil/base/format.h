@@ -11,6 +11,8 @@ namespace virgil {
 
 /// "1.50", in GiB (2^30 bytes).
 [[nodiscard]] std::string format_gib(std::int64_t bytes);
+/// "386.2 MiB".
+[[nodiscard]] std::string format_bytes(std::int64_t bytes);
 /// "41s", "35m12s", "2h05m", from two days on "3d04h". "?" for what is no duration.
 [[nodiscard]] std::string format_duration(double seconds);
 /// For a sentence: as format_duration, from two days on "3 days", from two years on "2.3 years".

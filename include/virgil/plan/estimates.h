@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "virgil/model/model_config.h"
 #include "virgil/plan/architecture.h"
 
 namespace virgil {
@@ -35,6 +36,10 @@ struct FlopsPerToken {
 };
 /// As Chowdhery et al. 2022 count. For Virgil's own models training() equals model_flops_per_token.
 [[nodiscard]] FlopsPerToken count_flops(const ArchitectureSpec& spec);
+
+/// Floating-point operations a token costs in training: 6 N + 6 L C T (Chowdhery et al. 2022, with causal attention counted by
+/// half), N without what is only looked up: position embeddings and a token embedding that is not tied to the head.
+[[nodiscard]] double model_flops_per_token(const ModelConfig& model);
 
 /// 20 tokens a parameter (Hoffmann et al. 2022).
 inline constexpr std::int64_t kOptimalTokensPerParameter = 20;

@@ -46,7 +46,5 @@ class ConsoleMetrics final : public MetricsSink {
 
 /// One step as text: "step 120/1500  loss 2.4312  lr 1.00e-03 ...".
 [[nodiscard]] std::string format_step(const StepMetrics& metrics);
-/// "386.2 MiB".
-[[nodiscard]] std::string format_bytes(std::int64_t bytes);
 
 }  // namespace virgil

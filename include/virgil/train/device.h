@@ -34,17 +34,11 @@ struct DeviceRequest {
 /// What a config asks for.
 [[nodiscard]] DeviceRequest device_request(const TrainConfig& config);
 
-/// What is wrong with a value of `device` ("is not a device; choose ..."), or empty.
-[[nodiscard]] std::string check_device(std::string_view value);
-
 /// The backend asked for; auto is the first GPU where there is one that can be used, else the CPU, and says through `log` when
 /// a build with CUDA falls back to it. Throws UserError: a device that is not there, with what is, or a build without CUDA;
 /// attention by cuDNN on the CPU, or where make_cuda_backend() refuses it. `log` outlives the backend, which tells it of
 /// choices.
 [[nodiscard]] std::unique_ptr<Backend> make_backend(const DeviceRequest& request, Logger& log);
-
-/// Where Backend::available_bytes() comes from: "free on this machine", or "free on the device".
-[[nodiscard]] std::string_view name_of_free_memory(const Backend& backend);
 
 /// The backend's description, and what its device's memory holds before the plan: "...; context 312.0 MiB, 22.81 GiB of 23.64
 /// GiB free".

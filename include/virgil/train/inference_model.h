@@ -18,10 +18,6 @@
 
 namespace virgil {
 
-/// The checkpoint that `path` means: the folder of a checkpoint or of a Hugging Face model itself, or of a run's folder "best",
-/// else the newest step; says through `log` which one it takes. Throws UserError when there is none.
-[[nodiscard]] std::filesystem::path find_checkpoint(const std::filesystem::path& path, Logger& log);
-
 struct InferenceOptions {
   std::int64_t num_sequences = 0;  // generated at once, up to the model's block_size; 0: no generation
   std::int64_t batch_size = 0;     // windows of block_size evaluated at once; 0: no evaluation

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "virgil/backend/backend.h"
+#include "virgil/base/logging.h"
 #include "virgil/data/tokenizer.h"
 #include "virgil/model/parameter_layout.h"
 #include "virgil/model/sharding.h"
@@ -38,6 +39,10 @@ struct PretrainedModel {
   std::vector<StoredTensor> tensors;              // one for each of ParameterLayout::parameters(), in that order
   std::string note;                               // what was unusual in the files, for a line of information; often empty
 };
+
+/// The checkpoint that `path` means: the folder of a checkpoint or of a Hugging Face model itself, or of a run's folder "best",
+/// else the newest step; says through `log` which one it takes. Throws UserError when there is none.
+[[nodiscard]] std::filesystem::path find_checkpoint(const std::filesystem::path& path, Logger& log);
 
 /// Opens a folder with training_state.json as load_checkpoint does; any other as a Hugging Face GPT-2 model: config.json and
 /// model.safetensors, or model.safetensors.index.json and its shards, names with or without "transformer."; a nanoGPT model's

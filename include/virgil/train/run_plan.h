@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "virgil/dist/communicator.h"
@@ -32,6 +33,9 @@ struct Machine {
 /// What a process may still get of a device's memory. Where it computes in the machine's own memory, `local_processes` share
 /// what is free; each GPU serves one process.
 [[nodiscard]] std::int64_t free_bytes_of(const Backend& backend, std::int64_t local_processes);
+
+/// Where Backend::available_bytes() comes from: "free on this machine", or "free on the device".
+[[nodiscard]] std::string_view name_of_free_memory(const Backend& backend);
 
 /// The device of a backend.
 [[nodiscard]] Machine machine_of(const Backend& backend, std::int64_t processes = 1, std::int64_t local_processes = 1);
@@ -64,5 +68,9 @@ struct RunPlan {
 /// `config` is resolved but for dtype and batch_size, which may be auto; `model` is what it trains. Whether the plan fits is
 /// for the caller to judge. Throws UserError as resolve_dtype does, and where a size is invalid.
 [[nodiscard]] RunPlan plan_run(TrainConfig config, const ModelSizes& model, const Machine& machine, const MemoryBudget& budget);
+
+/// Throws OutOfMemoryError with the plan item by item when it exceeds `limit_bytes`. `limit_source` says where the limit comes
+/// from ("max_memory is 12GB"), `remedy` what its user can do.
+void check_plan_fits(const MemoryPlan& plan, std::int64_t limit_bytes, std::string_view limit_source, std::string_view remedy);
 
 }  // namespace virgil

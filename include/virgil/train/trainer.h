@@ -31,10 +31,6 @@
 
 namespace virgil {
 
-/// Floating-point operations a token costs in training: 6 N + 6 L C T (Chowdhery et al. 2022, with causal attention counted by
-/// half), N without what is only looked up: position embeddings and a token embedding that is not tied to the head.
-[[nodiscard]] double model_flops_per_token(const ModelConfig& model);
-
 /// How many tokens eval_iters "auto" evaluates on, of a text that has more: a tenth of what is trained on between two
 /// evaluations, so that they take some percent of the time, but from 65,536 (a small text is evaluated whole) to 524,288.
 /// Expects a resolved config.

@@ -13,10 +13,6 @@
 
 namespace virgil {
 
-/// Throws OutOfMemoryError with the plan item by item when it exceeds `limit_bytes`. `limit_source` says where the limit comes
-/// from ("max_memory is 12GB"), `remedy` what its user can do.
-void check_plan_fits(const MemoryPlan& plan, std::int64_t limit_bytes, std::string_view limit_source, std::string_view remedy);
-
 /// Runs the whole command. `command_line.config` is not yet resolved. Prints through `console`. Nothing is written before every
 /// check has passed; with dry_run, nothing at all. A run that is already at max_iters is left as it is. `progress` is shown
 /// long phases, told what a stop leads to, and asked for one in each of them; before the first step is done a new run stops
