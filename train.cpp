@@ -23,13 +23,13 @@
 #include "virgil/base/progress_printer.h"
 #include "virgil/base/standard_streams.h"
 #include "virgil/base/stop_signal.h"
+#include "virgil/config/config_schema.h"
+#include "virgil/config/default_preset.h"
+#include "virgil/config/program_name.h"
+#include "virgil/config/program_version.h"
 #include "virgil/dist/agreement.h"
 #include "virgil/dist/launch.h"
-#include "virgil/train/config_schema.h"
 #include "virgil/train/console_metrics.h"
-#include "virgil/train/default_preset.h"
-#include "virgil/train/program_name.h"
-#include "virgil/train/program_version.h"
 #include "virgil/train/training_run.h"
 
 namespace {

@@ -19,10 +19,10 @@
 #include "bench/torch_comparison.h"
 #include "program.h"
 #include "virgil/base/error.h"
+#include "virgil/config/program_version.h"
 #include "virgil/report/presets.h"
 #include "virgil/report/scaling_report.h"
 #include "virgil/report/tool_arguments.h"
-#include "virgil/train/program_version.h"
 
 namespace {
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "program.h"
-#include "virgil/report/calc_params.h"
+#include "virgil/command/calc_params.h"
 
 int main(int argc, char** argv) {
   int answer = 0;

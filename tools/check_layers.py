@@ -20,10 +20,14 @@ ALLOWED = {
     "dist": {"base", "memory"},
     "model": {"base", "memory", "backend"},
     "optim": {"base", "memory", "backend", "model"},
-    "plan": {"base", "memory", "backend", "model"},
-    "train": {"base", "memory", "backend", "data", "dist", "model", "optim", "plan"},
-    "report": {"base", "memory", "backend", "data", "dist", "model", "optim", "plan", "train"},
+    "config": {"base", "memory", "backend", "model"},
+    "plan": {"base", "memory", "backend", "dist", "model", "config"},
+    "machine": {"base", "memory", "backend", "dist", "model", "config", "plan"},
+    "format": {"base", "memory", "backend", "data", "model", "optim", "config", "plan"},
+    "generate": {"base", "memory", "backend", "data", "model", "config", "plan", "machine", "format"},
 }
+for layer in ("train", "report", "command"):  # what all below them has made
+    ALLOWED[layer] = set(ALLOWED)
 # cuda/ is one more backend, and its collectives; mpi/ one more launcher.
 FOLDERS_MAY_INCLUDE = {"cuda": {"base", "memory", "backend", "dist"}, "mpi": {"base", "memory", "dist"}}
 SOURCE_SUFFIXES = {".h", ".cpp", ".cu"}

@@ -3,8 +3,8 @@
 #include <string>
 #include <string_view>
 
-#include "virgil/train/config_schema.h"
-#include "virgil/train/foreign_names.h"
+#include "virgil/config/config_schema.h"
+#include "virgil/config/foreign_names.h"
 
 int main(int argc, char** argv) {
   const bool foreign = argc > 1 && std::string_view(argv[1]) == "--foreign";

@@ -8,7 +8,7 @@
 #include "program.h"
 #include "virgil/base/progress_printer.h"
 #include "virgil/base/stop_signal.h"
-#include "virgil/train/evaluate_command.h"
+#include "virgil/command/evaluate_command.h"
 
 namespace {
 

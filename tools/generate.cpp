@@ -10,7 +10,7 @@
 #include <string>
 
 #include "program.h"
-#include "virgil/train/generate_command.h"
+#include "virgil/command/generate_command.h"
 
 namespace {
 

@@ -25,11 +25,11 @@
 #include "virgil/base/logging.h"
 #include "virgil/base/progress.h"
 #include "virgil/base/standard_streams.h"
-#include "virgil/train/config_schema.h"
-#include "virgil/train/device_name.h"
-#include "virgil/train/foreign_names.h"
-#include "virgil/train/program_version.h"
-#include "virgil/train/value_words.h"
+#include "virgil/config/config_schema.h"
+#include "virgil/config/device_name.h"
+#include "virgil/config/foreign_names.h"
+#include "virgil/config/program_version.h"
+#include "virgil/config/value_words.h"
 
 namespace virgil {
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "program.h"
-#include "virgil/report/show_configs.h"
+#include "virgil/command/show_configs.h"
 
 int main(int argc, char** argv) {
   int answer = 0;

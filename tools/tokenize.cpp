@@ -8,7 +8,7 @@
 #include "program.h"
 #include "virgil/base/progress_printer.h"
 #include "virgil/base/stop_signal.h"
-#include "virgil/data/tokenize_command.h"
+#include "virgil/command/tokenize_command.h"
 
 namespace {
 

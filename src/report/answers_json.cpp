@@ -5,8 +5,8 @@
 #include <string>
 
 #include "report/plan_json.h"
+#include "virgil/plan/plan_config.h"
 #include "virgil/plan/tensor_table.h"
-#include "virgil/train/plan_config.h"
 
 namespace virgil {
 

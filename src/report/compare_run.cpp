@@ -14,11 +14,11 @@
 #include "virgil/base/file_system.h"
 #include "virgil/base/json.h"
 #include "virgil/base/nearest_name.h"
+#include "virgil/config/config_schema.h"
+#include "virgil/format/checkpoint.h"
 #include "virgil/plan/hf_config.h"
+#include "virgil/plan/plan_config.h"
 #include "virgil/report/verify.h"
-#include "virgil/train/checkpoint.h"
-#include "virgil/train/config_schema.h"
-#include "virgil/train/plan_config.h"
 #include "virgil/train/run_folder.h"
 
 namespace virgil {

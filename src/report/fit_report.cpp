@@ -9,13 +9,13 @@
 
 #include "virgil/base/error.h"
 #include "virgil/base/format.h"
+#include "virgil/config/program_name.h"
+#include "virgil/machine/device.h"
 #include "virgil/plan/catalogue.h"
 #include "virgil/plan/estimates.h"
+#include "virgil/plan/plan_config.h"
 #include "virgil/plan/tensor_table.h"
 #include "virgil/report/model_report.h"
-#include "virgil/train/device.h"
-#include "virgil/train/plan_config.h"
-#include "virgil/train/program_name.h"
 
 namespace virgil {
 

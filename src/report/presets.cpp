@@ -10,11 +10,11 @@
 
 #include "virgil/base/error.h"
 #include "virgil/base/format.h"
+#include "virgil/config/preset_files.h"
+#include "virgil/plan/plan_config.h"
 #include "virgil/plan/tensor_table.h"
 #include "virgil/report/fit_report.h"
 #include "virgil/report/model_report.h"
-#include "virgil/train/plan_config.h"
-#include "virgil/train/preset_files.h"
 
 namespace virgil {
 

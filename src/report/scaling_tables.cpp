@@ -13,11 +13,11 @@
 
 #include "virgil/base/error.h"
 #include "virgil/plan/catalogue.h"
+#include "virgil/plan/plan_config.h"
 #include "virgil/report/fit_report.h"
 #include "virgil/report/model_report.h"
 #include "virgil/report/presets.h"
 #include "virgil/report/scaling_report.h"
-#include "virgil/train/plan_config.h"
 
 namespace virgil {
 

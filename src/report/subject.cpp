@@ -12,14 +12,14 @@
 #include "virgil/base/error.h"
 #include "virgil/base/file_system.h"
 #include "virgil/base/json.h"
+#include "virgil/config/config_schema.h"
+#include "virgil/config/preset_files.h"
+#include "virgil/format/pretrained_model.h"
+#include "virgil/machine/device.h"
+#include "virgil/machine/measured_dtype.h"
 #include "virgil/plan/catalogue.h"
 #include "virgil/plan/hf_config.h"
-#include "virgil/train/config_schema.h"
-#include "virgil/train/device.h"
-#include "virgil/train/measured_dtype.h"
-#include "virgil/train/plan_config.h"
-#include "virgil/train/preset_files.h"
-#include "virgil/train/pretrained_model.h"
+#include "virgil/plan/plan_config.h"
 
 namespace virgil {
 

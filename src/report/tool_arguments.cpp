@@ -8,8 +8,8 @@
 #include <limits>
 
 #include "virgil/base/error.h"
-#include "virgil/train/config_schema.h"
-#include "virgil/train/foreign_names.h"
+#include "virgil/config/config_schema.h"
+#include "virgil/config/foreign_names.h"
 
 namespace virgil {
 

@@ -10,11 +10,11 @@
 
 #include "virgil/base/error.h"
 #include "virgil/base/philox.h"
+#include "virgil/machine/device.h"
 #include "virgil/model/gpt.h"
 #include "virgil/model/initializer.h"
 #include "virgil/optim/adamw.h"
-#include "virgil/train/device.h"
-#include "virgil/train/run_plan.h"
+#include "virgil/plan/run_plan.h"
 
 namespace virgil {
 

@@ -2,8 +2,8 @@
 #pragma once
 
 #include "virgil/base/logging.h"
-#include "virgil/train/config_schema.h"
-#include "virgil/train/pretrained_model.h"
+#include "virgil/config/config_schema.h"
+#include "virgil/format/pretrained_model.h"
 
 namespace virgil {
 

@@ -13,7 +13,7 @@
 #include "virgil/base/sha256.h"
 #include "virgil/dist/nccl_communicator.h"
 #include "virgil/plan/communication.h"
-#include "virgil/train/run_plan.h"
+#include "virgil/plan/run_plan.h"
 
 namespace virgil {
 

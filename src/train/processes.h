@@ -5,11 +5,11 @@
 #include <string>
 
 #include "virgil/backend/backend.h"
+#include "virgil/config/train_config.h"
 #include "virgil/dist/communicator.h"
 #include "virgil/dist/process_group.h"
+#include "virgil/plan/run_plan.h"
 #include "virgil/plan/training_plan.h"
-#include "virgil/train/run_plan.h"
-#include "virgil/train/train_config.h"
 
 namespace virgil {
 

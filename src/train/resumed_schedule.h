@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "virgil/train/config_schema.h"
+#include "virgil/config/config_schema.h"
 
 namespace virgil {
 

@@ -4,10 +4,10 @@
 #include "virgil/base/file_system.h"
 #include "virgil/base/logging.h"
 #include "virgil/base/progress.h"
+#include "virgil/config/train_config.h"
 #include "virgil/data/dataset.h"
+#include "virgil/format/checkpoint.h"
 #include "virgil/model/model_config.h"
-#include "virgil/train/checkpoint.h"
-#include "virgil/train/train_config.h"
 
 namespace virgil {
 

@@ -5,7 +5,7 @@
 #include <filesystem>
 
 #include "virgil/base/shell_quote.h"
-#include "virgil/train/program_name.h"
+#include "virgil/config/program_name.h"
 #include "virgil/train/run_folder.h"
 
 namespace virgil {

@@ -4,9 +4,9 @@
 #include <string>
 
 #include "virgil/base/logging.h"
+#include "virgil/config/config_schema.h"
 #include "virgil/dist/process_group.h"
-#include "virgil/train/checkpoint.h"
-#include "virgil/train/config_schema.h"
+#include "virgil/format/checkpoint.h"
 #include "virgil/train/trainer.h"
 
 namespace virgil {

@@ -11,10 +11,10 @@
 #include <variant>
 #include <vector>
 
-#include "checkpoint_format.h"
-#include "config_text.h"
-#include "train/checkpoint_marks.h"
-#include "train/finite_check.h"
+#include "config/config_text.h"
+#include "format/checkpoint_format.h"
+#include "format/checkpoint_marks.h"
+#include "format/finite_check.h"
 #include "virgil/base/error.h"
 #include "virgil/base/excerpt.h"
 #include "virgil/base/nearest_name.h"

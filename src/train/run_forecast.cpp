@@ -8,11 +8,11 @@
 #include <system_error>
 #include <vector>
 
-#include "checkpoint_format.h"
+#include "format/checkpoint_format.h"
 #include "virgil/base/error.h"
 #include "virgil/base/format.h"
 #include "virgil/base/shape.h"
-#include "virgil/train/checkpoint.h"
+#include "virgil/format/checkpoint.h"
 #include "virgil/train/run_time.h"
 #include "virgil/train/trainer.h"
 

@@ -7,10 +7,10 @@
 
 #include "virgil/base/file_system.h"
 #include "virgil/base/logging.h"
+#include "virgil/config/train_config.h"
 #include "virgil/data/dataset.h"
 #include "virgil/model/memory_plan.h"
 #include "virgil/train/evaluator.h"
-#include "virgil/train/train_config.h"
 
 namespace virgil {
 

@@ -2,10 +2,10 @@
 #pragma once
 
 #include "virgil/base/logging.h"
+#include "virgil/config/config_schema.h"
 #include "virgil/data/batch_sampler.h"
 #include "virgil/data/dataset.h"
-#include "virgil/train/checkpoint.h"
-#include "virgil/train/config_schema.h"
+#include "virgil/format/checkpoint.h"
 
 namespace virgil {
 

@@ -13,9 +13,9 @@
 
 #include "virgil/base/error.h"
 #include "virgil/base/format.h"
+#include "virgil/config/config_schema.h"
 #include "virgil/model/parameter_views.h"
 #include "virgil/plan/estimates.h"
-#include "virgil/train/config_schema.h"
 #include "virgil/train/trainer.h"
 
 namespace virgil {

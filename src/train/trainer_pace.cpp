@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "train/gradient_exchange.h"
-#include "virgil/train/text_generator.h"
+#include "virgil/generate/text_generator.h"
 #include "virgil/train/trainer.h"
 
 namespace virgil {

@@ -17,10 +17,10 @@
 #include "train/part_gathering.h"
 #include "virgil/base/error.h"
 #include "virgil/base/shell_quote.h"
+#include "virgil/config/config_schema.h"
+#include "virgil/format/parameter_io.h"
 #include "virgil/model/float_copy.h"
 #include "virgil/model/initializer.h"
-#include "virgil/train/config_schema.h"
-#include "virgil/train/parameter_io.h"
 #include "virgil/train/run_folder.h"
 #include "virgil/train/trainer.h"
 

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "config_text.h"
+#include "config/config_text.h"
 #include "train/init_from.h"
 #include "train/processes.h"
 #include "train/resumed_schedule.h"
@@ -27,14 +27,14 @@
 #include "virgil/base/paths.h"
 #include "virgil/base/progress.h"
 #include "virgil/base/provisional_folder.h"
+#include "virgil/config/program_name.h"
 #include "virgil/dist/agreement.h"
-#include "virgil/train/device.h"
-#include "virgil/train/measured_dtype.h"
+#include "virgil/machine/device.h"
+#include "virgil/machine/measured_dtype.h"
+#include "virgil/plan/plan_config.h"
+#include "virgil/plan/run_plan.h"
 #include "virgil/train/memory_summary.h"
-#include "virgil/train/plan_config.h"
-#include "virgil/train/program_name.h"
 #include "virgil/train/run_folder.h"
-#include "virgil/train/run_plan.h"
 
 namespace virgil {
 

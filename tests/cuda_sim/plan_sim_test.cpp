@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "virgil/base/logging.h"
-#include "virgil/report/calc_params.h"
+#include "virgil/command/calc_params.h"
 
 namespace virgil {
 namespace {

@@ -19,8 +19,8 @@
 #include "support/user_error.h"
 #include "train/tiny_run.h"
 #include "virgil/backend/cuda_backend.h"
+#include "virgil/machine/device.h"
 #include "virgil/plan/planning_traits.h"
-#include "virgil/train/device.h"
 
 namespace virgil {
 namespace {

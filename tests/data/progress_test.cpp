@@ -7,15 +7,15 @@
 #include <algorithm>
 #include <filesystem>
 #include <memory>
-#include <sstream>
 #include <string>
 #include <vector>
 
+#include "data/token_sink.h"
 #include "data/token_vectors.h"
 #include "data/vocabulary.h"
 #include "support/temporary_directory.h"
 #include "virgil/data/dataset.h"
-#include "virgil/data/tokenize_command.h"
+#include "virgil/data/tokenizer.h"
 
 namespace virgil {
 namespace {
@@ -96,16 +96,13 @@ TEST(TokenFileProgress, StopsWhileTokenFilesAreRead) {
   const test_support::TemporaryDirectory directory;
   const auto files = make_posix_file_system();
   RecordingLogger log;
-  test_support::write_all(directory.path() / "text.txt", test_support::kTercets);
-  TokenizeRequest request;
-  request.data.inputs = {(directory.path() / "text.txt").string()};
-  request.data.tokenizer = "byte";
-  request.output = (directory.path() / "tokens").string();
-  std::ostringstream out;
-  run_tokenize(request, *files, out, log);
+  const auto tokenizer = make_tokenizer("byte", "");
+  ShardSink sink(*files, directory.path() / "tokens", "train", *tokenizer);
+  sink.add(tokenizer->encode(test_support::kTercets), std::ssize(test_support::kTercets));
+  ASSERT_THAT(sink.finish(), testing::SizeIs(1));
 
   NotingMonitor whole;
-  DataRequest data{.inputs = {(directory.path() / "tokens/train").string()}, .tokenizer = "byte", .progress = &whole};
+  DataRequest data{.inputs = {(directory.path() / "tokens").string()}, .tokenizer = "byte", .progress = &whole};
   static_cast<void>(load_dataset(data, *files, log));
   EXPECT_TRUE(whole.all_complete);
   EXPECT_THAT(whole.names, testing::ElementsAre("reading token files", "measuring the tokens' text", "hashing the tokens",

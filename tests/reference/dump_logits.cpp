@@ -16,8 +16,8 @@
 
 #include "virgil/base/error.h"
 #include "virgil/base/file_system.h"
+#include "virgil/format/pretrained_model.h"
 #include "virgil/model/gpt.h"
-#include "virgil/train/pretrained_model.h"
 
 namespace {
 

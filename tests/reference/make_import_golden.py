@@ -2,7 +2,7 @@
 """Makes tests/golden/gpt2_float16 and gpt2_bfloat16: tiny GPT-2 models as transformers saves them in shards, with their logits.
 
 Each folder is what save_pretrained writes, and expected.safetensors: `inputs` (B, T) int32 and `logits` (B, T, V) of the saved, rounded
-weights, computed in float64 and stored as float32. tests/train/pretrained_model_test.cpp compares Virgil with them.
+weights, computed in float64 and stored as float32. tests/format/pretrained_model_test.cpp compares Virgil with them.
 
 Usage: make_import_golden.py OUTPUT_DIRECTORY
 Needs: torch, transformers, safetensors (versions: tests/golden/README.md).

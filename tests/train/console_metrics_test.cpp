@@ -40,7 +40,7 @@ class RecordedConsole {
   ConsoleMetrics console_;
 };
 
-StepMetrics example_step() {
+StepMetrics console_step() {
   StepMetrics metrics;
   metrics.step = 119;
   metrics.max_steps = 1500;
@@ -67,13 +67,13 @@ TEST(FormatBytes, ChoosesTheUnit) {
 }
 
 TEST(FormatStep, SaysEverythingAStepHasToTell) {
-  EXPECT_EQ(format_step(example_step()),
+  EXPECT_EQ(format_step(console_step()),
             "step  119/1500  loss 2.4313  lr 1.00e-03  norm 0.500  2,490 tok/s  1234 ms  mem 290.0 MiB of 300.0 MiB planned "
             "(peak 310.0 MiB)  rss 1.50 GiB (peak 2.00 GiB)  8%  28m24s left");
 }
 
 TEST(FormatStep, TellsOfADevicesMemoryAndOfTheLossScale) {
-  StepMetrics metrics = example_step();
+  StepMetrics metrics = console_step();
   metrics.loss_scale = 32768;
   metrics.memory.device = {.total_bytes = std::int64_t{24} << 30, .free_bytes = std::int64_t{20} << 30, .context_bytes = 1};
   EXPECT_EQ(
@@ -83,23 +83,23 @@ TEST(FormatStep, TellsOfADevicesMemoryAndOfTheLossScale) {
 }
 
 TEST(FormatStep, MarksAnUpdateThatWasNotApplied) {
-  StepMetrics metrics = example_step();
+  StepMetrics metrics = console_step();
   metrics.updated = false;
   EXPECT_THAT(format_step(metrics), testing::EndsWith("NOT APPLIED"));
 }
 
 TEST(ConsoleMetrics, OnAPipePrintsTheStepsThatAreLogged) {
   RecordedConsole console(false);
-  StepMetrics metrics = example_step();
+  StepMetrics metrics = console_step();
   console->step(metrics);
   metrics.is_logged = false;
   console->step(metrics);
-  EXPECT_EQ(console.text(), format_step(example_step()) + "\n");
+  EXPECT_EQ(console.text(), format_step(console_step()) + "\n");
 }
 
 TEST(ConsoleMetrics, OnAPipeUsesNoControlCharacters) {
   RecordedConsole console(false);
-  console->step(example_step());
+  console->step(console_step());
   console->info("note");
   console->warn("careful");
   console->evaluation({.step = 5, .loss = 2.5});
@@ -110,7 +110,7 @@ TEST(ConsoleMetrics, OnAPipeUsesNoControlCharacters) {
 
 TEST(ConsoleMetrics, OnATerminalRewritesOneLineAndKeepsTheRest) {
   RecordedConsole console(true);
-  console->step(example_step());
+  console->step(console_step());
   EXPECT_THAT(console.text(), Not(HasSubstr("\n")));
   console->evaluation(
       {.step = 120, .loss = 2.5, .perplexity = 12.18, .bits_per_byte = 3.6, .num_tokens = 61234, .is_best = true});

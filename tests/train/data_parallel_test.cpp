@@ -20,8 +20,8 @@
 #include "train/part_gathering.h"
 #include "train/tiny_run.h"
 #include "virgil/dist/agreement.h"
-#include "virgil/train/checkpoint.h"
-#include "virgil/train/parameter_io.h"
+#include "virgil/format/checkpoint.h"
+#include "virgil/format/parameter_io.h"
 #include "virgil/train/run_folder.h"
 #include "virgil/train/training_run.h"
 

@@ -11,9 +11,9 @@
 
 #include "support/repository.h"
 #include "support/test_model.h"
+#include "virgil/format/parameter_io.h"
+#include "virgil/format/safetensors.h"
 #include "virgil/optim/adamw.h"
-#include "virgil/train/parameter_io.h"
-#include "virgil/train/safetensors.h"
 
 namespace virgil {
 namespace {

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "format/gpt2_folder.h"
 #include "support/user_error.h"
-#include "train/gpt2_folder.h"
 #include "train/tiny_run.h"
 #include "virgil/base/sha256.h"
 #include "virgil/train/run_folder.h"

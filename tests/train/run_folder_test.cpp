@@ -12,9 +12,9 @@
 #include <string>
 #include <vector>
 
+#include "format/checkpoint_fixture.h"
 #include "support/faulty_file_system.h"
 #include "support/user_error.h"
-#include "train/checkpoint_fixture.h"
 
 namespace virgil {
 namespace {

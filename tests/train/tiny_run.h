@@ -14,23 +14,14 @@
 #include <vector>
 
 #include "support/temporary_directory.h"
+#include "support/tiny_text.h"
 #include "support/unsynced_file_system.h"
 #include "train/run_data.h"
-#include "virgil/base/philox.h"
-#include "virgil/train/config_schema.h"
-#include "virgil/train/plan_config.h"
+#include "virgil/config/config_schema.h"
+#include "virgil/plan/plan_config.h"
 #include "virgil/train/trainer.h"
 
 namespace virgil::test_support {
-
-/// Words of a small language, with characters of two bytes; a pure function of `seed`.
-inline std::string tiny_text(std::size_t num_bytes = 6000, std::uint64_t seed = 1) {
-  constexpr const char* kWords[] = {"ba ", "codi ", "fumi ", "lèno ", "rasto ", "tà\n"};
-  const RandomStream stream{seed, RandomPurpose::kShuffle, 0, 0};
-  std::string text;
-  for (std::uint64_t i = 0; text.size() < num_bytes; ++i) text += kWords[random_below(stream, i, 6)];
-  return text;
-}
 
 /// Two layers of width 32 with dropout, accumulation, clipping, evaluations and samples: everything that draws random numbers
 /// or keeps state takes part. Not resolved.

@@ -10,8 +10,8 @@
 #include "bench/call_timer.h"
 #include "bench/machine_peak.h"
 #include "virgil/base/error.h"
+#include "virgil/machine/device.h"
 #include "virgil/memory/buffer.h"
-#include "virgil/train/device.h"
 
 namespace virgil::bench {
 

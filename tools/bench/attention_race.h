@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <string>
 
+#include "virgil/config/train_config.h"
 #include "virgil/model/memory_plan.h"
-#include "virgil/train/train_config.h"
 
 namespace virgil::bench {
 

@@ -6,15 +6,15 @@
 
 #include "bench/timing_backend.h"
 #include "virgil/base/philox.h"
+#include "virgil/machine/device.h"
 #include "virgil/model/gpt.h"
 #include "virgil/model/gpt_decoder.h"
 #include "virgil/model/initializer.h"
 #include "virgil/optim/adamw.h"
 #include "virgil/optim/step_figures.h"
 #include "virgil/plan/estimates.h"
-#include "virgil/train/device.h"
+#include "virgil/plan/run_plan.h"
 #include "virgil/train/metrics.h"
-#include "virgil/train/run_plan.h"
 #include "virgil/train/trainer.h"
 #include "virgil/train/training_run.h"
 

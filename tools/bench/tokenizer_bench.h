@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "virgil/base/logging.h"
-#include "virgil/train/train_config.h"
+#include "virgil/config/train_config.h"
 
 namespace virgil::bench {
 

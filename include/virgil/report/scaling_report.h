@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "virgil/config/config_schema.h"
 #include "virgil/plan/scaling.h"
 #include "virgil/report/tool_arguments.h"
-#include "virgil/train/config_schema.h"
 
 namespace virgil {
 

@@ -11,11 +11,11 @@
 #include <variant>
 
 #include "virgil/backend/backend.h"
+#include "virgil/config/config_schema.h"
 #include "virgil/plan/architecture.h"
 #include "virgil/plan/catalogue.h"
+#include "virgil/plan/run_plan.h"
 #include "virgil/plan/training_plan.h"
-#include "virgil/train/config_schema.h"
-#include "virgil/train/run_plan.h"
 
 namespace virgil {
 

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "virgil/train/config_schema.h"
+#include "virgil/config/config_schema.h"
 
 namespace virgil {
 

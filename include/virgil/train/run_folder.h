@@ -13,9 +13,9 @@
 #include <string>
 
 #include "virgil/base/file_system.h"
-#include "virgil/train/checkpoint.h"
-#include "virgil/train/config_schema.h"
-#include "virgil/train/train_config.h"
+#include "virgil/config/config_schema.h"
+#include "virgil/config/train_config.h"
+#include "virgil/format/checkpoint.h"
 
 namespace virgil {
 

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-#include "virgil/train/train_config.h"
+#include "virgil/config/train_config.h"
 
 namespace virgil {
 

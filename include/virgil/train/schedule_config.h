@@ -1,8 +1,8 @@
 // The learning-rate schedule that a configuration asks for.
 #pragma once
 
+#include "virgil/config/train_config.h"
 #include "virgil/optim/lr_schedule.h"
-#include "virgil/train/train_config.h"
 
 namespace virgil {
 

@@ -12,22 +12,22 @@
 #include <vector>
 
 #include "virgil/base/progress.h"
+#include "virgil/config/train_config.h"
 #include "virgil/data/batch_sampler.h"
 #include "virgil/data/data_watch.h"
 #include "virgil/data/dataset.h"
+#include "virgil/format/checkpoint.h"
+#include "virgil/format/pretrained_model.h"
 #include "virgil/memory/tracking_resource.h"
 #include "virgil/model/gpt.h"
 #include "virgil/model/gpt_decoder.h"
 #include "virgil/optim/adamw.h"
 #include "virgil/optim/loss_scaler.h"
 #include "virgil/optim/lr_schedule.h"
-#include "virgil/train/checkpoint.h"
 #include "virgil/train/evaluator.h"
 #include "virgil/train/metrics.h"
-#include "virgil/train/pretrained_model.h"
 #include "virgil/train/ranks.h"
 #include "virgil/train/run_time.h"
-#include "virgil/train/train_config.h"
 
 namespace virgil {
 

@@ -6,8 +6,8 @@
 #include <string_view>
 
 #include "virgil/base/progress.h"
+#include "virgil/config/config_schema.h"
 #include "virgil/dist/process_group.h"
-#include "virgil/train/config_schema.h"
 #include "virgil/train/metrics.h"
 #include "virgil/train/trainer.h"
 

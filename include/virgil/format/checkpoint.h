@@ -1,0 +1,88 @@
+// Checkpoints: each is a Hugging Face model directory that also resumes a run bit for bit. Format: docs/checkpoints.md.
+//
+//   model.safetensors       parameters by their Hugging Face names, unpadded
+//   config.json             GPT2LMHeadModel's configuration
+//   <tokenizer files>       Tokenizer::files()
+//   generation_config.json  of transformers
+//   README.md               a model card
+//   optimizer.safetensors   "m.<name>" and "v.<name>" for every parameter
+//   training_state.json     TrainingState, the resolved run config, and the size and SHA-256 of every file above
+//   training_state.sha256   the SHA-256 of training_state.json
+//
+// A checkpoint is written into "<name>.tmp-<pid>" beside its final name, every file and the directory made durable, then
+// renamed. A half-written one is never taken for a whole one; leftovers of killed runs are removed by the next save. Where a
+// checkpoint of the same name is replaced, it is "<name>.old" for the moment between two renames; loading looks there too.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <limits>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "virgil/base/file_system.h"
+#include "virgil/data/tokenizer.h"
+#include "virgil/format/safetensors.h"
+#include "virgil/model/model_config.h"
+#include "virgil/optim/loss_scaler.h"
+
+namespace virgil {
+
+/// Where a run stands. Everything random is keyed by the step, so this is all there is to resume.
+struct TrainingState {
+  std::int64_t step = 0;  // updates done
+  std::int64_t tokens_seen = 0;
+  std::uint64_t seed = 0;
+  double best_val_loss = std::numeric_limits<double>::infinity();
+  std::int64_t best_step = -1;
+  double last_val_loss = std::numeric_limits<double>::quiet_NaN();
+  std::int64_t last_eval_step = -1;  // updates done when last_val_loss was measured
+  LossScalerState loss_scaler;       // of float16; its scale is 0 where there is none
+  std::string data_fingerprint;      // SHA-256 of the training tokens; resuming on other data is refused
+  std::string val_fingerprint;  // likewise of the held-out tokens; "none" without; empty in checkpoints of before it was kept
+  std::string config_json;      // the resolved run config, a JSON object; comes back formatted as config_to_json does
+  friend bool operator==(const TrainingState&, const TrainingState&) = default;
+};
+
+/// What a save needs. Tensor sources read from the engine's memory while the save runs.
+struct CheckpointContents {
+  ModelSizes model;
+  const Tokenizer* tokenizer = nullptr;
+  std::vector<TensorSource> parameters;  // float32, every ParameterSpec by its name and stored_shape
+  std::vector<TensorSource> optimizer;   // "m.<name>" and "v.<name>", likewise, or all bfloat16; empty: weights only
+  TrainingState state;
+};
+
+/// Saves as `directory` (replacing one of that name only after the new one is durable). Throws UserError on I/O errors, after
+/// which the previous checkpoint still stands and the partial one has been removed as far as the disk allows; InternalError
+/// when `contents` does not match the ParameterLayout of its model.
+void save_checkpoint(FileSystem& files, const std::filesystem::path& directory, const CheckpointContents& contents);
+
+/// An opened checkpoint: hashes verified, files mapped, every tensor of the model's ParameterLayout present in its stored_shape
+/// as float32. A model without biases has zero biases in its file besides, for other programs (docs/checkpoints.md).
+struct LoadedCheckpoint {
+  std::filesystem::path directory;  // where it was found: the one asked for, or that with ".old" appended
+  ModelSizes model;
+  TrainingState state;
+  SafetensorsFile parameters;
+  std::unique_ptr<SafetensorsFile> optimizer;  // null when the checkpoint has none or it was not asked for
+};
+
+/// What a reader needs of a checkpoint: those that only use the weights neither open nor hash the optimizer's file.
+enum class CheckpointParts { kAll, kWeights };
+
+/// Opens a checkpoint that save_checkpoint wrote, also while a running training replaces it: everything is of one checkpoint.
+/// Throws UserError naming the file and the defect: missing, truncated, hash mismatch, malformed JSON, a missing tensor or one
+/// of another shape.
+[[nodiscard]] LoadedCheckpoint load_checkpoint(const std::filesystem::path& directory,
+                                               CheckpointParts parts = CheckpointParts::kAll);
+
+/// Names inside a run's folder: "step-00000500" ordered by step, "best".
+[[nodiscard]] std::string step_checkpoint_name(std::int64_t step);
+/// Step checkpoints of a run, oldest first; leftovers (".tmp-") are not among them. Empty when there is no such folder.
+[[nodiscard]] std::vector<std::filesystem::path> list_step_checkpoints(const std::filesystem::path& run_directory);
+/// Removes step checkpoints beyond the newest `keep_last`, and leftovers of killed saves. keep_last 0 keeps all.
+void prune_checkpoints(FileSystem& files, const std::filesystem::path& run_directory, std::int64_t keep_last);
+
+}  // namespace virgil

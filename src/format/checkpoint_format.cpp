@@ -1,0 +1,196 @@
+#include "format/checkpoint_format.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <charconv>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "format/gpt2_config.h"
+#include "virgil/base/error.h"
+#include "virgil/base/excerpt.h"
+#include "virgil/base/json.h"
+#include "virgil/base/sha256.h"
+#include "virgil/model/parameter_layout.h"
+
+namespace virgil {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr const char* kFormatName = "virgil-checkpoint";
+constexpr std::int64_t kFormatVersion = 1;
+
+/// JSON has no NaN and no infinity, and decimals invite rounding: the bits count, the decimal is for readers.
+Json write_exact(double value) {
+  const Json decimal = std::isfinite(value) ? Json(value) : Json(nullptr);
+  return {{"value", decimal}, {"bits", fmt::format("{:016x}", std::bit_cast<std::uint64_t>(value))}};
+}
+
+double read_exact(const JsonObject& state, const char* key) {
+  const JsonObject exact = state.object(key);
+  const std::string text = exact.string("bits");
+  std::uint64_t bits = 0;
+  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), bits, 16);
+  if (error != std::errc() || stop != text.data() + text.size() || text.size() != 16) {
+    throw user_error("{}: {} is not 16 hexadecimal digits", exact.where(), quoted_excerpt(text));
+  }
+  return std::bit_cast<double>(bits);
+}
+
+void read_file_table(const JsonObject& table, FileTable& files) {
+  for (const auto& [name, entry] : table.json().items()) {
+    // A checkpoint speaks of its own folder only.
+    constexpr std::string_view kNotInNames("/\0", 2);
+    if (name.empty() || name.front() == '.' || name.find_first_of(kNotInNames) != name.npos) {
+      throw user_error("{}: {} is not the name of a file in the checkpoint", table.where(), quoted_excerpt(name));
+    }
+    const JsonObject file(entry, fmt::format("{}: {}", table.where(), quoted_excerpt(name)));
+    files[name] = {file.string("sha256"), file.integer("size_bytes")};
+  }
+}
+
+bool is_flat(const Json& config) {
+  const auto is_plain = [](const Json& value) { return !value.is_structured(); };
+  return config.is_object() && std::ranges::all_of(config, [&](const Json& value) {
+           return is_plain(value) || (value.is_array() && std::ranges::all_of(value, is_plain));
+         });
+}
+
+std::vector<ExpectedTensor> tensors_of(const ModelConfig& model) {
+  std::vector<ExpectedTensor> tensors;
+  const ParameterLayout layout(model);
+  for (const ParameterSpec& spec : layout.parameters()) tensors.push_back({spec.name, spec.stored_shape});
+  return tensors;
+}
+
+}  // namespace
+
+std::string write_state(const TrainingState& state, const FileTable& files) {
+  Json table = Json::object();
+  for (const auto& [name, file] : files) table[name] = {{"size_bytes", file.size_bytes}, {"sha256", file.sha256}};
+  Json json = {
+      {"format", kFormatName},
+      {"version", kFormatVersion},
+      {"step", state.step},
+      {"tokens_seen", state.tokens_seen},
+      {"seed", state.seed},
+      {"best_val_loss", write_exact(state.best_val_loss)},
+      {"best_step", state.best_step},
+      {"last_val_loss", write_exact(state.last_val_loss)},
+      {"last_eval_step", state.last_eval_step},
+      {"data_fingerprint", state.data_fingerprint},
+      {"val_fingerprint", state.val_fingerprint},
+      {"config", state.config_json.empty() ? Json::object() : Json::parse(state.config_json)},
+      {"files", table},
+  };
+  if (state.loss_scaler.scale > 0) {
+    json["loss_scale"] = write_exact(state.loss_scaler.scale);
+    json["loss_scale_good_steps"] = state.loss_scaler.good_steps;
+  }
+  return json.dump(2) + "\n";
+}
+
+void read_state(std::string_view text, const std::string& where, TrainingState& state, FileTable& files) {
+  const Json parsed = parse_json(text, where);
+  const JsonObject json(parsed, where);
+  const std::string format = json.string("format");
+  const std::int64_t version = json.integer("version");
+  if (format != kFormatName || version != kFormatVersion) {
+    throw user_error(
+        "{}: its format is {} version {}, this program reads \"{}\" version {}; use the version of Virgil that wrote it", where,
+        quoted_excerpt(format), version, kFormatName, kFormatVersion);
+  }
+  state.step = json.integer("step");
+  state.tokens_seen = json.integer("tokens_seen");
+  state.seed = json.unsigned_integer("seed");
+  state.best_val_loss = read_exact(json, "best_val_loss");
+  state.best_step = json.integer("best_step");
+  state.last_val_loss = read_exact(json, "last_val_loss");
+  state.last_eval_step = json.integer("last_eval_step");
+  state.data_fingerprint = json.string("data_fingerprint");
+  state.val_fingerprint = json.string_or("val_fingerprint", "");
+  state.loss_scaler = {};
+  if (json.has("loss_scale")) {
+    state.loss_scaler.scale = read_exact(json, "loss_scale");
+    state.loss_scaler.good_steps = json.integer("loss_scale_good_steps");
+  }
+  const Json& config = json.at("config");
+  if (!is_flat(config)) throw user_error("{}: \"config\" is not a flat JSON object", where);
+  state.config_json = config.dump(2);
+  read_file_table(json.object("files"), files);
+}
+
+bool is_flat_config(std::string_view config_text) { return is_flat(Json::parse(config_text, nullptr, false)); }
+
+std::string write_state_hash(std::string_view state_text) {
+  return fmt::format("{}  {}\n", sha256_hex(state_text), kStateFile);
+}
+
+std::string write_model_config(const ModelConfig& model, std::int32_t end_of_text) {
+  // Through text, so that 0.1F is written as 0.1 and not as 0.10000000149.
+  const double dropout = Json::parse(fmt::format("{}", model.dropout())).get<double>();
+  const Json end_id = end_of_text >= 0 ? Json(end_of_text) : Json(nullptr);
+  const bool usual_width = model.d_ff() == 4 * model.embedding_dim();
+  const Json json = {
+      {"architectures", Json::array({"GPT2LMHeadModel"})},
+      {"model_type", "gpt2"},
+      {"vocab_size", model.vocab_size()},
+      {"n_positions", model.block_size()},
+      {"n_ctx", model.block_size()},
+      {"n_embd", model.embedding_dim()},
+      {"n_layer", model.num_layers()},
+      {"n_head", model.num_heads()},
+      {"n_inner", usual_width ? Json(nullptr) : Json(model.d_ff())},
+      {"activation_function", "gelu_new"},
+      {"resid_pdrop", dropout},
+      {"embd_pdrop", dropout},
+      {"attn_pdrop", dropout},
+      {"layer_norm_epsilon", 1e-5},
+      {"initializer_range", 0.02},
+      {"tie_word_embeddings", model.tie_weights()},
+      {"bos_token_id", end_id},
+      {"eos_token_id", end_id},
+      {"torch_dtype", "float32"},
+      {"use_cache", true},
+      {"virgil", {{"bias", model.bias()}}},
+  };
+  return json.dump(2) + "\n";
+}
+
+ModelSizes read_model_config(std::string_view text, const std::string& where) {
+  ModelSizes sizes = read_gpt2_config(text, where);
+  const Json parsed = parse_json(text, where);
+  const JsonObject json(parsed, where);
+  sizes.bias = json.object("virgil").boolean("bias");
+  sizes.dropout = static_cast<float>(json.number("resid_pdrop"));
+  try {
+    return ModelConfig(sizes).sizes();
+  } catch (const UserError& error) {
+    throw user_error("{}: {}", where, error.what());
+  }
+}
+
+std::vector<ExpectedTensor> expected_parameters(const ModelConfig& model) { return tensors_of(model); }
+
+std::vector<ExpectedTensor> absent_biases(const ModelConfig& model) {
+  if (model.bias()) return {};
+  ModelSizes sizes = model.sizes();
+  sizes.bias = true;
+  std::vector<ExpectedTensor> tensors = tensors_of(ModelConfig(sizes));
+  std::erase_if(tensors, [](const ExpectedTensor& tensor) { return !tensor.name.ends_with(".bias"); });
+  return tensors;
+}
+
+std::vector<ExpectedTensor> expected_moments(const ModelConfig& model) {
+  std::vector<ExpectedTensor> tensors;
+  for (const ExpectedTensor& parameter : tensors_of(model)) {
+    tensors.push_back({"m." + parameter.name, parameter.shape});
+    tensors.push_back({"v." + parameter.name, parameter.shape});
+  }
+  return tensors;
+}
+
+}  // namespace virgil

@@ -1,0 +1,63 @@
+// What the files of a checkpoint hold: docs/checkpoints.md in code.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "virgil/format/checkpoint.h"
+#include "virgil/format/safetensors.h"
+#include "virgil/model/model_config.h"
+
+namespace virgil {
+
+inline constexpr const char* kParametersFile = "model.safetensors";
+inline constexpr const char* kOptimizerFile = "optimizer.safetensors";
+inline constexpr const char* kConfigFile = "config.json";
+inline constexpr const char* kStateFile = "training_state.json";
+inline constexpr const char* kStateHashFile = "training_state.sha256";
+inline constexpr const char* kOldSuffix = ".old";
+inline constexpr const char* kBestCheckpoint = "best";
+// Beside the checkpoints in a run's folder.
+inline constexpr const char* kMetricsFile = "metrics.jsonl";
+inline constexpr const char* kRunConfigFile = "run_config.json";
+inline constexpr const char* kRunConfigHashFile = "run_config.sha256";
+
+/// Every file but the state's own two, by name.
+using FileTable = std::map<std::string, WrittenFile>;
+
+[[nodiscard]] std::string write_state(const TrainingState& state, const FileTable& files);
+/// `where` names the file in messages. Throws UserError on anything write_state would not have written.
+void read_state(std::string_view text, const std::string& where, TrainingState& state, FileTable& files);
+/// Whether `config_text` is a JSON object of plain values and lists of them.
+[[nodiscard]] bool is_flat_config(std::string_view config_text);
+/// Content of kStateHashFile, as `sha256sum -c` reads it.
+[[nodiscard]] std::string write_state_hash(std::string_view state_text);
+
+/// config.json of transformers' GPT2LMHeadModel; `end_of_text` is -1 when the vocabulary has none.
+[[nodiscard]] std::string write_model_config(const ModelConfig& model, std::int32_t end_of_text);
+[[nodiscard]] ModelSizes read_model_config(std::string_view text, const std::string& where);
+
+/// A tensor a checkpoint must hold: parameters as float32, moments as float32 or bfloat16.
+struct ExpectedTensor {
+  std::string name;
+  Shape shape;
+};
+/// Parameters of the model.
+[[nodiscard]] std::vector<ExpectedTensor> expected_parameters(const ModelConfig& model);
+/// Biases that transformers has and the model lacks: written as zeros, never read. Empty for a model with biases.
+[[nodiscard]] std::vector<ExpectedTensor> absent_biases(const ModelConfig& model);
+/// "m." and "v." of every parameter.
+[[nodiscard]] std::vector<ExpectedTensor> expected_moments(const ModelConfig& model);
+
+/// "best", "step-00000500", or one of them with ".old" appended.
+[[nodiscard]] bool is_checkpoint_name(std::string_view name);
+/// `directory` with `suffix` appended to its name.
+[[nodiscard]] std::filesystem::path with_suffix(const std::filesystem::path& directory, std::string_view suffix);
+/// The folder that holds `directory`.
+[[nodiscard]] std::filesystem::path parent_of(const std::filesystem::path& directory);
+
+}  // namespace virgil

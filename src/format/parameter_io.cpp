@@ -1,0 +1,98 @@
+#include "virgil/format/parameter_io.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "virgil/base/bfloat16.h"
+#include "virgil/base/error.h"
+#include "virgil/model/float_copy.h"
+
+namespace virgil {
+
+namespace {
+
+/// Elements converted at a time: no second copy of a model exists.
+constexpr std::int64_t kPiece = std::int64_t{1} << 18;
+
+template <typename Stored>
+void widen(std::span<const std::byte> bytes, std::span<float> values) {
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    Stored stored{};
+    std::memcpy(&stored, bytes.data() + i * sizeof(Stored), sizeof(Stored));
+    values[i] = static_cast<float>(stored);
+  }
+}
+
+void widen(DType dtype, std::span<const std::byte> bytes, std::span<float> values) {
+  if (dtype == DType::kBFloat16) return widen<BFloat16>(bytes, values);
+  if (dtype == DType::kFloat16) return widen<Float16>(bytes, values);
+  widen<float>(bytes, values);
+}
+
+/// Whether a tensor of `dtype` holds the value; NaN counts as held.
+bool holds(DType dtype, float value) {
+  if (dtype == DType::kFloat32 || value != value) return true;
+  return (dtype == DType::kBFloat16 ? static_cast<float>(BFloat16(value)) : static_cast<float>(Float16(value))) == value;
+}
+
+}  // namespace
+
+std::vector<TensorSource> parameter_sources(const ParameterLayout& layout, const std::string& prefix, DType dtype,
+                                            const FlatReader& read) {
+  std::vector<TensorSource> sources;
+  for (const ParameterSpec& spec : layout.parameters()) {
+    const auto read_stored = [read, dtype, offset = spec.offset](std::span<std::byte> dst, std::int64_t offset_bytes) {
+      read(dst, offset + offset_bytes / size_of(dtype));
+    };
+    sources.push_back({prefix + spec.name, dtype, spec.stored_shape, read_stored});
+  }
+  return sources;
+}
+
+bool load_parameters(Backend& backend, const ParameterLayout& layout, const SafetensorsFile& file, const std::string& prefix,
+                     const FlatTensor& flat, DType dtype) {
+  const std::string dtype_name(safetensors_name(dtype));
+  bool exact = true;
+  backend.set_zero(flat.view());
+  for (const ParameterSpec& spec : layout.parameters()) {
+    const SafetensorsFile::Entry* entry = file.find(prefix + spec.name);
+    if (entry == nullptr || entry->dtype_name != dtype_name || entry->shape != spec.stored_shape) {
+      throw user_error("the checkpoint's {}{} is {}, the model needs {} {}; give a checkpoint of the model's own sizes", prefix,
+                       spec.name, entry == nullptr ? "missing" : entry->dtype_name + " " + entry->shape.to_string(), dtype_name,
+                       spec.stored_shape.to_string());
+    }
+    exact = upload_pieces(backend, flat, spec.offset, dtype, entry->bytes) && exact;
+  }
+  return exact;
+}
+
+bool upload_pieces(Backend& backend, const FlatTensor& flat, std::int64_t offset, DType dtype,
+                   std::span<const std::byte> bytes) {
+  bool exact = true;
+  const std::int64_t element_bytes = size_of(dtype);
+  flat.for_each_piece(offset, std::ssize(bytes) / element_bytes, [&](std::int64_t first, TensorView piece) {
+    const auto stored = bytes.subspan(static_cast<std::size_t>((first - offset) * element_bytes),
+                                      static_cast<std::size_t>(piece.num_elements() * element_bytes));
+    exact = upload_tensor(backend, piece, dtype, stored) && exact;
+  });
+  return exact;
+}
+
+bool upload_tensor(Backend& backend, TensorView dst, DType dtype, std::span<const std::byte> bytes) {
+  if (dtype == dst.dtype()) {
+    backend.copy_from_host(dst, bytes);
+    return true;
+  }
+  bool exact = true;
+  std::vector<float> values;
+  for (std::int64_t first = 0; first < dst.num_elements(); first += kPiece) {
+    const std::int64_t count = std::min(kPiece, dst.num_elements() - first);
+    values.resize(static_cast<std::size_t>(count));
+    widen(dtype, bytes.subspan(static_cast<std::size_t>(first * size_of(dtype))), values);
+    exact = exact && std::ranges::all_of(values, [&](float value) { return holds(dst.dtype(), value); });
+    copy_floats_to_device(backend, dst.slice(first, {count}), values);
+  }
+  return exact;
+}
+
+}  // namespace virgil
