@@ -9,9 +9,9 @@
 #include <span>
 #include <vector>
 
-#include "dist/started_collective.h"
 #include "mpi/owned_comm.h"
 #include "mpi/roll_call.h"
+#include "virgil/dist/started_collective.h"
 
 namespace virgil {
 

@@ -5,8 +5,8 @@
 #include <span>
 #include <utility>
 
-#include "dist/ordered_sum.h"
 #include "virgil/base/shape.h"
+#include "virgil/dist/ordered_sum.h"
 
 namespace virgil {
 

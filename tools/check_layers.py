@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Fails on an include that runs against the layers of docs/architecture.md, and on CUDA headers in include/.
+"""Fails on an include that runs against the layers of docs/architecture.md or reaches into one, and on CUDA headers in include/.
+
+A header in src/LAYER is that layer's own: only src/LAYER and tests of the layer include it.
 
     tools/check_layers.py [--root DIRECTORY]
 
@@ -28,6 +30,8 @@ ALLOWED = {
 }
 for layer in ("train", "report", "command"):  # what all below them has made
     ALLOWED[layer] = set(ALLOWED)
+# Folders of tests/ that test a layer under another name.
+TESTS_OF = {"backend_conformance": "backend"}
 # cuda/ is one more backend, and its collectives; mpi/ one more launcher.
 FOLDERS_MAY_INCLUDE = {"cuda": {"base", "memory", "backend", "dist"}, "mpi": {"base", "memory", "dist"}}
 SOURCE_SUFFIXES = {".h", ".cpp", ".cu"}
@@ -68,7 +72,25 @@ def check_layer(name, files, allowed):
             yield f"{path}:{number}: {name} includes {target} of layer {layer}; {name} may include {may}"
 
 
+def check_private(layer, files, root):
+    """`layer` is None for what belongs to none. Public headers begin with virgil/: a layer's name in front is its private one's."""
+    for path in files:
+        for number, target in includes_of(path):
+            owner = pathlib.PurePosixPath(target).parts[0] if "/" in target else None
+            is_tests_own = root / "tests" in path.parents and (root / "tests" / target).is_file()
+            if owner not in ALLOWED or owner == layer or is_tests_own:
+                continue
+            yield (f"{path}:{number}: {target} is private to the layer {owner}; use what include/virgil/{owner}/ promises, or move the "
+                   f"header there, if others may rely on it: git mv src/{target} include/virgil/{target}")
+
+
 def violations(root):
+    for tree in ("src", "tests"):
+        for directory in sorted(p for p in (root / tree).glob("*") if p.is_dir()):
+            yield from check_private(TESTS_OF.get(directory.name, directory.name), source_files(directory), root)
+    for tree in ("include", "cuda", "mpi", "tools"):
+        yield from check_private(None, source_files(root / tree), root)
+    yield from check_private(None, sorted(root.glob("*.cpp")), root)
     for tree in (root / "include" / "virgil", root / "src"):
         for directory in sorted(p for p in tree.glob("*") if p.is_dir()):
             if directory.name not in ALLOWED:

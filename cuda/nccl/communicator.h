@@ -12,8 +12,8 @@
 #include "cuda/cuda_backend.h"
 #include "cuda/handles.h"
 #include "cuda/nccl/link.h"
-#include "dist/started_collective.h"
 #include "virgil/dist/communicator.h"
+#include "virgil/dist/started_collective.h"
 
 namespace virgil::cuda {
 

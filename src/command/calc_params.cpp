@@ -10,11 +10,11 @@
 #include <vector>
 
 #include "command/interactive.h"
-#include "report/plan_json.h"
 #include "virgil/base/error.h"
 #include "virgil/config/program_name.h"
 #include "virgil/config/program_version.h"
 #include "virgil/report/fit_report.h"
+#include "virgil/report/plan_json.h"
 #include "virgil/report/tool_arguments.h"
 #include "virgil/report/verify.h"
 

@@ -13,11 +13,11 @@
 #include <vector>
 
 #include "command/evaluate_report.h"
-#include "data/dataset_sources.h"
 #include "virgil/base/error.h"
 #include "virgil/base/file_system.h"
 #include "virgil/base/non_finite_error.h"
 #include "virgil/data/dataset.h"
+#include "virgil/data/dataset_sources.h"
 #include "virgil/generate/inference_model.h"
 #include "virgil/generate/text_generator.h"
 #include "virgil/model/gpt.h"

@@ -10,11 +10,11 @@
 #include <ostream>
 #include <string_view>
 
-#include "generate/prompt.h"
 #include "virgil/base/error.h"
 #include "virgil/base/format.h"
 #include "virgil/data/text_bytes.h"
 #include "virgil/generate/inference_model.h"
+#include "virgil/generate/prompt.h"
 #include "virgil/generate/text_stream.h"
 
 namespace virgil {

@@ -6,8 +6,8 @@
 #include <utility>
 #include <vector>
 
-#include "data/remove_quietly.h"
 #include "virgil/base/error.h"
+#include "virgil/base/remove_quietly.h"
 
 namespace virgil {
 namespace {

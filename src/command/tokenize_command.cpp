@@ -17,9 +17,8 @@
 
 #include "command/output_folder.h"
 #include "command/tokenize_report.h"
-#include "data/dataset_sources.h"
-#include "data/document_reader.h"
 #include "virgil/base/error.h"
+#include "virgil/data/dataset_sources.h"
 #include "virgil/data/tokenizer_builder.h"
 
 namespace virgil {

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "data/token_statistics.h"
+#include "virgil/data/token_statistics.h"
 #include "virgil/data/tokenizer.h"
 
 namespace virgil {

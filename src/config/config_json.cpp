@@ -13,12 +13,12 @@
 #include <utility>
 #include <vector>
 
-#include "config/config_text.h"
 #include "virgil/base/error.h"
 #include "virgil/base/excerpt.h"
 #include "virgil/base/file_system.h"
 #include "virgil/base/json.h"
 #include "virgil/config/config_schema.h"
+#include "virgil/config/config_text.h"
 
 namespace virgil {
 namespace {

@@ -1,5 +1,5 @@
 // What people read about keys: messages, --help and docs/configuration.md.
-#include "config/config_text.h"
+#include "virgil/config/config_text.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>

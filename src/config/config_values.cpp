@@ -17,10 +17,10 @@
 #include <variant>
 #include <vector>
 
-#include "config/config_text.h"
 #include "virgil/base/error.h"
 #include "virgil/base/shape.h"
 #include "virgil/config/config_schema.h"
+#include "virgil/config/config_text.h"
 #include "virgil/config/foreign_names.h"
 #include "virgil/config/value_words.h"
 

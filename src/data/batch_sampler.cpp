@@ -4,9 +4,9 @@
 #include <limits>
 #include <utility>
 
-#include "data/index_permutation.h"
 #include "virgil/base/error.h"
 #include "virgil/base/philox.h"
+#include "virgil/data/index_permutation.h"
 
 namespace virgil {
 

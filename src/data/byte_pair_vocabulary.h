@@ -9,8 +9,8 @@
 #include <utility>
 #include <vector>
 
-#include "data/end_of_text.h"
 #include "data/text_splitter.h"
+#include "virgil/data/end_of_text.h"
 
 namespace virgil {
 

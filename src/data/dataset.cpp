@@ -13,11 +13,11 @@
 #include <utility>
 #include <vector>
 
-#include "data/dataset_sources.h"
 #include "data/parallel_encode.h"
 #include "virgil/base/error.h"
 #include "virgil/base/input_file.h"
 #include "virgil/base/sha256.h"
+#include "virgil/data/dataset_sources.h"
 #include "virgil/data/input_files.h"
 
 namespace virgil {

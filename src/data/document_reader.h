@@ -7,9 +7,9 @@
 #include <string>
 #include <string_view>
 
-#include "data/end_of_text.h"
 #include "data/json_lines.h"
 #include "virgil/base/logging.h"
+#include "virgil/data/end_of_text.h"
 #include "virgil/data/text_reader.h"
 
 namespace virgil {

@@ -1,4 +1,4 @@
-#include "data/end_of_text.h"
+#include "virgil/data/end_of_text.h"
 
 #include <cstddef>
 

@@ -11,8 +11,6 @@
 #include <utility>
 #include <vector>
 
-#include "data/dataset_sources.h"
-#include "data/end_of_text.h"
 #include "data/parallel_encode.h"
 #include "data/text_corpus.h"
 #include "data/token_cache.h"
@@ -21,6 +19,8 @@
 #include "virgil/base/progress.h"
 #include "virgil/base/sha256.h"
 #include "virgil/base/shell_quote.h"
+#include "virgil/data/dataset_sources.h"
+#include "virgil/data/end_of_text.h"
 #include "virgil/data/tokenizer_builder.h"
 
 namespace virgil {

@@ -14,9 +14,9 @@
 #include <vector>
 
 #include "data/file_bytes.h"
-#include "data/remove_quietly.h"
 #include "virgil/base/error.h"
 #include "virgil/base/json.h"
+#include "virgil/base/remove_quietly.h"
 #include "virgil/base/shape.h"
 #include "virgil/data/token_file.h"
 

@@ -11,9 +11,9 @@
 #include <optional>
 #include <string>
 
-#include "data/token_sink.h"
 #include "virgil/base/file_system.h"
 #include "virgil/data/dataset.h"
+#include "virgil/data/token_sink.h"
 
 namespace virgil {
 

@@ -9,10 +9,10 @@
 #include <utility>
 #include <vector>
 
-#include "data/dataset_sources.h"
 #include "data/file_bytes.h"
 #include "data/parallel_encode.h"
 #include "virgil/base/error.h"
+#include "virgil/data/dataset_sources.h"
 #include "virgil/data/token_file.h"
 #include "virgil/data/tokenizer_builder.h"
 

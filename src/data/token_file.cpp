@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "data/bare_ids.h"
-#include "data/remove_quietly.h"
 #include "virgil/base/error.h"
 #include "virgil/base/input_file.h"
+#include "virgil/base/remove_quietly.h"
 #include "virgil/base/sha256.h"
 
 namespace virgil {

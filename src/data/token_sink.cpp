@@ -1,4 +1,4 @@
-#include "data/token_sink.h"
+#include "virgil/data/token_sink.h"
 
 #include <fmt/format.h>
 

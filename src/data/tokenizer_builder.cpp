@@ -19,11 +19,11 @@
 #include "data/byte_pair_tokenizer.h"
 #include "data/byte_tokenizer.h"
 #include "data/char_tokenizer.h"
-#include "data/end_of_text.h"
 #include "data/vocabulary_file.h"
 #include "virgil/base/error.h"
 #include "virgil/base/nearest_name.h"
 #include "virgil/base/progress.h"
+#include "virgil/data/end_of_text.h"
 
 namespace virgil {
 namespace {

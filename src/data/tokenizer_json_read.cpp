@@ -15,12 +15,12 @@
 #include <vector>
 
 #include "data/byte_pair_vocabulary.h"
-#include "data/end_of_text.h"
 #include "data/merge_table.h"
 #include "data/tokenizer_settings.h"
 #include "virgil/base/error.h"
 #include "virgil/base/json.h"
 #include "virgil/base/utf8.h"
+#include "virgil/data/end_of_text.h"
 
 namespace virgil {
 namespace {

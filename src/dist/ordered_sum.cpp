@@ -1,4 +1,4 @@
-#include "dist/ordered_sum.h"
+#include "virgil/dist/ordered_sum.h"
 
 #include <algorithm>
 #include <array>

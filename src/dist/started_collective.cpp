@@ -1,4 +1,4 @@
-#include "dist/started_collective.h"
+#include "virgil/dist/started_collective.h"
 
 #include <fmt/format.h>
 

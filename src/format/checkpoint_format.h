@@ -17,14 +17,7 @@ namespace virgil {
 inline constexpr const char* kParametersFile = "model.safetensors";
 inline constexpr const char* kOptimizerFile = "optimizer.safetensors";
 inline constexpr const char* kConfigFile = "config.json";
-inline constexpr const char* kStateFile = "training_state.json";
 inline constexpr const char* kStateHashFile = "training_state.sha256";
-inline constexpr const char* kOldSuffix = ".old";
-inline constexpr const char* kBestCheckpoint = "best";
-// Beside the checkpoints in a run's folder.
-inline constexpr const char* kMetricsFile = "metrics.jsonl";
-inline constexpr const char* kRunConfigFile = "run_config.json";
-inline constexpr const char* kRunConfigHashFile = "run_config.sha256";
 
 /// Every file but the state's own two, by name.
 using FileTable = std::map<std::string, WrittenFile>;
@@ -55,8 +48,6 @@ struct ExpectedTensor {
 
 /// "best", "step-00000500", or one of them with ".old" appended.
 [[nodiscard]] bool is_checkpoint_name(std::string_view name);
-/// `directory` with `suffix` appended to its name.
-[[nodiscard]] std::filesystem::path with_suffix(const std::filesystem::path& directory, std::string_view suffix);
 /// The folder that holds `directory`.
 [[nodiscard]] std::filesystem::path parent_of(const std::filesystem::path& directory);
 

@@ -1,4 +1,4 @@
-#include "format/checkpoint_marks.h"
+#include "virgil/format/checkpoint_marks.h"
 
 #include <algorithm>
 #include <array>

@@ -14,9 +14,9 @@
 #include <vector>
 
 #include "format/checkpoint_format.h"
-#include "format/checkpoint_marks.h"
 #include "virgil/base/error.h"
 #include "virgil/base/paths.h"
+#include "virgil/format/checkpoint_marks.h"
 
 namespace virgil {
 namespace {

@@ -14,12 +14,12 @@
 #include <vector>
 
 #include "format/checkpoint_format.h"
-#include "format/checkpoint_marks.h"
 #include "format/hashing_file.h"
 #include "format/model_card.h"
 #include "virgil/base/error.h"
 #include "virgil/base/paths.h"
 #include "virgil/format/checkpoint.h"
+#include "virgil/format/checkpoint_marks.h"
 
 namespace virgil {
 namespace {
@@ -115,6 +115,12 @@ void replace_checkpoint(FileSystem& files, const std::filesystem::path& partial,
   remove_replaced(files, old, directory);
 }
 
+std::int64_t bytes_of(const std::vector<ExpectedTensor>& tensors, DType dtype) {
+  std::int64_t elements = 0;
+  for (const ExpectedTensor& tensor : tensors) elements = checked_add(elements, tensor.shape.num_elements());
+  return checked_multiply(elements, size_of(dtype));
+}
+
 }  // namespace
 
 void save_checkpoint(FileSystem& files, const std::filesystem::path& directory, const CheckpointContents& contents) {
@@ -130,6 +136,15 @@ void save_checkpoint(FileSystem& files, const std::filesystem::path& directory, 
     ignore_errors([&] { files.remove_all(partial); });
     throw;
   }
+}
+
+std::int64_t checkpoint_bytes(const ModelConfig& model, DType moments, const Tokenizer& tokenizer) {
+  constexpr std::int64_t kHeadersAndState = std::int64_t{1} << 15;
+  std::int64_t total = kHeadersAndState;
+  for (const Tokenizer::File& file : tokenizer.files()) total += std::ssize(file.content);
+  total = checked_add(total, bytes_of(expected_parameters(model), DType::kFloat32));
+  total = checked_add(total, bytes_of(absent_biases(model), DType::kFloat32));
+  return checked_add(total, bytes_of(expected_moments(model), moments));
 }
 
 }  // namespace virgil

@@ -1,4 +1,4 @@
-#include "format/finite_check.h"
+#include "virgil/format/finite_check.h"
 
 #include <fmt/format.h>
 

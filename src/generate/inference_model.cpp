@@ -4,9 +4,9 @@
 
 #include <algorithm>
 
-#include "format/finite_check.h"
 #include "virgil/base/error.h"
 #include "virgil/base/format.h"
+#include "virgil/format/finite_check.h"
 #include "virgil/format/pretrained_model.h"
 #include "virgil/machine/measured_dtype.h"
 #include "virgil/plan/run_plan.h"

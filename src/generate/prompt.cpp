@@ -1,4 +1,4 @@
-#include "generate/prompt.h"
+#include "virgil/generate/prompt.h"
 
 #include <fmt/format.h>
 
@@ -8,10 +8,10 @@
 #include <iterator>
 #include <string_view>
 
-#include "data/end_of_text.h"
 #include "virgil/base/error.h"
 #include "virgil/base/file_system.h"
 #include "virgil/base/format.h"
+#include "virgil/data/end_of_text.h"
 #include "virgil/data/text_bytes.h"
 
 namespace virgil {

@@ -6,10 +6,10 @@
 #include <charconv>
 #include <variant>
 
-#include "config/config_text.h"
 #include "virgil/base/error.h"
 #include "virgil/base/format.h"
 #include "virgil/base/shell_quote.h"
+#include "virgil/config/config_text.h"
 #include "virgil/config/program_name.h"
 
 namespace virgil {

@@ -4,9 +4,9 @@
 #include <optional>
 #include <string>
 
-#include "report/plan_json.h"
 #include "virgil/plan/plan_config.h"
 #include "virgil/plan/tensor_table.h"
+#include "virgil/report/plan_json.h"
 
 namespace virgil {
 

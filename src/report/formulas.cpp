@@ -7,11 +7,11 @@
 #include <string_view>
 #include <vector>
 
-#include "report/plan_json.h"
 #include "virgil/base/format.h"
 #include "virgil/plan/estimates.h"
 #include "virgil/plan/tensor_table.h"
 #include "virgil/report/model_report.h"
+#include "virgil/report/plan_json.h"
 
 namespace virgil {
 

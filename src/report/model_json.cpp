@@ -2,11 +2,11 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "report/plan_json.h"
 #include "virgil/plan/communication.h"
 #include "virgil/plan/estimates.h"
 #include "virgil/plan/tensor_table.h"
 #include "virgil/report/model_report.h"
+#include "virgil/report/plan_json.h"
 
 namespace virgil {
 

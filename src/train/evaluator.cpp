@@ -7,8 +7,8 @@
 #include <utility>
 #include <vector>
 
-#include "data/index_permutation.h"
 #include "virgil/base/error.h"
+#include "virgil/data/index_permutation.h"
 
 namespace virgil {
 

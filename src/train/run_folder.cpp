@@ -11,17 +11,16 @@
 #include <variant>
 #include <vector>
 
-#include "config/config_text.h"
-#include "format/checkpoint_format.h"
-#include "format/checkpoint_marks.h"
-#include "format/finite_check.h"
 #include "virgil/base/error.h"
 #include "virgil/base/excerpt.h"
 #include "virgil/base/nearest_name.h"
 #include "virgil/base/paths.h"
 #include "virgil/base/sha256.h"
 #include "virgil/base/shape.h"
+#include "virgil/config/config_text.h"
 #include "virgil/data/input_files.h"
+#include "virgil/format/checkpoint_marks.h"
+#include "virgil/format/finite_check.h"
 
 namespace virgil {
 

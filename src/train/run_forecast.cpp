@@ -8,7 +8,6 @@
 #include <system_error>
 #include <vector>
 
-#include "format/checkpoint_format.h"
 #include "virgil/base/error.h"
 #include "virgil/base/format.h"
 #include "virgil/base/shape.h"
@@ -40,12 +39,6 @@ void warn_of_few_predictions(const TrainConfig& config, const Evaluator& evaluat
                   "checkpoint is best are largely chance; {}",
                   format_count(evaluator.num_predictions() + 1), format_count(evaluator.num_predictions()),
                   more_held_out(config, data, wanted)));
-}
-
-std::int64_t bytes_of(const std::vector<ExpectedTensor>& tensors, DType dtype) {
-  std::int64_t elements = 0;
-  for (const ExpectedTensor& tensor : tensors) elements = checked_add(elements, tensor.shape.num_elements());
-  return checked_multiply(elements, size_of(dtype));
 }
 
 /// Of the files below a folder; what cannot be read counts nothing.
@@ -89,15 +82,6 @@ void describe_evaluations(const TrainConfig& config, const Evaluator& evaluator,
                          format_count(windows), format_count(total), every));
   }
   warn_of_few_predictions(config, evaluator, data, log);
-}
-
-std::int64_t checkpoint_bytes(const ModelConfig& model, DType moments, const Tokenizer& tokenizer) {
-  constexpr std::int64_t kHeadersAndState = std::int64_t{1} << 15;
-  std::int64_t total = kHeadersAndState;
-  for (const Tokenizer::File& file : tokenizer.files()) total += std::ssize(file.content);
-  total = checked_add(total, bytes_of(expected_parameters(model), DType::kFloat32));
-  total = checked_add(total, bytes_of(absent_biases(model), DType::kFloat32));
-  return checked_add(total, bytes_of(expected_moments(model), moments));
 }
 
 std::int64_t DiskForecast::most_bytes() const { return checked_multiply(most_at_once, checkpoint_bytes); }

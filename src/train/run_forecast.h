@@ -19,9 +19,6 @@ class Trainer;
 /// What evaluations cover, and a warning where that is too little to judge by.
 void describe_evaluations(const TrainConfig& config, const Evaluator& evaluator, const Dataset& data, Logger& log);
 
-/// Bytes of a checkpoint's files, up to a few kilobytes.
-[[nodiscard]] std::int64_t checkpoint_bytes(const ModelConfig& model, DType moments, const Tokenizer& tokenizer);
-
 /// The checkpoints of a run that goes on from `first_step`, and the disk they lie on.
 struct DiskForecast {
   std::int64_t checkpoint_bytes = 0;

@@ -7,11 +7,11 @@
 #include <string_view>
 #include <utility>
 
-#include "generate/prompt.h"
 #include "train/gradient_exchange.h"
 #include "train/trainer_time.h"
 #include "virgil/base/error.h"
 #include "virgil/base/non_finite_error.h"
+#include "virgil/generate/prompt.h"
 #include "virgil/generate/text_generator.h"
 #include "virgil/generate/text_stream.h"
 #include "virgil/train/schedule_config.h"

@@ -11,7 +11,6 @@
 #include <utility>
 #include <vector>
 
-#include "config/config_text.h"
 #include "train/init_from.h"
 #include "train/processes.h"
 #include "train/resumed_schedule.h"
@@ -27,6 +26,7 @@
 #include "virgil/base/paths.h"
 #include "virgil/base/progress.h"
 #include "virgil/base/provisional_folder.h"
+#include "virgil/config/config_text.h"
 #include "virgil/config/program_name.h"
 #include "virgil/dist/agreement.h"
 #include "virgil/machine/device.h"

@@ -1,4 +1,4 @@
-#include "data/index_permutation.h"
+#include "virgil/data/index_permutation.h"
 
 #include <gtest/gtest.h>
 

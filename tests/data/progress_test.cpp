@@ -10,11 +10,11 @@
 #include <string>
 #include <vector>
 
-#include "data/token_sink.h"
 #include "data/token_vectors.h"
 #include "data/vocabulary.h"
 #include "support/temporary_directory.h"
 #include "virgil/data/dataset.h"
+#include "virgil/data/token_sink.h"
 #include "virgil/data/tokenizer.h"
 
 namespace virgil {

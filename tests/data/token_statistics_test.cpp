@@ -1,4 +1,4 @@
-#include "data/token_statistics.h"
+#include "virgil/data/token_statistics.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

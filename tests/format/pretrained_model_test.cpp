@@ -10,11 +10,11 @@
 #include <limits>
 
 #include "format/checkpoint_fixture.h"
-#include "format/finite_check.h"
 #include "format/gpt2_folder.h"
 #include "support/repository.h"
 #include "support/test_model.h"
 #include "support/user_error.h"
+#include "virgil/format/finite_check.h"
 
 namespace virgil {
 namespace {

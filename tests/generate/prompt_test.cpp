@@ -1,4 +1,4 @@
-#include "generate/prompt.h"
+#include "virgil/generate/prompt.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

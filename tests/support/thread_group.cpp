@@ -18,9 +18,9 @@
 #include <utility>
 #include <vector>
 
-#include "dist/ordered_sum.h"
-#include "dist/started_collective.h"
 #include "virgil/dist/communicator.h"
+#include "virgil/dist/ordered_sum.h"
+#include "virgil/dist/started_collective.h"
 
 namespace virgil::test_support {
 

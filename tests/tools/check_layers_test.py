@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""tools/check_layers.py finds includes that run upwards, and only those."""
+"""tools/check_layers.py finds includes that run upwards or into a layer, and only those."""
 
 import pathlib
 import subprocess
@@ -37,9 +37,24 @@ class CheckLayers(unittest.TestCase):
         self.assertEqual(status, 1)
         self.assertIn("src/base/x.cpp:2: base includes virgil/train/trainer.h of layer train", output)
 
-    def test_sees_private_headers_of_other_layers(self):
-        self.write("src/model/y.cpp", '#include "train/config_text.h"\n')
-        self.assertEqual(self.check()[0], 1)
+    def test_keeps_private_headers_private(self):
+        users = ("src/model/y.cpp", "include/virgil/base/y.h", "tests/model/y_test.cpp", "tests/support/y.h", "tools/y.cpp", "cuda/y.cu")
+        for user in users:
+            with self.subTest(user):
+                self.write(user, '#include "base/posix_file.h"\n')
+                status, output = self.check()
+                self.assertEqual(status, 1)
+                self.assertIn(f"{user}:1: base/posix_file.h is private to the layer base", output)
+                self.assertIn("git mv src/base/posix_file.h include/virgil/base/posix_file.h", output)
+                (self.root / user).unlink()
+
+    def test_lets_tests_see_their_layers_headers_and_each_others(self):
+        self.write("src/base/posix_file.h", "")
+        self.write("tests/base/posix_file_test.cpp", '#include "base/posix_file.h"\n#include "support/x.h"\n')
+        self.write("tests/backend_conformance/x.cpp", '#include "backend/cpu/simd_targets.h"\n')
+        self.write("tests/train/tiny_run.h", "")
+        self.write("tests/command/x_test.cpp", '#include "train/tiny_run.h"\n')
+        self.assertEqual(self.check(), (0, ""))
 
     def test_keeps_siblings_apart(self):
         self.write("include/virgil/data/x.h", '#include "virgil/backend/backend.h"\n')

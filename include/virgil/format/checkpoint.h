@@ -19,6 +19,7 @@
 #include <limits>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "virgil/base/file_system.h"
@@ -72,11 +73,25 @@ struct LoadedCheckpoint {
 /// What a reader needs of a checkpoint: those that only use the weights neither open nor hash the optimizer's file.
 enum class CheckpointParts { kAll, kWeights };
 
+/// Bytes of a checkpoint's files, up to a few kilobytes; the optimizer's state is of type `moments`.
+[[nodiscard]] std::int64_t checkpoint_bytes(const ModelConfig& model, DType moments, const Tokenizer& tokenizer);
+
 /// Opens a checkpoint that save_checkpoint wrote, also while a running training replaces it: everything is of one checkpoint.
 /// Throws UserError naming the file and the defect: missing, truncated, hash mismatch, malformed JSON, a missing tensor or one
 /// of another shape.
 [[nodiscard]] LoadedCheckpoint load_checkpoint(const std::filesystem::path& directory,
                                                CheckpointParts parts = CheckpointParts::kAll);
+
+// Names in a checkpoint's folder, of the folder itself, and beside it in a run's.
+inline constexpr const char* kStateFile = "training_state.json";
+inline constexpr const char* kOldSuffix = ".old";
+inline constexpr const char* kBestCheckpoint = "best";
+inline constexpr const char* kMetricsFile = "metrics.jsonl";
+inline constexpr const char* kRunConfigFile = "run_config.json";
+inline constexpr const char* kRunConfigHashFile = "run_config.sha256";
+
+/// `directory` with `suffix` appended to its name.
+[[nodiscard]] std::filesystem::path with_suffix(const std::filesystem::path& directory, std::string_view suffix);
 
 /// Names inside a run's folder: "step-00000500" ordered by step, "best".
 [[nodiscard]] std::string step_checkpoint_name(std::int64_t step);

@@ -6,8 +6,8 @@
 #include <functional>
 #include <vector>
 
-#include "data/token_sink.h"
 #include "virgil/data/dataset.h"
+#include "virgil/data/token_sink.h"
 
 namespace virgil {
 
