@@ -8,7 +8,6 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "format/gpt2_config.h"
 #include "virgil/base/error.h"
 #include "virgil/base/excerpt.h"
 #include "virgil/base/json.h"
@@ -127,50 +126,6 @@ bool is_flat_config(std::string_view config_text) { return is_flat(Json::parse(c
 
 std::string write_state_hash(std::string_view state_text) {
   return fmt::format("{}  {}\n", sha256_hex(state_text), kStateFile);
-}
-
-std::string write_model_config(const ModelConfig& model, std::int32_t end_of_text) {
-  // Through text, so that 0.1F is written as 0.1 and not as 0.10000000149.
-  const double dropout = Json::parse(fmt::format("{}", model.dropout())).get<double>();
-  const Json end_id = end_of_text >= 0 ? Json(end_of_text) : Json(nullptr);
-  const bool usual_width = model.d_ff() == 4 * model.embedding_dim();
-  const Json json = {
-      {"architectures", Json::array({"GPT2LMHeadModel"})},
-      {"model_type", "gpt2"},
-      {"vocab_size", model.vocab_size()},
-      {"n_positions", model.block_size()},
-      {"n_ctx", model.block_size()},
-      {"n_embd", model.embedding_dim()},
-      {"n_layer", model.num_layers()},
-      {"n_head", model.num_heads()},
-      {"n_inner", usual_width ? Json(nullptr) : Json(model.d_ff())},
-      {"activation_function", "gelu_new"},
-      {"resid_pdrop", dropout},
-      {"embd_pdrop", dropout},
-      {"attn_pdrop", dropout},
-      {"layer_norm_epsilon", 1e-5},
-      {"initializer_range", 0.02},
-      {"tie_word_embeddings", model.tie_weights()},
-      {"bos_token_id", end_id},
-      {"eos_token_id", end_id},
-      {"torch_dtype", "float32"},
-      {"use_cache", true},
-      {"virgil", {{"bias", model.bias()}}},
-  };
-  return json.dump(2) + "\n";
-}
-
-ModelSizes read_model_config(std::string_view text, const std::string& where) {
-  ModelSizes sizes = read_gpt2_config(text, where);
-  const Json parsed = parse_json(text, where);
-  const JsonObject json(parsed, where);
-  sizes.bias = json.object("virgil").boolean("bias");
-  sizes.dropout = static_cast<float>(json.number("resid_pdrop"));
-  try {
-    return ModelConfig(sizes).sizes();
-  } catch (const UserError& error) {
-    throw user_error("{}: {}", where, error.what());
-  }
 }
 
 std::vector<ExpectedTensor> expected_parameters(const ModelConfig& model) { return tensors_of(model); }

@@ -30,10 +30,6 @@ void read_state(std::string_view text, const std::string& where, TrainingState& 
 /// Content of kStateHashFile, as `sha256sum -c` reads it.
 [[nodiscard]] std::string write_state_hash(std::string_view state_text);
 
-/// config.json of transformers' GPT2LMHeadModel; `end_of_text` is -1 when the vocabulary has none.
-[[nodiscard]] std::string write_model_config(const ModelConfig& model, std::int32_t end_of_text);
-[[nodiscard]] ModelSizes read_model_config(std::string_view text, const std::string& where);
-
 /// A tensor a checkpoint must hold: parameters as float32, moments as float32 or bfloat16.
 struct ExpectedTensor {
   std::string name;

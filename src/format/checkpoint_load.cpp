@@ -20,6 +20,7 @@
 #include "virgil/base/paths.h"
 #include "virgil/base/sha256.h"
 #include "virgil/format/checkpoint.h"
+#include "virgil/format/hf_config.h"
 #include "virgil/format/hub_names.h"
 
 namespace virgil {
@@ -109,7 +110,7 @@ LoadedCheckpoint load_folder(const std::filesystem::path& wanted, CheckpointPart
 
   const MappedFile& config = mapped.at(kConfigFile);
   const std::string_view config_text(reinterpret_cast<const char*>(config.bytes().data()), config.bytes().size());
-  const ModelSizes sizes = read_model_config(config_text, config.path().string());
+  const ModelSizes sizes = read_checkpoint_config(config_text, config.path().string());
   const ModelConfig model(sizes);
   const auto path_of = [&](const char* name) { return (folder.path() / name).string(); };
   LoadedCheckpoint loaded{folder.path(), sizes, std::move(state), SafetensorsFile(std::move(mapped.at(kParametersFile))),

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "format/checkpoint_format.h"
-#include "format/gpt2_config.h"
 #include "format/gpt2_tensors.h"
 #include "format/release_pages.h"
 #include "virgil/base/error.h"
@@ -15,6 +14,7 @@
 #include "virgil/config/config_schema.h"
 #include "virgil/format/checkpoint.h"
 #include "virgil/format/finite_check.h"
+#include "virgil/format/hf_config.h"
 #include "virgil/format/parameter_io.h"
 
 namespace virgil {

@@ -16,7 +16,7 @@
 #include "virgil/base/nearest_name.h"
 #include "virgil/config/config_schema.h"
 #include "virgil/format/checkpoint.h"
-#include "virgil/plan/hf_config.h"
+#include "virgil/format/hf_config.h"
 #include "virgil/plan/plan_config.h"
 #include "virgil/report/verify.h"
 #include "virgil/train/run_folder.h"

@@ -14,11 +14,11 @@
 #include "virgil/base/json.h"
 #include "virgil/config/config_schema.h"
 #include "virgil/config/preset_files.h"
+#include "virgil/format/hf_config.h"
 #include "virgil/format/pretrained_model.h"
 #include "virgil/machine/device.h"
 #include "virgil/machine/measured_dtype.h"
 #include "virgil/plan/catalogue.h"
-#include "virgil/plan/hf_config.h"
 #include "virgil/plan/plan_config.h"
 
 namespace virgil {

@@ -1,8 +1,6 @@
 #include "virgil/train/run_folder.h"
 
 #include <fmt/format.h>
-
-#include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
