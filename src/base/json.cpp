@@ -136,11 +136,6 @@ Json parse_json(std::string_view text, const std::string& where) {
 
 nlohmann::json parse_sorted_json(std::string_view text, const std::string& where) { return parse_json(text, where); }
 
-const nlohmann::json& require_json_key(const nlohmann::json& object, const char* key, const std::filesystem::path& path) {
-  if (!object.is_object() || !object.contains(key)) throw user_error("{}: \"{}\" is missing", path.string(), key);
-  return *object.find(key);
-}
-
 Json parse_json_or_null(std::string_view text) {
   try {
     return parse_json(text, "");
@@ -149,74 +144,99 @@ Json parse_json_or_null(std::string_view text) {
   }
 }
 
-std::string describe_json(const Json& json) {
+template <typename Document>
+std::string describe_json(const Document& json) {
   if (json.is_array()) return "a list";
   if (json.is_object()) return "an object";
-  if (json.is_string()) return quoted_excerpt(json.get_ref<const std::string&>(), 60);
+  if (json.is_string()) return quoted_excerpt(json.template get_ref<const std::string&>(), 60);
   return json.dump();
 }
 
-JsonObject::JsonObject(const Json& json, std::string where) : json_(&json), where_(std::move(where)) {
+template <typename Document>
+BasicJsonObject<Document>::BasicJsonObject(const Json& json, std::string where) : json_(&json), where_(std::move(where)) {
   if (!json.is_object()) throw user_error("{}: is {}, but must be a JSON object", where_, describe_json(json));
 }
 
-bool JsonObject::contains(const char* key) const { return json_->contains(key); }
+template <typename Document>
+bool BasicJsonObject<Document>::contains(const char* key) const {
+  return json_->contains(key);
+}
 
-bool JsonObject::has(const char* key) const {
+template <typename Document>
+bool BasicJsonObject<Document>::has(const char* key) const {
   const auto found = json_->find(key);
   return found != json_->end() && !found->is_null();
 }
 
-const Json& JsonObject::at(const char* key) const {
+template <typename Document>
+const Document& BasicJsonObject<Document>::at(const char* key) const {
   const auto found = json_->find(key);
   if (found == json_->end() || found->is_null()) throw user_error("{}: \"{}\" is missing", where_, key);
   return *found;
 }
 
-std::int64_t JsonObject::integer(const char* key) const {
+template <typename Document>
+std::int64_t BasicJsonObject<Document>::integer(const char* key) const {
   const Json& value = at(key);
-  const bool fits = value.is_number_integer() && !(value.is_number_unsigned() && value.get<std::uint64_t>() > INT64_MAX);
+  const bool fits =
+      value.is_number_integer() && !(value.is_number_unsigned() && value.template get<std::uint64_t>() > INT64_MAX);
   if (!fits) throw user_error("{}: \"{}\" is {}, but must be a whole number", where_, key, describe_json(value));
-  return value.get<std::int64_t>();
+  return value.template get<std::int64_t>();
 }
 
-std::int64_t JsonObject::integer_or(const char* key, std::int64_t absent) const { return has(key) ? integer(key) : absent; }
+template <typename Document>
+std::int64_t BasicJsonObject<Document>::integer_or(const char* key, std::int64_t absent) const {
+  return has(key) ? integer(key) : absent;
+}
 
-std::uint64_t JsonObject::unsigned_integer(const char* key) const {
+template <typename Document>
+std::uint64_t BasicJsonObject<Document>::unsigned_integer(const char* key) const {
   const Json& value = at(key);
   if (!value.is_number_unsigned()) {
     throw user_error("{}: \"{}\" is {}, but must be a whole number of at least 0", where_, key, describe_json(value));
   }
-  return value.get<std::uint64_t>();
+  return value.template get<std::uint64_t>();
 }
 
-double JsonObject::number(const char* key) const {
+template <typename Document>
+double BasicJsonObject<Document>::number(const char* key) const {
   const Json& value = at(key);
   if (!value.is_number()) throw user_error("{}: \"{}\" is {}, but must be a number", where_, key, describe_json(value));
-  return value.get<double>();
+  return value.template get<double>();
 }
 
-double JsonObject::number_or(const char* key, double absent) const { return has(key) ? number(key) : absent; }
+template <typename Document>
+double BasicJsonObject<Document>::number_or(const char* key, double absent) const {
+  return has(key) ? number(key) : absent;
+}
 
-bool JsonObject::boolean(const char* key) const {
+template <typename Document>
+bool BasicJsonObject<Document>::boolean(const char* key) const {
   const Json& value = at(key);
   if (!value.is_boolean()) throw user_error("{}: \"{}\" is {}, but must be true or false", where_, key, describe_json(value));
-  return value.get<bool>();
+  return value.template get<bool>();
 }
 
-bool JsonObject::boolean_or(const char* key, bool absent) const { return has(key) ? boolean(key) : absent; }
+template <typename Document>
+bool BasicJsonObject<Document>::boolean_or(const char* key, bool absent) const {
+  return has(key) ? boolean(key) : absent;
+}
 
-std::string JsonObject::string(const char* key) const {
+template <typename Document>
+std::string BasicJsonObject<Document>::string(const char* key) const {
   const Json& value = at(key);
   if (!value.is_string()) throw user_error("{}: \"{}\" is {}, but must be a string", where_, key, describe_json(value));
-  return value.get<std::string>();
+  return value.template get<std::string>();
 }
 
-std::string JsonObject::string_or(const char* key, const std::string& absent) const { return has(key) ? string(key) : absent; }
+template <typename Document>
+std::string BasicJsonObject<Document>::string_or(const char* key, const std::string& absent) const {
+  return has(key) ? string(key) : absent;
+}
 
-std::vector<std::string> JsonObject::strings_or_none(const char* key) const {
+template <typename Document>
+std::vector<std::string> BasicJsonObject<Document>::strings(const char* key) const {
   std::vector<std::string> strings;
-  if (!has(key)) return strings;
   const Json& list = at(key);
   const auto refuse = [&] {
     throw user_error("{}: \"{}\" is {}, but must be a list of strings", where_, key, describe_json(list));
@@ -224,19 +244,32 @@ std::vector<std::string> JsonObject::strings_or_none(const char* key) const {
   if (!list.is_array()) refuse();
   for (const Json& value : list) {
     if (!value.is_string()) refuse();
-    strings.push_back(value.get<std::string>());
+    strings.push_back(value.template get<std::string>());
   }
   return strings;
 }
 
-JsonObject JsonObject::object(const char* key) const { return {at(key), fmt::format("{}: \"{}\"", where_, key)}; }
+template <typename Document>
+std::vector<std::string> BasicJsonObject<Document>::strings_or_none(const char* key) const {
+  return has(key) ? strings(key) : std::vector<std::string>();
+}
 
-std::vector<JsonObject> JsonObject::objects(const char* key) const {
+template <typename Document>
+BasicJsonObject<Document> BasicJsonObject<Document>::object(const char* key) const {
+  return {at(key), fmt::format("{}: \"{}\"", where_, key)};
+}
+
+template <typename Document>
+std::vector<BasicJsonObject<Document>> BasicJsonObject<Document>::objects(const char* key) const {
   const Json& list = at(key);
   if (!list.is_array()) throw user_error("{}: \"{}\" is {}, but must be a list", where_, key, describe_json(list));
-  std::vector<JsonObject> objects;
+  std::vector<BasicJsonObject> objects;
   for (std::size_t i = 0; i < list.size(); ++i) objects.emplace_back(list[i], fmt::format("{}: {}[{}]", where_, key, i));
   return objects;
 }
+
+template std::string describe_json(const nlohmann::ordered_json& json);
+template class BasicJsonObject<nlohmann::ordered_json>;
+template class BasicJsonObject<nlohmann::json>;
 
 }  // namespace virgil

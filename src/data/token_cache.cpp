@@ -35,15 +35,11 @@ UserError damaged(const fs::path& path, std::string_view what) {
                     what);
 }
 
-TokenData read_part(const nlohmann::json& part, const fs::path& folder, const Tokenizer& tokenizer, ProgressMonitor* progress) {
-  const fs::path index = folder / kIndexFile;
+TokenData read_part(const JsonObject& part, const fs::path& folder, const Tokenizer& tokenizer, ProgressMonitor* progress) {
   TokenData data;
-  const nlohmann::json& names = require_json_key(part, "files", index);
-  if (!names.is_array()) throw damaged(folder, "index.json is malformed");
-  for (const nlohmann::json& name : names) {
-    if (!name.is_string() || fs::path(name.get<std::string>()).has_parent_path())
-      throw damaged(folder, "index.json names no file");
-    const fs::path path = folder / name.get<std::string>();
+  for (const std::string& name : part.strings("files")) {
+    if (fs::path(name).has_parent_path()) throw damaged(folder, "index.json names no file");
+    const fs::path path = folder / name;
     ProgressPhase phase(progress, "reading the token cache", "bytes", file_bytes({&path, 1}));
     const TokenFile file = open_token_file(path, TokenType::kAuto, &phase);
     if (file.info.tokenizer_fingerprint != tokenizer.fingerprint())
@@ -53,8 +49,7 @@ TokenData read_part(const nlohmann::json& part, const fs::path& folder, const To
     data.text_bytes = checked_add(data.text_bytes, file.info.text_bytes);
   }
   data.fingerprint = fingerprint_of(data.tokens, progress);
-  if (require_json_key(part, "fingerprint", index) != data.fingerprint)
-    throw damaged(folder, "its tokens are not those of index.json");
+  if (part.string("fingerprint") != data.fingerprint) throw damaged(folder, "its tokens are not those of index.json");
   return data;
 }
 
@@ -75,13 +70,13 @@ std::optional<TokenCache::Entry> TokenCache::find(const std::string& key, const 
   std::error_code ignored;
   if (!fs::exists(folder, ignored)) return std::nullopt;
   try {
-    const nlohmann::json document = parse_sorted_json(read_file(index, kMaxIndexBytes), index.string());
-    if (require_json_key(document, "format", index) != kCacheFormat ||
-        require_json_key(document, "version", index) != kCacheVersion) {
+    const nlohmann::ordered_json parsed = parse_json(read_file(index, kMaxIndexBytes), index.string());
+    const JsonObject document(parsed, index.string());
+    if (document.string("format") != kCacheFormat || document.integer("version") != kCacheVersion) {
       throw damaged(folder, "index.json is of an unknown format");
     }
-    return Entry{read_part(require_json_key(document, "train", index), folder, tokenizer, progress_),
-                 read_part(require_json_key(document, "val", index), folder, tokenizer, progress_)};
+    return Entry{read_part(document.object("train"), folder, tokenizer, progress_),
+                 read_part(document.object("val"), folder, tokenizer, progress_)};
   } catch (const UserError& error) {
     const std::string what = error.what();
     if (what.starts_with(folder.string() + ":")) throw;

@@ -44,16 +44,16 @@ class TokenizerJsonReader {
   BytePairVocabulary read(const EndOfTextHint& hint) {
     vocabulary_.rules = read_tokenizer_settings(document_, path_);
     read_added_tokens();
-    const json& model = require_json_key(document_, "model", path_);
-    read_vocab(require_json_key(model, "vocab", path_));
-    read_merges(require_json_key(model, "merges", path_));
+    const SortedJsonObject model(SortedJsonObject(document_, path_.string()).at("model"), path_.string());
+    read_vocab(model.at("vocab"));
+    read_merges(model.at("merges"));
     vocabulary_.byte_ids.fill(-1);
     for (std::size_t byte = 0; byte < 256; ++byte) {
       const auto found = id_of_.find(std::string(1, static_cast<char>(byte)));
       if (found != id_of_.end()) vocabulary_.byte_ids[byte] = found->second;
     }
     if (std::ranges::count(vocabulary_.byte_ids, -1) == 256) fail("no byte of a text has an id in \"vocab\"");
-    if (std::ranges::count(vocabulary_.byte_ids, -1) > 0) read_unknown(model);
+    if (std::ranges::count(vocabulary_.byte_ids, -1) > 0) read_unknown(model.json());
     vocabulary_.end_of_text = choose_end_of_text(hint);
     return std::move(vocabulary_);
   }
@@ -81,10 +81,11 @@ class TokenizerJsonReader {
   // Special tokens are never read from a text; the others are, as they stand.
   void read_added_tokens() {
     for (const json& token : document_.value("added_tokens", json::array())) {
-      const json& content = require_json_key(token, "content", path_);
+      const SortedJsonObject added(token, path_.string());
+      const json& content = added.at("content");
       if (!content.is_string() || content == "") fail("an added token is {}, not a text", shown(content));
       const std::string text = content.get<std::string>();
-      const std::int32_t id = read_id(require_json_key(token, "id", path_), text);
+      const std::int32_t id = read_id(added.at("id"), text);
       const bool special = token.value("special", json(false)) == true;
       const auto same = std::ranges::find(added_, text, &Added::content);
       if (same != added_.end() && same->id != id) fail("{} has two ids", shown(content));

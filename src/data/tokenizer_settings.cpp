@@ -171,7 +171,7 @@ class SettingsReader {
 }  // namespace
 
 BytePairRules read_tokenizer_settings(const json& document, const std::filesystem::path& path) {
-  (void)require_json_key(document, "model", path);
+  (void)SortedJsonObject(document, path.string()).at("model");
   SettingsReader reader(document);
   BytePairRules rules = reader.read();
   if (reader.obstacles().empty()) return rules;

@@ -21,11 +21,11 @@ nlohmann::ordered_json header(const char* type) {
   return {{"format", kTokenizerFormat}, {"version", kTokenizerVersion}, {"type", type}};
 }
 
-std::vector<std::uint32_t> read_characters(const nlohmann::json& list, const std::filesystem::path& path) {
+std::vector<std::uint32_t> read_characters(const nlohmann::ordered_json& list, const std::filesystem::path& path) {
   if (!list.is_array() || list.empty()) throw user_error("{}: \"characters\" is not a list of characters", path.string());
   std::vector<std::uint32_t> code_points;
   std::unordered_set<std::uint32_t> seen;
-  for (const nlohmann::json& entry : list) {
+  for (const nlohmann::ordered_json& entry : list) {
     const std::string text = entry.is_string() ? entry.get<std::string>() : std::string();
     const Utf8Char character = text.empty() ? Utf8Char{} : decode_utf8(text, 0);
     if (character.length == 0 || character.length != text.size()) {
@@ -52,18 +52,18 @@ std::string write_char_tokenizer_file(const std::vector<std::string>& characters
 }
 
 std::unique_ptr<Tokenizer> read_virgil_tokenizer_file(std::string_view content, const std::filesystem::path& path) {
-  const nlohmann::json document = parse_sorted_json(content, path.string());
-  if (require_json_key(document, "format", path) != kTokenizerFormat)
-    throw user_error("{}: not a Virgil tokenizer", path.string());
-  const nlohmann::json& version = require_json_key(document, "version", path);
+  const nlohmann::ordered_json parsed = parse_json(content, path.string());
+  const JsonObject document(parsed, path.string());
+  if (document.at("format") != kTokenizerFormat) throw user_error("{}: not a Virgil tokenizer", path.string());
+  const nlohmann::ordered_json& version = document.at("version");
   if (version != kTokenizerVersion) {
     throw user_error("{}: version {} is not known; this program reads version {}", path.string(), version.dump(),
                      kTokenizerVersion);
   }
-  const nlohmann::json& type = require_json_key(document, "type", path);
+  const nlohmann::ordered_json& type = document.at("type");
   if (type == "byte") return std::make_unique<ByteTokenizer>();
   if (type == "char") {
-    return std::make_unique<CharTokenizer>(read_characters(require_json_key(document, "characters", path), path));
+    return std::make_unique<CharTokenizer>(read_characters(document.at("characters"), path));
   }
   throw user_error("{}: tokenizer type {} is not known; known are \"byte\" and \"char\"", path.string(), type.dump());
 }

@@ -113,7 +113,9 @@ TEST(JsonObject, ChecksPresenceAndTypes) {
   EXPECT_EQ(object.string("s"), "x");
   EXPECT_TRUE(object.boolean("b"));
   EXPECT_EQ(object.object("o").integer("k"), -1);
+  EXPECT_EQ(object.strings("l"), std::vector<std::string>{"a"});
   EXPECT_EQ(object.strings_or_none("l"), std::vector<std::string>{"a"});
+  EXPECT_EQ(object.strings_or_none("n"), std::vector<std::string>());
   EXPECT_TRUE(object.contains("n") && !object.has("n") && !object.contains("x"));
   EXPECT_EQ(object.integer_or("n", 7), 7);
   EXPECT_EQ(object.string_or("x", "y"), "y");
@@ -127,6 +129,15 @@ TEST(JsonObject, ChecksPresenceAndTypes) {
   EXPECT_THAT(error_of([&] { return object.string("l"); }), HasSubstr("\"l\" is a list, but must be a string"));
   EXPECT_THAT(error_of([&] { return object.object("o").string("k"); }), HasSubstr("a.json: \"o\": \"k\" is -1"));
   EXPECT_THAT(error_of([&] { return object.strings_or_none("o"); }), HasSubstr("is an object, but must be a list of strings"));
+  EXPECT_THAT(error_of([&] { return object.strings("x"); }), HasSubstr("a.json: \"x\" is missing"));
+}
+
+TEST(JsonObject, ViewsSortedDocumentsToo) {
+  const nlohmann::json json = parse_sorted_json(R"({"b": 1, "a": {"k": "x"}})", "a.json");
+  const SortedJsonObject object(json, "a.json");
+  EXPECT_EQ(object.object("a").string("k"), "x");
+  EXPECT_THAT(user_error_of([&] { (void)object.at("c"); }), HasSubstr("a.json: \"c\" is missing"));
+  EXPECT_THAT(user_error_of([&] { SortedJsonObject(json["b"], "b"); }), HasSubstr("b: is 1, but must be a JSON object"));
 }
 
 TEST(Excerpt, CutsAtCharacters) {

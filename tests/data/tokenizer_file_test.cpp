@@ -47,7 +47,8 @@ TEST(TokenizerFile, RestoresTheSameMapping) {
 TEST(TokenizerFile, NamesTheDefect) {
   EXPECT_THAT(file_error("{"), testing::HasSubstr("not valid JSON"));
   EXPECT_THAT(file_error(std::string(100, '[') + "1" + std::string(100, ']')), testing::HasSubstr("nested deeper"));
-  EXPECT_THAT(file_error("[]"), testing::HasSubstr("\"format\" is missing"));
+  EXPECT_THAT(file_error("[]"), testing::HasSubstr("must be a JSON object"));
+  EXPECT_THAT(file_error("{}"), testing::HasSubstr("\"format\" is missing"));
   EXPECT_THAT(file_error(R"({"format":"x"})"), testing::HasSubstr("not a Virgil tokenizer"));
   EXPECT_THAT(file_error(R"({"format":"virgil-tokenizer","version":2,"type":"byte"})"), testing::HasSubstr("version 2"));
   EXPECT_THAT(file_error(R"({"format":"virgil-tokenizer","version":1,"type":"word"})"), testing::HasSubstr("\"word\""));

@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -66,23 +65,23 @@ void parse_json_events(std::string_view text, JsonEvents& events);
 
 /// The document with the keys of each object sorted, and so found in logarithmic time: for objects of many keys.
 [[nodiscard]] nlohmann::json parse_sorted_json(std::string_view text, const std::string& where);
-/// object[key]; throws UserError naming the path and the key when `object` is no object or lacks it.
-[[nodiscard]] const nlohmann::json& require_json_key(const nlohmann::json& object, const char* key,
-                                                     const std::filesystem::path& path);
 
 /// As parse_json, or null where the text is not JSON: for lines of a file that may be torn.
 [[nodiscard]] nlohmann::ordered_json parse_json_or_null(std::string_view text);
 
 /// What stands there, for a message: "a list", "an object", or an excerpt of the value.
-[[nodiscard]] std::string describe_json(const nlohmann::ordered_json& json);
+template <typename Document>
+[[nodiscard]] std::string describe_json(const Document& json);
 
-/// A view of a parsed object, which must outlive it. Every access checks presence and type; all functions throw UserError.
-class JsonObject {
+/// A view of an object of what parse_json or parse_sorted_json gave, which must outlive it. Every access checks presence and
+/// type; all functions throw UserError.
+template <typename Document>
+class BasicJsonObject {
  public:
-  using Json = nlohmann::ordered_json;
+  using Json = Document;
 
   /// `where` names the object in messages.
-  JsonObject(const Json& json, std::string where);
+  BasicJsonObject(const Json& json, std::string where);
 
   [[nodiscard]] bool has(const char* key) const;       // present and not null
   [[nodiscard]] bool contains(const char* key) const;  // present, perhaps null
@@ -97,10 +96,11 @@ class JsonObject {
   [[nodiscard]] bool boolean_or(const char* key, bool absent) const;
   [[nodiscard]] std::string string(const char* key) const;
   [[nodiscard]] std::string string_or(const char* key, const std::string& absent) const;
+  [[nodiscard]] std::vector<std::string> strings(const char* key) const;
   [[nodiscard]] std::vector<std::string> strings_or_none(const char* key) const;
-  [[nodiscard]] JsonObject object(const char* key) const;
+  [[nodiscard]] BasicJsonObject object(const char* key) const;
   /// The objects of a list.
-  [[nodiscard]] std::vector<JsonObject> objects(const char* key) const;
+  [[nodiscard]] std::vector<BasicJsonObject> objects(const char* key) const;
   /// The object itself, for walking its items().
   [[nodiscard]] const Json& json() const { return *json_; }
   [[nodiscard]] const std::string& where() const { return where_; }
@@ -109,5 +109,7 @@ class JsonObject {
   const Json* json_;
   std::string where_;
 };
+using JsonObject = BasicJsonObject<nlohmann::ordered_json>;
+using SortedJsonObject = BasicJsonObject<nlohmann::json>;
 
 }  // namespace virgil
