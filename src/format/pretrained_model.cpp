@@ -23,7 +23,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::int64_t kGpt2Vocabulary = 50257;
-constexpr const char* kPositions = "transformer.wpe.weight";
+constexpr const char* kPositionTable = "transformer.wpe.weight";
 
 PretrainedModel open_checkpoint(const fs::path& directory) {
   LoadedCheckpoint checkpoint = load_checkpoint(directory, CheckpointParts::kWeights);
@@ -102,7 +102,7 @@ PretrainedModel open_pretrained(const fs::path& directory) {
 void shorten_context(PretrainedModel& model, std::int64_t block_size) {
   VIRGIL_CHECK(block_size >= 1 && block_size <= model.model.block_size, "{} positions of {}", block_size,
                model.model.block_size);
-  StoredTensor& positions = *std::ranges::find(model.tensors, kPositions, &StoredTensor::name);
+  StoredTensor& positions = *std::ranges::find(model.tensors, kPositionTable, &StoredTensor::name);
   model.model.block_size = block_size;
   positions.shape = {block_size, positions.shape[1]};
   positions.bytes = positions.bytes.first(static_cast<std::size_t>(positions.shape.num_elements() * size_of(positions.dtype)));
