@@ -17,8 +17,8 @@
 #include "bench/step_bench.h"
 #include "bench/tokenizer_bench.h"
 #include "bench/torch_comparison.h"
-#include "program.h"
 #include "virgil/base/error.h"
+#include "virgil/command/program.h"
 #include "virgil/config/program_version.h"
 #include "virgil/report/presets.h"
 #include "virgil/report/scaling_report.h"
@@ -114,5 +114,8 @@ void run(std::span<const std::string> words) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return virgil::run_program([&] { run(std::vector<std::string>(argv + 1, argv + argc)); });
+  return virgil::run_program(argc, argv, [](const std::vector<std::string>& arguments) {
+    run(arguments);
+    return 0;
+  });
 }

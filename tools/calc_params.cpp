@@ -5,14 +5,12 @@
 #include <string>
 #include <vector>
 
-#include "program.h"
 #include "virgil/command/calc_params.h"
+#include "virgil/command/program.h"
 
 int main(int argc, char** argv) {
-  int answer = 0;
-  const int code = virgil::run_program([&] {
-    virgil::StderrLogger log;
-    answer = virgil::run_calc_params(std::vector<std::string>(argv + 1, argv + argc), std::cin, std::cout, log, argv[0]);
+  virgil::StderrLogger log;
+  return virgil::run_program(argc, argv, [&](const std::vector<std::string>& arguments) {
+    return virgil::run_calc_params(arguments, std::cin, std::cout, log, argv[0]);
   });
-  return code != 0 ? code : answer;
 }

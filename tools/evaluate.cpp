@@ -1,66 +1,7 @@
 // evaluate: how well a trained model predicts a text. docs/generation.md
 //
 // Exit codes: 0 done, 1 an internal error or a model that computes NaN, 2 something its user can mend, 130 stopped by a signal.
-#include <CLI/CLI.hpp>
-#include <iostream>
-#include <string>
-
-#include "program.h"
-#include "virgil/base/progress_printer.h"
-#include "virgil/base/stop_signal.h"
 #include "virgil/command/evaluate_command.h"
+#include "virgil/command/program.h"
 
-namespace {
-
-virgil::EvaluateRequest parse(CLI::App& app, int argc, char** argv) {
-  virgil::EvaluateRequest request;
-  app.add_option("checkpoint,--checkpoint", request.checkpoint,
-                 "Folder of a checkpoint, of a run (its best, else its newest), or of a Hugging Face GPT-2")
-      ->required();
-  app.add_option("input,--input,--input_file", request.inputs,
-                 "Texts or token files (.bin): files, folders or patterns; several are read as one text")
-      ->required();
-  app.add_option("--text_field", request.text.text_field,
-                 "Field of JSON lines that holds the text; none: read them as plain text")
-      ->capture_default_str();
-  app.add_option("--split_documents", request.text.split_documents,
-                 "End a document at <|endoftext|> in a text, where the tokenizer has that token")
-      ->capture_default_str();
-  std::string token_type = "auto";
-  app.add_option("--token_type", token_type, "Of ids in token files without a header: auto, uint16, uint32 or uint64")
-      ->capture_default_str();
-  app.add_flag("--force", request.text.allow_nul, "Take texts that hold NUL bytes");
-  app.add_option("--stride", request.stride, "Tokens from one window to the next, fewer give more context; 0: block_size")
-      ->capture_default_str();
-  app.add_option("--batch_size", request.batch_size, "Windows at once")->capture_default_str();
-  app.add_flag("--json", request.json, "Write JSON");
-  app.add_option("--dtype", request.dtype,
-                 "Type of weights and activations: float32, bfloat16, float16 (on GPUs), or auto: the device's choice")
-      ->transform(virgil::known_dtype)
-      ->capture_default_str();
-  app.add_option("--device", request.device.device, "cpu, cuda or cuda:N; auto: cuda where there is one, else cpu")
-      ->transform(virgil::known_device)
-      ->check(virgil::device_problem)
-      ->capture_default_str();
-  app.add_option("--threads", request.device.threads, "CPU threads; 0: as many as the process may use")
-      ->check(virgil::threads_problem)
-      ->capture_default_str();
-  virgil::parse_arguments(app, argc, argv, "evaluate --checkpoint runs/NAME --input held-out.txt");
-  request.token_type = virgil::parse_token_type(token_type);
-  return request;
-}
-
-}  // namespace
-
-int main(int argc, char** argv) {
-  return virgil::run_program([&] {
-    CLI::App app("Loss, perplexity and bits per byte of a text under a trained model.", "evaluate");
-    virgil::StderrLogger log;
-    virgil::StopSignal stop;
-    stop.foresee("at once", "nothing was measured", true);
-    virgil::ProgressPrinter progress(virgil::progress_to_standard_error(), &stop);
-    virgil::EvaluateRequest request = parse(app, argc, argv);
-    request.progress = &progress;
-    virgil::run_evaluate(request, std::cout, log);
-  });
-}
+int main(int argc, char** argv) { return virgil::run_program(argc, argv, virgil::evaluate_program); }

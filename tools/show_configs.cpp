@@ -5,14 +5,12 @@
 #include <string>
 #include <vector>
 
-#include "program.h"
+#include "virgil/command/program.h"
 #include "virgil/command/show_configs.h"
 
 int main(int argc, char** argv) {
-  int answer = 0;
-  const int code = virgil::run_program([&] {
-    virgil::StderrLogger log;
-    answer = virgil::run_show_configs(std::vector<std::string>(argv + 1, argv + argc), std::cout, log);
+  virgil::StderrLogger log;
+  return virgil::run_program(argc, argv, [&](const std::vector<std::string>& arguments) {
+    return virgil::run_show_configs(arguments, std::cout, log);
   });
-  return code != 0 ? code : answer;
 }

@@ -1,4 +1,4 @@
-// What the program `evaluate` does, apart from reading its flags.
+// What the program `evaluate` does.
 #pragma once
 
 #include <cstdint>
@@ -32,5 +32,9 @@ struct EvaluateRequest {
 /// training; the figures of each file in it stand before those of the whole. Throws UserError, NonFiniteError as soon as the
 /// model computes NaN, naming the file, or Stopped, before anything is written.
 void run_evaluate(const EvaluateRequest& request, std::ostream& out, Logger& log);
+
+/// The program: reads flags, and computes on the process's streams. Gives the exit code; throws as run_evaluate does,
+/// UserError, or HelpShown (program.h).
+[[nodiscard]] int evaluate_program(const std::vector<std::string>& arguments);
 
 }  // namespace virgil

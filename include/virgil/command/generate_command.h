@@ -1,4 +1,4 @@
-// What the program `generate` does, apart from reading its flags.
+// What the program `generate` does.
 #pragma once
 
 #include <cstdint>
@@ -33,5 +33,9 @@ struct GenerateRequest {
 /// tokenizer's end of text. Output is valid UTF-8; docs/generation.md tells its forms. Throws UserError before anything is
 /// written, except for a prompt that cannot be used while interactive, and NonFiniteError where the model computes NaN.
 void run_generate(const GenerateRequest& request, std::istream& in, std::ostream& out, Logger& log);
+
+/// The program: reads flags, and computes on the process's streams. Gives the exit code; throws as run_generate does,
+/// UserError, or HelpShown (program.h).
+[[nodiscard]] int generate_program(const std::vector<std::string>& arguments);
 
 }  // namespace virgil

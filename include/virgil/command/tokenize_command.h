@@ -1,10 +1,11 @@
-// What the program `tokenize` does, apart from reading its flags.
+// What the program `tokenize` does.
 #pragma once
 
 #include <cstdint>
 #include <iosfwd>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "virgil/base/file_system.h"
 #include "virgil/base/logging.h"
@@ -37,5 +38,9 @@ void run_tokenize(const TokenizeRequest& request, FileSystem& files, std::ostrea
 
 /// "virgil", "llm.c" or "nanogpt". Throws UserError on another name.
 [[nodiscard]] TokenFileFormat parse_token_file_format(const std::string& name);
+
+/// The program: reads flags, and computes on the process's streams. Gives the exit code; throws as run_tokenize does,
+/// UserError, or HelpShown (program.h).
+[[nodiscard]] int tokenize_program(const std::vector<std::string>& arguments);
 
 }  // namespace virgil

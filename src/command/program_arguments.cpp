@@ -1,30 +1,21 @@
-// What the small programs share: flags, notes on standard error, exit codes.
-#pragma once
+#include "command/program_arguments.h"
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cctype>
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
-#include <exception>
-#include <functional>
 #include <optional>
-#include <string>
 #include <string_view>
 #include <system_error>
 #include <utility>
-#include <vector>
 
-#include "flag_names.h"
+#include "command/flag_names.h"
 #include "virgil/base/error.h"
-#include "virgil/base/failure.h"
-#include "virgil/base/logging.h"
-#include "virgil/base/progress.h"
-#include "virgil/base/standard_streams.h"
+#include "virgil/base/nearest_name.h"
+#include "virgil/command/program.h"
 #include "virgil/config/config_schema.h"
 #include "virgil/config/device_name.h"
 #include "virgil/config/foreign_names.h"
@@ -33,34 +24,7 @@
 
 namespace virgil {
 
-class StderrLogger final : public Logger {
- public:
-  void info(std::string_view line) override { fmt::print(stderr, "{}\n", line); }
-  void warn(std::string_view line) override { fmt::print(stderr, "warning: {}\n", line); }
-};
-
-/// Thrown after --help has been printed: the program has nothing else to do.
-class HelpShown : public std::exception {};
-
-/// "bf16" -> "bfloat16".
-inline std::string known_dtype(const std::string& dtype) { return known_word(*find_config_key("dtype"), dtype); }
-
-/// "gpu" -> "cuda".
-inline std::string known_device(const std::string& device) { return known_word(*find_config_key("device"), device); }
-
-/// What is wrong with a value of --device, or empty.
-inline std::string device_problem(const std::string& device) {
-  const std::string problem = check_device(device);
-  return problem.empty() ? "" : fmt::format("\"{}\" {}", device.substr(0, 100), problem);
-}
-
-/// What is wrong with a number of threads, or empty.
-inline std::string threads_problem(const std::string& threads) {
-  const bool is_number = !threads.empty() && threads.size() <= 4 && threads.find_first_not_of("0123456789") == threads.npos;
-  if (is_number && std::stoi(threads) <= 4096) return "";
-  return fmt::format("\"{}\" is no number of threads; choose 1 to 4096, or 0 for as many as the process may use",
-                     threads.substr(0, 100));
-}
+namespace {
 
 /// "--max-new-tokens=5" -> "--max_new_tokens", "=5".
 struct WrittenFlag {
@@ -72,7 +36,7 @@ struct WrittenFlag {
   std::string rest;
 };
 
-inline UserError unknown_flag(const CLI::App& app, const std::string& written) {
+UserError unknown_flag(const CLI::App& app, const std::string& written) {
   std::vector<std::string> names = {"--version"};
   for (const CLI::Option* option : app.get_options()) {
     for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
@@ -83,7 +47,7 @@ inline UserError unknown_flag(const CLI::App& app, const std::string& written) {
 }
 
 /// What values of an option's type look like.
-inline std::string_view kind_of_value(const CLI::Option& option) {
+std::string_view kind_of_value(const CLI::Option& option) {
   const std::string type = option.get_type_name();
   if (type.starts_with("UINT")) return "a whole number of at least 0, below 2^64";
   if (type.starts_with("INT")) return "a whole number, within 64 bits";
@@ -92,15 +56,14 @@ inline std::string_view kind_of_value(const CLI::Option& option) {
   return "another value";
 }
 
-inline UserError wrong_value(const CLI::App& app, const CLI::Option& option, const std::string& name, std::string_view value) {
+UserError wrong_value(const CLI::App& app, const CLI::Option& option, const std::string& name, std::string_view value) {
   return user_error("{} is \"{}\", but takes {} ({} --help lists all flags)", name, value.substr(0, 100), kind_of_value(option),
                     app.get_name());
 }
 
 /// The value of a whole number in plain digits ("10k"), others as they are. Throws UserError where it is none, or one beyond 64
 /// bits, which CLI11 would cut.
-inline std::string checked_value(const CLI::App& app, const CLI::Option& option, const std::string& name,
-                                 const std::string& value) {
+std::string checked_value(const CLI::App& app, const CLI::Option& option, const std::string& name, const std::string& value) {
   const std::string type = option.get_type_name();
   const bool is_unsigned = type.starts_with("UINT");
   if (!is_unsigned && !type.starts_with("INT")) return value;
@@ -193,7 +156,7 @@ class ArgumentTranslator {
 };
 
 /// A value that cannot be read: CLI11 says "Could not convert: --seed = abc".
-inline UserError conversion_error(const CLI::App& app, std::string_view message) {
+UserError conversion_error(const CLI::App& app, std::string_view message) {
   const std::size_t colon = message.find(": ");
   const std::size_t equals = message.find(" = ");
   if (colon == message.npos || equals == message.npos || equals < colon) return user_error("{}", message.substr(0, 300));
@@ -205,7 +168,7 @@ inline UserError conversion_error(const CLI::App& app, std::string_view message)
 }
 
 /// Throws UserError naming all of them that were not given. `example` shows how.
-inline void check_given(const std::vector<const CLI::Option*>& required, const std::string& example) {
+void check_given(const std::vector<const CLI::Option*>& required, const std::string& example) {
   std::string missing;
   for (const CLI::Option* option : required) {
     if (option->count() > 0) continue;
@@ -217,10 +180,25 @@ inline void check_given(const std::vector<const CLI::Option*>& required, const s
   if (!missing.empty()) throw user_error("{}; as in: {}", missing, example);
 }
 
-/// Parses flags into what `app` is bound to, and says what was taken without effect. `example` is a whole command. Throws
-/// UserError, or HelpShown after --help or --version.
-inline void parse_arguments(CLI::App& app, int argc, char** argv, const std::string& example) {
-  const std::vector<std::string> arguments(argv + 1, argv + argc);
+}  // namespace
+
+std::string known_dtype(const std::string& dtype) { return known_word(*find_config_key("dtype"), dtype); }
+
+std::string known_device(const std::string& device) { return known_word(*find_config_key("device"), device); }
+
+std::string device_problem(const std::string& device) {
+  const std::string problem = check_device(device);
+  return problem.empty() ? "" : fmt::format("\"{}\" {}", device.substr(0, 100), problem);
+}
+
+std::string threads_problem(const std::string& threads) {
+  const bool is_number = !threads.empty() && threads.size() <= 4 && threads.find_first_not_of("0123456789") == threads.npos;
+  if (is_number && std::stoi(threads) <= 4096) return "";
+  return fmt::format("\"{}\" is no number of threads; choose 1 to 4096, or 0 for as many as the process may use",
+                     threads.substr(0, 100));
+}
+
+void parse_arguments(CLI::App& app, const std::vector<std::string>& arguments, const std::string& example, Logger& log) {
   if (std::ranges::find(arguments, "--version") != arguments.end()) {
     fmt::print("{}", program_version(app.get_name()));
     throw HelpShown();
@@ -250,26 +228,7 @@ inline void parse_arguments(CLI::App& app, int argc, char** argv, const std::str
     throw user_error("{} ({} --help lists all flags)", error.what(), app.get_name());
   }
   check_given(required, example);
-  StderrLogger log;
   tell_notes(own.notes, log);
-}
-
-/// Runs a program's body and gives its exit code: 0 done, 1 an internal error or a model that computes NaN, 2 something its
-/// user can mend, 130 stopped by a signal.
-inline int run_program(const std::function<void()>& body) {
-  open_standard_streams();
-  try {
-    body();
-    return 0;
-  } catch (const HelpShown&) {
-    return 0;
-  } catch (const Stopped&) {
-    return 130;
-  } catch (...) {
-    const Failure failure = describe_failure(std::current_exception());
-    fmt::print(stderr, "{}\n", failure.message);
-    return failure.exit_code;
-  }
 }
 
 }  // namespace virgil
