@@ -19,10 +19,10 @@
 #include "bench/torch_comparison.h"
 #include "virgil/base/error.h"
 #include "virgil/command/program.h"
+#include "virgil/config/program_flags.h"
 #include "virgil/config/program_version.h"
 #include "virgil/report/presets.h"
 #include "virgil/report/scaling_report.h"
-#include "virgil/report/tool_arguments.h"
 
 namespace {
 
@@ -69,9 +69,8 @@ void run_tokenizers(const virgil::ToolArguments& arguments, const virgil::TrainC
 
 void run(std::span<const std::string> words) {
   const std::vector<ToolFlag> flags = all_flags();
-  const virgil::ToolArguments arguments(words, flags);
-  const virgil::CommandLine command_line =
-      virgil::parse_config_flags(arguments, flags, "bench", virgil::WordsMean::kConfigOrInput);
+  const auto [command_line, arguments] =
+      virgil::parse_program_line(words, {.program = "bench", .own = flags, .words_mean = virgil::WordsMean::kConfigOrInput});
   if (command_line.version) {
     fmt::print("{}", virgil::program_version("bench"));
     return;

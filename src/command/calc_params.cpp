@@ -11,11 +11,11 @@
 
 #include "command/interactive.h"
 #include "virgil/base/error.h"
+#include "virgil/config/program_flags.h"
 #include "virgil/config/program_name.h"
 #include "virgil/config/program_version.h"
 #include "virgil/report/fit_report.h"
 #include "virgil/report/plan_json.h"
-#include "virgil/report/tool_arguments.h"
 #include "virgil/report/verify.h"
 
 namespace virgil {
@@ -215,8 +215,7 @@ int compare(const ToolArguments& arguments, const Subject& a, const Subject& b, 
 
 int run_calc_params(std::span<const std::string> arguments, std::istream& in, std::ostream& out, Logger& log,
                     std::string_view started_as) {
-  const ToolArguments parsed(arguments, calc_params_flags());
-  CommandLine line = parse_config_flags(parsed, calc_params_flags(), "calc_params");
+  auto [line, parsed] = parse_program_line(arguments, {.program = "calc_params", .own = calc_params_flags()});
   if (line.help || line.version || arguments.empty()) {
     out << (line.version ? program_version("calc_params") : help_text());
     return 0;

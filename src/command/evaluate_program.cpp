@@ -25,9 +25,9 @@ EvaluateRequest parse_evaluate(CLI::App& app, const std::vector<std::string>& ar
   app.add_option("--text_field", request.text.text_field,
                  "Field of JSON lines that holds the text; none: read them as plain text")
       ->capture_default_str();
-  app.add_option("--split_documents", request.text.split_documents,
-                 "End a document at <|endoftext|> in a text, where the tokenizer has that token")
-      ->capture_default_str();
+  app.add_flag("--split_documents,!--no_split_documents", request.text.split_documents,
+               "End a document at <|endoftext|> in a text, where the tokenizer has that token")
+      ->default_str("true");
   std::string token_type = "auto";
   app.add_option("--token_type", token_type, "Of ids in token files without a header: auto, uint16, uint32 or uint64")
       ->capture_default_str();

@@ -26,26 +26,6 @@ namespace virgil {
 
 namespace {
 
-/// "--max-new-tokens=5" -> "--max_new_tokens", "=5".
-struct WrittenFlag {
-  explicit WrittenFlag(const std::string& argument)
-      : name(argument.substr(0, argument.find('='))), rest(argument.substr(name.size())) {
-    if (name.starts_with("--")) std::replace(name.begin() + 2, name.end(), '-', '_');
-  }
-  std::string name;
-  std::string rest;
-};
-
-UserError unknown_flag(const CLI::App& app, const std::string& written) {
-  std::vector<std::string> names = {"--version"};
-  for (const CLI::Option* option : app.get_options()) {
-    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
-  }
-  const std::string nearest = nearest_name(written, names);
-  const std::string hint = nearest.empty() ? "" : fmt::format("; did you mean {}?", nearest);
-  return user_error("{}: unknown flag{} ({} --help lists all)", written.substr(0, 100), hint, app.get_name());
-}
-
 /// What values of an option's type look like.
 std::string_view kind_of_value(const CLI::Option& option) {
   const std::string type = option.get_type_name();
@@ -77,83 +57,61 @@ std::string checked_value(const CLI::App& app, const CLI::Option& option, const 
   return plain;
 }
 
-/// A program's arguments as CLI11 shall see them.
-struct OwnArguments {
-  std::vector<std::string> words;
-  std::vector<std::string> notes;  // what was taken without effect
-};
+std::vector<ToolFlag> flags_of(const CLI::App& app) {
+  using enum ToolFlag::Takes;
+  std::vector<ToolFlag> flags;
+  for (const CLI::Option* option : app.get_options()) {
+    const ToolFlag::Takes takes = option->get_items_expected_max() == 0  ? kNothing
+                                  : option->get_items_expected_max() > 1 ? kValues
+                                                                         : kValue;
+    for (const std::string& name : option->get_lnames()) flags.push_back({.name = name, .takes = takes});
+  }
+  return flags;
+}
 
-/// One language for all programs: '-' and '_' alike, other programs' flags, and switches that a word may follow.
-class ArgumentTranslator {
- public:
-  ArgumentTranslator(const CLI::App& app, const std::vector<std::string>& arguments) : app_(app), arguments_(arguments) {}
-
-  OwnArguments translate() {
-    while (next_ < arguments_.size()) {
-      const std::string& argument = arguments_[next_++];
-      const bool is_flag =
-          argument.size() > 1 && argument.starts_with('-') && std::isdigit(argument[1]) == 0 && argument[1] != '.';
-      if (is_flag) {
-        add_flag(WrittenFlag(argument));
+/// In the layout of train --help.
+std::string help_text(const CLI::App& app, const std::string& example) {
+  const std::string footer = app.get_footer().empty() ? "  " + example : app.get_footer();
+  std::string text = fmt::format("{}\n\n{}\n\n", app.get_description(), footer);
+  for (const CLI::Option* option : app.get_options()) {
+    const std::vector<std::string>& names = option->get_lnames();
+    if (names.front() == "help") continue;
+    const bool is_switch = option->get_items_expected_max() == 0;
+    std::string head = "--" + names.front();
+    std::string help = option->get_description() + ".";
+    for (std::size_t i = 1; i < names.size(); ++i) {
+      if (names[i] == "no_" + names.front()) {
+        head = "--[no_]" + names.front();
       } else {
-        own_.words.push_back(argument);
+        help += fmt::format(" Also --{}.", names[i]);
       }
     }
-    return std::move(own_);
+    if (!is_switch) head += option->get_type_name() == "TEXT" ? " TEXT" : " N";
+    if (option->get_positional()) help += " Also a word without a flag.";
+    if (!option->get_default_str().empty()) help += fmt::format(" [{}]", option->get_default_str());
+    text += help_entry(head, help);
   }
+  return text + help_entry("--help, -h", "This text.") + help_entry("--version", "The version.");
+}
 
- private:
-  [[nodiscard]] const CLI::Option* find(std::string_view flag) const { return app_.get_option_no_throw(std::string(flag)); }
-
-  void add_flag(const WrittenFlag& flag) {
-    if (find(flag.name) != nullptr) return add_own(flag.name, flag);
-    if (const FlagName* known = find_flag_name(flag.name)) {
-      if (known->known.empty()) throw user_error("{}: no such flag here; {}", flag.name, known->hint);
-      if (find(known->known) != nullptr) return add_own(std::string(known->known), flag);
-    }
-    const ForeignName* foreign = flag.name.starts_with("--") ? find_foreign_name(flag.name.substr(2)) : nullptr;
-    if (foreign == nullptr || foreign->kind == ForeignName::Kind::kHint) throw unknown_flag(app_, flag.name);
-    const std::string own = "--" + std::string(foreign->key);
-    if (!foreign->key.empty() && find(own) == nullptr) throw unknown_flag(app_, flag.name);
-    if (foreign->kind == ForeignName::Kind::kSame) return add_own(own, flag);
-    std::optional<std::string> word;
-    if (!flag.rest.empty()) word = flag.rest.substr(1);
-    if (!word && next_ < arguments_.size() && takes_word(*foreign, arguments_[next_])) word = arguments_[next_++];
-    const ForeignMeaning meaning = meaning_of(*foreign, flag.name, word);
-    if (meaning.key.empty()) {
-      own_.notes.push_back(meaning.note);
-    } else {
-      own_.words.push_back(own + "=" + meaning.value);
-    }
-  }
-
-  void add_own(const std::string& name, const WrittenFlag& flag) {
-    const bool is_last = next_ == arguments_.size();
-    if (find(name)->get_expected_max() != 0) {
-      const CLI::Option& option = *find(name);
-      if (!flag.rest.empty()) {
-        return own_.words.push_back(name + "=" + checked_value(app_, option, name, flag.rest.substr(1)));
+/// The words that CLI11 shall see, last first, as it wants them.
+std::vector<std::string> words_for(const CLI::App& app, const ProgramLine& read) {
+  std::vector<std::string> words = read.line.words;
+  for (const auto& [name, values] : read.own.given()) {
+    const std::string flag = "--" + name;
+    if (values.empty()) words.push_back(flag);
+    for (const std::string& given : values) {
+      const std::string value = checked_value(app, *app.get_option(flag), flag, given);
+      if (!value.empty()) {
+        words.push_back(flag + "=" + value);
+      } else {
+        words.insert(words.end(), {flag, value});  // CLI11 takes "--flag=" for "--flag"
       }
-      // A value is a value, whatever it looks like; but not the next flag.
-      if (is_last || arguments_[next_].starts_with("--")) {
-        throw user_error("{}: its value is missing; write {} VALUE, or {}=VALUE for a value that begins with \"--\"", flag.name,
-                         name, name);
-      }
-      own_.words.push_back(name);
-      own_.words.push_back(checked_value(app_, option, name, arguments_[next_++]));
-      return;
     }
-    std::optional<bool> on = flag.rest.empty() ? true : parse_switch(flag.rest.substr(1));
-    if (!on) throw user_error("{} is \"{}\", but takes true or false", name, flag.rest.substr(1, 100));
-    if (flag.rest.empty() && !is_last && parse_switch(arguments_[next_])) on = parse_switch(arguments_[next_++]);
-    if (*on) own_.words.push_back(name);
   }
-
-  const CLI::App& app_;
-  const std::vector<std::string>& arguments_;
-  std::size_t next_ = 0;
-  OwnArguments own_;
-};
+  std::ranges::reverse(words);
+  return words;
+}
 
 /// A value that cannot be read: CLI11 says "Could not convert: --seed = abc".
 UserError conversion_error(const CLI::App& app, std::string_view message) {
@@ -199,10 +157,6 @@ std::string threads_problem(const std::string& threads) {
 }
 
 void parse_arguments(CLI::App& app, const std::vector<std::string>& arguments, const std::string& example, Logger& log) {
-  if (std::ranges::find(arguments, "--version") != arguments.end()) {
-    fmt::print("{}", program_version(app.get_name()));
-    throw HelpShown();
-  }
   std::vector<const CLI::Option*> required;
   for (CLI::Option* option : app.get_options({})) {
     // A flag given twice counts the last time, as train takes it.
@@ -211,14 +165,15 @@ void parse_arguments(CLI::App& app, const std::vector<std::string>& arguments, c
     if (option->get_required()) required.push_back(option);
     option->required(false);  // check_given says it better
   }
-  OwnArguments own;
-  try {
-    own = ArgumentTranslator(app, arguments).translate();
-    std::ranges::reverse(own.words);  // as CLI11 wants them
-    app.parse(own.words);
-  } catch (const CLI::CallForHelp&) {
-    fmt::print("{}", app.help());
+  const std::vector<ToolFlag> flags = flags_of(app);
+  const ProgramLine read =
+      parse_program_line(arguments, {.program = app.get_name(), .own = flags, .takes_keys = false, .other_names = kFlagNames});
+  if (read.line.help || read.line.version) {
+    fmt::print("{}", read.line.help ? help_text(app, example) : program_version(app.get_name()));
     throw HelpShown();
+  }
+  try {
+    app.parse(words_for(app, read));
   } catch (const CLI::ExtrasError&) {
     throw user_error("unexpected argument \"{}\"; values follow a flag ({} --help lists all)",
                      app.remaining().empty() ? "" : app.remaining().front().substr(0, 100), app.get_name());
@@ -228,7 +183,7 @@ void parse_arguments(CLI::App& app, const std::vector<std::string>& arguments, c
     throw user_error("{} ({} --help lists all flags)", error.what(), app.get_name());
   }
   check_given(required, example);
-  tell_notes(own.notes, log);
+  tell_notes(read.line.notes, log);
 }
 
 }  // namespace virgil

@@ -17,11 +17,10 @@
 #include "virgil/base/error.h"
 #include "virgil/base/file_system.h"
 #include "virgil/config/config_schema.h"
-#include "virgil/config/foreign_names.h"
+#include "virgil/config/program_flags.h"
 #include "virgil/config/program_version.h"
 #include "virgil/report/fit_report.h"
 #include "virgil/report/presets.h"
-#include "virgil/report/tool_arguments.h"
 
 namespace virgil {
 
@@ -44,37 +43,6 @@ std::span<const ToolFlag> show_configs_flags() {
       {"version", kNothing, "", "The version of Virgil."},
   };
   return flags;
-}
-
-UserError unknown_flag(const std::string& written) {
-  std::vector<std::string> flags;
-  for (const ToolFlag& flag : show_configs_flags()) flags.push_back(flag.name);
-  const std::string nearest = nearest_name(written.substr(std::min(written.find_first_not_of('-'), written.size())), flags);
-  return user_error("{}: unknown flag{} (show_configs --help lists all)", written.substr(0, 100),
-                    nearest.empty() ? "" : fmt::format("; did you mean --{}?", nearest));
-}
-
-/// The names among the words; flags of other programs that ask for what holds anyway are told, all others refused.
-std::vector<std::string> preset_names(const std::vector<std::string>& words, Logger& log) {
-  std::vector<std::string> names;
-  std::vector<std::string> notes;
-  for (std::size_t i = 0; i < words.size(); ++i) {
-    if (!words[i].starts_with("-")) {
-      names.push_back(words[i]);
-      continue;
-    }
-    const std::string written = words[i].substr(0, words[i].find('='));
-    const ForeignName* foreign = written.starts_with("--") ? find_foreign_name(written.substr(2)) : nullptr;
-    using Kind = ForeignName::Kind;
-    if (foreign == nullptr || (foreign->kind != Kind::kNoEffect && foreign->kind != Kind::kOnlyOff))
-      throw unknown_flag(words[i]);
-    std::optional<std::string> value;
-    if (written.size() < words[i].size()) value = words[i].substr(written.size() + 1);
-    if (!value && i + 1 < words.size() && takes_word(*foreign, words[i + 1])) value = words[++i];
-    notes.push_back(meaning_of(*foreign, written, value).note);
-  }
-  tell_notes(notes, log);
-  return names;
 }
 
 /// As calc_params reads the same flags; `backend` keeps what this machine's plan refers to.
@@ -114,16 +82,18 @@ int show(const ToolArguments& arguments, const std::vector<std::string>& names, 
 }  // namespace
 
 int run_show_configs(std::span<const std::string> arguments, std::ostream& out, Logger& log) {
-  const ToolArguments parsed(arguments, show_configs_flags());
-  if (parsed.has("help") || std::ranges::find(parsed.others(), "-h") != parsed.others().end()) {
+  const auto [line, parsed] =
+      parse_program_line(arguments, {.program = "show_configs", .own = show_configs_flags(), .takes_keys = false});
+  if (line.help) {
     out << "Shows the presets: parameters, planned memory, what fits.\n\n  show_configs [PRESETS] [flags]\n\n"
         << describe_flags(show_configs_flags());
     return 0;
   }
-  if (parsed.has("version")) {
+  if (line.version) {
     out << program_version("show_configs");
     return 0;
   }
+  tell_notes(line.notes, log);
   const std::filesystem::path folder = parsed.value("configs").value_or(default_presets_folder().string());
   if (parsed.has("markdown")) {
     out << presets_markdown(load_presets(folder, any_machine()));
@@ -133,7 +103,7 @@ int run_show_configs(std::span<const std::string> arguments, std::ostream& out, 
     out << renew_table(read_file(*readme, kMaxReadmeBytes), gpu_table_markdown(load_presets(folder, any_machine())));
     return 0;
   }
-  return show(parsed, preset_names(parsed.others(), log), folder, out);
+  return show(parsed, line.words, folder, out);
 }
 
 }  // namespace virgil

@@ -39,9 +39,9 @@ TokenizeRequest parse_tokenize(CLI::App& app, const std::vector<std::string>& ar
   app.add_option("--top", request.top, "How many of the longest and most frequent tokens to list")->capture_default_str();
   app.add_option("--text_field", data.text.text_field, "Field of JSON lines that holds the text; none: read them as plain text")
       ->capture_default_str();
-  app.add_option("--split_documents", data.text.split_documents,
-                 "End a document at <|endoftext|> in a text, where the tokenizer has that token")
-      ->capture_default_str();
+  app.add_flag("--split_documents,!--no_split_documents", data.text.split_documents,
+               "End a document at <|endoftext|> in a text, where the tokenizer has that token")
+      ->default_str("true");
   app.add_option("--token_type", token_type, "Of ids in token files without a header: auto, uint16, uint32 or uint64")
       ->capture_default_str();
   app.add_flag("--force", data.text.allow_nul, "Take texts that hold NUL bytes");

@@ -1,5 +1,6 @@
-// The command line. Written out because the keys' table already holds all that a parser library asks for (types, ranges,
-// aliases, help), and because set_config_value gives flags and files the same messages, with the nearest known name.
+// The one reader of command lines. It knows the spelling of flags, the keys' table, which already holds all that a parser
+// library asks for, and the names of other programs. Programs whose flags are bound to variables by CLI11 (generate, evaluate,
+// tokenize) give it those that CLI11 knows, and CLI11 what it has read.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -15,9 +16,11 @@
 #include <vector>
 
 #include "virgil/base/error.h"
+#include "virgil/base/excerpt.h"
 #include "virgil/config/config_schema.h"
 #include "virgil/config/foreign_names.h"
 #include "virgil/config/preset_files.h"
+#include "virgil/config/program_flags.h"
 #include "virgil/config/value_words.h"
 
 namespace virgil {
@@ -58,12 +61,12 @@ class ArgumentReader {
     return flag;
   }
 
-  /// The value given with "=", or else the next argument, which may not look like a flag.
-  std::string value_of(const Flag& flag) {
+  /// The value given with "=", or else the next argument, which may not look like a flag. `what` stands for it in a message.
+  std::string value_of(const Flag& flag, std::string_view what = "VALUE") {
     if (flag.value) return *flag.value;
     if (at_flag()) {
-      throw user_error("{}: its value is missing; write {} VALUE, or {}=VALUE for a value that begins with \"--\"",
-                       flag.written, flag.written, flag.written);
+      throw user_error("{}: its value is missing; write {} {}, or {}=VALUE for a value that begins with \"--\"", flag.written,
+                       flag.written, what, flag.written);
     }
     return arguments_[position_++];
   }
@@ -96,10 +99,10 @@ struct Setting {
 /// Reads the arguments of one program into settings, a config file and words.
 class CommandLineReader {
  public:
-  CommandLineReader(std::span<const std::string> arguments, std::string_view program, WordsMean words_mean)
-      : reader_(arguments), program_(program), words_mean_(words_mean) {}
+  CommandLineReader(std::span<const std::string> arguments, const ProgramSyntax& syntax)
+      : reader_(arguments), syntax_(syntax), program_(syntax.program), words_mean_(syntax.words_mean) {}
 
-  CommandLine read() {
+  ProgramLine read() {
     while (!reader_.done()) {
       reader_.at_flag() ? read_flag(reader_.next_flag()) : read_word(reader_.next_word());
     }
@@ -111,18 +114,75 @@ class CommandLineReader {
     for (const Setting& setting : settings_) apply(setting);
     take_inputs();
     settle_length();
-    return std::move(line_);
+    return {std::move(line_), std::move(own_)};
   }
 
  private:
   void read_flag(const Flag& flag) {
     if (flag.name.empty()) throw unexpected(flag.written);
+    if (const ToolFlag* own = find_own(flag.name)) return read_own(*own, flag);
+    if (const ToolFlag* own = find_other_name("--" + flag.name)) return read_own(*own, flag);
+    if (const ToolFlag* own = flag.name.starts_with("no_") ? find_own(flag.name.substr(3)) : nullptr) {
+      if (own->takes == ToolFlag::Takes::kNothing && !flag.value) return switch_own(*own, false);
+    }
+    if (!syntax_.takes_keys) return read_foreign_own(flag);
     if (is_config_flag(flag.name)) {
       line_.config_file = reader_.value_of(flag);
       if (line_.config_file.empty()) throw user_error("{}: the name of a config file is missing", flag.written);
       return;
     }
     if (auto setting = read_setting(flag)) settings_.push_back(std::move(*setting));
+  }
+
+  [[nodiscard]] const ToolFlag* find_own(std::string_view name) const {
+    const auto found = std::ranges::find(syntax_.own, name, &ToolFlag::name);
+    return found == syntax_.own.end() ? nullptr : &*found;
+  }
+
+  /// `written` has dashes, one or two.
+  [[nodiscard]] const ToolFlag* find_other_name(std::string_view written) const {
+    const auto found = std::ranges::find(syntax_.other_names, written, &FlagName::name);
+    if (found == syntax_.other_names.end()) return nullptr;
+    if (found->known.empty()) throw user_error("{}: no such flag here; {}", written, found->hint);
+    return find_own(found->known);
+  }
+
+  void read_own(const ToolFlag& own, const Flag& flag) {
+    using enum ToolFlag::Takes;
+    const std::string_view what = own.values.empty() ? "VALUE" : std::string_view(own.values);
+    if (own.takes == kNothing) {
+      const std::string word = reader_.switch_of(flag);
+      const std::optional<bool> on = parse_switch(word);
+      if (!on) throw user_error("{} is {}, but takes true or false", flag.written, quoted_excerpt(word));
+      return switch_own(own, *on);
+    }
+    if (own.takes == kValues) return own_.add(own.name, reader_.values_of(flag));
+    if (own.takes == kOptionalValue && !flag.value && reader_.at_flag()) return own_.add(own.name, {});
+    std::vector<std::string> values;
+    if (flag.value || own.takes != kTwoValues) values.push_back(reader_.value_of(flag, what));
+    while (own.takes == kTwoValues && values.size() < 2) {
+      if (reader_.at_flag()) throw user_error("{}: it takes two values; write {} {}", flag.written, flag.written, what);
+      values.push_back(reader_.next_word());
+    }
+    own_.add(own.name, std::move(values));
+  }
+
+  /// Off is what a switch is by itself, unless it has a counterpart.
+  void switch_own(const ToolFlag& own, bool on) {
+    own_.remove(own.name);
+    if (on) return own_.add(own.name, {});
+    if (const ToolFlag* counterpart = find_own("no_" + own.name)) own_.add(counterpart->name, {});
+  }
+
+  /// A flag of another program where only own flags are taken.
+  void read_foreign_own(const Flag& flag) {
+    using Kind = ForeignName::Kind;
+    const ForeignName* foreign = find_foreign_name(flag.name);
+    if (foreign == nullptr || foreign->kind == Kind::kHint) throw unknown_flag(flag);
+    const ToolFlag* own = find_own(foreign->key);
+    if (own == nullptr && !foreign->key.empty()) throw unknown_flag(flag);
+    if (foreign->kind == Kind::kSame) return read_own(*own, flag);
+    if (const auto meaning = read_foreign(*foreign, flag)) own_.add(meaning->key, {meaning->value});
   }
 
   /// Nothing where the flag asks for what holds anyway.
@@ -135,8 +195,11 @@ class CommandLineReader {
         return Setting{key, {"false"}, flag.written};
       }
     }
-    if (const ForeignName* foreign = find_foreign_name(flag.name)) return read_foreign(*foreign, flag);
-    throw unknown_flag(flag);
+    const ForeignName* foreign = find_foreign_name(flag.name);
+    if (foreign == nullptr) throw unknown_flag(flag);
+    auto meaning = read_foreign(*foreign, flag);
+    if (!meaning) return std::nullopt;
+    return Setting{find_config_key(meaning->key), {std::move(meaning->value)}, flag.written};
   }
 
   std::vector<std::string> read_values(const ConfigKey& key, const Flag& flag) {
@@ -147,17 +210,24 @@ class CommandLineReader {
     return {stands_alone ? "true" : reader_.value_of(flag)};
   }
 
-  std::optional<Setting> read_foreign(const ForeignName& foreign, const Flag& flag) {
+  /// Nothing, and a note, where it has no effect.
+  std::optional<ForeignMeaning> read_foreign(const ForeignName& foreign, const Flag& flag) {
     std::optional<std::string> word = flag.value;
     if (!word && !reader_.done() && takes_word(foreign, reader_.peek())) word = reader_.next_word();
     ForeignMeaning meaning = meaning_of(foreign, flag.written, word);
-    if (!meaning.key.empty()) return Setting{find_config_key(meaning.key), {std::move(meaning.value)}, flag.written};
+    if (!meaning.key.empty()) return meaning;
     line_.notes.push_back(std::move(meaning.note));
     return std::nullopt;
   }
 
   void read_word(const std::string& word) {
-    if (is_short_flag(word)) throw one_dash(word);
+    if (is_short_flag(word)) {
+      const std::size_t equals = word.find('=');
+      const ToolFlag* own = find_other_name(std::string_view(word).substr(0, equals));
+      if (own == nullptr) throw one_dash(word);
+      return read_own(*own, {word.substr(0, equals), own->name,
+                             equals == word.npos ? std::nullopt : std::optional(word.substr(equals + 1))});
+    }
     if (words_mean_ == WordsMean::kConfigOrInput) {
       const bool is_config = !word.empty() && (std::filesystem::path(word).extension() == ".json" || names_preset(word));
       const std::string extension = std::filesystem::path(word).extension().string();
@@ -223,25 +293,31 @@ class CommandLineReader {
   }
 
   [[nodiscard]] UserError one_dash(const std::string& word) const {
+    const std::string shown = word.substr(0, kMostShown);
     const std::string name = word.substr(1, word.find('=') - 1);
-    if (const ConfigKey* key = name.size() > 2 ? find_config_key(name) : nullptr) {
-      return user_error("unexpected argument \"{}\": flags have two dashes; write --{}", word.substr(0, kMostShown), key->name);
+    const ToolFlag* own = find_own(name);
+    const ConfigKey* key = syntax_.takes_keys && name.size() > 2 ? find_config_key(name) : nullptr;
+    if (own != nullptr || key != nullptr) {
+      return user_error("unexpected argument \"{}\": flags have two dashes; write --{}", shown,
+                        own != nullptr ? name : key->name);
     }
-    const std::span<const ShortFlag> known = short_flags();
+    const std::span<const ShortFlag> known = syntax_.takes_keys ? short_flags() : std::span<const ShortFlag>();
     const auto found = std::ranges::find(known, name, &ShortFlag::name);
-    if (found == known.end()) {
-      return user_error("unexpected argument \"{}\": flags have two dashes ({} --help lists all)", word.substr(0, kMostShown),
-                        program_);
-    }
-    return user_error("unexpected argument \"{}\": llm.c's {} is --{} here", word, word, found->key);
+    if (found != known.end()) return user_error("unexpected argument \"{}\": llm.c's {} is --{} here", word, word, found->key);
+    return user_error("unexpected argument \"{}\": flags have two dashes ({} --help lists all)", shown, program_);
   }
 
   [[nodiscard]] UserError unknown_flag(const Flag& flag) const {
-    std::vector<std::string> names = {"config", "config_file", "help", "version"};
-    for (const ConfigKey& key : config_keys()) {
-      if (is_boolean(key)) names.push_back("no_" + key.name);
+    std::vector<std::string> names = {"help", "version"};
+    for (const ToolFlag& own : syntax_.own) names.push_back(own.name);
+    std::string nearest = syntax_.own.empty() ? "" : nearest_name(flag.name, names);
+    if (nearest.empty() && syntax_.takes_keys) {
+      nearest = nearest_key(flag.name);
+      names.insert(names.end(), {"config", "config_file"});
+      for (const ConfigKey& key : config_keys()) {
+        if (is_boolean(key)) names.push_back("no_" + key.name);
+      }
     }
-    std::string nearest = nearest_key(flag.name);
     if (nearest.empty() || flag.name.starts_with("no_")) {
       const std::string other = nearest_name(flag.name, names);
       if (!other.empty()) nearest = other;
@@ -253,9 +329,11 @@ class CommandLineReader {
   static constexpr std::size_t kMostShown = 100;
 
   ArgumentReader reader_;
+  const ProgramSyntax& syntax_;
   std::string_view program_;
   WordsMean words_mean_;
   CommandLine line_;
+  ToolArguments own_;
   std::vector<Setting> settings_;
 };
 
@@ -265,12 +343,16 @@ bool asks_for(std::span<const std::string> arguments, std::string_view long_flag
 
 }  // namespace
 
+ProgramLine parse_program_line(std::span<const std::string> arguments, const ProgramSyntax& syntax) {
+  ProgramLine line;
+  line.line.help = asks_for(arguments, "--help", "-h");
+  line.line.version = asks_for(arguments, "--version", "-V");
+  if (line.line.help || line.line.version) return line;
+  return CommandLineReader(arguments, syntax).read();
+}
+
 CommandLine parse_train_command_line(std::span<const std::string> arguments, std::string_view program, WordsMean words_mean) {
-  CommandLine line;
-  line.help = asks_for(arguments, "--help", "-h");
-  line.version = asks_for(arguments, "--version", "-V");
-  if (line.help || line.version) return line;
-  return CommandLineReader(arguments, program, words_mean).read();
+  return parse_program_line(arguments, {.program = program, .words_mean = words_mean}).line;
 }
 
 void tell_notes(std::span<const std::string> notes, Logger& log) {

@@ -12,6 +12,8 @@
 #include <variant>
 #include <vector>
 
+#include "virgil/config/program_flags.h"
+
 namespace virgil {
 namespace {
 
@@ -25,29 +27,13 @@ std::string range_text(const ConfigKey& key) {
   return fmt::format("{}a {} from {} to {}", words, type, key.min, key.max);
 }
 
-/// `text` in lines of at most `width` characters, broken at spaces, each but the first after `indent` spaces.
-std::string wrap(std::string_view text, std::size_t width, std::size_t indent) {
-  std::string result;
-  while (text.size() > width) {
-    const std::size_t cut = text.rfind(' ', width);
-    if (cut == text.npos) break;
-    result += fmt::format("{}\n{}", text.substr(0, cut), std::string(indent, ' '));
-    text.remove_prefix(cut + 1);
-  }
-  return result += text;
-}
-
-std::string help_entry(const ConfigKey& key) {
-  constexpr std::size_t kColumn = 26;
-  constexpr std::size_t kWidth = 112;
+std::string key_entry(const ConfigKey& key) {
   const bool is_switch = std::holds_alternative<bool TrainConfig::*>(key.member);
-  std::string head = is_switch ? fmt::format("  --[no_]{}", key.name) : fmt::format("  --{}", key.name);
-  head += head.size() + 2 > kColumn ? "\n" + std::string(kColumn, ' ') : std::string(kColumn - head.size(), ' ');
   std::string body = key.help;
   if (!is_switch && (!is_unlimited(key) || !key.choices.empty())) body += fmt::format(" Takes {}.", allowed_text(key));
   for (const std::string& alias : key.aliases) body += fmt::format(" Also --{}.", alias);
   body += fmt::format(" [{}]", value_text(TrainConfig{}, key));
-  return head + wrap(body, kWidth - kColumn, kColumn) + "\n";
+  return help_entry((is_switch ? "--[no_]" : "--") + key.name, body);
 }
 
 /// A vertical bar would end the cell of a Markdown table.
@@ -136,7 +122,7 @@ std::string config_help() {
   for (const ConfigKey& key : config_keys()) {
     if (key.section != section) text += fmt::format("\n{}\n", key.section);
     section = key.section;
-    text += help_entry(key);
+    text += key_entry(key);
   }
   return text;
 }

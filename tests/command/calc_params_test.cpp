@@ -261,7 +261,7 @@ TEST(CalcParams, BadInputIsNamed) {
   EXPECT_THAT(error_of({"--config", "no/such.json"}), HasSubstr("no/such.json"));
   EXPECT_THAT(error_of(small_with({"--tokenizer", "some/file", "--vocab_size", "0"})), HasSubstr("--vocab_size"));
   EXPECT_THAT(error_of({"--model"}), HasSubstr("value is missing"));
-  EXPECT_THAT(error_of({"--json=yes", "--model", "gpt2"}), HasSubstr("takes no value"));
+  EXPECT_THAT(error_of({"--json=maybe", "--model", "gpt2"}), HasSubstr("--json is \"maybe\", but takes true or false"));
 }
 
 TEST(CalcParams, InteractiveAsksAgainAndSavesWhenTold) {

@@ -30,8 +30,8 @@ std::string presets_folder() { return test_support::repository_path("configs"); 
 constexpr std::array<std::int64_t, 11> kCounts = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024};
 
 std::vector<ScalingTable> predict(const std::vector<std::string>& words) {
-  const ToolArguments arguments(words, scaling_flags());
-  return predict_tables(arguments, parse_config_flags(arguments, scaling_flags(), "bench"), presets_folder());
+  const auto [line, own] = parse_program_line(words, {.program = "bench", .own = scaling_flags()});
+  return predict_tables(own, line, presets_folder());
 }
 
 nlohmann::json predicted_json(const std::vector<std::string>& words) {

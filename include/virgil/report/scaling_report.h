@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "virgil/config/config_schema.h"
+#include "virgil/config/program_flags.h"
 #include "virgil/plan/scaling.h"
-#include "virgil/report/tool_arguments.h"
 
 namespace virgil {
 
