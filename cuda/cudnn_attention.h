@@ -11,7 +11,7 @@
 
 #include "cuda/device/launch.h"
 #include "cuda/kernels/attention.h"
-#include "virgil/backend/dropout.h"
+#include "virgil/ops/dropout.h"
 
 namespace virgil::cuda {
 

@@ -17,23 +17,24 @@ import sys
 ALLOWED = {
     "base": set(),
     "memory": {"base"},
-    "backend": {"base", "memory"},
+    "ops": {"base", "memory"},
+    "backend": {"base", "memory", "ops"},
     "data": {"base", "memory"},
     "dist": {"base", "memory"},
-    "model": {"base", "memory", "backend"},
-    "optim": {"base", "memory", "backend", "model"},
-    "config": {"base", "memory", "backend", "model"},
-    "plan": {"base", "memory", "backend", "dist", "model", "config"},
-    "machine": {"base", "memory", "backend", "dist", "model", "config", "plan"},
-    "format": {"base", "memory", "backend", "data", "model", "optim", "config", "plan"},
-    "generate": {"base", "memory", "backend", "data", "model", "config", "plan", "machine", "format"},
+    "model": {"base", "memory", "ops", "backend"},
+    "optim": {"base", "memory", "ops", "backend", "model"},
+    "config": {"base", "memory", "ops", "backend", "model"},
+    "plan": {"base", "memory", "ops", "backend", "dist", "model", "config"},
+    "machine": {"base", "memory", "ops", "backend", "dist", "model", "config", "plan"},
+    "format": {"base", "memory", "ops", "backend", "data", "model", "optim", "config", "plan"},
+    "generate": {"base", "memory", "ops", "backend", "data", "model", "config", "plan", "machine", "format"},
 }
 for layer in ("train", "report", "command"):  # what all below them has made
     ALLOWED[layer] = set(ALLOWED)
 # Folders of tests/ that test a layer under another name.
 TESTS_OF = {"backend_conformance": "backend"}
 # cuda/ is one more backend, and its collectives; mpi/ one more launcher.
-FOLDERS_MAY_INCLUDE = {"cuda": {"base", "memory", "backend", "dist"}, "mpi": {"base", "memory", "dist"}}
+FOLDERS_MAY_INCLUDE = {"cuda": {"base", "memory", "ops", "backend", "dist"}, "mpi": {"base", "memory", "dist"}}
 SOURCE_SUFFIXES = {".h", ".cpp", ".cu"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]')
 CUDA_HEADER = re.compile(r"^(cuda|cublas|cudnn|curand|nccl|nvml|nvtx|cooperative_groups|mma\.h|cub/|thrust/)")

@@ -5,7 +5,7 @@
 
 #include "cuda/device/gpu.h"
 #include "cuda/device/recorded_place.h"
-#include "virgil/backend/dropout.h"
+#include "virgil/ops/dropout.h"
 
 namespace virgil::cuda {
 
@@ -100,7 +100,7 @@ __device__ __forceinline__ void dropout_factors_at(const DeviceDropout& dropout,
   }
 }
 
-/// Number of channel 0 of row b * length + t of a (B, length, channels) tensor; see virgil/backend/dropout.h.
+/// Number of channel 0 of row b * length + t of a (B, length, channels) tensor; see virgil/ops/dropout.h.
 __device__ __forceinline__ std::uint64_t dropout_row_base(const DeviceDropout& dropout, std::int64_t row, std::int64_t length,
                                                           std::int64_t channels) {
   return static_cast<std::uint64_t>(dropout.first_sequence() * length + row) *

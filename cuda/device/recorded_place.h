@@ -1,7 +1,7 @@
 // Where a recorded pass stands in the random numbers each time that it is repeated.
 #pragma once
 
-#include "virgil/backend/dropout.h"
+#include "virgil/ops/dropout.h"
 
 namespace virgil::cuda {
 

@@ -6,7 +6,7 @@
 #include <span>
 
 #include "cuda/device/launch.h"
-#include "virgil/backend/dropout.h"
+#include "virgil/ops/dropout.h"
 
 namespace virgil::cuda {
 

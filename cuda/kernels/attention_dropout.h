@@ -1,4 +1,4 @@
-// Which probabilities of a tile of scores are kept, in the numbering of virgil/backend/dropout.h.
+// Which probabilities of a tile of scores are kept, in the numbering of virgil/ops/dropout.h.
 //
 // Four neighbouring keys of one query share a Philox block. Each block of a tile of tensor-core accumulators is drawn by one
 // lane, which hands the other lanes their bits: a shuffle costs far less than ten Philox rounds. Drawing comes before the

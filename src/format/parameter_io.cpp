@@ -53,7 +53,7 @@ bool load_parameters(Backend& backend, const ParameterLayout& layout, const Safe
                      const FlatTensor& flat, DType dtype) {
   const std::string dtype_name(safetensors_name(dtype));
   bool exact = true;
-  backend.set_zero(flat.view());
+  backend.run(ops::SetZero{flat.view()});
   for (const ParameterSpec& spec : layout.parameters()) {
     const SafetensorsFile::Entry* entry = file.find(prefix + spec.name);
     if (entry == nullptr || entry->dtype_name != dtype_name || entry->shape != spec.stored_shape) {

@@ -138,7 +138,7 @@ std::unique_ptr<Tokenizer> load_tokenizer(const PretrainedModel& model) {
 void load_parameters(Backend& backend, const ParameterLayout& layout, const PretrainedModel& model, const FlatTensor& flat) {
   const auto parameters = layout.parameters();
   VIRGIL_CHECK(parameters.size() == model.tensors.size(), "{} parameters, {} tensors", parameters.size(), model.tensors.size());
-  backend.set_zero(flat.view());
+  backend.run(ops::SetZero{flat.view()});
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     const ParameterSpec& spec = parameters[i];
     const StoredTensor& tensor = model.tensors[i];

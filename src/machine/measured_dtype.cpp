@@ -53,16 +53,16 @@ class LinearLayer {
     for (const MatmulShape& shape : {forward, to_input, to_weight}) {
       scratch_bytes_ = std::max(scratch_bytes_, backend.traits().matmul_workspace_bytes(shape));
     }
-    for (const Operand* operand : {&input_, &weight_, &output_, &dinput_, &dweight_}) backend.set_zero(operand->view);
+    for (const Operand* operand : {&input_, &weight_, &output_, &dinput_, &dweight_}) backend.run(ops::SetZero{operand->view});
   }
 
   [[nodiscard]] std::int64_t scratch_bytes() const { return scratch_bytes_; }
 
   double seconds() {
     const auto start = std::chrono::steady_clock::now();
-    backend_.matmul(output_.view, input_.view, weight_.view, {}, {});
-    backend_.matmul(dinput_.view, output_.view, weight_.view, {}, kTransposeB);
-    backend_.matmul(dweight_.view, input_.view, output_.view, {}, kTransposeA);
+    backend_.run(ops::Matmul{output_.view, input_.view, weight_.view, {}, {}});
+    backend_.run(ops::Matmul{dinput_.view, output_.view, weight_.view, {}, kTransposeB});
+    backend_.run(ops::Matmul{dweight_.view, input_.view, output_.view, {}, kTransposeA});
     backend_.synchronize();
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }

@@ -47,12 +47,12 @@ Gpt::Gpt(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory, 
 void Gpt::refresh_weights() {
   if (master_weights_.view().data() == weights_.data()) return;
   if (master_weights_.is_whole()) {
-    backend_.convert(weights_, master_weights_.view());
+    backend_.run(ops::Convert{weights_, master_weights_.view()});
     return;
   }
   const FlatTensor weights = FlatTensor::whole(plan_.parameters(), weights_);
   for (std::size_t bucket = 0; bucket < plan_.parameters().buckets().size(); ++bucket) {
-    backend_.convert(weights.part_of_bucket(bucket, rank_), master_weights_.part_of_bucket(bucket, rank_));
+    backend_.run(ops::Convert{weights.part_of_bucket(bucket, rank_), master_weights_.part_of_bucket(bucket, rank_)});
   }
 }
 
@@ -97,7 +97,7 @@ double Gpt::evaluate_with_logits(std::span<float> logits) {
   return read_loss_sum();
 }
 
-void Gpt::zero_gradients() { backend_.set_zero(gradients()); }
+void Gpt::zero_gradients() { backend_.run(ops::SetZero{gradients()}); }
 
 void Gpt::enqueue_gradients(float grad_scale, const PassRandomness& randomness, std::int64_t micro_step,
                             GradientObserver* observer) {
@@ -123,7 +123,7 @@ void Gpt::enqueue_gradients(float grad_scale, const PassRandomness& randomness, 
     }
     training_pass_->run({randomness.step, randomness.first_sequence}, pass);
   }
-  backend_.copy(loss_sums_.slice(micro_step, {1}), loss_sum_);
+  backend_.run(ops::Copy{loss_sums_.slice(micro_step, {1}), loss_sum_});
 }
 
 double Gpt::read_loss_sum() {
@@ -142,17 +142,17 @@ void Gpt::forward(const PassRandomness* randomness) {
   const std::int64_t L = config_.num_layers();
   const auto forward_activation = [&](Activation kind, std::int64_t layer) { return activation(kind, layer, Pass::kForward); };
 
-  backend_.embedding_forward(forward_activation(kResidual, 0), inputs_, parameters_.wte, parameters_.wpe, 0,
-                             dropout(RandomPurpose::kEmbeddingDropout, 0, randomness));
+  backend_.run(ops::EmbeddingForward{forward_activation(kResidual, 0), inputs_, parameters_.wte, parameters_.wpe, 0,
+                                     dropout(RandomPurpose::kEmbeddingDropout, 0, randomness)});
   const BlockViews& first = parameters_.blocks.front();
-  backend_.layernorm_forward(forward_activation(kNorm1, 0), forward_activation(kNorm1Mean, 0),
-                             forward_activation(kNorm1Rstd, 0), forward_activation(kResidual, 0), first.norm1_weight,
-                             first.norm1_bias);
+  backend_.run(ops::LayernormForward{forward_activation(kNorm1, 0), forward_activation(kNorm1Mean, 0),
+                                     forward_activation(kNorm1Rstd, 0), forward_activation(kResidual, 0), first.norm1_weight,
+                                     first.norm1_bias});
   for (std::int64_t l = 0; l < L; ++l) {
     block_until_gelu(l, Pass::kForward, randomness);
     const BlockViews& block = parameters_.blocks[static_cast<std::size_t>(l)];
     const TensorView branch = forward_activation(kBranch, l);
-    backend_.matmul(branch, forward_activation(kGelu, l), block.mlp_weight, block.mlp_bias, {});
+    backend_.run(ops::Matmul{branch, forward_activation(kGelu, l), block.mlp_weight, block.mlp_bias, {}});
     // The block's last residual add is fused with the norm that reads it: the next block's first, or the final one.
     const bool last = l + 1 == L;
     const TensorView norm = last ? forward_activation(kFinalNorm, 0) : forward_activation(kNorm1, l + 1);
@@ -160,9 +160,9 @@ void Gpt::forward(const PassRandomness* randomness) {
     const TensorView rstd = last ? forward_activation(kFinalNormRstd, 0) : forward_activation(kNorm1Rstd, l + 1);
     const TensorView weight = last ? parameters_.norm_weight : parameters_.blocks[static_cast<std::size_t>(l + 1)].norm1_weight;
     const TensorView bias = last ? parameters_.norm_bias : parameters_.blocks[static_cast<std::size_t>(l + 1)].norm1_bias;
-    backend_.residual_layernorm_forward(forward_activation(kResidual, l + 1), norm, mean, rstd,
-                                        forward_activation(kResidualMid, l), branch, weight, bias,
-                                        dropout(RandomPurpose::kResidualDropout, 2 * l + 1, randomness));
+    backend_.run(ops::ResidualLayernormForward{forward_activation(kResidual, l + 1), norm, mean, rstd,
+                                               forward_activation(kResidualMid, l), branch, weight, bias,
+                                               dropout(RandomPurpose::kResidualDropout, 2 * l + 1, randomness)});
   }
 }
 
@@ -174,16 +174,16 @@ void Gpt::block_until_gelu(std::int64_t l, Pass pass, const PassRandomness* rand
   const TensorView branch = activation(kBranch, l, pass);
   const TensorView norm2 = activation(kNorm2, l, pass);
   const TensorView hidden = activation(kMlpHidden, l, pass);
-  backend_.matmul(qkv, activation(kNorm1, l, pass), block.qkv_weight, block.qkv_bias, {});
-  backend_.attention_forward(attention, activation(kLogSumExp, l, pass), qkv, config_.num_heads(),
-                             dropout(RandomPurpose::kAttentionDropout, l, randomness));
-  backend_.matmul(branch, attention, block.attention_weight, block.attention_bias, {});
-  backend_.residual_layernorm_forward(activation(kResidualMid, l, pass), norm2, activation(kNorm2Mean, l, pass),
-                                      activation(kNorm2Rstd, l, pass), activation(kResidual, l, pass), branch,
-                                      block.norm2_weight, block.norm2_bias,
-                                      dropout(RandomPurpose::kResidualDropout, 2 * l, randomness));
-  backend_.matmul(hidden, norm2, block.fc_weight, block.fc_bias, {});
-  backend_.gelu_forward(activation(kGelu, l, pass), hidden);
+  backend_.run(ops::Matmul{qkv, activation(kNorm1, l, pass), block.qkv_weight, block.qkv_bias, {}});
+  backend_.run(ops::AttentionForward{attention, activation(kLogSumExp, l, pass), qkv, config_.num_heads(),
+                                     dropout(RandomPurpose::kAttentionDropout, l, randomness)});
+  backend_.run(ops::Matmul{branch, attention, block.attention_weight, block.attention_bias, {}});
+  backend_.run(ops::ResidualLayernormForward{activation(kResidualMid, l, pass), norm2, activation(kNorm2Mean, l, pass),
+                                             activation(kNorm2Rstd, l, pass), activation(kResidual, l, pass), branch,
+                                             block.norm2_weight, block.norm2_bias,
+                                             dropout(RandomPurpose::kResidualDropout, 2 * l, randomness)});
+  backend_.run(ops::Matmul{hidden, norm2, block.fc_weight, block.fc_bias, {}});
+  backend_.run(ops::GeluForward{activation(kGelu, l, pass), hidden});
 }
 
 void Gpt::classify(float grad_scale, bool with_gradients, std::span<float> logits_out) {
@@ -199,15 +199,15 @@ void Gpt::classify(float grad_scale, bool with_gradients, std::span<float> logit
     const TensorView logits = memory_.view(PlanSlot::kLogits, 0, norm.dtype(), {n, Vp});
     const TensorView losses = losses_.slice(first, {n});
     const TensorView targets = targets_.slice(first, {n});
-    backend_.matmul(logits, inp, parameters_.head, kAbsent, {.transpose_b = true});
+    backend_.run(ops::Matmul{logits, inp, parameters_.head, kAbsent, {.transpose_b = true}});
     if (with_gradients) {
-      backend_.cross_entropy_forward_backward(losses, logits, targets, V, grad_scale);
+      backend_.run(ops::CrossEntropyForwardBackward{losses, logits, targets, V, grad_scale});
       const TensorView dinp = activation(Activation::kGradFinalNorm, 0, Pass::kForward).slice(first * C, {n, C});
-      backend_.matmul(dinp, logits, parameters_.head, kAbsent, {});
-      backend_.matmul(parameter_gradients_.head, logits, inp, kAbsent, {.transpose_a = true, .accumulate = true});
+      backend_.run(ops::Matmul{dinp, logits, parameters_.head, kAbsent, {}});
+      backend_.run(ops::Matmul{parameter_gradients_.head, logits, inp, kAbsent, {.transpose_a = true, .accumulate = true}});
       continue;
     }
-    backend_.cross_entropy_forward(losses, logits, targets, V);
+    backend_.run(ops::CrossEntropyForward{losses, logits, targets, V});
     if (logits_out.empty()) continue;
     chunk_logits.resize(static_cast<std::size_t>(logits.num_elements()));
     copy_floats_to_host(backend_, chunk_logits, logits);
@@ -215,7 +215,7 @@ void Gpt::classify(float grad_scale, bool with_gradients, std::span<float> logit
       std::copy_n(chunk_logits.begin() + row * Vp, V, logits_out.begin() + (first + row) * V);
     }
   }
-  backend_.reduce_sum(loss_sum_, losses_);
+  backend_.run(ops::ReduceSum{loss_sum_, losses_});
 }
 
 void Gpt::backward(const PassRandomness& randomness, GradientObserver* observer) {
@@ -225,11 +225,11 @@ void Gpt::backward(const PassRandomness& randomness, GradientObserver* observer)
   const std::size_t embeddings = layout.find_bucket(BucketKind::kEmbeddings);
   if (observer != nullptr) observer->before_bucket(vectors);
   const TensorView dresidual = activation(kGradResidual, 0, Pass::kBackward);
-  backend_.set_zero(dresidual);
-  backend_.layernorm_backward(dresidual, parameter_gradients_.norm_weight, parameter_gradients_.norm_bias,
-                              activation(kGradFinalNorm, 0, Pass::kBackward),
-                              activation(kResidual, config_.num_layers(), Pass::kBackward), parameters_.norm_weight,
-                              activation(kFinalNormMean, 0, Pass::kBackward), activation(kFinalNormRstd, 0, Pass::kBackward));
+  backend_.run(ops::SetZero{dresidual});
+  backend_.run(ops::LayernormBackward{
+      dresidual, parameter_gradients_.norm_weight, parameter_gradients_.norm_bias,
+      activation(kGradFinalNorm, 0, Pass::kBackward), activation(kResidual, config_.num_layers(), Pass::kBackward),
+      parameters_.norm_weight, activation(kFinalNormMean, 0, Pass::kBackward), activation(kFinalNormRstd, 0, Pass::kBackward)});
   for (std::int64_t l = config_.num_layers() - 1; l >= 0; --l) {
     const std::size_t bucket = layout.find_bucket(BucketKind::kLayer, l);
     if (observer != nullptr) observer->before_bucket(bucket);
@@ -240,8 +240,8 @@ void Gpt::backward(const PassRandomness& randomness, GradientObserver* observer)
     observer->after_bucket(vectors);
     if (!config_.tie_weights()) observer->before_bucket(embeddings);
   }
-  backend_.embedding_backward(parameter_gradients_.wte, parameter_gradients_.wpe, dresidual, inputs_,
-                              dropout(RandomPurpose::kEmbeddingDropout, 0, &randomness));
+  backend_.run(ops::EmbeddingBackward{parameter_gradients_.wte, parameter_gradients_.wpe, dresidual, inputs_,
+                                      dropout(RandomPurpose::kEmbeddingDropout, 0, &randomness)});
   if (observer != nullptr) observer->after_bucket(embeddings);
 }
 
@@ -250,12 +250,12 @@ void Gpt::block_backward(std::int64_t l, const PassRandomness& randomness) {
   const Recompute recompute = plan_.step().recompute;
   if (recompute == Recompute::kBlock) {
     const BlockViews& block = parameters_.blocks[static_cast<std::size_t>(l)];
-    backend_.layernorm_forward(activation(kNorm1, l, Pass::kBackward), activation(kNorm1Mean, l, Pass::kBackward),
-                               activation(kNorm1Rstd, l, Pass::kBackward), activation(kResidual, l, Pass::kBackward),
-                               block.norm1_weight, block.norm1_bias);
+    backend_.run(ops::LayernormForward{activation(kNorm1, l, Pass::kBackward), activation(kNorm1Mean, l, Pass::kBackward),
+                                       activation(kNorm1Rstd, l, Pass::kBackward), activation(kResidual, l, Pass::kBackward),
+                                       block.norm1_weight, block.norm1_bias});
     block_until_gelu(l, Pass::kBackward, &randomness);
   } else if (recompute >= Recompute::kGelu) {
-    backend_.gelu_forward(activation(kGelu, l, Pass::kBackward), activation(kMlpHidden, l, Pass::kBackward));
+    backend_.run(ops::GeluForward{activation(kGelu, l, Pass::kBackward), activation(kMlpHidden, l, Pass::kBackward)});
   }
   mlp_backward(l, randomness);
   attention_backward(l, randomness);
@@ -276,14 +276,14 @@ void Gpt::mlp_backward(std::int64_t l, const PassRandomness& randomness) {
 
   // The weight's gradient first: it is the last reader of the GELU output, whose bytes dhidden may then take.
   linear_backward_weight(gradients.mlp_weight, gradients.mlp_bias, activation(kGelu, l, Pass::kBackward), dbranch);
-  backend_.matmul_gelu_backward(dhidden, dbranch, block.mlp_weight, hidden);
+  backend_.run(ops::MatmulGeluBackward{dhidden, dbranch, block.mlp_weight, hidden});
   if (plan_.step().recompute == Recompute::kNorm) {
-    backend_.layernorm_forward(norm2, mean, rstd, residual_mid, block.norm2_weight, block.norm2_bias);
+    backend_.run(ops::LayernormForward{norm2, mean, rstd, residual_mid, block.norm2_weight, block.norm2_bias});
   }
   linear_backward_weight(gradients.fc_weight, gradients.fc_bias, norm2, dhidden);
-  backend_.matmul(dnorm2, dhidden, block.fc_weight, kAbsent, {.transpose_b = true});
-  backend_.layernorm_backward(activation(kGradResidual, 0, Pass::kBackward), gradients.norm2_weight, gradients.norm2_bias,
-                              dnorm2, residual_mid, block.norm2_weight, mean, rstd);
+  backend_.run(ops::Matmul{dnorm2, dhidden, block.fc_weight, kAbsent, {.transpose_b = true}});
+  backend_.run(ops::LayernormBackward{activation(kGradResidual, 0, Pass::kBackward), gradients.norm2_weight,
+                                      gradients.norm2_bias, dnorm2, residual_mid, block.norm2_weight, mean, rstd});
 }
 
 void Gpt::attention_backward(std::int64_t l, const PassRandomness& randomness) {
@@ -301,30 +301,30 @@ void Gpt::attention_backward(std::int64_t l, const PassRandomness& randomness) {
   const TensorView dbranch = branch_gradient(kGradBranch1, l, dropout(RandomPurpose::kResidualDropout, 2 * l, &randomness));
 
   linear_backward_weight(gradients.attention_weight, gradients.attention_bias, attention, dbranch);
-  backend_.matmul(dattention, dbranch, block.attention_weight, kAbsent, {.transpose_b = true});
-  backend_.attention_backward(dqkv, dattention, attention, activation(kQkv, l, Pass::kBackward),
-                              activation(kLogSumExp, l, Pass::kBackward), config_.num_heads(),
-                              dropout(RandomPurpose::kAttentionDropout, l, &randomness));
+  backend_.run(ops::Matmul{dattention, dbranch, block.attention_weight, kAbsent, {.transpose_b = true}});
+  backend_.run(ops::AttentionBackward{dqkv, dattention, attention, activation(kQkv, l, Pass::kBackward),
+                                      activation(kLogSumExp, l, Pass::kBackward), config_.num_heads(),
+                                      dropout(RandomPurpose::kAttentionDropout, l, &randomness)});
   if (plan_.step().recompute == Recompute::kNorm) {
-    backend_.layernorm_forward(norm1, mean, rstd, residual, block.norm1_weight, block.norm1_bias);
+    backend_.run(ops::LayernormForward{norm1, mean, rstd, residual, block.norm1_weight, block.norm1_bias});
   }
   linear_backward_weight(gradients.qkv_weight, gradients.qkv_bias, norm1, dqkv);
-  backend_.matmul(dnorm1, dqkv, block.qkv_weight, kAbsent, {.transpose_b = true});
-  backend_.layernorm_backward(activation(kGradResidual, 0, Pass::kBackward), gradients.norm1_weight, gradients.norm1_bias,
-                              dnorm1, residual, block.norm1_weight, mean, rstd);
+  backend_.run(ops::Matmul{dnorm1, dqkv, block.qkv_weight, kAbsent, {.transpose_b = true}});
+  backend_.run(ops::LayernormBackward{activation(kGradResidual, 0, Pass::kBackward), gradients.norm1_weight,
+                                      gradients.norm1_bias, dnorm1, residual, block.norm1_weight, mean, rstd});
 }
 
 TensorView Gpt::branch_gradient(Activation kind, std::int64_t l, const Dropout& dropout) {
   const TensorView dresidual = activation(Activation::kGradResidual, 0, Pass::kBackward);
   if (!dropout.enabled()) return dresidual;
   const TensorView dbranch = activation(kind, l, Pass::kBackward);
-  backend_.dropout_backward(dbranch, dresidual, dropout);
+  backend_.run(ops::DropoutBackward{dbranch, dresidual, dropout});
   return dbranch;
 }
 
 void Gpt::linear_backward_weight(TensorView dweight, TensorView dbias, ConstTensorView inp, ConstTensorView dout) {
-  backend_.matmul(dweight, inp, dout, kAbsent, {.transpose_a = true, .accumulate = true});
-  if (dbias.present()) backend_.bias_backward(dbias, dout);
+  backend_.run(ops::Matmul{dweight, inp, dout, kAbsent, {.transpose_a = true, .accumulate = true}});
+  if (dbias.present()) backend_.run(ops::BiasBackward{dbias, dout});
 }
 
 }  // namespace virgil

@@ -49,7 +49,7 @@ std::span<const float> GptDecoder::append_shared(std::span<const std::int32_t> t
     for (std::int64_t layer = 0; layer < config_.num_layers(); ++layer) {
       for (const std::int64_t offset : {plan_.decoder().key_cache_offset(layer), plan_.decoder().value_cache_offset(layer)}) {
         const TensorView first = cache(offset, 1);
-        backend_.copy(cache(offset, shape().num_sequences).slice(s * first.num_elements(), first.shape()), first);
+        backend_.run(ops::Copy{cache(offset, shape().num_sequences).slice(s * first.num_elements(), first.shape()), first});
       }
     }
     std::copy_n(logits_.begin(), V, logits_.begin() + s * V);
@@ -103,8 +103,8 @@ void GptDecoder::run(std::span<const std::int32_t> tokens, std::int64_t S) {
 void GptDecoder::run_rows(std::span<const std::int32_t> tokens, std::int64_t S, std::int64_t rows) {
   const TensorView ids = view(DecodeTensor::kTokens, {S, rows});
   backend_.copy_from_host(ids, std::as_bytes(tokens));
-  backend_.embedding_forward(view(DecodeTensor::kResidual, {S, rows, config_.embedding_dim()}), ids, parameters_.wte,
-                             parameters_.wpe, position_, {});
+  backend_.run(ops::EmbeddingForward{
+      view(DecodeTensor::kResidual, {S, rows, config_.embedding_dim()}), ids, parameters_.wte, parameters_.wpe, position_, {}});
   inspect(-1, "transformer.wte + transformer.wpe", view(DecodeTensor::kResidual, {S, rows, config_.embedding_dim()}),
           position_);
   for (std::int64_t layer = 0; layer < config_.num_layers(); ++layer) run_block(layer, S, rows);
@@ -127,31 +127,31 @@ void GptDecoder::run_block(std::int64_t layer, std::int64_t S, std::int64_t rows
   const TensorView branch = view(kBranch, shape);
   const TensorView hidden = view(kMlpHidden, {S, rows, config_.d_ff()});
 
-  if (layer == 0) backend_.layernorm_forward(norm, mean, rstd, residual, block.norm1_weight, block.norm1_bias);
+  if (layer == 0) backend_.run(ops::LayernormForward{norm, mean, rstd, residual, block.norm1_weight, block.norm1_bias});
   inspect(layer, "ln_1", norm, position_);
-  backend_.matmul(qkv, norm, block.qkv_weight, block.qkv_bias, {});
+  backend_.run(ops::Matmul{qkv, norm, block.qkv_weight, block.qkv_bias, {}});
   inspect(layer, "attn.c_attn", qkv, position_);
-  backend_.attention_decode(attention, cache(layout.key_cache_offset(layer), S), cache(layout.value_cache_offset(layer), S),
-                            qkv, config_.num_heads(), position_);
+  backend_.run(ops::AttentionDecode{attention, cache(layout.key_cache_offset(layer), S),
+                                    cache(layout.value_cache_offset(layer), S), qkv, config_.num_heads(), position_});
   inspect(layer, "attn", attention, position_);
-  backend_.matmul(branch, attention, block.attention_weight, block.attention_bias, {});
+  backend_.run(ops::Matmul{branch, attention, block.attention_weight, block.attention_bias, {}});
   inspect(layer, "attn.c_proj", branch, position_);
-  backend_.residual_layernorm_forward(residual_mid, norm, mean, rstd, residual, branch, block.norm2_weight, block.norm2_bias,
-                                      {});
+  backend_.run(ops::ResidualLayernormForward{
+      residual_mid, norm, mean, rstd, residual, branch, block.norm2_weight, block.norm2_bias, {}});
   inspect(layer, "attn + residual", residual_mid, position_);
   inspect(layer, "ln_2", norm, position_);
-  backend_.matmul(hidden, norm, block.fc_weight, block.fc_bias, {});
+  backend_.run(ops::Matmul{hidden, norm, block.fc_weight, block.fc_bias, {}});
   inspect(layer, "mlp.c_fc", hidden, position_);
-  backend_.gelu_forward(hidden, hidden);
+  backend_.run(ops::GeluForward{hidden, hidden});
   inspect(layer, "mlp.act", hidden, position_);
-  backend_.matmul(branch, hidden, block.mlp_weight, block.mlp_bias, {});
+  backend_.run(ops::Matmul{branch, hidden, block.mlp_weight, block.mlp_bias, {}});
   inspect(layer, "mlp.c_proj", branch, position_);
   const bool last = layer + 1 == config_.num_layers();
   const TensorView next_weight =
       last ? parameters_.norm_weight : parameters_.blocks[static_cast<std::size_t>(layer + 1)].norm1_weight;
   const TensorView next_bias =
       last ? parameters_.norm_bias : parameters_.blocks[static_cast<std::size_t>(layer + 1)].norm1_bias;
-  backend_.residual_layernorm_forward(residual, norm, mean, rstd, residual_mid, branch, next_weight, next_bias, {});
+  backend_.run(ops::ResidualLayernormForward{residual, norm, mean, rstd, residual_mid, branch, next_weight, next_bias, {}});
   inspect(layer, "mlp + residual", residual, position_);
   if (last) inspect(-1, "transformer.ln_f", norm, position_);
 }
@@ -165,12 +165,12 @@ void GptDecoder::read_logits(std::int64_t S, std::int64_t rows) {
   const TensorView residual = view(kResidual, {S, rows, C});
   const TensorView last_rows = view(kLastRows, {S, C});
   for (std::int64_t s = 0; s < S; ++s) {
-    backend_.layernorm_forward(last_rows.slice(s * C, {1, C}), view(kMean, {1}), view(kRstd, {1}),
-                               residual.slice((s * rows + rows - 1) * C, {1, C}), parameters_.norm_weight,
-                               parameters_.norm_bias);
+    backend_.run(ops::LayernormForward{last_rows.slice(s * C, {1, C}), view(kMean, {1}), view(kRstd, {1}),
+                                       residual.slice((s * rows + rows - 1) * C, {1, C}), parameters_.norm_weight,
+                                       parameters_.norm_bias});
   }
   const TensorView logits = view(kLogits, {S, Vp});
-  backend_.matmul(logits, last_rows, parameters_.head, {}, {.transpose_b = true});
+  backend_.run(ops::Matmul{logits, last_rows, parameters_.head, {}, {.transpose_b = true}});
   inspect(-1, "lm_head", logits, position_ - 1);
   backend_.copy_to_host(std::as_writable_bytes(std::span(padded_logits_).first(static_cast<std::size_t>(S * Vp))), logits);
   for (std::int64_t s = 0; s < S; ++s) std::copy_n(padded_logits_.begin() + s * Vp, V, logits_.begin() + s * V);

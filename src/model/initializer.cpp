@@ -9,7 +9,7 @@
 namespace virgil {
 
 void initialize_parameters(Backend& backend, const ParameterLayout& layout, const FlatTensor& weights, std::uint64_t seed) {
-  backend.set_zero(weights.view());
+  backend.run(ops::SetZero{weights.view()});
   std::vector<float> values;
   std::uint32_t site = 0;
   for (const ParameterSpec& spec : layout.parameters()) {

@@ -35,7 +35,7 @@ std::string find_non_finite(Backend& backend, const MemoryPlan& plan, const Plan
   for (const ParameterSpec& spec : plan.parameters().parameters()) {
     bool finite = true;
     for_each_piece(spec.offset, spec.num_elements(), [&](std::int64_t, TensorView piece) {
-      backend.l2_norm(norm, piece, 1.0F);
+      backend.run(ops::L2Norm{norm, piece, 1.0F});
       finite = finite && std::isfinite(read_scalar(backend, norm));
     });
     if (!finite) return spec.name;
@@ -68,21 +68,21 @@ AdamW::AdamW(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memo
       part_norms_(virgil::part_norms(plan, memory)) {}
 
 void AdamW::reset() {
-  backend_.set_zero(m_.view());
-  backend_.set_zero(v_.view());
+  backend_.run(ops::SetZero{m_.view()});
+  backend_.run(ops::SetZero{v_.view()});
 }
 
 void AdamW::enqueue_part_norms() {
   const std::size_t buckets = layout_.buckets().size();
   for (std::size_t bucket = 0; bucket < buckets; ++bucket) {
     const std::int64_t at = rank_ * static_cast<std::int64_t>(buckets) + static_cast<std::int64_t>(bucket);
-    backend_.l2_norm(part_norms_.slice(at, {1}), gradients_.part_of_bucket(bucket, rank_), 1.0F);
+    backend_.run(ops::L2Norm{part_norms_.slice(at, {1}), gradients_.part_of_bucket(bucket, rank_), 1.0F});
   }
 }
 
 /// The norm of the parts' norms is the norm of the whole, and the same bits whoever holds the parts.
 void AdamW::enqueue_norm(double loss_scale) {
-  backend_.l2_norm(norm_, part_norms_.present() ? part_norms_ : gradients_.view(), static_cast<float>(1 / loss_scale));
+  backend_.run(ops::L2Norm{norm_, part_norms_.present() ? part_norms_ : gradients_.view(), static_cast<float>(1 / loss_scale)});
 }
 
 void AdamW::enqueue_update(std::int64_t t, double learning_rate, double loss_scale) {
@@ -134,7 +134,7 @@ void AdamW::enqueue_run(TensorView weights, TensorView working, TensorView m, Te
   AdamWStep step = step_;
   step.weight_decay = decayed ? static_cast<float>(options_.weight_decay) : 0.0F;
   step.first_index = first_index;
-  backend_.adamw_update(weights, working, m, v, gradients, norm_, step);
+  backend_.run(ops::AdamWUpdate{weights, working, m, v, gradients, norm_, step});
 }
 
 std::string find_non_finite_gradient(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory, std::int64_t rank) {

@@ -37,7 +37,7 @@ void GradientExchange::share_weights(Gpt& gpt) {
 void GradientExchange::begin_step() {
   first_micro_step_ = true;
   in_window_.clear();
-  if (!gradient_part_.present()) backend_.set_zero(gradients_);
+  if (!gradient_part_.present()) backend_.run(ops::SetZero{gradients_});
 }
 
 GradientObserver* GradientExchange::observe(bool is_last_micro_step) {
@@ -52,7 +52,7 @@ TensorView GradientExchange::gradients_of(std::size_t bucket) const {
 void GradientExchange::keep_part(std::size_t bucket) {
   communicator_.wait(tickets_[bucket]);
   const TensorView kept = gradient_part_.part_of_bucket(bucket, communicator_.rank());
-  backend_.copy(kept, gradients_of(bucket).slice(communicator_.rank() * kept.num_elements(), {kept.num_elements()}));
+  backend_.run(ops::Copy{kept, gradients_of(bucket).slice(communicator_.rank() * kept.num_elements(), {kept.num_elements()})});
 }
 
 void GradientExchange::before_bucket(std::size_t bucket) {
@@ -60,11 +60,11 @@ void GradientExchange::before_bucket(std::size_t bucket) {
   const std::int64_t offset = plan_.gradients().offset_of(bucket);
   if (const auto found = in_window_.find(offset); found != in_window_.end()) keep_part(found->second);
   in_window_[offset] = bucket;
-  backend_.set_zero(gradients_of(bucket));
+  backend_.run(ops::SetZero{gradients_of(bucket)});
   if (first_micro_step_) return;
   // What has been summed so far joins this rank's summand, so that the reduction adds it once.
   const TensorView kept = gradient_part_.part_of_bucket(bucket, communicator_.rank());
-  backend_.copy(gradients_of(bucket).slice(communicator_.rank() * kept.num_elements(), {kept.num_elements()}), kept);
+  backend_.run(ops::Copy{gradients_of(bucket).slice(communicator_.rank() * kept.num_elements(), {kept.num_elements()}), kept});
 }
 
 void GradientExchange::after_bucket(std::size_t bucket) {

@@ -115,9 +115,9 @@ double time_matmul(Backend& backend, const MemoryPlan& plan, const PlannedMemory
                                   memory.view(PlanSlot::kWeights, 0, plan.dtype(), {plan.parameters().flat_elements()}));
   const BlockViews& block = parameters.blocks.front();
   backend.bind_workspace(memory.bytes(PlanSlot::kWorkspace));
-  backend.set_zero(view(Activation::kNorm2));
-  backend.set_zero(block.fc_weight);
-  if (block.fc_bias.present()) backend.set_zero(block.fc_bias);
+  backend.run(ops::SetZero{view(Activation::kNorm2)});
+  backend.run(ops::SetZero{block.fc_weight});
+  if (block.fc_bias.present()) backend.run(ops::SetZero{block.fc_bias});
   // The first call makes the library's code; small products are over before a busy machine has shown what it can do.
   constexpr int kMinRepetitions = 4;
   constexpr double kMinSeconds = 0.02;
@@ -125,7 +125,7 @@ double time_matmul(Backend& backend, const MemoryPlan& plan, const PlannedMemory
   double total_seconds = 0;
   for (int repetition = 0; repetition < kMinRepetitions || total_seconds < kMinSeconds; ++repetition) {
     const auto start = std::chrono::steady_clock::now();
-    backend.matmul(view(Activation::kMlpHidden), view(Activation::kNorm2), block.fc_weight, block.fc_bias, {});
+    backend.run(ops::Matmul{view(Activation::kMlpHidden), view(Activation::kNorm2), block.fc_weight, block.fc_bias, {}});
     backend.synchronize();
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     best_seconds = std::min(best_seconds, seconds);

@@ -30,9 +30,10 @@ class AdamWConformance : public Conformance {
     const Shape shape{std::ssize(state.param)};
     const bool has_working = dtype() == DType::kBFloat16 && param == kFloat;
     const TensorView working = has_working ? run.output("working", shape) : TensorView{};
-    run.backend().adamw_update(run.in_out("param", shape, state.param, param), working,
-                               run.in_out("m", shape, state.m, moments), run.in_out("v", shape, state.v, moments),
-                               run.input(shape, state.grad, kFloat), run.input({1}, std::vector<float>{norm}, kFloat), step);
+    run.backend().run(ops::AdamWUpdate{run.in_out("param", shape, state.param, param), working,
+                                       run.in_out("m", shape, state.m, moments), run.in_out("v", shape, state.v, moments),
+                                       run.input(shape, state.grad, kFloat), run.input({1}, std::vector<float>{norm}, kFloat),
+                                       step});
   }
 
   static reference::AdamWResult expected_of(const State& state, float norm, const AdamWStep& step) {

@@ -106,9 +106,13 @@ TEST_P(AdamWRounded, IsTheSameHoweverTheElementsAreSplit) {
       for (const auto& [begin, end] : {std::pair(std::int64_t{0}, cut), std::pair(cut, kCount)}) {
         const Shape shape{end - begin};
         if (begin == end) continue;
-        run.backend().adamw_update(param.slice(begin, shape), {}, m.slice(begin, shape), v.slice(begin, shape),
-                                   grad.slice(begin, shape), norm,
-                                   {.learning_rate = 1e-3F, .t = 2, .rounding = kStream, .first_index = begin});
+        run.backend().run(ops::AdamWUpdate{param.slice(begin, shape),
+                                           {},
+                                           m.slice(begin, shape),
+                                           v.slice(begin, shape),
+                                           grad.slice(begin, shape),
+                                           norm,
+                                           {.learning_rate = 1e-3F, .t = 2, .rounding = kStream, .first_index = begin}});
       }
     });
   };

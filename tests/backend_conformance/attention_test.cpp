@@ -49,8 +49,9 @@ class Attention : public Conformance {
     SCOPED_TRACE(fmt::format("qkv {}, {} heads", qkv_shape(shape).to_string(), shape.num_heads));
     check({{"out", expected.out}, {"lse", expected.lse}}, [&](OpRun& run) {
       run.workspace(run.backend().traits().attention_forward_workspace_bytes(shape));
-      run.backend().attention_forward(run.output("out", out_shape(shape)), run.output("lse", lse_shape(shape), DType::kFloat32),
-                                      run.input(qkv_shape(shape), qkv), shape.num_heads, dropout);
+      run.backend().run(ops::AttentionForward{run.output("out", out_shape(shape)),
+                                              run.output("lse", lse_shape(shape), DType::kFloat32),
+                                              run.input(qkv_shape(shape), qkv), shape.num_heads, dropout});
     });
   }
 
@@ -66,9 +67,9 @@ class Attention : public Conformance {
     SCOPED_TRACE(fmt::format("qkv {}, {} heads", qkv_shape(shape).to_string(), shape.num_heads));
     check({{"dqkv", expected}}, [&](OpRun& run) {
       run.workspace(run.backend().traits().attention_backward_workspace_bytes(shape));
-      run.backend().attention_backward(run.output("dqkv", qkv_shape(shape)), run.input(out_shape(shape), dout),
-                                       run.input(out_shape(shape), out), run.input(qkv_shape(shape), qkv),
-                                       run.input(lse_shape(shape), lse, DType::kFloat32), shape.num_heads, dropout);
+      run.backend().run(ops::AttentionBackward{run.output("dqkv", qkv_shape(shape)), run.input(out_shape(shape), dout),
+                                               run.input(out_shape(shape), out), run.input(qkv_shape(shape), qkv),
+                                               run.input(lse_shape(shape), lse, DType::kFloat32), shape.num_heads, dropout});
     });
   }
 };
@@ -108,8 +109,9 @@ TEST_P(Attention, KeepsNanFromHiding) {
   qkv[kPosition * 24 + 8] = std::numeric_limits<float>::quiet_NaN();  // an element of k
   const auto results = results_of([&](OpRun& run) {
     run.workspace(run.backend().traits().attention_forward_workspace_bytes(shape));
-    run.backend().attention_forward(run.output("out", out_shape(shape)), run.output("lse", lse_shape(shape), DType::kFloat32),
-                                    run.input(qkv_shape(shape), qkv), 1, Dropout{});
+    run.backend().run(ops::AttentionForward{run.output("out", out_shape(shape)),
+                                            run.output("lse", lse_shape(shape), DType::kFloat32),
+                                            run.input(qkv_shape(shape), qkv), 1, Dropout{}});
   });
   for (std::size_t t = 0; t < 70; ++t) EXPECT_EQ(std::isnan(results.at("out")[t * 8]), t >= kPosition) << t;
 }
@@ -122,7 +124,7 @@ TEST_P(Attention, ThrowsWhenTheWorkspaceIsTooSmall) {
   const auto qkv = run.input(qkv_shape(shape), normal_values(96));
   const auto lse = run.input(lse_shape(shape), std::vector<float>(4), DType::kFloat32);
   run.workspace(run.backend().traits().attention_backward_workspace_bytes(shape) - 64);
-  EXPECT_THROW(run.backend().attention_backward(dqkv, dout, out, qkv, lse, 1, Dropout{}), InternalError);
+  EXPECT_THROW(run.backend().run(ops::AttentionBackward{dqkv, dout, out, qkv, lse, 1, Dropout{}}), InternalError);
 }
 
 /// A cache that holds the first positions, and new rows behind them.
@@ -177,10 +179,10 @@ class AttentionDecode : public Attention {
           [&](OpRun& run) {
             const Shape cache_shape{s.batch, s.num_heads, c.capacity, s.head_size};
             run.workspace(run.backend().traits().attention_decode_workspace_bytes(cache));
-            run.backend().attention_decode(
+            run.backend().run(ops::AttentionDecode{
                 run.output("out", {s.batch, c.new_rows, C}), run.in_out("k_cache", cache_shape, cache_of(qkv, c, 1, first)),
                 run.in_out("v_cache", cache_shape, cache_of(qkv, c, 2, first)),
-                run.input({s.batch, c.new_rows, 3 * C}, rows_of(qkv, s, 3 * C, first, c.new_rows)), s.num_heads, first);
+                run.input({s.batch, c.new_rows, 3 * C}, rows_of(qkv, s, 3 * C, first, c.new_rows)), s.num_heads, first});
           });
   }
 };
@@ -210,7 +212,7 @@ TEST_P(AttentionDecode, ThrowsWhenTheCacheIsFull) {
   const auto k = run.output("k", {1, 1, 4, 8}), v = run.output("v", {1, 1, 4, 8});
   const auto qkv = run.input({1, 1, 24}, normal_values(24));
   run.workspace(run.backend().traits().attention_decode_workspace_bytes(cache));
-  EXPECT_THROW(run.backend().attention_decode(out, k, v, qkv, 1, 4), InternalError);
+  EXPECT_THROW(run.backend().run(ops::AttentionDecode{out, k, v, qkv, 1, 4}), InternalError);
 }
 
 TEST(AttentionReference, BackwardMatchesFiniteDifferences) {

@@ -33,12 +33,13 @@ class CrossEntropy : public Conformance {
     if (N > 1) targets[1] = -1;
     const auto expected = reference::cross_entropy(to_double(logits), targets, V, kScale);
     check({{"losses", expected.losses}}, [&](OpRun& run) {
-      run.backend().cross_entropy_forward(run.output("losses", {N}, DType::kFloat32), run.input({N, Vp}, logits),
-                                          run.input({N}, targets), V);
+      run.backend().run(ops::CrossEntropyForward{run.output("losses", {N}, DType::kFloat32), run.input({N, Vp}, logits),
+                                                 run.input({N}, targets), V});
     });
     check({{"losses", expected.losses}, {"logits", expected.dlogits}}, [&](OpRun& run) {
-      run.backend().cross_entropy_forward_backward(run.output("losses", {N}, DType::kFloat32),
-                                                   run.in_out("logits", {N, Vp}, logits), run.input({N}, targets), V, kScale);
+      run.backend().run(ops::CrossEntropyForwardBackward{run.output("losses", {N}, DType::kFloat32),
+                                                         run.in_out("logits", {N, Vp}, logits), run.input({N}, targets), V,
+                                                         kScale});
     });
   }
 };
@@ -56,12 +57,12 @@ TEST_P(CrossEntropy, GivesTheSameLossesWithAndWithoutGradient) {
   const auto logits = normal_values(7 * 100, 2);
   const auto targets = random_tokens(7, 97);
   const auto forward = results_of([&](OpRun& run) {
-    run.backend().cross_entropy_forward(run.output("losses", {7}, DType::kFloat32), run.input({7, 100}, logits),
-                                        run.input({7}, targets), 97);
+    run.backend().run(ops::CrossEntropyForward{run.output("losses", {7}, DType::kFloat32), run.input({7, 100}, logits),
+                                               run.input({7}, targets), 97});
   });
   const auto both = results_of([&](OpRun& run) {
-    run.backend().cross_entropy_forward_backward(run.output("losses", {7}, DType::kFloat32),
-                                                 run.in_out("logits", {7, 100}, logits), run.input({7}, targets), 97, 1.0F);
+    run.backend().run(ops::CrossEntropyForwardBackward{
+        run.output("losses", {7}, DType::kFloat32), run.in_out("logits", {7, 100}, logits), run.input({7}, targets), 97, 1.0F});
   });
   expect_same_bits("losses", forward.at("losses"), both.at("losses"));
 }
@@ -69,9 +70,9 @@ TEST_P(CrossEntropy, GivesTheSameLossesWithAndWithoutGradient) {
 TEST_P(CrossEntropy, OfEqualLogitsIsTheLogOfTheVocabulary) {
   constexpr std::int64_t kVocab = 65;
   check({{"losses", {rounded(std::log(static_cast<double>(kVocab)), 0, kLibraryUlps)}}}, [&](OpRun& run) {
-    run.backend().cross_entropy_forward(run.output("losses", {1}, DType::kFloat32),
-                                        run.input({1, 72}, std::vector<float>(72, 3.5F)),
-                                        run.input({1}, std::vector<std::int32_t>{64}), kVocab);
+    run.backend().run(ops::CrossEntropyForward{run.output("losses", {1}, DType::kFloat32),
+                                               run.input({1, 72}, std::vector<float>(72, 3.5F)),
+                                               run.input({1}, std::vector<std::int32_t>{64}), kVocab});
   });
 }
 
@@ -80,8 +81,8 @@ TEST_P(CrossEntropy, IsNotFiniteForNanOrInfiniteLogits) {
     auto logits = normal_values(40, 3);
     logits[17] = bad;
     const auto results = results_of([&](OpRun& run) {
-      run.backend().cross_entropy_forward(run.in_out("losses", {1}, {0.0F}, DType::kFloat32), run.input({1, 40}, logits),
-                                          run.input({1}, std::vector<std::int32_t>{2}), 40);
+      run.backend().run(ops::CrossEntropyForward{run.in_out("losses", {1}, {0.0F}, DType::kFloat32), run.input({1, 40}, logits),
+                                                 run.input({1}, std::vector<std::int32_t>{2}), 40});
     });
     EXPECT_FALSE(std::isfinite(results.at("losses")[0])) << bad;
   }
@@ -91,9 +92,10 @@ class CrossEntropyIndices : public Conformance {};
 VIRGIL_INDEX_SUITE(CrossEntropyIndices);
 TEST_P(CrossEntropyIndices, RefusesTargetsOutsideTheVocabulary) {
   OpRun run(backend(), dtype());
-  EXPECT_THROW(backend().cross_entropy_forward(run.output("losses", {1}, DType::kFloat32), run.input({1, 8}, normal_values(8)),
-                                               run.input({1}, std::vector<std::int32_t>{5}), 5),
-               InternalError);
+  EXPECT_THROW(
+      backend().run(ops::CrossEntropyForward{run.output("losses", {1}, DType::kFloat32), run.input({1, 8}, normal_values(8)),
+                                             run.input({1}, std::vector<std::int32_t>{5}), 5}),
+      InternalError);
 }
 
 }  // namespace

@@ -21,9 +21,9 @@ class Embedding : public Conformance {
     const auto wte = normal_values(kVocabRows * C, 1), wpe = normal_values(block * C, 2);
     check({{"out", reference::embedding_forward(tokens, to_double(wte), to_double(wpe), shape, first_position, dropout)}},
           [&](OpRun& run) {
-            run.backend().embedding_forward(run.output("out", {B, T, C}), run.input({B, T}, tokens),
-                                            run.input({kVocabRows, C}, wte), run.input({block, C}, wpe), first_position,
-                                            dropout);
+            run.backend().run(ops::EmbeddingForward{run.output("out", {B, T, C}), run.input({B, T}, tokens),
+                                                    run.input({kVocabRows, C}, wte), run.input({block, C}, wpe), first_position,
+                                                    dropout});
           });
   }
 
@@ -39,9 +39,9 @@ class Embedding : public Conformance {
     auto expected = reference::embedding_backward(to_double(dwte), to_double(dwpe), to_double(dout), tokens, shape, dropout);
     check({{"dwte", expected.dwte}, {"dwpe", expected.dwpe}}, [&](OpRun& run) {
       run.workspace(run.backend().traits().embedding_backward_workspace_bytes(B * T, C, vocab_rows));
-      run.backend().embedding_backward(run.in_out("dwte", {vocab_rows, C}, dwte, DType::kFloat32),
-                                       run.in_out("dwpe", {block, C}, dwpe, DType::kFloat32), run.input({B, T, C}, dout),
-                                       run.input({B, T}, tokens), dropout);
+      run.backend().run(ops::EmbeddingBackward{run.in_out("dwte", {vocab_rows, C}, dwte, DType::kFloat32),
+                                               run.in_out("dwpe", {block, C}, dwpe, DType::kFloat32),
+                                               run.input({B, T, C}, dout), run.input({B, T}, tokens), dropout});
     });
   }
 };
@@ -86,12 +86,18 @@ VIRGIL_INDEX_SUITE(EmbeddingIndices);
 TEST_P(EmbeddingIndices, RefusesTokensOutsideTheTable) {
   for (const std::int32_t token : {-1, 4}) {
     OpRun run(backend(), dtype());
-    EXPECT_THROW(backend().embedding_forward(run.output("out", {1, 1, 8}), run.input({1, 1}, std::vector<std::int32_t>{token}),
-                                             run.input({4, 8}, normal_values(32)), run.input({1, 8}, normal_values(8)), 0, {}),
+    EXPECT_THROW(backend().run(ops::EmbeddingForward{run.output("out", {1, 1, 8}),
+                                                     run.input({1, 1}, std::vector<std::int32_t>{token}),
+                                                     run.input({4, 8}, normal_values(32)),
+                                                     run.input({1, 8}, normal_values(8)),
+                                                     0,
+                                                     {}}),
                  InternalError);
-    EXPECT_THROW(backend().embedding_backward(
-                     run.output("dwte", {4, 8}, DType::kFloat32), run.output("dwpe", {1, 8}, DType::kFloat32),
-                     run.input({1, 1, 8}, normal_values(8)), run.input({1, 1}, std::vector<std::int32_t>{token}), {}),
+    EXPECT_THROW(backend().run(ops::EmbeddingBackward{run.output("dwte", {4, 8}, DType::kFloat32),
+                                                      run.output("dwpe", {1, 8}, DType::kFloat32),
+                                                      run.input({1, 1, 8}, normal_values(8)),
+                                                      run.input({1, 1}, std::vector<std::int32_t>{token}),
+                                                      {}}),
                  InternalError);
   }
 }

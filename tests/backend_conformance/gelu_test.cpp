@@ -26,8 +26,9 @@ VIRGIL_CONFORMANCE_SUITE(Gelu);
 TEST_P(Gelu, ForwardMatchesReference) {
   for (const std::int64_t count : {1, 3, 8, 24, 257, 10007}) {
     const auto inp = sweep(count);
-    check({{"out", reference::gelu_forward(to_double(inp))}},
-          [&](OpRun& run) { run.backend().gelu_forward(run.output("out", {count}), run.input({count}, inp)); });
+    check({{"out", reference::gelu_forward(to_double(inp))}}, [&](OpRun& run) {
+      run.backend().run(ops::GeluForward{run.output("out", {count}), run.input({count}, inp)});
+    });
   }
 }
 
@@ -36,7 +37,7 @@ TEST_P(Gelu, BackwardMatchesReference) {
     const auto inp = sweep(count);
     const auto dout = normal_values(count, 8);
     check({{"dinp", reference::gelu_backward(to_double(dout), to_double(inp))}}, [&](OpRun& run) {
-      run.backend().gelu_backward(run.output("dinp", {count}), run.input({count}, dout), run.input({count}, inp));
+      run.backend().run(ops::GeluBackward{run.output("dinp", {count}), run.input({count}, dout), run.input({count}, inp)});
     });
   }
 }
@@ -46,7 +47,7 @@ TEST_P(Gelu, BackwardMayOverwriteItsGradient) {
   const auto dout = normal_values(100, 8);
   check({{"dinp", reference::gelu_backward(to_double(dout), to_double(inp))}}, [&](OpRun& run) {
     const TensorView dinp = run.in_out("dinp", {4, 25}, dout);
-    run.backend().gelu_backward(dinp, dinp, run.input({4, 25}, inp));
+    run.backend().run(ops::GeluBackward{dinp, dinp, run.input({4, 25}, inp)});
   });
 }
 
@@ -58,8 +59,8 @@ TEST_P(Gelu, StaysFiniteForHugeInputs) {
   const std::vector<float> ones(6, 1.0F);
   const auto exactly = [](std::vector<double> values) { return reference::exact(values); };
   check({{"out", exactly({0, 0, 0, 100, large, largest})}, {"dinp", exactly({0, 0, 0, 1, 1, 1})}}, [&](OpRun& run) {
-    run.backend().gelu_forward(run.output("out", {6}), run.input({6}, inp));
-    run.backend().gelu_backward(run.output("dinp", {6}), run.input({6}, ones), run.input({6}, inp));
+    run.backend().run(ops::GeluForward{run.output("out", {6}), run.input({6}, inp)});
+    run.backend().run(ops::GeluBackward{run.output("dinp", {6}), run.input({6}, ones), run.input({6}, inp)});
   });
 }
 
@@ -68,8 +69,8 @@ TEST_P(Gelu, CarriesNanThrough) {
   const std::vector<float> ones(20, 1.0F);
   const auto results = results_of([&](OpRun& run) {
     // Outputs hold NaN before the op: overwrite that, to see the op's own.
-    run.backend().gelu_forward(run.in_out("out", {20}, ones), run.input({20}, inp));
-    run.backend().gelu_backward(run.in_out("dinp", {20}, ones), run.input({20}, ones), run.input({20}, inp));
+    run.backend().run(ops::GeluForward{run.in_out("out", {20}, ones), run.input({20}, inp)});
+    run.backend().run(ops::GeluBackward{run.in_out("dinp", {20}, ones), run.input({20}, ones), run.input({20}, inp)});
   });
   for (const char* name : {"out", "dinp"}) {
     for (const float value : results.at(name)) EXPECT_TRUE(std::isnan(value)) << name;

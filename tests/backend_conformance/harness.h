@@ -5,7 +5,7 @@
 //   TEST_P(Gelu, ForwardMatchesReference) {  // normal_values and run.input follow the case's dtype
 //     const auto inp = normal_values(24);
 //     check({{"out", reference::gelu_forward(to_double(inp))}}, [&](OpRun& run) {
-//       run.backend().gelu_forward(run.output("out", {3, 8}), run.input({3, 8}, inp));
+//       run.backend().run(ops::GeluForward{run.output("out", {3, 8}), run.input({3, 8}, inp)});
 //     });
 //   }
 //

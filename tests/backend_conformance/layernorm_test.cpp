@@ -34,9 +34,9 @@ class Layernorm : public Conformance {
     const auto expected =
         reference::layernorm_forward(reference::exact(to_double(inp)), to_double(affine.weight), to_double(affine.bias));
     check({{"out", expected.out}, {"mean", expected.mean}, {"rstd", expected.rstd}}, [&](OpRun& run) {
-      run.backend().layernorm_forward(run.output("out", {B, T, C}), run.output("mean", {B * T}, DType::kFloat32),
-                                      run.output("rstd", {B * T}, DType::kFloat32), run.input({B, T, C}, inp),
-                                      run.input({C}, affine.weight), affine.bias_view(run));
+      run.backend().run(ops::LayernormForward{run.output("out", {B, T, C}), run.output("mean", {B * T}, DType::kFloat32),
+                                              run.output("rstd", {B * T}, DType::kFloat32), run.input({B, T, C}, inp),
+                                              run.input({C}, affine.weight), affine.bias_view(run)});
     });
   }
 
@@ -52,10 +52,10 @@ class Layernorm : public Conformance {
       const TensorView residual_out =
           in_place ? run.in_out("residual_out", {B, T, C}, stream) : run.output("residual_out", {B, T, C});
       const ConstTensorView residual = in_place ? ConstTensorView(residual_out) : run.input({B, T, C}, stream);
-      run.backend().residual_layernorm_forward(
+      run.backend().run(ops::ResidualLayernormForward{
           residual_out, run.output("out", {B, T, C}), run.output("mean", {B * T}, DType::kFloat32),
           run.output("rstd", {B * T}, DType::kFloat32), residual, run.input({B, T, C}, branch), run.input({C}, affine.weight),
-          affine.bias_view(run), dropout);
+          affine.bias_view(run), dropout});
     });
   }
 
@@ -72,11 +72,11 @@ class Layernorm : public Conformance {
     if (with_bias) outputs.push_back({"dbias", expected.dbias});
     check(outputs, [&](OpRun& run) {
       run.workspace(run.backend().traits().layernorm_backward_workspace_bytes(B * T, C));
-      run.backend().layernorm_backward(run.in_out("dinp", {B, T, C}, dinp),
-                                       run.in_out("dweight", {C}, dweight, DType::kFloat32),
-                                       with_bias ? run.in_out("dbias", {C}, dbias, DType::kFloat32) : TensorView{},
-                                       run.input({B, T, C}, dout), run.input({B, T, C}, inp), run.input({C}, affine.weight),
-                                       run.input({B * T}, mean, DType::kFloat32), run.input({B * T}, rstd, DType::kFloat32));
+      run.backend().run(
+          ops::LayernormBackward{run.in_out("dinp", {B, T, C}, dinp), run.in_out("dweight", {C}, dweight, DType::kFloat32),
+                                 with_bias ? run.in_out("dbias", {C}, dbias, DType::kFloat32) : TensorView{},
+                                 run.input({B, T, C}, dout), run.input({B, T, C}, inp), run.input({C}, affine.weight),
+                                 run.input({B * T}, mean, DType::kFloat32), run.input({B * T}, rstd, DType::kFloat32)});
     });
   }
 };
@@ -95,10 +95,10 @@ TEST_P(Layernorm, ForwardMapsConstantRowsToTheBias) {
   constexpr std::int64_t kChannels = 24;
   const Affine affine(kChannels, true);
   const auto results = results_of([&](OpRun& run) {
-    run.backend().layernorm_forward(run.output("out", {2, kChannels}), run.output("mean", {2}, DType::kFloat32),
-                                    run.output("rstd", {2}, DType::kFloat32),
-                                    run.input({2, kChannels}, std::vector<float>(2 * kChannels, 2.0F)),
-                                    run.input({kChannels}, affine.weight), affine.bias_view(run));
+    run.backend().run(ops::LayernormForward{run.output("out", {2, kChannels}), run.output("mean", {2}, DType::kFloat32),
+                                            run.output("rstd", {2}, DType::kFloat32),
+                                            run.input({2, kChannels}, std::vector<float>(2 * kChannels, 2.0F)),
+                                            run.input({kChannels}, affine.weight), affine.bias_view(run)});
   });
   for (std::size_t i = 0; i < 2 * kChannels; ++i) EXPECT_EQ(results.at("out")[i], affine.bias[i % kChannels]);
 }
@@ -117,15 +117,23 @@ TEST_P(Layernorm, FusedResidualHasTheBitsOfTheNormAlone) {
   for (const auto& [B, T, C] : kShapes) {
     const auto stream = normal_values(B * T * C, 1), branch = normal_values(B * T * C, 2), weight = normal_values(C, 3);
     const auto fused = results_of([&](OpRun& run) {
-      run.backend().residual_layernorm_forward(run.output("residual_out", {B, T, C}), run.output("out", {B, T, C}),
-                                               run.output("mean", {B * T}, DType::kFloat32),
-                                               run.output("rstd", {B * T}, DType::kFloat32), run.input({B, T, C}, stream),
-                                               run.input({B, T, C}, branch), run.input({C}, weight), {}, test_dropout(0.25F));
+      run.backend().run(ops::ResidualLayernormForward{run.output("residual_out", {B, T, C}),
+                                                      run.output("out", {B, T, C}),
+                                                      run.output("mean", {B * T}, DType::kFloat32),
+                                                      run.output("rstd", {B * T}, DType::kFloat32),
+                                                      run.input({B, T, C}, stream),
+                                                      run.input({B, T, C}, branch),
+                                                      run.input({C}, weight),
+                                                      {},
+                                                      test_dropout(0.25F)});
     });
     const auto alone = results_of([&](OpRun& run) {
-      run.backend().layernorm_forward(run.output("out", {B, T, C}), run.output("mean", {B * T}, DType::kFloat32),
-                                      run.output("rstd", {B * T}, DType::kFloat32),
-                                      run.input({B, T, C}, fused.at("residual_out")), run.input({C}, weight), {});
+      run.backend().run(ops::LayernormForward{run.output("out", {B, T, C}),
+                                              run.output("mean", {B * T}, DType::kFloat32),
+                                              run.output("rstd", {B * T}, DType::kFloat32),
+                                              run.input({B, T, C}, fused.at("residual_out")),
+                                              run.input({C}, weight),
+                                              {}});
     });
     for (const auto& [name, values] : alone) expect_same_bits(name, fused.at(name), values);
   }
@@ -145,10 +153,14 @@ TEST_P(Layernorm, BackwardRefusesTooSmallAWorkspace) {
   const auto needed = backend().traits().layernorm_backward_workspace_bytes(3, 8);
   if (needed == 0) GTEST_SKIP() << "this backend needs no workspace for it";
   run.workspace(needed - 4);
-  EXPECT_THROW(backend().layernorm_backward(run.output("dinp", {3, 8}), run.output("dweight", {8}, DType::kFloat32), {},
-                                            run.input({3, 8}, normal_values(24)), run.input({3, 8}, normal_values(24)),
-                                            run.input({8}, normal_values(8)), run.input({3}, normal_values(3), DType::kFloat32),
-                                            run.input({3}, normal_values(3), DType::kFloat32)),
+  EXPECT_THROW(backend().run(ops::LayernormBackward{run.output("dinp", {3, 8}),
+                                                    run.output("dweight", {8}, DType::kFloat32),
+                                                    {},
+                                                    run.input({3, 8}, normal_values(24)),
+                                                    run.input({3, 8}, normal_values(24)),
+                                                    run.input({8}, normal_values(8)),
+                                                    run.input({3}, normal_values(3), DType::kFloat32),
+                                                    run.input({3}, normal_values(3), DType::kFloat32)}),
                InternalError);
 }
 

@@ -57,9 +57,9 @@ class Matmul : public Conformance {
       const Shape out_shape{s.m, s.n};
       const TensorView result =
           accumulate ? run.in_out("out", out_shape, out, s.out_dtype) : run.output("out", out_shape, s.out_dtype);
-      run.backend().matmul(result, run.input(ta ? Shape{s.k, s.m} : Shape{s.m, s.k}, a),
-                           run.input(tb ? Shape{s.n, s.k} : Shape{s.k, s.n}, b),
-                           s.has_bias ? run.input({s.n}, bias) : ConstTensorView{}, s.options);
+      run.backend().run(ops::Matmul{result, run.input(ta ? Shape{s.k, s.m} : Shape{s.m, s.k}, a),
+                                    run.input(tb ? Shape{s.n, s.k} : Shape{s.k, s.n}, b),
+                                    s.has_bias ? run.input({s.n}, bias) : ConstTensorView{}, s.options});
     };
     // Not check(): another number of threads may divide a library's sums otherwise, unless it is told not to.
     const auto results = results_of(run_once);
@@ -113,7 +113,7 @@ TEST_P(Matmul, FlattensLeadingDimensions) {
   const MatmulShape s{.m = 6, .n = 5, .k = 4, .dtype = dtype(), .out_dtype = dtype(), .options = {}};
   const auto results = results_of([&](OpRun& run) {
     run.workspace(run.backend().traits().matmul_workspace_bytes(s));
-    run.backend().matmul(run.output("out", {2, 3, 5}), run.input({2, 3, 4}, a), run.input({4, 5}, b), {}, {});
+    run.backend().run(ops::Matmul{run.output("out", {2, 3, 5}), run.input({2, 3, 4}, a), run.input({4, 5}, b), {}, {}});
   });
   const auto expected = reference_matmul({}, to_double(a), to_double(b), {}, s);
   expect_within_bounds("out", results.at("out"), stored_as(dtype(), expected));
@@ -126,7 +126,7 @@ TEST_P(Matmul, ThrowsWhenTheWorkspaceIsTooSmall) {
   const auto out = run.output("out", {s.m, s.n});
   const auto a = run.input({s.m, s.k}, normal_values(s.m * s.k)), b = run.input({s.n, s.k}, normal_values(s.n * s.k));
   run.workspace(backend().traits().matmul_workspace_bytes(s) - 64);
-  EXPECT_THROW(run.backend().matmul(out, a, b, {}, s.options), InternalError);
+  EXPECT_THROW(run.backend().run(ops::Matmul{out, a, b, {}, s.options}), InternalError);
 }
 
 // The product may be rounded to the type before it is multiplied, or not. With 16 bits the derivative may be a library's, of a
@@ -146,8 +146,8 @@ TEST_P(Matmul, GeluBackwardMatchesReference) {
                hidden = normal_values(s.m * s.n, 3, 2.0F);
     const auto run_once = [&](OpRun& run) {
       run.workspace(run.backend().traits().matmul_workspace_bytes(s));
-      run.backend().matmul_gelu_backward(run.output("dinp", {1, s.m, s.n}), run.input({1, s.m, s.k}, dout),
-                                         run.input({s.n, s.k}, weight), run.input({1, s.m, s.n}, hidden));
+      run.backend().run(ops::MatmulGeluBackward{run.output("dinp", {1, s.m, s.n}), run.input({1, s.m, s.k}, dout),
+                                                run.input({s.n, s.k}, weight), run.input({1, s.m, s.n}, hidden)});
     };
     const auto results = results_of(run_once);
     const auto product = reference_matmul({}, to_double(dout), to_double(weight), {}, s);
@@ -164,10 +164,10 @@ TEST_P(Matmul, GeluBackwardThrowsWhereShapesDoNotAgree) {
   const auto tensor = [&](const Shape& shape) { return run.input(shape, normal_values(shape.num_elements())); };
   const TensorView dinp = run.output("dinp", {6, 16});
   const auto dout = tensor({6, 8}), weight = tensor({16, 8}), hidden = tensor({6, 16});
-  EXPECT_THROW(backend().matmul_gelu_backward(dinp, tensor({5, 8}), weight, hidden), InternalError);
-  EXPECT_THROW(backend().matmul_gelu_backward(dinp, dout, tensor({8, 16}), hidden), InternalError);
-  EXPECT_THROW(backend().matmul_gelu_backward(dinp, dout, weight, tensor({6, 8})), InternalError);
-  EXPECT_THROW(backend().matmul_gelu_backward(dinp, dout, weight, {}), InternalError);
+  EXPECT_THROW(backend().run(ops::MatmulGeluBackward{dinp, tensor({5, 8}), weight, hidden}), InternalError);
+  EXPECT_THROW(backend().run(ops::MatmulGeluBackward{dinp, dout, tensor({8, 16}), hidden}), InternalError);
+  EXPECT_THROW(backend().run(ops::MatmulGeluBackward{dinp, dout, weight, tensor({6, 8})}), InternalError);
+  EXPECT_THROW(backend().run(ops::MatmulGeluBackward{dinp, dout, weight, {}}), InternalError);
 }
 
 TEST_P(Matmul, LeavesTheCallersNumberOfThreads) {

@@ -43,7 +43,7 @@ TEST_P(Plumbing, CopiesFromTheHostKeepTheirPlaceAmongTheOps) {
     float value = expected.emplace_back(static_cast<float>(i));
     backend().copy_from_host(staged, std::as_bytes(std::span(&value, 1)));
     value = -1;
-    backend().copy(all.slice(i, {1}), staged);
+    backend().run(ops::Copy{all.slice(i, {1}), staged});
   }
   expect_same_bits("all", run.finish().at("all"), expected);
 }
@@ -62,10 +62,12 @@ TEST_P(Plumbing, CopiesFromTheHostMayBeLarge) {
 
 TEST_P(Plumbing, CopiesOnTheDeviceUnderAnotherShape) {
   const auto values = normal_values(24, 1);
-  const auto results = results_of([&](OpRun& run) { run.backend().copy(run.output("x", {3, 8}), run.input({24}, values)); });
+  const auto results = results_of([&](OpRun& run) {
+    run.backend().run(ops::Copy{run.output("x", {3, 8}), run.input({24}, values)});
+  });
   expect_same_bits("x", results.at("x"), values);
   OpRun run(backend(), dtype());
-  EXPECT_THROW(backend().copy(run.output("y", {23}), run.input({24}, values)), InternalError);
+  EXPECT_THROW(backend().run(ops::Copy{run.output("y", {23}), run.input({24}, values)}), InternalError);
 }
 
 TEST_P(Plumbing, ConvertsToBFloat16AsTheHostDoes) {
@@ -79,20 +81,20 @@ TEST_P(Plumbing, ConvertsToBFloat16AsTheHostDoes) {
   const Shape shape{std::ssize(values)};
   OpRun run(backend(), DType::kFloat32);
   const TensorView half = run.output("half", shape, DType::kBFloat16);
-  run.backend().convert(half, run.input(shape, values));
-  run.backend().convert(run.output("wide", shape), half);
+  run.backend().run(ops::Convert{half, run.input(shape, values)});
+  run.backend().run(ops::Convert{run.output("wide", shape), half});
   const auto results = run.finish();
   for (std::size_t i = 0; i < values.size(); ++i) {
     const auto expected = std::bit_cast<std::uint32_t>(static_cast<float>(BFloat16(values[i])));
     ASSERT_EQ(std::bit_cast<std::uint32_t>(results.at("half")[i]), expected) << fmt::format("{:08x}", words[i]);
     ASSERT_EQ(std::bit_cast<std::uint32_t>(results.at("wide")[i]), expected) << fmt::format("{:08x}", words[i]);
   }
-  EXPECT_THROW(run.backend().convert(half, run.input({3}, std::vector<float>(3))), InternalError);
+  EXPECT_THROW(run.backend().run(ops::Convert{half, run.input({3}, std::vector<float>(3))}), InternalError);
 }
 
 TEST_P(Plumbing, SetZeroClearsExactlyTheTensor) {
   for (const std::int64_t count : {1, 7, 100003}) {
-    const auto results = results_of([&](OpRun& run) { run.backend().set_zero(run.output("x", {count})); });
+    const auto results = results_of([&](OpRun& run) { run.backend().run(ops::SetZero{run.output("x", {count})}); });
     expect_same_bits("x", results.at("x"), std::vector<float>(static_cast<std::size_t>(count), 0.0F));
   }
 }
@@ -124,11 +126,11 @@ TEST_P(Plumbing, NamesTheOpAndTheOperandOfAWrongCall) {
   const ConstTensorView inp = run.input({2, 8}, normal_values(16));
   EXPECT_THAT(
       message([&] {
-        backend().gelu_forward(run.output("out", {2, 7}), inp);
+        backend().run(ops::GeluForward{run.output("out", {2, 7}), inp});
       }),
       ::testing::AllOf(::testing::HasSubstr("gelu_forward"), ::testing::HasSubstr("out"), ::testing::HasSubstr("(2, 7)")));
-  EXPECT_THAT(message([&] { backend().gelu_forward({}, inp); }), ::testing::HasSubstr("out is absent"));
-  EXPECT_THAT(message([&] { backend().bias_backward(run.output("dbias", {9}), inp); }), ::testing::HasSubstr("dbias"));
+  EXPECT_THAT(message([&] { backend().run(ops::GeluForward{{}, inp}); }), ::testing::HasSubstr("out is absent"));
+  EXPECT_THAT(message([&] { backend().run(ops::BiasBackward{run.output("dbias", {9}), inp}); }), ::testing::HasSubstr("dbias"));
 }
 
 TEST_P(Plumbing, ComputesInTheTypeItIsAskedFor) {

@@ -22,7 +22,7 @@ TEST_P(BiasBackward, AccumulatesTheReference) {
     const auto dout = normal_values(N * C, 1), dbias = normal_values(C, 2);
     check({{"dbias", reference::bias_backward(to_double(dbias), to_double(dout))}}, [&](OpRun& run) {
       run.workspace(run.backend().traits().bias_backward_workspace_bytes(N, C));
-      run.backend().bias_backward(run.in_out("dbias", {C}, dbias, DType::kFloat32), run.input({N, C}, dout));
+      run.backend().run(ops::BiasBackward{run.in_out("dbias", {C}, dbias, DType::kFloat32), run.input({N, C}, dout)});
     });
   }
 }
@@ -36,7 +36,7 @@ TEST_P(DropoutBackward, MatchesReference) {
       const auto dout = normal_values(B * T * C, 1);
       const Dropout dropout = test_dropout(p);
       check({{"dinp", reference::dropout_backward(to_double(dout), {B, T, C}, dropout)}}, [&](OpRun& run) {
-        run.backend().dropout_backward(run.output("dinp", {B, T, C}), run.input({B, T, C}, dout), dropout);
+        run.backend().run(ops::DropoutBackward{run.output("dinp", {B, T, C}), run.input({B, T, C}, dout), dropout});
       });
     }
   }
@@ -47,8 +47,8 @@ TEST_P(DropoutBackward, MasksDoNotDependOnTheSplitIntoMicroBatches) {
   const auto mask_of = [&](std::int64_t first_sequence, std::int64_t B) {
     return results_of([&](OpRun& run) {
              const std::vector<float> dout(ones.begin(), ones.begin() + B * 3 * 12);
-             run.backend().dropout_backward(run.output("dinp", {B, 3, 12}), run.input({B, 3, 12}, dout),
-                                            test_dropout(0.5F, first_sequence));
+             run.backend().run(ops::DropoutBackward{run.output("dinp", {B, 3, 12}), run.input({B, 3, 12}, dout),
+                                                    test_dropout(0.5F, first_sequence)});
            })
         .at("dinp");
   };
@@ -74,8 +74,9 @@ VIRGIL_CONFORMANCE_SUITE(Reductions);
 TEST_P(Reductions, SumMatchesReference) {
   for (const std::int64_t count : {1, 7, 24, 257, 16384, 50003}) {
     const auto inp = normal_values(count, 1, 1, 0.5F);
-    check_reduction(inp, reference::reduce_sum(to_double(inp)),
-                    [](Backend& backend, TensorView out, ConstTensorView values) { backend.reduce_sum(out, values); });
+    check_reduction(inp, reference::reduce_sum(to_double(inp)), [](Backend& backend, TensorView out, ConstTensorView values) {
+      backend.run(ops::ReduceSum{out, values});
+    });
   }
 }
 
@@ -83,14 +84,17 @@ TEST_P(Reductions, NormMatchesReference) {
   for (const std::int64_t count : {1, 7, 24, 257, 16384, 50003}) {
     const auto inp = normal_values(count, 1);
     check_reduction(inp, reference::l2_norm(to_double(inp), 0.25F),
-                    [](Backend& backend, TensorView out, ConstTensorView values) { backend.l2_norm(out, values, 0.25F); });
+                    [](Backend& backend, TensorView out, ConstTensorView values) {
+                      backend.run(ops::L2Norm{out, values, 0.25F});
+                    });
   }
 }
 
 TEST_P(Reductions, NormOfHugeElementsDoesNotOverflow) {
   const std::vector<float> inp(100, huge());
-  check_reduction(inp, reference::l2_norm(to_double(inp), 1),
-                  [](Backend& backend, TensorView out, ConstTensorView values) { backend.l2_norm(out, values, 1); });
+  check_reduction(inp, reference::l2_norm(to_double(inp), 1), [](Backend& backend, TensorView out, ConstTensorView values) {
+    backend.run(ops::L2Norm{out, values, 1});
+  });
 }
 
 TEST_P(Reductions, NormIsNotFiniteWhenAnElementIsNot) {
@@ -99,7 +103,7 @@ TEST_P(Reductions, NormIsNotFiniteWhenAnElementIsNot) {
     inp[777] = bad;
     const auto results = results_of([&](OpRun& run) {
       run.workspace(run.backend().traits().reduction_workspace_bytes(1000));
-      run.backend().l2_norm(run.in_out("out", {1}, {0.0F}, DType::kFloat32), run.input({1000}, inp), 1);
+      run.backend().run(ops::L2Norm{run.in_out("out", {1}, {0.0F}, DType::kFloat32), run.input({1000}, inp), 1});
     });
     EXPECT_FALSE(std::isfinite(results.at("out")[0])) << bad;
   }

@@ -60,18 +60,18 @@ class Pass {
     };
     const Dropout of_embedding = dropout(RandomPurpose::kEmbeddingDropout, 0);
     const Dropout of_attention = dropout(RandomPurpose::kAttentionDropout, 1);
-    backend_.embedding_forward(embedded_, tokens_, wte_, wpe_, 0, of_embedding);
-    backend_.residual_layernorm_forward(residual_, norm_, mean_, rstd_, embedded_, branch_, weight_, {},
-                                        dropout(RandomPurpose::kResidualDropout, 2, 3));
-    backend_.matmul(qkv_, norm_, product_weight_, {}, {});
-    backend_.attention_forward(attention_, lse_, qkv_, kHeads, of_attention);
-    backend_.attention_backward(dqkv_, residual_, attention_, qkv_, lse_, kHeads, of_attention);
-    backend_.dropout_backward(dinp_, attention_, dropout(RandomPurpose::kResidualDropout, 3));
-    backend_.set_zero(dwte_);
-    backend_.set_zero(dwpe_);
-    backend_.embedding_backward(dwte_, dwpe_, dinp_, tokens_, of_embedding);
-    backend_.reduce_sum(sum_, dqkv_);
-    backend_.copy(branch_, attention_);  // the next pass depends on this one
+    backend_.run(ops::EmbeddingForward{embedded_, tokens_, wte_, wpe_, 0, of_embedding});
+    backend_.run(ops::ResidualLayernormForward{
+        residual_, norm_, mean_, rstd_, embedded_, branch_, weight_, {}, dropout(RandomPurpose::kResidualDropout, 2, 3)});
+    backend_.run(ops::Matmul{qkv_, norm_, product_weight_, {}, {}});
+    backend_.run(ops::AttentionForward{attention_, lse_, qkv_, kHeads, of_attention});
+    backend_.run(ops::AttentionBackward{dqkv_, residual_, attention_, qkv_, lse_, kHeads, of_attention});
+    backend_.run(ops::DropoutBackward{dinp_, attention_, dropout(RandomPurpose::kResidualDropout, 3)});
+    backend_.run(ops::SetZero{dwte_});
+    backend_.run(ops::SetZero{dwpe_});
+    backend_.run(ops::EmbeddingBackward{dwte_, dwpe_, dinp_, tokens_, of_embedding});
+    backend_.run(ops::ReduceSum{sum_, dqkv_});
+    backend_.run(ops::Copy{branch_, attention_});  // the next pass depends on this one
   }
 
   [[nodiscard]] std::vector<std::vector<std::byte>> results() const {

@@ -35,16 +35,20 @@ class AdamWBits : public testing::TestWithParam<std::tuple<DType, DType>> {
     };
     const TensorView p = in_out("param", 1, 1, param), m = in_out("m", 2, 0.1F, moments), v = in_out("v", 3, 0.01F, moments);
     const TensorView working = param == DType::kFloat32 ? run.output("working", {kCount}, DType::kBFloat16) : TensorView{};
-    backend.adamw_update(p, working, m, v, run.input({kCount}, normal_values(kCount, 4)),
-                         run.input({1}, std::vector<float>{3.7F}),
-                         {.learning_rate = 3e-4F,
-                          .beta2 = 0.99F,
-                          .weight_decay = 0.1F,
-                          .t = t,
-                          .max_norm = 1,
-                          .grad_scale = 0.125F,
-                          .rounding = {.seed = 0x123456789ABCDEF, .site = 2, .step = static_cast<std::uint32_t>(t)},
-                          .first_index = 128});
+    backend.run(ops::AdamWUpdate{p,
+                                 working,
+                                 m,
+                                 v,
+                                 run.input({kCount}, normal_values(kCount, 4)),
+                                 run.input({1}, std::vector<float>{3.7F}),
+                                 {.learning_rate = 3e-4F,
+                                  .beta2 = 0.99F,
+                                  .weight_decay = 0.1F,
+                                  .t = t,
+                                  .max_norm = 1,
+                                  .grad_scale = 0.125F,
+                                  .rounding = {.seed = 0x123456789ABCDEF, .site = 2, .step = static_cast<std::uint32_t>(t)},
+                                  .first_index = 128}});
     return run.finish();
   }
 };

@@ -115,7 +115,7 @@ TEST_F(DeviceErrors, TellAProductWithoutMemoryAsOutOfMemory) {
   for (const simt::CublasLtAnswers& answers : {simt::CublasLtAnswers{.search = kAllocFailed}, {.multiply = kAllocFailed}}) {
     simt::plant_cublaslt_answers(answers);
     try {
-      backend->matmul(matrix(0), matrix(1), matrix(2), {}, {});
+      backend->run(ops::Matmul{matrix(0), matrix(1), matrix(2), {}, {}});
       FAIL() << "nothing thrown";
     } catch (const OutOfMemoryError& error) {
       EXPECT_THAT(error.what(), AllOf(HasSubstr("no memory left on the GPU"), HasSubstr("CUBLAS_STATUS_ALLOC_FAILED"),

@@ -31,7 +31,7 @@ class DeviceTensor {
       : backend_(backend),
         buffer_(backend.memory(), std::max<std::int64_t>(1, count * size_of(dtype)), {MemoryCategory::kGradients, "tensor"}),
         view_(buffer_.data(), dtype, {count}) {
-    backend.set_zero(view_);
+    backend.run(ops::SetZero{view_});
   }
   DeviceTensor(Backend& backend, std::span<const float> values)
       : DeviceTensor(backend, DType::kFloat32, static_cast<std::int64_t>(values.size())) {

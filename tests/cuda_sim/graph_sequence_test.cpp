@@ -47,7 +47,7 @@ class GraphSequence : public testing::Test {
     } catch (const std::exception& error) {
       message = error.what();
     }
-    backend_->set_zero(x());
+    backend_->run(ops::SetZero{x()});
     EXPECT_EQ(values(), std::vector<float>(8, 0.0F));
     return message;
   }
@@ -64,7 +64,7 @@ class WithoutGraphs : public GraphSequence {
 TEST_F(GraphSequence, AreLaunchedFromTheSecondRunOn) {
   const std::uint64_t before = simt::statistics().graph_launches, uploads_before = simt::statistics().graph_uploads;
   const auto sequence = backend_->make_sequence();
-  run_thrice(*sequence, [&] { backend_->set_zero(x()); });
+  run_thrice(*sequence, [&] { backend_->run(ops::SetZero{x()}); });
   EXPECT_EQ(simt::statistics().graph_uploads - uploads_before, 1U);  // not by a launch, while the device waits
   EXPECT_EQ(simt::statistics().graph_launches - before, 2U);
   EXPECT_EQ(values(), std::vector<float>(8, 0.0F));
@@ -76,7 +76,7 @@ TEST_F(WithoutGraphs, OpsAreCalledEachTime) {
   const auto sequence = backend_->make_sequence();
   run_thrice(*sequence, [&] {
     ++calls;
-    backend_->set_zero(x());
+    backend_->run(ops::SetZero{x()});
   });
   EXPECT_EQ(calls, 3);
   EXPECT_EQ(simt::statistics().graph_launches, before);
@@ -107,9 +107,9 @@ TEST_F(GraphSequence, SayHowToDoWithoutWhatTheDriverRefuses) {
 TEST_F(GraphSequence, KeepTheirWorkspace) {
   const auto sequence = backend_->make_sequence();
   backend_->bind_workspace({memory_.data(), 512});
-  run_thrice(*sequence, [&] { backend_->set_zero(x()); });
+  run_thrice(*sequence, [&] { backend_->run(ops::SetZero{x()}); });
   backend_->bind_workspace({memory_.data() + 512, 512});
-  EXPECT_THROW(sequence->run({}, [&] { backend_->set_zero(x()); }), InternalError);
+  EXPECT_THROW(sequence->run({}, [&] { backend_->run(ops::SetZero{x()}); }), InternalError);
 }
 
 TEST_F(GraphSequence, MayGoWhileTheyRun) {
@@ -118,7 +118,7 @@ TEST_F(GraphSequence, MayGoWhileTheyRun) {
   simt::set_schedule(lazy);
   {
     const auto sequence = backend_->make_sequence();
-    run_thrice(*sequence, [&] { backend_->set_zero(x()); });
+    run_thrice(*sequence, [&] { backend_->run(ops::SetZero{x()}); });
   }
   EXPECT_EQ(values(), std::vector<float>(8, 0.0F));
   simt::set_schedule({});

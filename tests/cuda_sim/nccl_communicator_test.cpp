@@ -155,14 +155,14 @@ TEST_P(NcclRanks, ComputeBesideTheirCollectives) {
     for (int step = 0; step < 2; ++step) {
       std::vector<CollectiveTicket> tickets;
       for (const DeviceTensor& gradient : gradients) {
-        rank.backend().copy(gradient.view(), ones.view());
+        rank.backend().run(ops::Copy{gradient.view(), ones.view()});
         tickets.push_back(communicator.start_reduce_scatter(gradient.view(), step == 0 ? DType::kFloat32 : DType::kBFloat16));
       }
       for (std::size_t l = 0; l < gradients.size(); ++l) {
         communicator.wait(tickets[l]);
         // A part of its own is all a rank may look at; it is written again before it goes to all.
         const TensorView part = gradients[l].view().slice(rank.number() * kPart, {kPart});
-        rank.backend().copy(part, ones.view().slice(0, {kPart}));
+        rank.backend().run(ops::Copy{part, ones.view().slice(0, {kPart})});
         communicator.start_all_gather(gradients[l].view());
       }
       communicator.wait_all();
@@ -210,7 +210,7 @@ TEST_P(NcclSeeds, TheBackendWorksWhileACollectiveWaitsForAnotherRank) {
     CollectiveTicket ticket = 0;
     if (rank.number() == 0) {
       ticket = rank.communicator().start_all_gather(travelling.view());
-      rank.backend().copy(copied.view(), other.view());
+      rank.backend().run(ops::Copy{copied.view(), other.view()});
       EXPECT_EQ(copied.floats(), other.floats()) << "read while rank 1 has not come";
     }
     rank.group().barrier();

@@ -40,7 +40,7 @@ std::string race_of(std::uint64_t seed, const std::function<void(DeviceRank&, Te
 TEST_P(NcclRaces, AReadBeforeTheWaitIsARace) {
   const std::string race = race_of(GetParam(), [](DeviceRank& rank, TensorView tensor) {
     const DeviceTensor copied(rank.backend(), DType::kFloat32, 64);
-    rank.backend().copy(copied.view(), tensor);
+    rank.backend().run(ops::Copy{copied.view(), tensor});
     rank.backend().synchronize();
   });
   EXPECT_THAT(race, AllOf(HasSubstr("race on device memory"), HasSubstr("ncclAllGather"), HasSubstr("cudaMemcpyAsync"),
@@ -48,7 +48,8 @@ TEST_P(NcclRaces, AReadBeforeTheWaitIsARace) {
 }
 
 TEST_P(NcclRaces, AWriteBeforeTheWaitIsARace) {
-  const std::string race = race_of(GetParam(), [](DeviceRank& rank, TensorView tensor) { rank.backend().set_zero(tensor); });
+  const std::string race =
+      race_of(GetParam(), [](DeviceRank& rank, TensorView tensor) { rank.backend().run(ops::SetZero{tensor}); });
   EXPECT_THAT(race, AllOf(HasSubstr("race on device memory"), HasSubstr("ncclAllGather"), HasSubstr("cudaMemsetAsync")));
 }
 

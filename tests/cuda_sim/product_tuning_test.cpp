@@ -51,7 +51,7 @@ class Products {
 
   /// The product, of which the output before counts where it accumulates.
   std::vector<float> multiply(bool accumulate = false) {
-    backend_->matmul(matrix(0), matrix(1), matrix(2), {}, {.transpose_b = true, .accumulate = accumulate});
+    backend_->run(ops::Matmul{matrix(0), matrix(1), matrix(2), {}, {.transpose_b = true, .accumulate = accumulate}});
     std::vector<float> values(kRows * kRows);
     backend_->copy_to_host(std::as_writable_bytes(std::span(values)), matrix(0));
     return values;

@@ -39,9 +39,9 @@ TEST_F(DeviceTiming, MarksEncloseWhatWasAskedForBetweenThem) {
   const std::unique_ptr<DeviceTimer> timer = make_device_timer(*backend_);
   for (int round = 0; round < 2; ++round) {
     EXPECT_EQ(timer->mark(), 0U);
-    backend_->set_zero(x());
+    backend_->run(ops::SetZero{x()});
     EXPECT_EQ(timer->mark(), 1U);
-    backend_->gelu_forward(y(), x());
+    backend_->run(ops::GeluForward{y(), x()});
     EXPECT_EQ(timer->mark(), 2U);
     const double both_ms = timer->milliseconds_between(0, 2);
     EXPECT_GT(timer->milliseconds_between(1, 2), 0);
@@ -55,8 +55,8 @@ TEST_F(DeviceTiming, OpsAreToldAtTheEndOfARound) {
   TimingBackend timing(*backend_, times);
   for (int round = 0; round < 2; ++round) {
     timing.begin_round();
-    timing.set_zero(x());
-    for (int i = 0; i < 3; ++i) timing.gelu_forward(y(), x());
+    timing.run(ops::SetZero{x()});
+    for (int i = 0; i < 3; ++i) timing.run(ops::GeluForward{y(), x()});
     if (round == 0) {
       EXPECT_THAT(times.timings(), IsEmpty()) << "the host has waited";
     }
@@ -76,7 +76,7 @@ TEST_F(DeviceTiming, CallsAreCounted) {
   int calls = 0;
   EXPECT_TRUE(timer.on_device());
   const double ms = timer.time(7, [&] {
-    backend_->gelu_forward(y(), x());
+    backend_->run(ops::GeluForward{y(), x()});
     ++calls;
   });
   EXPECT_GT(ms, 0);

@@ -12,7 +12,10 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
+#include <type_traits>
 #include <utility>
+#include <variant>
 
 #include "virgil/backend/backend.h"
 #include "virgil/memory/buffer.h"
@@ -82,143 +85,53 @@ class HalfBackend : public Backend {
   void synchronize() override { inner_->synchronize(); }
   void copy_from_host(TensorView dst, std::span<const std::byte> src) override { inner_->copy_from_host(dst, src); }
   void copy_to_host(std::span<std::byte> dst, ConstTensorView src) override { inner_->copy_to_host(dst, src); }
-  void copy(TensorView dst, ConstTensorView src) override { inner_->copy(dst, src); }
-  void set_zero(TensorView dst) override { inner_->set_zero(dst); }
-
-  void convert(TensorView dst, ConstTensorView src) override {
-    widen([&](Operands& o) { inner_->convert(o.out(dst), o.in(src)); });
-  }
-  void embedding_forward(TensorView out, ConstTensorView tokens, ConstTensorView wte, ConstTensorView wpe,
-                         std::int64_t first_position, const Dropout& dropout) override {
-    widen([&](Operands& o) { inner_->embedding_forward(o.out(out), tokens, o.in(wte), o.in(wpe), first_position, dropout); });
-  }
-  void embedding_backward(TensorView dwte, TensorView dwpe, ConstTensorView dout, ConstTensorView tokens,
-                          const Dropout& dropout) override {
-    widen([&](Operands& o) { inner_->embedding_backward(dwte, dwpe, o.in(dout), tokens, dropout); });
-  }
-  void layernorm_forward(TensorView out, TensorView mean, TensorView rstd, ConstTensorView inp, ConstTensorView weight,
-                         ConstTensorView bias) override {
-    widen([&](Operands& o) { inner_->layernorm_forward(o.out(out), mean, rstd, o.in(inp), o.in(weight), o.in(bias)); });
-  }
-  /// As the ops apart: the norm reads the sum as it is stored.
-  void residual_layernorm_forward(TensorView residual_out, TensorView out, TensorView mean, TensorView rstd,
-                                  ConstTensorView residual, ConstTensorView branch, ConstTensorView weight,
-                                  ConstTensorView bias, const Dropout& dropout) override {
-    widen([&](Operands& o) {
-      inner_->residual_layernorm_forward(o.out(residual_out), o.out(out), mean, rstd, o.in(residual), o.in(branch),
-                                         o.in(weight), o.in(bias), dropout);
+  void run(const Call& call) override {
+    if (const auto* adamw = std::get_if<ops::AdamWUpdate>(&call)) return run_adamw(*adamw);
+    if (std::holds_alternative<ops::SetZero>(call) || std::holds_alternative<ops::Copy>(call)) return inner_->run(call);
+    Call wide = call;
+    std::list<Buffer> buffers;
+    std::list<std::pair<TensorView, TensorView>> outputs;
+    for_each_operand(wide, [&](std::string_view /*name*/, auto& view, ops::Access access) {
+      if (view.dtype() != DType::kFloat16) return;
+      const TensorView widened = widen(view, buffers);
+      if constexpr (std::is_same_v<decltype(view), TensorView&>) {
+        if (access != ops::Access::kRead) outputs.emplace_back(view, widened);
+      }
+      view = widened;
     });
-    layernorm_forward(out, mean, rstd, residual_out, weight, bias);
-  }
-  void layernorm_backward(TensorView dinp, TensorView dweight, TensorView dbias, ConstTensorView dout, ConstTensorView inp,
-                          ConstTensorView weight, ConstTensorView mean, ConstTensorView rstd) override {
-    widen([&](Operands& o) {
-      inner_->layernorm_backward(o.out(dinp), dweight, dbias, o.in(dout), o.in(inp), o.in(weight), mean, rstd);
-    });
-  }
-  void dropout_backward(TensorView dinp, ConstTensorView dout, const Dropout& dropout) override {
-    widen([&](Operands& o) { inner_->dropout_backward(o.out(dinp), o.in(dout), dropout); });
-  }
-  void matmul(TensorView out, ConstTensorView a, ConstTensorView b, ConstTensorView bias,
-              const MatmulOptions& options) override {
-    widen([&](Operands& o) { inner_->matmul(o.out(out), o.in(a), o.in(b), o.in(bias), options); });
-  }
-  void bias_backward(TensorView dbias, ConstTensorView dout) override {
-    widen([&](Operands& o) { inner_->bias_backward(dbias, o.in(dout)); });
-  }
-  void gelu_forward(TensorView out, ConstTensorView inp) override {
-    widen([&](Operands& o) { inner_->gelu_forward(o.out(out), o.in(inp)); });
-  }
-  void gelu_backward(TensorView dinp, ConstTensorView dout, ConstTensorView inp) override {
-    widen([&](Operands& o) { inner_->gelu_backward(o.out(dinp), o.in(dout), o.in(inp)); });
-  }
-  void matmul_gelu_backward(TensorView dinp, ConstTensorView dout, ConstTensorView weight, ConstTensorView hidden) override {
-    widen([&](Operands& o) { inner_->matmul_gelu_backward(o.out(dinp), o.in(dout), o.in(weight), o.in(hidden)); });
-  }
-  void attention_forward(TensorView out, TensorView lse, ConstTensorView qkv, std::int64_t num_heads,
-                         const Dropout& dropout) override {
-    widen([&](Operands& o) { inner_->attention_forward(o.out(out), lse, o.in(qkv), num_heads, dropout); });
-  }
-  void attention_backward(TensorView dqkv, ConstTensorView dout, ConstTensorView out, ConstTensorView qkv, ConstTensorView lse,
-                          std::int64_t num_heads, const Dropout& dropout) override {
-    widen([&](Operands& o) {
-      inner_->attention_backward(o.out(dqkv), o.in(dout), o.in(out), o.in(qkv), lse, num_heads, dropout);
-    });
-  }
-  void attention_decode(TensorView out, TensorView k_cache, TensorView v_cache, ConstTensorView qkv, std::int64_t num_heads,
-                        std::int64_t first_position) override {
-    widen([&](Operands& o) {
-      inner_->attention_decode(o.out(out), o.out(k_cache), o.out(v_cache), o.in(qkv), num_heads, first_position);
-    });
-  }
-  void cross_entropy_forward(TensorView losses, ConstTensorView logits, ConstTensorView targets,
-                             std::int64_t vocab_size) override {
-    widen([&](Operands& o) { inner_->cross_entropy_forward(losses, o.in(logits), targets, vocab_size); });
-  }
-  void cross_entropy_forward_backward(TensorView losses, TensorView logits, ConstTensorView targets, std::int64_t vocab_size,
-                                      float grad_scale) override {
-    widen([&](Operands& o) { inner_->cross_entropy_forward_backward(losses, o.out(logits), targets, vocab_size, grad_scale); });
-  }
-  void reduce_sum(TensorView out, ConstTensorView inp) override {
-    widen([&](Operands& o) { inner_->reduce_sum(out, o.in(inp)); });
-  }
-  void l2_norm(TensorView out, ConstTensorView inp, float scale) override {
-    widen([&](Operands& o) { inner_->l2_norm(out, o.in(inp), scale); });
-    if (overflows) *out.as<float>() = std::numeric_limits<float>::infinity();
-  }
-  void adamw_update(TensorView param, TensorView working, TensorView m, TensorView v, ConstTensorView grad,
-                    ConstTensorView norm, const AdamWStep& step) override {
-    if (!working.present() || working.dtype() != DType::kFloat16) {
-      return inner_->adamw_update(param, working, m, v, grad, norm, step);
+    inner_->run(wide);
+    for (const auto& [half, result] : outputs) {
+      std::transform(result.as<float>(), result.as<float>() + result.num_elements(), half.as<Float16>(),
+                     [](float value) { return Float16(value); });
     }
-    inner_->adamw_update(param, {}, m, v, grad, norm, step);
-    convert(working, param);
+    // As the ops apart: the norm reads the sum as it is stored.
+    if (const auto* residual = std::get_if<ops::ResidualLayernormForward>(&call)) {
+      run(ops::LayernormForward{residual->out, residual->mean, residual->rstd, residual->residual_out, residual->weight,
+                                residual->bias});
+    }
+    const auto* norm = std::get_if<ops::L2Norm>(&call);
+    if (norm != nullptr && overflows) *norm->out.as<float>() = std::numeric_limits<float>::infinity();
   }
 
  private:
   static constexpr std::array kDTypes = {DType::kFloat32, DType::kBFloat16, DType::kFloat16};
 
-  /// Float32 stand-ins of an op's float16 operands.
-  class Operands {
-   public:
-    explicit Operands(MemoryResource& memory) : memory_(memory) {}
-    ConstTensorView in(const ConstTensorView& view) {
-      if (!view.present() || view.dtype() != DType::kFloat16) return view;
-      return load(view);
-    }
-    TensorView out(const TensorView& view) {
-      if (!view.present() || view.dtype() != DType::kFloat16) return view;
-      const TensorView wide = load(view);
-      outputs_.emplace_back(view, wide);
-      return wide;
-    }
-    void store() const {
-      for (const auto& [half, wide] : outputs_) {
-        std::transform(wide.as<float>(), wide.as<float>() + wide.num_elements(), half.as<Float16>(),
-                       [](float value) { return Float16(value); });
-      }
-    }
+  void run_adamw(const ops::AdamWUpdate& op) {
+    const bool half = op.working.present() && op.working.dtype() == DType::kFloat16;
+    ops::AdamWUpdate update = op;
+    if (half) update.working = {};
+    inner_->run(update);
+    if (half) run(ops::Convert{op.working, op.param});
+  }
 
-   private:
-    TensorView load(const ConstTensorView& view) {
-      buffers_.emplace_back(memory_, view.num_elements() * 4,
-                            AllocationTag{MemoryCategory::kActivations, "float16 as float32"});
-      const TensorView wide(buffers_.back().data(), DType::kFloat32, view.shape());
-      std::transform(view.as<Float16>(), view.as<Float16>() + view.num_elements(), wide.as<float>(),
-                     [](Float16 value) { return static_cast<float>(value); });
-      return wide;
-    }
-
-    MemoryResource& memory_;
-    std::list<Buffer> buffers_;
-    std::list<std::pair<TensorView, TensorView>> outputs_;
-  };
-
-  template <typename Op>
-  void widen(Op&& op) {
-    Operands operands(inner_->memory());
-    op(operands);
-    operands.store();
+  /// A float32 copy of a float16 operand.
+  TensorView widen(const ConstTensorView& view, std::list<Buffer>& buffers) {
+    buffers.emplace_back(inner_->memory(), view.num_elements() * 4,
+                         AllocationTag{MemoryCategory::kActivations, "float16 as float32"});
+    const TensorView wide(buffers.back().data(), DType::kFloat32, view.shape());
+    std::transform(view.as<Float16>(), view.as<Float16>() + view.num_elements(), wide.as<float>(),
+                   [](Float16 value) { return static_cast<float>(value); });
+    return wide;
   }
 
   std::unique_ptr<Backend> inner_;

@@ -12,6 +12,7 @@
 #include <memory>
 #include <span>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "support/half_backend.h"
@@ -45,15 +46,22 @@ class SummandsBackend final : public HalfBackend {
   /// The sum of the terms' absolute values.
   [[nodiscard]] double magnitude(std::size_t index) const { return sums_[index].magnitude; }
 
-  void matmul(TensorView out, ConstTensorView a, ConstTensorView b, ConstTensorView bias,
-              const MatmulOptions& options) override {
-    HalfBackend::matmul(out, a, b, bias, options);
-    if (!watched(out)) return;
-    VIRGIL_CHECK(options.transpose_a && !options.transpose_b, "a gradient that is no product of a transpose");
-    const std::int64_t m = out.shape()[0], n = out.shape()[1];
-    const std::vector<float> left = read(a), right = read(b);
+  void run(const Call& call) override {
+    if (const auto* norm = std::get_if<ops::L2Norm>(&call)) report(*norm);
+    HalfBackend::run(call);
+    std::visit([&](const auto& op) { add_up(op); }, call);
+  }
+
+ private:
+  void add_up(const auto& /*op*/) {}
+
+  void add_up(const ops::Matmul& op) {
+    if (!watched(op.out)) return;
+    VIRGIL_CHECK(op.options.transpose_a && !op.options.transpose_b, "a gradient that is no product of a transpose");
+    const std::int64_t m = op.out.shape()[0], n = op.out.shape()[1];
+    const std::vector<float> left = read(op.a), right = read(op.b);
     const std::int64_t k = static_cast<std::int64_t>(right.size()) / n;
-    Sum* sums = &sum_of(out, 0);
+    Sum* sums = &sum_of(op.out, 0);
     for (std::int64_t i = 0; i < m * n; ++i) sums[i].terms += k;
     for (std::int64_t t = 0; t < k; ++t) {
       const float* factors = right.data() + t * n;
@@ -65,48 +73,40 @@ class SummandsBackend final : public HalfBackend {
     }
   }
 
-  void bias_backward(TensorView dbias, ConstTensorView dout) override {
-    HalfBackend::bias_backward(dbias, dout);
-    if (watched(dbias)) add_columns(dbias, read(dout));
+  void add_up(const ops::BiasBackward& op) {
+    if (watched(op.dbias)) add_columns(op.dbias, read(op.dout));
   }
 
-  void layernorm_backward(TensorView dinp, TensorView dweight, TensorView dbias, ConstTensorView dout, ConstTensorView inp,
-                          ConstTensorView weight, ConstTensorView mean, ConstTensorView rstd) override {
-    HalfBackend::layernorm_backward(dinp, dweight, dbias, dout, inp, weight, mean, rstd);
-    if (!watched(dweight)) return;
-    std::vector<float> terms = read(dout);
-    if (dbias.present()) add_columns(dbias, terms);
-    const std::vector<float> x = read(inp), means = read(mean), rstds = read(rstd);
+  void add_up(const ops::LayernormBackward& op) {
+    if (!watched(op.dweight)) return;
+    std::vector<float> terms = read(op.dout);
+    if (op.dbias.present()) add_columns(op.dbias, terms);
+    const std::vector<float> x = read(op.inp), means = read(op.mean), rstds = read(op.rstd);
     const std::size_t channels = x.size() / means.size();
     for (std::size_t i = 0; i < x.size(); ++i) terms[i] *= (x[i] - means[i / channels]) * rstds[i / channels];
-    add_columns(dweight, terms);
+    add_columns(op.dweight, terms);
   }
 
-  void embedding_backward(TensorView dwte, TensorView dwpe, ConstTensorView dout, ConstTensorView tokens,
-                          const Dropout& dropout) override {
-    HalfBackend::embedding_backward(dwte, dwpe, dout, tokens, dropout);
-    if (!watched(dwte)) return;
-    const std::int64_t channels = dwte.shape()[1], length = tokens.shape()[1];
-    const std::vector<float> values = read(dout);
-    for (std::int64_t row = 0; row < tokens.num_elements(); ++row) {
+  void add_up(const ops::EmbeddingBackward& op) {
+    if (!watched(op.dwte)) return;
+    const std::int64_t channels = op.dwte.shape()[1], length = op.tokens.shape()[1];
+    const std::vector<float> values = read(op.dout);
+    for (std::int64_t row = 0; row < op.tokens.num_elements(); ++row) {
       for (std::int64_t c = 0; c < channels; ++c) {
         // As if none were dropped: too large, never too small.
-        const double term = dropout.scale() * values[static_cast<std::size_t>(row * channels + c)];
-        add(dwte, tokens.as<std::int32_t>()[row] * channels + c, term);
-        add(dwpe, row % length * channels + c, term);
+        const double term = op.dropout.scale() * values[static_cast<std::size_t>(row * channels + c)];
+        add(op.dwte, op.tokens.as<std::int32_t>()[row] * channels + c, term);
+        add(op.dwpe, row % length * channels + c, term);
       }
     }
   }
 
-  void l2_norm(TensorView out, ConstTensorView inp, float scale) override {
-    if (before_norm && inp.data() == gradients_.data()) {
-      before_norm(gradients_);
-      forget();
-    }
-    HalfBackend::l2_norm(out, inp, scale);
+  void report(const ops::L2Norm& op) {
+    if (!before_norm || op.inp.data() != gradients_.data()) return;
+    before_norm(gradients_);
+    forget();
   }
 
- private:
   struct Sum {
     std::int64_t terms = 0;
     double magnitude = 0;

@@ -194,7 +194,8 @@ TEST_F(TrainerTest, LeavesTheOptimizerAloneAtABadStep) {
 TEST_F(TrainerTest, NamesTheTensorThatIsNotFinite) {
   TinyRun run(config());
   run.trainer.initialize();
-  run.backend->set_zero(run.memory.view(PlanSlot::kGradients, 0, DType::kFloat32, {run.plan.parameters().flat_elements()}));
+  run.backend->run(
+      ops::SetZero{run.memory.view(PlanSlot::kGradients, 0, DType::kFloat32, {run.plan.parameters().flat_elements()})});
   EXPECT_EQ(find_non_finite_gradient(*run.backend, run.plan, run.memory), "");
   EXPECT_EQ(find_non_finite_weight(*run.backend, run.plan, run.memory), "");
   run.parameter("transformer.wpe.weight", PlanSlot::kGradients).back() = std::numeric_limits<float>::infinity();

@@ -39,10 +39,10 @@ class Contestant {
   Contestant(const Contestant&) = delete;
   Contestant& operator=(const Contestant&) = delete;
 
-  void forward() { backend_.attention_forward(view(out_, 1), lse(), view(qkv_, 3), shape_.num_heads, Dropout{}); }
+  void forward() { backend_.run(ops::AttentionForward{view(out_, 1), lse(), view(qkv_, 3), shape_.num_heads, Dropout{}}); }
   void backward() {
-    backend_.attention_backward(view(dqkv_, 3), view(dout_, 1), view(out_, 1), view(qkv_, 3), lse(), shape_.num_heads,
-                                Dropout{});
+    backend_.run(ops::AttentionBackward{view(dqkv_, 3), view(dout_, 1), view(out_, 1), view(qkv_, 3), lse(), shape_.num_heads,
+                                        Dropout{}});
   }
   /// Both passes once more, timed; the first round, which warms up, is not kept.
   void run_round() {

@@ -23,7 +23,7 @@ void fill_with_normal_values(Backend& backend, TensorView dst) {
   backend.copy_from_host(wide, std::as_bytes(std::span(values)));
   for (std::int64_t done = 0; done < total; done += count) {
     const Shape part{std::min(count, total - done)};
-    backend.convert(dst.slice(done, part), wide.slice(0, part));
+    backend.run(ops::Convert{dst.slice(done, part), wide.slice(0, part)});
   }
   backend.synchronize();
 }
@@ -52,8 +52,9 @@ double time_matmul_gflops(Backend& backend, DType dtype, std::int64_t m, std::in
   fill_with_normal_values(backend, tensor(a, m, k));
   fill_with_normal_values(backend, tensor(b, k, n));
   backend.bind_workspace({workspace.data(), static_cast<std::size_t>(workspace.size_bytes())});
-  const double best_ms =
-      best_ms_of(backend, [&] { backend.matmul(tensor(out, m, n), tensor(a, m, k), tensor(b, k, n), {}, {}); });
+  const double best_ms = best_ms_of(backend, [&] {
+    backend.run(ops::Matmul{tensor(out, m, n), tensor(a, m, k), tensor(b, k, n), {}, {}});
+  });
   backend.bind_workspace({});
   return 2 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) / (best_ms * 1e6);
 }
@@ -87,8 +88,8 @@ double measure_device_bandwidth(Backend& backend) {
   const Buffer from(backend.memory(), kElements * 4, {MemoryCategory::kWorkspace, "peak"});
   const Buffer to(backend.memory(), kElements * 4, {MemoryCategory::kWorkspace, "peak"});
   const TensorView src(from.data(), DType::kFloat32, {kElements}), dst(to.data(), DType::kFloat32, {kElements});
-  backend.set_zero(src);
-  const double best_ms = best_ms_of(backend, [&] { backend.copy(dst, src); });
+  backend.run(ops::SetZero{src});
+  const double best_ms = best_ms_of(backend, [&] { backend.run(ops::Copy{dst, src}); });
   return 2.0 * kElements * sizeof(float) / (best_ms * 1e6);
 }
 

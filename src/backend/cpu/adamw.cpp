@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <type_traits>
 
+#include "backend/cpu/float_type.h"
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/simd_targets.h"
 #include "backend/cpu/type_dispatch.h"
@@ -190,8 +192,6 @@ AdamWFactors adamw_factors(const AdamWStep& step, float norm) {
   };
 }
 
-}  // namespace
-
 template <typename Param, typename Moment>
 void adamw_update(const AdamWTensors<Param, Moment>& tensors, std::int64_t num_elements, float norm, const AdamWStep& step,
                   const CpuContext& context) {
@@ -207,10 +207,22 @@ void adamw_update(const AdamWTensors<Param, Moment>& tensors, std::int64_t num_e
   });
 }
 
-template void adamw_update(const AdamWTensors<float, float>&, std::int64_t, float, const AdamWStep&, const CpuContext&);
-template void adamw_update(const AdamWTensors<float, BFloat16>&, std::int64_t, float, const AdamWStep&, const CpuContext&);
-template void adamw_update(const AdamWTensors<BFloat16, float>&, std::int64_t, float, const AdamWStep&, const CpuContext&);
-template void adamw_update(const AdamWTensors<BFloat16, BFloat16>&, std::int64_t, float, const AdamWStep&, const CpuContext&);
+}  // namespace
+
+void run(const ops::AdamWUpdate& op, const CpuContext& context) {
+  const std::int64_t num_elements = op.check();
+  if (op.working.present()) ops::expect_supported(op.kName, op.working.dtype(), {DType::kBFloat16});
+  with_float_type(op.kName, op.param.dtype(), [&]<typename Param>(Param) {
+    with_float_type(op.kName, op.m.dtype(), [&]<typename Moment>(Moment) {
+      const AdamWTensors<Param, Moment> tensors{.param = op.param.as<Param>(),
+                                                .working = data_or_null<BFloat16>(op.working),
+                                                .m = op.m.as<Moment>(),
+                                                .v = op.v.as<Moment>(),
+                                                .grad = op.grad.as<float>()};
+      adamw_update(tensors, num_elements, *op.norm.as<float>(), op.step, context);
+    });
+  });
+}
 
 }  // namespace virgil::cpu
 #endif

@@ -1,10 +1,9 @@
 // AdamW (Loshchilov, Hutter 2019) on the CPU.
 #pragma once
 
-#include <cstdint>
-
 #include "backend/cpu/cpu_context.h"
-#include "virgil/backend/backend.h"
+#include "virgil/base/bfloat16.h"
+#include "virgil/ops/adamw.h"
 
 namespace virgil::cpu {
 
@@ -18,9 +17,7 @@ struct AdamWTensors {
   const float* grad;
 };
 
-/// One update in place, in one pass. Changes nothing when norm is not finite.
-template <typename Param, typename Moment>
-void adamw_update(const AdamWTensors<Param, Moment>& tensors, std::int64_t num_elements, float norm, const AdamWStep& step,
-                  const CpuContext& context);
+/// In one pass.
+void run(const ops::AdamWUpdate& op, const CpuContext& context);
 
 }  // namespace virgil::cpu

@@ -8,8 +8,7 @@
 #include <cstdint>
 
 #include "backend/cpu/cpu_context.h"
-#include "virgil/backend/backend.h"
-#include "virgil/memory/tensor_view.h"
+#include "virgil/ops/attention.h"
 
 namespace virgil::cpu {
 
@@ -19,16 +18,9 @@ namespace virgil::cpu {
 /// shape.batch is the number of sequences and shape.length the capacity L of the caches.
 [[nodiscard]] std::int64_t attention_decode_workspace_bytes(const AttentionShape& shape, int num_threads);
 
-/// Backend::attention_forward. Throws InternalError on wrong shapes or dtypes or too small a workspace.
-void attention_forward(TensorView out, TensorView lse, ConstTensorView qkv, std::int64_t num_heads, const Dropout& dropout,
-                       const CpuContext& context);
-
-/// Backend::attention_backward. Throws as attention_forward.
-void attention_backward(TensorView dqkv, ConstTensorView dout, ConstTensorView out, ConstTensorView qkv, ConstTensorView lse,
-                        std::int64_t num_heads, const Dropout& dropout, const CpuContext& context);
-
-/// Backend::attention_decode. Throws as attention_forward.
-void attention_decode(TensorView out, TensorView k_cache, TensorView v_cache, ConstTensorView qkv, std::int64_t num_heads,
-                      std::int64_t first_position, const CpuContext& context);
+/// Throws InternalError on too small a workspace, as the ops below.
+void run(const ops::AttentionForward& op, const CpuContext& context);
+void run(const ops::AttentionBackward& op, const CpuContext& context);
+void run(const ops::AttentionDecode& op, const CpuContext& context);
 
 }  // namespace virgil::cpu

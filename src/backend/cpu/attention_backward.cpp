@@ -12,7 +12,6 @@
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/simd_targets.h"
 #include "backend/cpu/type_dispatch.h"
-#include "virgil/backend/op_checks.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "backend/cpu/attention_backward.cpp"
@@ -166,19 +165,13 @@ void run_backward(const AttentionBackward<Element>& op, const CpuContext& contex
 
 }  // namespace
 
-void attention_backward(TensorView dqkv, ConstTensorView dout, ConstTensorView out, ConstTensorView qkv, ConstTensorView lse,
-                        std::int64_t num_heads, const Dropout& dropout, const CpuContext& context) {
-  const AttentionShape shape = op_checks::attention("attention_backward", qkv, num_heads, dropout);
-  const auto [B, T, NH, HS, dtype] = shape;
-  const std::int64_t C = NH * HS;
-  op_checks::expect("attention_backward", "dqkv", dqkv, {B, T, 3 * C}, dtype);
-  op_checks::expect("attention_backward", "dout", dout, {B, T, C}, dtype);
-  op_checks::expect("attention_backward", "out", out, {B, T, C}, dtype);
-  op_checks::expect("attention_backward", "lse", lse, {B, NH, T}, DType::kFloat32);
-  with_float_type("attention_backward", dtype, [&]<typename Element>(Element) {
-    run_backward(AttentionBackward<Element>{dqkv.as<Element>(), dout.as<Element>(), out.as<Element>(), qkv.as<Element>(),
-                                            lse.as<float>(), shape, dropout, context.native_bfloat16},
-                 context);
+void run(const ops::AttentionBackward& op, const CpuContext& context) {
+  const AttentionShape shape = op.check();
+  with_float_type(op.kName, shape.dtype, [&]<typename Element>(Element) {
+    run_backward(
+        AttentionBackward<Element>{op.dqkv.as<Element>(), op.dout.as<Element>(), op.out.as<Element>(), op.qkv.as<Element>(),
+                                   op.lse.as<float>(), shape, op.dropout, context.native_bfloat16},
+        context);
   });
 }
 

@@ -11,7 +11,6 @@
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/simd_targets.h"
 #include "backend/cpu/type_dispatch.h"
-#include "virgil/backend/op_checks.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "backend/cpu/attention_decode.cpp"
@@ -119,24 +118,24 @@ std::int64_t attention_decode_workspace_bytes(const AttentionShape& shape, int n
   return checked_multiply(std::max(by_tile, checked_multiply(rows, row_floats)), static_cast<std::int64_t>(sizeof(float)));
 }
 
-void attention_decode(TensorView out, TensorView k_cache, TensorView v_cache, ConstTensorView qkv, std::int64_t num_heads,
-                      std::int64_t first_position, const CpuContext& context) {
-  const AttentionShape shape = op_checks::attention("attention_decode", qkv, num_heads, Dropout{});
-  const auto [S, n, NH, HS, dtype] = shape;
-  VIRGIL_CHECK(k_cache.shape().rank() == 4, "attention_decode: k_cache {} is not (S, NH, L, HS)", k_cache.shape().to_string());
-  const std::int64_t L = k_cache.shape()[2];
-  op_checks::expect("attention_decode", "out", out, {S, n, NH * HS}, dtype);
-  op_checks::expect("attention_decode", "k_cache", k_cache, {S, NH, L, HS}, dtype);
-  op_checks::expect("attention_decode", "v_cache", v_cache, {S, NH, L, HS}, dtype);
-  VIRGIL_CHECK(first_position >= 0 && first_position + n <= L, "attention_decode: positions {} to {} leave the cache of {}",
-               first_position, first_position + n - 1, L);
-  with_float_type("attention_decode", dtype, [&, S = S, n = n, NH = NH, HS = HS]<typename T>(T) {
-    const AttentionDecode<T> op{out.as<T>(), k_cache.as<T>(), v_cache.as<T>(), qkv.as<T>(), S, n, NH, HS, L, first_position};
-    op.append(context);
-    if (n >= kDecodeTiledRows) {
-      op.attend_by_tile(context);
+void run(const ops::AttentionDecode& op, const CpuContext& context) {
+  const AttentionShape shape = op.check();
+  with_float_type(op.kName, shape.dtype, [&]<typename T>(T) {
+    const AttentionDecode<T> decode{.out = op.out.as<T>(),
+                                    .k_cache = op.k_cache.as<T>(),
+                                    .v_cache = op.v_cache.as<T>(),
+                                    .qkv = op.qkv.as<T>(),
+                                    .S = shape.batch,
+                                    .n = shape.length,
+                                    .NH = shape.num_heads,
+                                    .HS = shape.head_size,
+                                    .L = op.k_cache.shape()[2],
+                                    .first_position = op.first_position};
+    decode.append(context);
+    if (shape.length >= kDecodeTiledRows) {
+      decode.attend_by_tile(context);
     } else {
-      op.attend_by_row(context);
+      decode.attend_by_row(context);
     }
   });
 }

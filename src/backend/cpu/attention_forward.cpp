@@ -11,7 +11,6 @@
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/simd_targets.h"
 #include "backend/cpu/type_dispatch.h"
-#include "virgil/backend/op_checks.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "backend/cpu/attention_forward.cpp"
@@ -127,15 +126,10 @@ void run_forward(const AttentionForward<Element>& op, const CpuContext& context)
 
 }  // namespace
 
-void attention_forward(TensorView out, TensorView lse, ConstTensorView qkv, std::int64_t num_heads, const Dropout& dropout,
-                       const CpuContext& context) {
-  const AttentionShape shape = op_checks::attention("attention_forward", qkv, num_heads, dropout);
-  const auto [B, T, NH, HS, dtype] = shape;
-  const std::int64_t C = NH * HS;
-  op_checks::expect("attention_forward", "out", out, {B, T, C}, dtype);
-  op_checks::expect("attention_forward", "lse", lse, {B, NH, T}, DType::kFloat32);
-  with_float_type("attention_forward", dtype, [&]<typename Element>(Element) {
-    run_forward(AttentionForward<Element>{out.as<Element>(), lse.as<float>(), qkv.as<Element>(), shape, dropout,
+void run(const ops::AttentionForward& op, const CpuContext& context) {
+  const AttentionShape shape = op.check();
+  with_float_type(op.kName, shape.dtype, [&]<typename Element>(Element) {
+    run_forward(AttentionForward<Element>{op.out.as<Element>(), op.lse.as<float>(), op.qkv.as<Element>(), shape, op.dropout,
                                           context.native_bfloat16},
                 context);
   });

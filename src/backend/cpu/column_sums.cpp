@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "backend/cpu/float_type.h"
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/row_pieces.h"
 #include "backend/cpu/simd_targets.h"
@@ -60,6 +61,8 @@ std::int64_t bias_backward_workspace_bytes(std::int64_t rows, std::int64_t chann
   return checked_multiply(checked_multiply(RowPieces(rows).count(), channels), static_cast<std::int64_t>(sizeof(float)));
 }
 
+namespace {
+
 template <typename T>
 void bias_backward(float* dbias, const T* dout, std::int64_t rows, std::int64_t channels, const CpuContext& context) {
   const RowPieces pieces(rows);
@@ -75,6 +78,8 @@ void bias_backward(float* dbias, const T* dout, std::int64_t rows, std::int64_t 
   add_partial_rows(dbias, partials.data(), channels, pieces.count(), channels, context);
 }
 
+}  // namespace
+
 void add_partial_rows(float* out, const float* partials, std::int64_t stride, std::int64_t count, std::int64_t channels,
                       const CpuContext& context) {
   constexpr std::int64_t kGrain = 64;
@@ -83,8 +88,12 @@ void add_partial_rows(float* out, const float* partials, std::int64_t stride, st
   });
 }
 
-template void bias_backward(float*, const float*, std::int64_t, std::int64_t, const CpuContext&);
-template void bias_backward(float*, const BFloat16*, std::int64_t, std::int64_t, const CpuContext&);
+void run(const ops::BiasBackward& op, const CpuContext& context) {
+  const ops::RowSizes sizes = op.check();
+  with_float_type(op.kName, sizes.dtype, [&]<typename T>(T) {
+    bias_backward(op.dbias.as<float>(), op.dout.as<T>(), sizes.rows, sizes.channels, context);
+  });
+}
 
 }  // namespace virgil::cpu
 #endif

@@ -4,13 +4,12 @@
 #include <cstdint>
 
 #include "backend/cpu/cpu_context.h"
+#include "virgil/ops/matmul.h"
 
 namespace virgil::cpu {
 
 [[nodiscard]] std::int64_t bias_backward_workspace_bytes(std::int64_t rows, std::int64_t channels);
-/// dbias (C) += column sums of dout (rows, C). T: float or BFloat16.
-template <typename T>
-void bias_backward(float* dbias, const T* dout, std::int64_t rows, std::int64_t channels, const CpuContext& context);
+void run(const ops::BiasBackward& op, const CpuContext& context);
 
 /// out (C) += the sum, in order, of `count` rows of C floats that lie `stride` floats apart.
 void add_partial_rows(float* out, const float* partials, std::int64_t stride, std::int64_t count, std::int64_t channels,

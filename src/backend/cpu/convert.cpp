@@ -1,5 +1,7 @@
 #include "backend/cpu/convert.h"
 
+#include "backend/cpu/copies.h"
+#include "backend/cpu/float_type.h"
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/simd_targets.h"
 
@@ -9,6 +11,7 @@
 #include <hwy/highway.h>
 
 #include <cstddef>
+#include <type_traits>
 
 #include "backend/cpu/simd-inl.h"
 
@@ -48,6 +51,16 @@ void convert(BFloat16* out, const float* inp, std::int64_t num_elements, const C
 void convert(float* out, const BFloat16* inp, std::int64_t num_elements, const CpuContext& context) {
   parallel_ranges(num_elements, kElementGrain, context.num_threads, [&](std::int64_t begin, std::int64_t end) {
     HWY_DYNAMIC_DISPATCH(widen_range)(out, inp, begin, end);
+  });
+}
+
+void run(const ops::Convert& op, const CpuContext& context) {
+  op.check();
+  if (op.dst.dtype() == op.src.dtype()) return run(ops::Copy{op.dst, op.src}, context);
+  with_float_type(op.kName, op.src.dtype(), [&]<typename From>(From) {
+    using To = std::conditional_t<std::is_same_v<From, float>, BFloat16, float>;
+    ops::expect_supported(op.kName, op.dst.dtype(), {DTypeOf<To>::value});
+    convert(op.dst.as<To>(), op.src.as<From>(), op.src.num_elements(), context);
   });
 }
 

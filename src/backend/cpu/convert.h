@@ -5,6 +5,7 @@
 
 #include "backend/cpu/cpu_context.h"
 #include "virgil/base/bfloat16.h"
+#include "virgil/ops/copies.h"
 
 namespace virgil::cpu {
 
@@ -12,5 +13,7 @@ namespace virgil::cpu {
 void convert(BFloat16* out, const float* inp, std::int64_t num_elements, const CpuContext& context);
 /// out = inp, exactly.
 void convert(float* out, const BFloat16* inp, std::int64_t num_elements, const CpuContext& context);
+
+void run(const ops::Convert& op, const CpuContext& context);
 
 }  // namespace virgil::cpu

@@ -51,46 +51,11 @@ class CpuBackend final : public Backend {
   void bind_workspace(std::span<std::byte> workspace) override;
   void copy_from_host(TensorView dst, std::span<const std::byte> src) override;
   void copy_to_host(std::span<std::byte> dst, ConstTensorView src) override;
-  void copy(TensorView dst, ConstTensorView src) override;
-  void set_zero(TensorView dst) override;
-  void convert(TensorView dst, ConstTensorView src) override;
   void synchronize() override {}
-
-  void embedding_forward(TensorView out, ConstTensorView tokens, ConstTensorView wte, ConstTensorView wpe,
-                         std::int64_t first_position, const Dropout& dropout) override;
-  void embedding_backward(TensorView dwte, TensorView dwpe, ConstTensorView dout, ConstTensorView tokens,
-                          const Dropout& dropout) override;
-  void layernorm_forward(TensorView out, TensorView mean, TensorView rstd, ConstTensorView inp, ConstTensorView weight,
-                         ConstTensorView bias) override;
-  void residual_layernorm_forward(TensorView residual_out, TensorView out, TensorView mean, TensorView rstd,
-                                  ConstTensorView residual, ConstTensorView branch, ConstTensorView weight,
-                                  ConstTensorView bias, const Dropout& dropout) override;
-  void layernorm_backward(TensorView dinp, TensorView dweight, TensorView dbias, ConstTensorView dout, ConstTensorView inp,
-                          ConstTensorView weight, ConstTensorView mean, ConstTensorView rstd) override;
-  void dropout_backward(TensorView dinp, ConstTensorView dout, const Dropout& dropout) override;
-  void matmul(TensorView out, ConstTensorView a, ConstTensorView b, ConstTensorView bias,
-              const MatmulOptions& options) override;
-  void bias_backward(TensorView dbias, ConstTensorView dout) override;
-  void gelu_forward(TensorView out, ConstTensorView inp) override;
-  void gelu_backward(TensorView dinp, ConstTensorView dout, ConstTensorView inp) override;
-  void matmul_gelu_backward(TensorView dinp, ConstTensorView dout, ConstTensorView weight, ConstTensorView hidden) override;
-  void attention_forward(TensorView out, TensorView lse, ConstTensorView qkv, std::int64_t num_heads,
-                         const Dropout& dropout) override;
-  void attention_backward(TensorView dqkv, ConstTensorView dout, ConstTensorView out, ConstTensorView qkv, ConstTensorView lse,
-                          std::int64_t num_heads, const Dropout& dropout) override;
-  void attention_decode(TensorView out, TensorView k_cache, TensorView v_cache, ConstTensorView qkv, std::int64_t num_heads,
-                        std::int64_t first_position) override;
-  void cross_entropy_forward(TensorView losses, ConstTensorView logits, ConstTensorView targets,
-                             std::int64_t vocab_size) override;
-  void cross_entropy_forward_backward(TensorView losses, TensorView logits, ConstTensorView targets, std::int64_t vocab_size,
-                                      float grad_scale) override;
-  void reduce_sum(TensorView out, ConstTensorView inp) override;
-  void l2_norm(TensorView out, ConstTensorView inp, float scale) override;
-  void adamw_update(TensorView param, TensorView working, TensorView m, TensorView v, ConstTensorView grad,
-                    ConstTensorView norm, const AdamWStep& step) override;
+  void run(const Call& call) override;
 
  private:
-  [[nodiscard]] CpuContext context() const { return {num_threads_, workspace_, native_bfloat16_}; }
+  [[nodiscard]] CpuContext context() const { return {num_threads_, workspace_, native_bfloat16_, &matmul_}; }
 
   int num_threads_;
   bool native_bfloat16_;

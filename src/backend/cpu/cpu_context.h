@@ -9,10 +9,13 @@
 
 namespace virgil::cpu {
 
+class OneDnnMatmul;
+
 struct CpuContext {
   int num_threads = 1;             // every parallel region has exactly so many threads
   std::span<std::byte> workspace;  // 64-byte aligned; its contents mean nothing between ops
   bool native_bfloat16 = false;    // the processor's bfloat16 products may be used
+  const OneDnnMatmul* products = nullptr;
 };
 
 /// The first `count` elements of type T of the workspace. Throws InternalError when it is too small.

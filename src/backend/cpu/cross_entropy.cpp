@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <limits>
 
+#include "backend/cpu/float_type.h"
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/simd_targets.h"
 #include "backend/cpu/type_dispatch.h"
@@ -132,24 +133,21 @@ void run_rows(float* losses, const T* logits, T* gradient, const std::int32_t* t
 
 }  // namespace
 
-template <typename T>
-void cross_entropy_forward(float* losses, const T* logits, const std::int32_t* targets, const CrossEntropySizes& sizes,
-                           const CpuContext& context) {
-  run_rows<T>(losses, logits, nullptr, targets, sizes, 0.0F, context);
+void run(const ops::CrossEntropyForward& op, const CpuContext& context) {
+  const ops::RowSizes sizes = op.check();
+  with_float_type(op.kName, sizes.dtype, [&]<typename T>(T) {
+    run_rows<T>(op.losses.as<float>(), op.logits.as<T>(), nullptr, op.targets.as<std::int32_t>(),
+                {sizes.rows, sizes.channels, op.vocab_size}, 0.0F, context);
+  });
 }
 
-template <typename T>
-void cross_entropy_forward_backward(float* losses, T* logits, const std::int32_t* targets, const CrossEntropySizes& sizes,
-                                    float grad_scale, const CpuContext& context) {
-  run_rows<T>(losses, logits, logits, targets, sizes, grad_scale, context);
+void run(const ops::CrossEntropyForwardBackward& op, const CpuContext& context) {
+  const ops::RowSizes sizes = op.check();
+  with_float_type(op.kName, sizes.dtype, [&]<typename T>(T) {
+    run_rows<T>(op.losses.as<float>(), op.logits.as<T>(), op.logits.as<T>(), op.targets.as<std::int32_t>(),
+                {sizes.rows, sizes.channels, op.vocab_size}, op.grad_scale, context);
+  });
 }
-
-template void cross_entropy_forward(float*, const float*, const std::int32_t*, const CrossEntropySizes&, const CpuContext&);
-template void cross_entropy_forward_backward(float*, float*, const std::int32_t*, const CrossEntropySizes&, float,
-                                             const CpuContext&);
-template void cross_entropy_forward(float*, const BFloat16*, const std::int32_t*, const CrossEntropySizes&, const CpuContext&);
-template void cross_entropy_forward_backward(float*, BFloat16*, const std::int32_t*, const CrossEntropySizes&, float,
-                                             const CpuContext&);
 
 }  // namespace virgil::cpu
 #endif

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "backend/cpu/cpu_context.h"
+#include "virgil/ops/cross_entropy.h"
 
 namespace virgil::cpu {
 
@@ -13,14 +14,8 @@ struct CrossEntropySizes {
   std::int64_t vocab_size = 0;  // V <= Vp
 };
 
-/// losses (N); logits (N, Vp); targets (N), negative: ignored. Throws InternalError on a target of vocab_size or more.
-/// T: float or BFloat16, here and below.
-template <typename T>
-void cross_entropy_forward(float* losses, const T* logits, const std::int32_t* targets, const CrossEntropySizes& sizes,
-                           const CpuContext& context);
-/// The same losses; logits becomes (softmax - onehot) * grad_scale, 0 in padded columns and ignored rows.
-template <typename T>
-void cross_entropy_forward_backward(float* losses, T* logits, const std::int32_t* targets, const CrossEntropySizes& sizes,
-                                    float grad_scale, const CpuContext& context);
+/// Throws InternalError on a target of vocab_size or more, as the op below.
+void run(const ops::CrossEntropyForward& op, const CpuContext& context);
+void run(const ops::CrossEntropyForwardBackward& op, const CpuContext& context);
 
 }  // namespace virgil::cpu

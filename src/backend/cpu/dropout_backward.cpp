@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 
 #include "backend/cpu/dropout_rows.h"
+#include "backend/cpu/float_type.h"
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/simd_targets.h"
 #include "backend/cpu/type_dispatch.h"
@@ -57,19 +59,16 @@ namespace virgil::cpu {
 
 VIRGIL_EXPORT_PAIR(multiply_by_mask);
 
-template <typename T>
-void dropout_backward(T* dinp, const T* dout, std::int64_t rows, std::int64_t length, std::int64_t channels,
-                      const Dropout& dropout, const CpuContext& context) {
-  const DropoutRows dropout_rows(dropout, length, channels);
-  parallel_ranges(rows, 1, context.num_threads, [&](std::int64_t begin, std::int64_t end) {
-    VIRGIL_DISPATCH_PAIR(T, multiply_by_mask)(dinp, dout, begin, end, channels, dropout, dropout_rows);
+void run(const ops::DropoutBackward& op, const CpuContext& context) {
+  const ops::SequenceSizes sizes = op.check();
+  const DropoutRows dropout_rows(op.dropout, sizes.length, sizes.channels);
+  with_float_type(op.kName, sizes.dtype, [&]<typename T>(T) {
+    parallel_ranges(sizes.batch * sizes.length, 1, context.num_threads, [&](std::int64_t begin, std::int64_t end) {
+      VIRGIL_DISPATCH_PAIR(T, multiply_by_mask)
+      (op.dinp.as<T>(), op.dout.as<T>(), begin, end, sizes.channels, op.dropout, dropout_rows);
+    });
   });
 }
-
-template void dropout_backward(float*, const float*, std::int64_t, std::int64_t, std::int64_t, const Dropout&,
-                               const CpuContext&);
-template void dropout_backward(BFloat16*, const BFloat16*, std::int64_t, std::int64_t, std::int64_t, const Dropout&,
-                               const CpuContext&);
 
 }  // namespace virgil::cpu
 #endif

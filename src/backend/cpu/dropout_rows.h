@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
-#include "virgil/backend/dropout.h"
 #include "virgil/base/shape.h"
+#include "virgil/ops/dropout.h"
 
 namespace virgil::cpu {
 

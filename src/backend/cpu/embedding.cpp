@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <string_view>
 
 #include "backend/cpu/dropout_rows.h"
+#include "backend/cpu/float_type.h"
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/simd_targets.h"
 #include "backend/cpu/type_dispatch.h"
@@ -130,15 +132,13 @@ namespace {
 /// Threads split channels at cache lines: a multiple of 4 for Philox, and of 16 so that two threads share no line for most C.
 constexpr std::int64_t kChannelGrain = 16;
 
-void check_tokens(const char* op, const std::int32_t* tokens, const EmbeddingSizes& sizes) {
+void check_tokens(std::string_view op, const std::int32_t* tokens, const EmbeddingSizes& sizes) {
   for (std::int64_t row = 0; row < sizes.batch * sizes.length; ++row) {
     VIRGIL_CHECK(tokens[row] >= 0 && tokens[row] < sizes.vocab_rows,
                  "{}: token {} at position {} of sequence {} is outside wte, which has {} rows", op, tokens[row],
                  row % sizes.length, row / sizes.length, sizes.vocab_rows);
   }
 }
-
-}  // namespace
 
 template <typename T>
 void embedding_forward(T* out, const std::int32_t* tokens, const T* wte, const T* wpe, const EmbeddingSizes& sizes,
@@ -160,14 +160,24 @@ void embedding_backward(float* dwte, float* dwpe, const T* dout, const std::int3
   });
 }
 
-template void embedding_forward(float*, const std::int32_t*, const float*, const float*, const EmbeddingSizes&, const Dropout&,
-                                const CpuContext&);
-template void embedding_backward(float*, float*, const float*, const std::int32_t*, const EmbeddingSizes&, const Dropout&,
-                                 const CpuContext&);
-template void embedding_forward(BFloat16*, const std::int32_t*, const BFloat16*, const BFloat16*, const EmbeddingSizes&,
-                                const Dropout&, const CpuContext&);
-template void embedding_backward(float*, float*, const BFloat16*, const std::int32_t*, const EmbeddingSizes&, const Dropout&,
-                                 const CpuContext&);
+}  // namespace
+
+void run(const ops::EmbeddingForward& op, const CpuContext& context) {
+  const ops::SequenceSizes shape = op.check();
+  const EmbeddingSizes sizes{shape.batch, shape.length, shape.channels, op.wte.shape()[0], op.first_position};
+  with_float_type(op.kName, shape.dtype, [&]<typename T>(T) {
+    embedding_forward(op.out.as<T>(), op.tokens.as<std::int32_t>(), op.wte.as<T>(), op.wpe.as<T>(), sizes, op.dropout, context);
+  });
+}
+
+void run(const ops::EmbeddingBackward& op, const CpuContext& context) {
+  const ops::SequenceSizes shape = op.check();
+  const EmbeddingSizes sizes{shape.batch, shape.length, shape.channels, op.dwte.shape()[0], 0};
+  with_float_type(op.kName, shape.dtype, [&]<typename T>(T) {
+    embedding_backward(op.dwte.as<float>(), op.dwpe.as<float>(), op.dout.as<T>(), op.tokens.as<std::int32_t>(), sizes,
+                       op.dropout, context);
+  });
+}
 
 }  // namespace virgil::cpu
 #endif

@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "backend/cpu/cpu_context.h"
-#include "virgil/backend/dropout.h"
+#include "virgil/ops/embedding.h"
 
 namespace virgil::cpu {
 
@@ -16,15 +16,8 @@ struct EmbeddingSizes {
   std::int64_t first_position = 0;
 };
 
-/// out (B, T, C) = dropout(wte[tokens] + wpe[first_position + t]). Throws InternalError on a token outside [0, vocab_rows).
-/// Element: float or BFloat16, here and below.
-template <typename Element>
-void embedding_forward(Element* out, const std::int32_t* tokens, const Element* wte, const Element* wpe,
-                       const EmbeddingSizes& sizes, const Dropout& dropout, const CpuContext& context);
-
-/// dwte (Vp, C) +=, dwpe (block, C) += from dout (B, T, C). Throws as embedding_forward.
-template <typename Element>
-void embedding_backward(float* dwte, float* dwpe, const Element* dout, const std::int32_t* tokens, const EmbeddingSizes& sizes,
-                        const Dropout& dropout, const CpuContext& context);
+/// Throws InternalError on a token outside [0, vocab_rows), as the op below.
+void run(const ops::EmbeddingForward& op, const CpuContext& context);
+void run(const ops::EmbeddingBackward& op, const CpuContext& context);
 
 }  // namespace virgil::cpu

@@ -1,5 +1,6 @@
 #include "backend/cpu/gelu.h"
 
+#include "backend/cpu/float_type.h"
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/simd_targets.h"
 #include "backend/cpu/type_dispatch.h"
@@ -10,6 +11,7 @@
 #include <hwy/highway.h>
 
 #include <cstddef>
+#include <cstdint>
 
 #include "backend/cpu/simd-inl.h"
 
@@ -84,24 +86,23 @@ namespace virgil::cpu {
 VIRGIL_EXPORT_PAIR(gelu_forward_range);
 VIRGIL_EXPORT_PAIR(gelu_backward_range);
 
-template <typename T>
-void gelu_forward(T* out, const T* inp, std::int64_t num_elements, const CpuContext& context) {
-  parallel_ranges(num_elements, kElementGrain, context.num_threads, [&](std::int64_t begin, std::int64_t end) {
-    VIRGIL_DISPATCH_PAIR(T, gelu_forward_range)(out, inp, begin, end);
+void run(const ops::GeluForward& op, const CpuContext& context) {
+  const std::int64_t num_elements = op.check();
+  with_float_type(op.kName, op.inp.dtype(), [&]<typename T>(T) {
+    parallel_ranges(num_elements, kElementGrain, context.num_threads, [&](std::int64_t begin, std::int64_t end) {
+      VIRGIL_DISPATCH_PAIR(T, gelu_forward_range)(op.out.as<T>(), op.inp.as<T>(), begin, end);
+    });
   });
 }
 
-template <typename T>
-void gelu_backward(T* dinp, const T* dout, const T* inp, std::int64_t num_elements, const CpuContext& context) {
-  parallel_ranges(num_elements, kElementGrain, context.num_threads, [&](std::int64_t begin, std::int64_t end) {
-    VIRGIL_DISPATCH_PAIR(T, gelu_backward_range)(dinp, dout, inp, begin, end);
+void run(const ops::GeluBackward& op, const CpuContext& context) {
+  const std::int64_t num_elements = op.check();
+  with_float_type(op.kName, op.inp.dtype(), [&]<typename T>(T) {
+    parallel_ranges(num_elements, kElementGrain, context.num_threads, [&](std::int64_t begin, std::int64_t end) {
+      VIRGIL_DISPATCH_PAIR(T, gelu_backward_range)(op.dinp.as<T>(), op.dout.as<T>(), op.inp.as<T>(), begin, end);
+    });
   });
 }
-
-template void gelu_forward(float*, const float*, std::int64_t, const CpuContext&);
-template void gelu_forward(BFloat16*, const BFloat16*, std::int64_t, const CpuContext&);
-template void gelu_backward(float*, const float*, const float*, std::int64_t, const CpuContext&);
-template void gelu_backward(BFloat16*, const BFloat16*, const BFloat16*, std::int64_t, const CpuContext&);
 
 }  // namespace virgil::cpu
 #endif

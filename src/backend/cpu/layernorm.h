@@ -4,17 +4,14 @@
 #include <cstdint>
 
 #include "backend/cpu/cpu_context.h"
-#include "virgil/backend/dropout.h"
+#include "virgil/ops/dropout.h"
+#include "virgil/ops/layernorm.h"
 
 namespace virgil::cpu {
 
 inline constexpr float kLayernormEps = 1e-5F;
 
-/// out, inp (rows, C); mean, rstd (rows); weight (C); bias (C) or null. T: float or BFloat16, here and below.
-template <typename T>
-void layernorm_forward(T* out, float* mean, float* rstd, const T* inp, const T* weight, const T* bias, std::int64_t rows,
-                       std::int64_t channels, const CpuContext& context);
-
+/// Operands of float or BFloat16, here and below.
 template <typename Element>
 struct ResidualLayernormForward {
   Element* residual_out;  // (B, T, C); may be residual
@@ -31,10 +28,6 @@ struct ResidualLayernormForward {
   Dropout dropout;
 };
 
-/// residual_out = residual + dropout(branch), then layernorm of it.
-template <typename Element>
-void residual_layernorm_forward(const ResidualLayernormForward<Element>& op, const CpuContext& context);
-
 template <typename Element>
 struct LayernormBackward {
   Element* dinp;   // (rows, C) +=
@@ -49,8 +42,9 @@ struct LayernormBackward {
   std::int64_t channels;
 };
 
+void run(const ops::LayernormForward& op, const CpuContext& context);
+void run(const ops::ResidualLayernormForward& op, const CpuContext& context);
+void run(const ops::LayernormBackward& op, const CpuContext& context);
 [[nodiscard]] std::int64_t layernorm_backward_workspace_bytes(std::int64_t rows, std::int64_t channels);
-template <typename Element>
-void layernorm_backward(const LayernormBackward<Element>& op, const CpuContext& context);
 
 }  // namespace virgil::cpu

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "backend/cpu/column_sums.h"
+#include "backend/cpu/float_type.h"
 #include "backend/cpu/layernorm.h"
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/row_pieces.h"
@@ -85,6 +86,8 @@ std::int64_t layernorm_backward_workspace_bytes(std::int64_t rows, std::int64_t 
   return checked_multiply(floats, static_cast<std::int64_t>(sizeof(float)));
 }
 
+namespace {
+
 template <typename T>
 void layernorm_backward(const LayernormBackward<T>& op, const CpuContext& context) {
   const std::int64_t C = op.channels;
@@ -101,8 +104,24 @@ void layernorm_backward(const LayernormBackward<T>& op, const CpuContext& contex
   if (op.dbias != nullptr) add_partial_rows(op.dbias, partials.data() + C, 2 * C, pieces.count(), C, context);
 }
 
-template void layernorm_backward(const LayernormBackward<float>&, const CpuContext&);
-template void layernorm_backward(const LayernormBackward<BFloat16>&, const CpuContext&);
+}  // namespace
+
+void run(const ops::LayernormBackward& op, const CpuContext& context) {
+  const ops::RowSizes sizes = op.check();
+  with_float_type(op.kName, sizes.dtype, [&]<typename T>(T) {
+    layernorm_backward(LayernormBackward<T>{.dinp = op.dinp.as<T>(),
+                                            .dweight = op.dweight.as<float>(),
+                                            .dbias = data_or_null<float>(op.dbias),
+                                            .dout = op.dout.as<T>(),
+                                            .inp = op.inp.as<T>(),
+                                            .weight = op.weight.as<T>(),
+                                            .mean = op.mean.as<float>(),
+                                            .rstd = op.rstd.as<float>(),
+                                            .rows = sizes.rows,
+                                            .channels = sizes.channels},
+                       context);
+  });
+}
 
 }  // namespace virgil::cpu
 #endif

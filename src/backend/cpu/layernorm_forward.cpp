@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "backend/cpu/dropout_rows.h"
+#include "backend/cpu/float_type.h"
 #include "backend/cpu/layernorm.h"
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/simd_targets.h"
@@ -123,6 +124,8 @@ namespace virgil::cpu {
 VIRGIL_EXPORT_PAIR(layernorm_forward_rows);
 VIRGIL_EXPORT_PAIR(residual_layernorm_forward_rows);
 
+namespace {
+
 template <typename T>
 void layernorm_forward(T* out, float* mean, float* rstd, const T* inp, const T* weight, const T* bias, std::int64_t rows,
                        std::int64_t channels, const CpuContext& context) {
@@ -139,12 +142,34 @@ void residual_layernorm_forward(const ResidualLayernormForward<T>& op, const Cpu
   });
 }
 
-template void layernorm_forward(float*, float*, float*, const float*, const float*, const float*, std::int64_t, std::int64_t,
-                                const CpuContext&);
-template void residual_layernorm_forward(const ResidualLayernormForward<float>&, const CpuContext&);
-template void layernorm_forward(BFloat16*, float*, float*, const BFloat16*, const BFloat16*, const BFloat16*, std::int64_t,
-                                std::int64_t, const CpuContext&);
-template void residual_layernorm_forward(const ResidualLayernormForward<BFloat16>&, const CpuContext&);
+}  // namespace
+
+void run(const ops::LayernormForward& op, const CpuContext& context) {
+  const ops::RowSizes sizes = op.check();
+  with_float_type(op.kName, sizes.dtype, [&]<typename T>(T) {
+    layernorm_forward(op.out.as<T>(), op.mean.as<float>(), op.rstd.as<float>(), op.inp.as<T>(), op.weight.as<T>(),
+                      data_or_null<T>(op.bias), sizes.rows, sizes.channels, context);
+  });
+}
+
+void run(const ops::ResidualLayernormForward& op, const CpuContext& context) {
+  const ops::SequenceSizes sizes = op.check();
+  with_float_type(op.kName, sizes.dtype, [&]<typename T>(T) {
+    residual_layernorm_forward(ResidualLayernormForward<T>{.residual_out = op.residual_out.as<T>(),
+                                                           .out = op.out.as<T>(),
+                                                           .mean = op.mean.as<float>(),
+                                                           .rstd = op.rstd.as<float>(),
+                                                           .residual = op.residual.as<T>(),
+                                                           .branch = op.branch.as<T>(),
+                                                           .weight = op.weight.as<T>(),
+                                                           .bias = data_or_null<T>(op.bias),
+                                                           .batch = sizes.batch,
+                                                           .length = sizes.length,
+                                                           .channels = sizes.channels,
+                                                           .dropout = op.dropout},
+                               context);
+  });
+}
 
 }  // namespace virgil::cpu
 #endif

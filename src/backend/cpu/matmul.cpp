@@ -9,9 +9,11 @@
 #include <tuple>
 #include <unordered_map>
 
+#include "backend/cpu/gelu.h"
 #include "backend/cpu/matmul_plan.h"
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/widened_matmul.h"
+#include "virgil/ops/expectations.h"
 
 namespace virgil::cpu {
 
@@ -174,6 +176,18 @@ bool OneDnnMatmul::widens(const MatmulShape& shape) const {
 std::string OneDnnMatmul::library_version() {
   const dnnl_version_t* version = dnnl_version();
   return fmt::format("{}.{}.{}", version->major, version->minor, version->patch);
+}
+
+void run(const ops::Matmul& op, const CpuContext& context) {
+  const MatmulShape shape = op.check();
+  ops::expect_supported(op.kName, shape.dtype, {DType::kFloat32, DType::kBFloat16});
+  context.products->run(op.out.data(), op.a.data(), op.b.data(), op.bias.data(), shape, context.workspace);
+}
+
+void run(const ops::MatmulGeluBackward& op, const CpuContext& context) {
+  const MatmulShape shape = op.check();
+  run(ops::Matmul{op.dinp, op.dout, op.weight, {}, shape.options}, context);
+  run(ops::GeluBackward{op.dinp, op.dinp, op.hidden}, context);
 }
 
 }  // namespace virgil::cpu

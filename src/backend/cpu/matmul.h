@@ -7,7 +7,8 @@
 #include <span>
 #include <string>
 
-#include "virgil/backend/backend.h"
+#include "backend/cpu/cpu_context.h"
+#include "virgil/ops/matmul.h"
 
 namespace virgil::cpu {
 
@@ -55,5 +56,10 @@ class OneDnnMatmul {
 
   std::unique_ptr<Impl> impl_;
 };
+
+/// By the context's products.
+void run(const ops::Matmul& op, const CpuContext& context);
+/// The product, then GELU's derivative.
+void run(const ops::MatmulGeluBackward& op, const CpuContext& context);
 
 }  // namespace virgil::cpu

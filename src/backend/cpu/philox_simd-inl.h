@@ -14,7 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "virgil/backend/dropout.h"
+#include "virgil/ops/dropout.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace virgil::cpu {

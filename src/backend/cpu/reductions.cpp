@@ -1,8 +1,11 @@
 #include "backend/cpu/reductions.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
+#include <string_view>
 
+#include "backend/cpu/float_type.h"
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/simd_targets.h"
 #include "backend/cpu/type_dispatch.h"
@@ -83,7 +86,7 @@ namespace {
 constexpr std::int64_t kPiece = 16384;
 
 template <typename T, typename SumRange>
-double sum_pieces(const char* op, const T* inp, std::int64_t num_elements, const CpuContext& context,
+double sum_pieces(std::string_view op, const T* inp, std::int64_t num_elements, const CpuContext& context,
                   const SumRange& sum_range) {
   const std::int64_t num_pieces = ceil_div(num_elements, kPiece);
   const auto partials = workspace_as<double>(context, op, static_cast<std::size_t>(num_pieces));
@@ -104,22 +107,24 @@ std::int64_t reduction_workspace_bytes(std::int64_t num_elements) {
   return checked_multiply(ceil_div(num_elements, kPiece), static_cast<std::int64_t>(sizeof(double)));
 }
 
-template <typename T>
-double sum(const T* inp, std::int64_t num_elements, const CpuContext& context) {
-  return sum_pieces("reduce_sum", inp, num_elements, context,
-                    [](const T* piece, std::int64_t n) { return VIRGIL_DISPATCH_PAIR(T, sum_range)(piece, n); });
+void run(const ops::ReduceSum& op, const CpuContext& context) {
+  const std::int64_t num_elements = op.check();
+  with_float_type(op.kName, op.inp.dtype(), [&]<typename T>(T) {
+    const double sum = sum_pieces(op.kName, op.inp.as<T>(), num_elements, context,
+                                  [](const T* piece, std::int64_t n) { return VIRGIL_DISPATCH_PAIR(T, sum_range)(piece, n); });
+    *op.out.as<float>() = static_cast<float>(sum);
+  });
 }
 
-template <typename T>
-double sum_of_squares(const T* inp, std::int64_t num_elements, const CpuContext& context) {
-  return sum_pieces("l2_norm", inp, num_elements, context,
-                    [](const T* piece, std::int64_t n) { return VIRGIL_DISPATCH_PAIR(T, sum_of_squares_range)(piece, n); });
+void run(const ops::L2Norm& op, const CpuContext& context) {
+  const std::int64_t num_elements = op.check();
+  with_float_type(op.kName, op.inp.dtype(), [&]<typename T>(T) {
+    const double sum = sum_pieces(op.kName, op.inp.as<T>(), num_elements, context, [](const T* piece, std::int64_t n) {
+      return VIRGIL_DISPATCH_PAIR(T, sum_of_squares_range)(piece, n);
+    });
+    *op.out.as<float>() = static_cast<float>(std::sqrt(sum) * static_cast<double>(op.scale));
+  });
 }
-
-template double sum(const float*, std::int64_t, const CpuContext&);
-template double sum_of_squares(const float*, std::int64_t, const CpuContext&);
-template double sum(const BFloat16*, std::int64_t, const CpuContext&);
-template double sum_of_squares(const BFloat16*, std::int64_t, const CpuContext&);
 
 }  // namespace virgil::cpu
 #endif

@@ -1,11 +1,15 @@
-#include "virgil/backend/op_checks.h"
+#include "virgil/ops/expectations.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <array>
+#include <cstdint>
 #include <functional>
 #include <string>
+
+#include "virgil/base/error.h"
+#include "virgil/ops/call.h"
 
 namespace virgil {
 namespace {
@@ -31,26 +35,26 @@ class OpChecks : public ::testing::Test {
 };
 
 TEST_F(OpChecks, ExpectNamesOpOperandAndBothShapes) {
-  EXPECT_THAT(message_of([&] { op_checks::expect("layernorm_forward", "weight", view({7}), {8}, DType::kFloat32); }),
+  EXPECT_THAT(message_of([&] { ops::expect("layernorm_forward", "weight", view({7}), {8}, DType::kFloat32); }),
               AllOf(HasSubstr("layernorm_forward"), HasSubstr("weight"), HasSubstr("(7)"), HasSubstr("(8)")));
-  EXPECT_THAT(message_of([&] { op_checks::expect("op", "x", view({8}, DType::kInt32), {8}, DType::kFloat32); }),
+  EXPECT_THAT(message_of([&] { ops::expect("op", "x", view({8}, DType::kInt32), {8}, DType::kFloat32); }),
               AllOf(HasSubstr("int32"), HasSubstr("float32")));
-  EXPECT_THAT(message_of([&] { op_checks::expect("op", "x", {}, {8}, DType::kFloat32); }), HasSubstr("x is absent"));
+  EXPECT_THAT(message_of([&] { ops::expect("op", "x", {}, {8}, DType::kFloat32); }), HasSubstr("x is absent"));
 }
 
 TEST_F(OpChecks, ExpectOptionalAcceptsAnAbsentOperand) {
-  EXPECT_NO_THROW(op_checks::expect_optional("op", "bias", {}, {8}, DType::kFloat32));
-  EXPECT_THROW(op_checks::expect_optional("op", "bias", view({7}), {8}, DType::kFloat32), InternalError);
+  EXPECT_NO_THROW(ops::expect_optional("op", "bias", {}, {8}, DType::kFloat32));
+  EXPECT_THROW(ops::expect_optional("op", "bias", view({7}), {8}, DType::kFloat32), InternalError);
 }
 
 TEST_F(OpChecks, ExpectSupportedNamesWhatIs) {
-  EXPECT_THAT(message_of([] { op_checks::expect_supported("op", DType::kBFloat16, {DType::kFloat32}); }),
+  EXPECT_THAT(message_of([] { ops::expect_supported("op", DType::kBFloat16, {DType::kFloat32}); }),
               AllOf(HasSubstr("float32"), HasSubstr("bfloat16")));
 }
 
 TEST_F(OpChecks, RefusesDropoutOutsideItsRange) {
   const auto check = [&](float p) {
-    (void)op_checks::dropout_backward(view({1, 2, 8}), view({1, 2, 8}), {.p = p, .stream = {}, .first_sequence = 0});
+    (void)ops::DropoutBackward{view({1, 2, 8}), view({1, 2, 8}), {.p = p, .stream = {}, .first_sequence = 0}}.check();
   };
   EXPECT_NO_THROW(check(0.1F));
   for (const float p : {-0.1F, 0.0F, 1.0F}) EXPECT_THROW(check(p), InternalError) << p;
@@ -58,33 +62,37 @@ TEST_F(OpChecks, RefusesDropoutOutsideItsRange) {
 
 TEST_F(OpChecks, MatmulFindsItsSizes) {
   // (2, 3) rows of 4 inputs, 5 outputs.
-  const auto forward = op_checks::matmul(view({2, 3, 5}), view({2, 3, 4}), view({4, 5}), view({5}), {});
+  const auto forward = ops::Matmul{view({2, 3, 5}), view({2, 3, 4}), view({4, 5}), view({5}), {}}.check();
   EXPECT_EQ(forward, (MatmulShape{6, 5, 4, DType::kFloat32, DType::kFloat32, true, {}}));
   const MatmulOptions dinp_options{.transpose_b = true};
-  const auto dinp = op_checks::matmul(view({2, 3, 4}), view({2, 3, 5}), view({4, 5}), {}, dinp_options);
+  const auto dinp = ops::Matmul{view({2, 3, 4}), view({2, 3, 5}), view({4, 5}), {}, dinp_options}.check();
   EXPECT_EQ(dinp, (MatmulShape{6, 4, 5, DType::kFloat32, DType::kFloat32, false, dinp_options}));
   const MatmulOptions dweight_options{.transpose_a = true, .accumulate = true};
-  const auto dweight = op_checks::matmul(view({4, 5}), view({2, 3, 4}), view({2, 3, 5}), {}, dweight_options);
+  const auto dweight = ops::Matmul{view({4, 5}), view({2, 3, 4}), view({2, 3, 5}), {}, dweight_options}.check();
   EXPECT_EQ(dweight, (MatmulShape{4, 5, 6, DType::kFloat32, DType::kFloat32, false, dweight_options}));
-  const auto half = op_checks::matmul(view({4, 5}), view({2, 3, 4}, DType::kBFloat16), view({2, 3, 5}, DType::kBFloat16), {},
-                                      dweight_options);
+  const auto half =
+      ops::Matmul{view({4, 5}), view({2, 3, 4}, DType::kBFloat16), view({2, 3, 5}, DType::kBFloat16), {}, dweight_options}
+          .check();
   EXPECT_EQ(half, (MatmulShape{4, 5, 6, DType::kBFloat16, DType::kFloat32, false, dweight_options}));
 }
 
 TEST_F(OpChecks, MatmulRefusesWhatDoesNotAgree) {
-  EXPECT_THROW((void)op_checks::matmul(view({6, 5}), view({6, 4}), view({3, 5}), {}, {}), InternalError);
-  EXPECT_THROW((void)op_checks::matmul(view({6, 4}), view({6, 4}), view({4, 5}), {}, {}), InternalError);
-  EXPECT_THROW((void)op_checks::matmul(view({6, 5}), view({6, 4}), view({4, 5}), view({4}), {}), InternalError);
-  EXPECT_THROW((void)op_checks::matmul(view({6, 5}), view({6, 4}), view({4, 5}), view({5}), {.accumulate = true}),
-               InternalError);
-  EXPECT_THROW((void)op_checks::matmul(view({6, 5}), view({6, 4}), view({4, 5}, DType::kBFloat16), {}, {}), InternalError);
-  EXPECT_THROW((void)op_checks::matmul(view({6, 5}, DType::kBFloat16), view({6, 4}), view({4, 5}), {}, {}), InternalError);
-  EXPECT_NO_THROW(
-      (void)op_checks::matmul(view({6, 5}), view({6, 4}, DType::kBFloat16), view({4, 5}, DType::kBFloat16), {}, {}));
+  const auto check = [](const TensorView& out, const TensorView& a, const TensorView& b, const TensorView& bias,
+                        const MatmulOptions& options) {
+    (void)ops::Matmul{out, a, b, bias, options}.check();
+  };
+  EXPECT_THROW(check(view({6, 5}), view({6, 4}), view({3, 5}), {}, {}), InternalError);
+  EXPECT_THROW(check(view({6, 4}), view({6, 4}), view({4, 5}), {}, {}), InternalError);
+  EXPECT_THROW(check(view({6, 5}), view({6, 4}), view({4, 5}), view({4}), {}), InternalError);
+  const MatmulOptions adding{.accumulate = true};
+  EXPECT_THROW(check(view({6, 5}), view({6, 4}), view({4, 5}), view({5}), adding), InternalError);
+  EXPECT_THROW(check(view({6, 5}), view({6, 4}), view({4, 5}, DType::kBFloat16), {}, {}), InternalError);
+  EXPECT_THROW(check(view({6, 5}, DType::kBFloat16), view({6, 4}), view({4, 5}), {}, {}), InternalError);
+  EXPECT_NO_THROW(check(view({6, 5}), view({6, 4}, DType::kBFloat16), view({4, 5}, DType::kBFloat16), {}, {}));
 }
 
 TEST_F(OpChecks, AttentionFindsTheHeadSize) {
-  const auto shape = op_checks::attention("attention_forward", view({2, 3, 3 * 40}), 5, {});
+  const auto shape = ops::AttentionForward{view({2, 3, 40}), view({2, 5, 3}), view({2, 3, 3 * 40}), 5}.check();
   EXPECT_EQ(shape.batch, 2);
   EXPECT_EQ(shape.length, 3);
   EXPECT_EQ(shape.num_heads, 5);
@@ -92,16 +100,20 @@ TEST_F(OpChecks, AttentionFindsTheHeadSize) {
 }
 
 TEST_F(OpChecks, AttentionRefusesHeadsItCannotSplit) {
-  EXPECT_THROW((void)op_checks::attention("op", view({2, 3, 3 * 40}), 3, {}), InternalError);
-  EXPECT_THROW((void)op_checks::attention("op", view({2, 3, 3 * 40}), 0, {}), InternalError);
-  EXPECT_THROW((void)op_checks::attention("op", view({2, 3, 3 * 12}), 1, {}), InternalError);   // not a multiple of 8
-  EXPECT_THROW((void)op_checks::attention("op", view({2, 3, 3 * 136}), 1, {}), InternalError);  // above 128
+  const auto check = [&](std::int64_t channels, std::int64_t heads) {
+    (void)ops::AttentionForward{view({2, 3, channels}), view({2, heads, 3}), view({2, 3, 3 * channels}), heads}.check();
+  };
+  EXPECT_NO_THROW(check(40, 5));
+  EXPECT_THROW(check(40, 3), InternalError);
+  EXPECT_THROW(check(40, 0), InternalError);
+  EXPECT_THROW(check(12, 1), InternalError);   // not a multiple of 8
+  EXPECT_THROW(check(136, 1), InternalError);  // above 128
 }
 
 TEST_F(OpChecks, EmbeddingNeedsPositionsForEveryToken) {
   const auto check = [&](std::int64_t first_position) {
-    (void)op_checks::embedding_forward(view({2, 3, 8}), view({2, 3}, DType::kInt32), view({11, 8}), view({5, 8}),
-                                       first_position, {});
+    (void)ops::EmbeddingForward{view({2, 3, 8}), view({2, 3}, DType::kInt32), view({11, 8}), view({5, 8}), first_position, {}}
+        .check();
   };
   EXPECT_NO_THROW(check(2));
   EXPECT_THROW(check(3), InternalError);
@@ -110,7 +122,7 @@ TEST_F(OpChecks, EmbeddingNeedsPositionsForEveryToken) {
 
 TEST_F(OpChecks, CrossEntropyRefusesAVocabularyWiderThanTheLogits) {
   const auto check = [&](std::int64_t vocab_size) {
-    (void)op_checks::cross_entropy("op", view({6}), view({6, 16}), view({2, 3}, DType::kInt32), vocab_size);
+    (void)ops::CrossEntropyForward{view({6}), view({6, 16}), view({2, 3}, DType::kInt32), vocab_size}.check();
   };
   EXPECT_NO_THROW(check(16));
   EXPECT_THROW(check(17), InternalError);
@@ -119,7 +131,7 @@ TEST_F(OpChecks, CrossEntropyRefusesAVocabularyWiderThanTheLogits) {
 
 TEST_F(OpChecks, AdamwNeedsEqualSizesAndAPositiveStep) {
   const auto check = [&](const Shape& m_shape, std::int64_t t) {
-    (void)op_checks::adamw_update(view({24}), {}, view(m_shape), view({24}), view({3, 8}), view({1}), {.t = t});
+    (void)ops::AdamWUpdate{view({24}), {}, view(m_shape), view({24}), view({3, 8}), view({1}), {.t = t}}.check();
   };
   EXPECT_NO_THROW(check({24}, 1));
   EXPECT_THROW(check({23}, 1), InternalError);
@@ -128,8 +140,9 @@ TEST_F(OpChecks, AdamwNeedsEqualSizesAndAPositiveStep) {
 
 TEST_F(OpChecks, AdamwNeedsMomentsOfOneTypeAndWorkingWeightsIn16Bits) {
   const auto check = [&](DType working, DType m, DType v, std::int64_t first_index = 0) {
-    (void)op_checks::adamw_update(view({24}), view({24}, working), view({24}, m), view({24}, v), view({24}), view({1}),
-                                  {.first_index = first_index});
+    (void)ops::AdamWUpdate{view({24}), view({24}, working),         view({24}, m), view({24}, v), view({24}),
+                           view({1}),  {.first_index = first_index}}
+        .check();
   };
   EXPECT_NO_THROW(check(DType::kBFloat16, DType::kBFloat16, DType::kBFloat16, 8));
   EXPECT_NO_THROW(check(DType::kBFloat16, DType::kFloat32, DType::kFloat32));
@@ -141,7 +154,7 @@ TEST_F(OpChecks, AdamwNeedsMomentsOfOneTypeAndWorkingWeightsIn16Bits) {
 
 TEST_F(OpChecks, AdamwUpdatesFloat32OrBFloat16WithoutWorkingWeights) {
   const auto check = [&](DType param, const TensorView& working) {
-    (void)op_checks::adamw_update(view({24}, param), working, view({24}), view({24}), view({24}), view({1}), {});
+    (void)ops::AdamWUpdate{view({24}, param), working, view({24}), view({24}), view({24}), view({1}), {}}.check();
   };
   EXPECT_NO_THROW(check(DType::kFloat32, {}));
   EXPECT_NO_THROW(check(DType::kBFloat16, {}));
@@ -150,15 +163,9 @@ TEST_F(OpChecks, AdamwUpdatesFloat32OrBFloat16WithoutWorkingWeights) {
 }
 
 TEST_F(OpChecks, GradientsOfParametersAreFloat32) {
-  const auto check = [&](DType dbias) { (void)op_checks::bias_backward(view({8}, dbias), view({3, 8}, DType::kBFloat16)); };
+  const auto check = [&](DType dbias) { (void)ops::BiasBackward{view({8}, dbias), view({3, 8}, DType::kBFloat16)}.check(); };
   EXPECT_NO_THROW(check(DType::kFloat32));
   EXPECT_THROW(check(DType::kBFloat16), InternalError);
-}
-
-TEST(MakeCpuBackend, RefusesANegativeNumberOfThreads) { EXPECT_THROW((void)make_cpu_backend({.num_threads = -1}), UserError); }
-
-TEST(MakeCpuBackend, NamesThreadsInstructionsAndLibrary) {
-  EXPECT_THAT(make_cpu_backend({.num_threads = 2})->description(), AllOf(HasSubstr("2 threads"), HasSubstr("oneDNN")));
 }
 
 }  // namespace
