@@ -129,7 +129,7 @@ NAMES = {
         in_range index_sequence index_sequence_for integer_sequence make_index_sequence make_pair move move_if_noexcept pair
         piecewise_construct piecewise_construct_t swap""",
     "valarray": "valarray",
-    "variant": "bad_variant_access get_if holds_alternative in_place_type monostate variant variant_alternative_t visit",
+    "variant": "bad_variant_access get_if holds_alternative in_place_type monostate variant variant_alternative_t variant_size_v visit",
     "vector": "vector",
 }
 # Other headers that bring a name too, because the standard says so or because what they are for needs it.

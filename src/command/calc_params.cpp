@@ -14,6 +14,7 @@
 #include "virgil/config/program_flags.h"
 #include "virgil/config/program_name.h"
 #include "virgil/config/program_version.h"
+#include "virgil/report/calls_report.h"
 #include "virgil/report/fit_report.h"
 #include "virgil/report/plan_json.h"
 #include "virgil/report/verify.h"
@@ -35,6 +36,7 @@ std::span<const ToolFlag> calc_params_flags() {
       {"interactive", kNothing, "", "Ask for the sizes, then offer to save the configuration."},
       {"show_formula", kNothing, "", "Every line of the count, symbolic and with numbers."},
       {"tensors", kNothing, "", "List every tensor."},
+      {"calls", kNothing, "", "A training step, call by call: operands, operations, bytes, scratch, places in memory."},
       {"json", kNothing, "", "Print all of it as JSON."},
       {"compare", kTwoValues, "A B", "Two models side by side: names, config files or Hugging Face files."},
       {"fits", kOptionalValue, "[MEMORY]",
@@ -136,6 +138,7 @@ class Calculation {
     if (arguments_.has("solve")) return solve();
     if (arguments_.has("verify")) return verify();
     if (arguments_.has("json")) return print_json();
+    if (arguments_.has("calls")) return print(describe_calls(planned_.get(), planned_.traits()));
     if (arguments_.has("matrix")) return print(describe_matrix(planned_));
     if (arguments_.has("show_formula")) return print(describe_formulas(subject_, planned_));
     if (arguments_.has("tensors")) return print(describe_tensors(subject_.spec));
@@ -167,6 +170,7 @@ class Calculation {
     Json json = model_json(subject_, planned_, rate_, arguments_.has("tensors"));
     if (arguments_.has("show_formula")) json["formulas"] = formulas_json(subject_, planned_);
     if (arguments_.has("matrix")) json["matrix"] = matrix_json(planned_);
+    if (arguments_.has("calls")) json["step"] = calls_json(planned_.get(), planned_.traits());
     if (asks_about_memory()) json["fits"] = fit_json(subject_, planned_);
     print(json);
     return asks_about_memory() && !arguments_.has("matrix") ? exit_code() : 0;

@@ -1,9 +1,13 @@
 #include "virgil/model/gpt_decoder.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
 
 #include "virgil/base/error.h"
 #include "virgil/base/value_range.h"
@@ -11,24 +15,17 @@
 namespace virgil {
 
 GptDecoder::GptDecoder(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory)
-    : backend_(backend),
-      plan_(plan),
-      memory_(memory),
-      config_(plan.model()),
-      parameters_(config_, plan.parameters(),
-                  memory.view(PlanSlot::kWeights, 0, plan.dtype(), {plan.parameters().flat_elements()})) {
-  const std::int64_t S = plan.decoder().shape().num_sequences;
+    : backend_(backend), plan_(plan), memory_(memory), config_(plan.model()) {
+  const std::int64_t S = shape().num_sequences;
+  for (DecodePass& pass : plan.decode_passes()) {
+    std::vector<Call> calls = memory.bind(pass.placed);
+    const TensorView tokens = memory.bind(pass.placed, pass.tokens);
+    const TensorView logits = memory.bind(pass.placed, pass.logits);
+    passes_.push_back({std::move(pass), std::move(calls), tokens, logits});
+  }
   padded_logits_.resize(static_cast<std::size_t>(S * config_.padded_vocab_size()));
   logits_.resize(static_cast<std::size_t>(S * config_.vocab_size()));
   backend_.bind_workspace(memory.bytes(PlanSlot::kWorkspace));
-}
-
-TensorView GptDecoder::view(DecodeTensor tensor, const Shape& shape) const {
-  const bool is_float32 = tensor == DecodeTensor::kMean || tensor == DecodeTensor::kRstd || tensor == DecodeTensor::kLogits;
-  const DType dtype = tensor == DecodeTensor::kTokens ? DType::kInt32
-                      : is_float32                    ? DType::kFloat32
-                                                      : plan_.decoder().shape().dtype;
-  return memory_.view(PlanSlot::kActivations, plan_.decoder().offset_bytes(tensor), dtype, shape);
 }
 
 TensorView GptDecoder::cache(std::int64_t offset_bytes, std::int64_t num_sequences) const {
@@ -67,17 +64,24 @@ std::optional<NonFiniteOutput> GptDecoder::find_non_finite(std::span<const std::
   return non_finite_;
 }
 
-/// Looks at an output, whose first row is that of `first_position`, while nothing has been found. Layer -1: `part` is the
-/// whole name.
-void GptDecoder::inspect(std::int64_t layer, std::string_view part, ConstTensorView output, std::int64_t first_position) {
-  if (!inspecting_ || non_finite_) return;
-  std::vector<std::byte> bytes(static_cast<std::size_t>(output.size_bytes()));
-  backend_.copy_to_host(bytes, output);
-  const ValueRange range = find_value_range(output.dtype(), bytes);
-  if (range.is_finite()) return;
-  const std::int64_t row = range.first_non_finite / output.shape()[-1];
-  const std::string block = layer < 0 ? std::string() : fmt::format("transformer.h.{}.", layer);
-  non_finite_ = NonFiniteOutput{block + std::string(part), first_position + row};
+/// Looks at what call `index` of a pass has left, while nothing has been found.
+void GptDecoder::inspect(const BoundPass& bound, std::size_t index) {
+  const Tape& tape = bound.pass.placed.tape;
+  std::vector<ConstTensorView> planned;
+  for_each_operand(tape.calls()[index], [&](std::string_view /*name*/, const ConstTensorView& view, ops::Access access) {
+    const bool is_output = access == ops::Access::kWrite && view.shape().rank() > 1;  // neither caches nor statistics
+    if (is_output) planned.push_back(view);
+  });
+  for (const ConstTensorView& view : planned) {
+    if (non_finite_) return;
+    std::vector<std::byte> bytes(static_cast<std::size_t>(view.size_bytes()));
+    backend_.copy_to_host(bytes, memory_.bind(bound.pass.placed, view));
+    const ValueRange range = find_value_range(view.dtype(), bytes);
+    if (range.is_finite()) continue;
+    // Of logits there is the last row alone.
+    const std::int64_t row = bound.pass.size.rows - view.shape().num_rows() + range.first_non_finite / view.shape()[-1];
+    non_finite_ = NonFiniteOutput{tape.tensors()[static_cast<std::size_t>(view.tensor())].name, position_ + row};
+  }
 }
 
 /// Appends tokens (S, n) to the first S sequences, piece by piece, and reads their logits.
@@ -94,84 +98,33 @@ void GptDecoder::run(std::span<const std::int32_t> tokens, std::int64_t S) {
       const auto first = tokens.begin() + s * n + done;
       piece.insert(piece.end(), first, first + rows);
     }
-    run_rows(piece, S, rows);
     done += rows;
-    if (done == n) read_logits(S, rows);
+    run_pass(piece, S, rows, done == n);
   }
 }
 
-void GptDecoder::run_rows(std::span<const std::int32_t> tokens, std::int64_t S, std::int64_t rows) {
-  const TensorView ids = view(DecodeTensor::kTokens, {S, rows});
-  backend_.copy_from_host(ids, std::as_bytes(tokens));
-  backend_.run(ops::EmbeddingForward{
-      view(DecodeTensor::kResidual, {S, rows, config_.embedding_dim()}), ids, parameters_.wte, parameters_.wpe, position_, {}});
-  inspect(-1, "transformer.wte + transformer.wpe", view(DecodeTensor::kResidual, {S, rows, config_.embedding_dim()}),
-          position_);
-  for (std::int64_t layer = 0; layer < config_.num_layers(); ++layer) run_block(layer, S, rows);
+void GptDecoder::run_pass(std::span<const std::int32_t> tokens, std::int64_t S, std::int64_t rows, bool with_logits) {
+  const DecodePassSize size{S, rows};
+  BoundPass& bound = *std::ranges::find_if(passes_, [&](const BoundPass& candidate) { return candidate.pass.size == size; });
+  backend_.copy_from_host(bound.tokens, std::as_bytes(tokens));
+  const std::size_t num_calls = with_logits ? bound.calls.size() : bound.pass.first_head_call;
+  for (std::size_t i = 0; i < num_calls; ++i) {
+    std::visit(
+        [&](auto& op) {
+          if constexpr (requires { op.first_position; }) op.first_position = position_;
+        },
+        bound.calls[i]);
+    backend_.run(bound.calls[i]);
+    if (inspecting_) inspect(bound, i);
+  }
   position_ += rows;
+  if (with_logits) read_logits(bound.logits);
 }
 
-void GptDecoder::run_block(std::int64_t layer, std::int64_t S, std::int64_t rows) {
-  using enum DecodeTensor;
-  const DecoderLayout& layout = plan_.decoder();
-  const BlockViews& block = parameters_.blocks[static_cast<std::size_t>(layer)];
-  const std::int64_t C = config_.embedding_dim();
-  const Shape shape{S, rows, C};
-  const TensorView residual = view(kResidual, shape);
-  const TensorView residual_mid = view(kResidualMid, shape);
-  const TensorView norm = view(kNorm, shape);
-  const TensorView mean = view(kMean, {S * rows});
-  const TensorView rstd = view(kRstd, {S * rows});
-  const TensorView qkv = view(kQkv, {S, rows, 3 * C});
-  const TensorView attention = view(kAttention, shape);
-  const TensorView branch = view(kBranch, shape);
-  const TensorView hidden = view(kMlpHidden, {S, rows, config_.d_ff()});
-
-  if (layer == 0) backend_.run(ops::LayernormForward{norm, mean, rstd, residual, block.norm1_weight, block.norm1_bias});
-  inspect(layer, "ln_1", norm, position_);
-  backend_.run(ops::Matmul{qkv, norm, block.qkv_weight, block.qkv_bias, {}});
-  inspect(layer, "attn.c_attn", qkv, position_);
-  backend_.run(ops::AttentionDecode{attention, cache(layout.key_cache_offset(layer), S),
-                                    cache(layout.value_cache_offset(layer), S), qkv, config_.num_heads(), position_});
-  inspect(layer, "attn", attention, position_);
-  backend_.run(ops::Matmul{branch, attention, block.attention_weight, block.attention_bias, {}});
-  inspect(layer, "attn.c_proj", branch, position_);
-  backend_.run(ops::ResidualLayernormForward{
-      residual_mid, norm, mean, rstd, residual, branch, block.norm2_weight, block.norm2_bias, {}});
-  inspect(layer, "attn + residual", residual_mid, position_);
-  inspect(layer, "ln_2", norm, position_);
-  backend_.run(ops::Matmul{hidden, norm, block.fc_weight, block.fc_bias, {}});
-  inspect(layer, "mlp.c_fc", hidden, position_);
-  backend_.run(ops::GeluForward{hidden, hidden});
-  inspect(layer, "mlp.act", hidden, position_);
-  backend_.run(ops::Matmul{branch, hidden, block.mlp_weight, block.mlp_bias, {}});
-  inspect(layer, "mlp.c_proj", branch, position_);
-  const bool last = layer + 1 == config_.num_layers();
-  const TensorView next_weight =
-      last ? parameters_.norm_weight : parameters_.blocks[static_cast<std::size_t>(layer + 1)].norm1_weight;
-  const TensorView next_bias =
-      last ? parameters_.norm_bias : parameters_.blocks[static_cast<std::size_t>(layer + 1)].norm1_bias;
-  backend_.run(ops::ResidualLayernormForward{residual, norm, mean, rstd, residual_mid, branch, next_weight, next_bias, {}});
-  inspect(layer, "mlp + residual", residual, position_);
-  if (last) inspect(-1, "transformer.ln_f", norm, position_);
-}
-
-void GptDecoder::read_logits(std::int64_t S, std::int64_t rows) {
-  using enum DecodeTensor;
-  const std::int64_t C = config_.embedding_dim();
-  const std::int64_t Vp = config_.padded_vocab_size();
+void GptDecoder::read_logits(const ConstTensorView& logits) {
+  const std::int64_t S = logits.shape()[0];
+  const std::int64_t Vp = logits.shape()[1];
   const std::int64_t V = config_.vocab_size();
-  // The last row of each sequence, gathered by normalising it once more: the ops have no strided copy, and S rows cost nothing.
-  const TensorView residual = view(kResidual, {S, rows, C});
-  const TensorView last_rows = view(kLastRows, {S, C});
-  for (std::int64_t s = 0; s < S; ++s) {
-    backend_.run(ops::LayernormForward{last_rows.slice(s * C, {1, C}), view(kMean, {1}), view(kRstd, {1}),
-                                       residual.slice((s * rows + rows - 1) * C, {1, C}), parameters_.norm_weight,
-                                       parameters_.norm_bias});
-  }
-  const TensorView logits = view(kLogits, {S, Vp});
-  backend_.run(ops::Matmul{logits, last_rows, parameters_.head, {}, {.transpose_b = true}});
-  inspect(-1, "lm_head", logits, position_ - 1);
   backend_.copy_to_host(std::as_writable_bytes(std::span(padded_logits_).first(static_cast<std::size_t>(S * Vp))), logits);
   for (std::int64_t s = 0; s < S; ++s) std::copy_n(padded_logits_.begin() + s * Vp, V, logits_.begin() + s * V);
 }

@@ -1,6 +1,12 @@
 #include "virgil/model/memory_plan.h"
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "virgil/base/error.h"
 
@@ -9,77 +15,6 @@ namespace virgil {
 namespace {
 
 constexpr std::int64_t kMinLogitsRows = 256;
-
-/// The largest scratch any op of the schedule asks for.
-class WorkspaceSurvey {
- public:
-  WorkspaceSurvey(const ModelConfig& config, const BackendTraits& traits) : config_(config), traits_(traits) {}
-
-  void step(const StepShape& step, std::int64_t logits_rows, std::int64_t flat_elements) {
-    const std::int64_t C = config_.embedding_dim();
-    const std::int64_t rows = checked_multiply(step.batch_size, step.length);
-    const AttentionShape attention{step.batch_size, step.length, config_.num_heads(), config_.head_size(), step.dtype};
-    linears(rows, step.dtype, step.training);
-    note(traits_.attention_forward_workspace_bytes(attention));
-    for (const std::int64_t chunk : {logits_rows, rows % logits_rows}) {
-      if (chunk > 0) head(chunk, step.dtype, step.dtype, step.training);
-    }
-    note(traits_.reduction_workspace_bytes(rows));
-    if (!step.training) return;
-    note(traits_.attention_backward_workspace_bytes(attention));
-    note(traits_.layernorm_backward_workspace_bytes(rows, C));
-    for (const std::int64_t width : {C, 3 * C, config_.d_ff()}) note(traits_.bias_backward_workspace_bytes(rows, width));
-    note(traits_.embedding_backward_workspace_bytes(rows, C, config_.padded_vocab_size()));
-    note(traits_.reduction_workspace_bytes(flat_elements));
-  }
-
-  void decode(const DecoderLayout& layout) {
-    const DecodeShape& shape = layout.shape();
-    for (const std::int64_t S : {std::int64_t{1}, shape.num_sequences}) {  // a prompt that all share is read as one sequence
-      for (const std::int64_t n : kPrefillRows) {
-        if (n <= layout.max_rows()) linears(checked_multiply(S, n), shape.dtype, false);
-      }
-      head(S, shape.dtype, DType::kFloat32, false);
-      note(traits_.attention_decode_workspace_bytes(
-          {S, shape.max_length, config_.num_heads(), config_.head_size(), shape.dtype}));
-    }
-  }
-
-  [[nodiscard]] std::int64_t largest_bytes() const { return largest_; }
-
- private:
-  void note(std::int64_t bytes) { largest_ = std::max(largest_, bytes); }
-
-  void linear(std::int64_t rows, std::int64_t inputs, std::int64_t outputs, DType dtype, bool training) {
-    note(traits_.matmul_workspace_bytes({rows, outputs, inputs, dtype, dtype, config_.bias(), {}}));
-    if (!training) return;
-    note(traits_.matmul_workspace_bytes({rows, inputs, outputs, dtype, dtype, false, {.transpose_b = true}}));
-    weight_gradient(inputs, outputs, rows, dtype);
-  }
-  void weight_gradient(std::int64_t inputs, std::int64_t outputs, std::int64_t rows, DType dtype) {
-    const MatmulOptions options{.transpose_a = true, .accumulate = true};
-    note(traits_.matmul_workspace_bytes({inputs, outputs, rows, dtype, DType::kFloat32, false, options}));
-  }
-  void linears(std::int64_t rows, DType dtype, bool training) {
-    const std::int64_t C = config_.embedding_dim();
-    linear(rows, C, 3 * C, dtype, training);
-    linear(rows, C, C, dtype, training);
-    linear(rows, C, config_.d_ff(), dtype, training);
-    linear(rows, config_.d_ff(), C, dtype, training);
-  }
-  void head(std::int64_t rows, DType dtype, DType logits_dtype, bool training) {
-    const std::int64_t C = config_.embedding_dim();
-    const std::int64_t V = config_.padded_vocab_size();
-    note(traits_.matmul_workspace_bytes({rows, V, C, dtype, logits_dtype, false, {.transpose_b = true}}));
-    if (!training) return;
-    note(traits_.matmul_workspace_bytes({rows, C, V, dtype, dtype, false, {}}));
-    weight_gradient(V, C, rows, dtype);
-  }
-
-  const ModelConfig& config_;
-  const BackendTraits& traits_;
-  std::int64_t largest_ = 0;
-};
 
 }  // namespace
 
@@ -120,9 +55,13 @@ MemoryPlan::MemoryPlan(const ModelConfig& config, const PlanRequest& request, co
   if (step_) {
     const std::int64_t rows = checked_multiply(step_->batch_size, step_->length);
     const std::int64_t row_bytes = checked_multiply(rows, 4);
-    activations_.emplace(config_, *step_, alignment_bytes_);
-    arena_bytes = activations_->arena_bytes();
     logits_rows_ = choose_logits_rows(config_, *step_, traits);
+    const Tape tape =
+        record_step(config_, *step_, step_->training, parameters_, gradients_, logits_rows_, LogitsChunks::kOneOfEachSize);
+    note_workspace(tape, traits);
+    if (step_->training) workspace_bytes_ = std::max(workspace_bytes_, traits.reduction_workspace_bytes(flat));
+    activations_.emplace(tape, alignment_bytes_, step_->share_arena);
+    arena_bytes = activations_->arena_bytes();
     if (step_->training) {
       if (master_slot() == PlanSlot::kMasterWeights) {
         add_flat(PlanSlot::kMasterWeights, MemoryCategory::kMasterWeights, "master parameters", DType::kFloat32, state);
@@ -143,12 +82,13 @@ MemoryPlan::MemoryPlan(const ModelConfig& config, const PlanRequest& request, co
     add(PlanSlot::kTargets, MemoryCategory::kData, "targets", row_bytes);
   }
   if (request.decode) {
-    decoder_.emplace(config_, *request.decode, alignment_bytes_);
+    decoder_.emplace(config_, *request.decode, parameters_, alignment_bytes_);
+    workspace_bytes_ = std::max(workspace_bytes_, decoder_->workspace_bytes(config_, parameters_, traits));
     // Generation during training runs between steps, when the step's activations are dead: it borrows their arena.
     arena_bytes = std::max(arena_bytes, decoder_->arena_bytes());
   }
   add(PlanSlot::kActivations, MemoryCategory::kActivations, "activation arena", arena_bytes);
-  add(PlanSlot::kWorkspace, MemoryCategory::kWorkspace, "op workspace", workspace_bytes(traits));
+  add(PlanSlot::kWorkspace, MemoryCategory::kWorkspace, "op workspace", workspace_bytes_);
   const std::int64_t num_scalars = checked_add(kNumPlanScalars, step_ ? step_->micro_steps : 0);
   add(PlanSlot::kScalars, MemoryCategory::kWorkspace, "scalars", checked_multiply(num_scalars, size_of(DType::kFloat32)));
   if (parallel_.processes > 1) {
@@ -161,11 +101,8 @@ MemoryPlan::MemoryPlan(const ModelConfig& config, const PlanRequest& request, co
   }
 }
 
-std::int64_t MemoryPlan::workspace_bytes(const BackendTraits& traits) const {
-  WorkspaceSurvey survey(config_, traits);
-  if (step_) survey.step(*step_, logits_rows_, parameters_.flat_elements());
-  if (decoder_) survey.decode(*decoder_);
-  return survey.largest_bytes();
+void MemoryPlan::note_workspace(const Tape& tape, const BackendTraits& traits) {
+  for (const Call& call : tape.calls()) workspace_bytes_ = std::max(workspace_bytes_, traits.workspace_bytes(call));
 }
 
 void MemoryPlan::add(PlanSlot slot, MemoryCategory category, std::string name, std::int64_t size_bytes) {
@@ -184,12 +121,27 @@ const StepShape& MemoryPlan::step() const {
   return *step_;
 }
 
-const ActivationLayout& MemoryPlan::activations() const {
+PlacedTape MemoryPlan::training() const {
+  VIRGIL_CHECK(step().training, "the plan has no training");
+  return {record_step(config_, step(), true, parameters_, gradients_, logits_rows_), activations()};
+}
+
+PlacedTape MemoryPlan::evaluation() const {
+  return {record_step(config_, step(), false, parameters_, gradients_, logits_rows_), activations()};
+}
+
+const ArenaLayout& MemoryPlan::activations() const {
   VIRGIL_CHECK(activations_.has_value(), "the plan has no step");
   return *activations_;
 }
 
-const DecoderLayout& MemoryPlan::decoder() const {
+std::vector<DecodePass> MemoryPlan::decode_passes() const {
+  std::vector<DecodePass> passes;
+  for (const DecodePassSize& size : decoder().sizes()) passes.push_back(decoder().record(config_, parameters_, size));
+  return passes;
+}
+
+const DecodeTapes& MemoryPlan::decoder() const {
   VIRGIL_CHECK(decoder_.has_value(), "the plan has no decoder");
   return *decoder_;
 }
@@ -215,6 +167,21 @@ TensorView PlannedMemory::view(PlanSlot slot, std::int64_t offset_bytes, DType d
   return view;
 }
 
+std::vector<Call> PlannedMemory::bind(const PlacedTape& placed) const {
+  std::vector<Call> calls(placed.tape.calls().begin(), placed.tape.calls().end());
+  for (Call& call : calls) {
+    for_each_operand(
+        call, [&](std::string_view /*name*/, auto& operand, ops::Access /*access*/) { operand = bind(placed, operand); });
+  }
+  return calls;
+}
+
+TensorView PlannedMemory::bind(const PlacedTape& placed, const ConstTensorView& operand) const {
+  const TapeTensor& tensor = placed.tape.tensors()[static_cast<std::size_t>(operand.tensor())];
+  const std::int64_t offset = tensor.offset_bytes ? *tensor.offset_bytes : placed.arena.offset_of(operand.tensor());
+  return view(tensor.slot, offset + operand.offset_bytes(), operand.dtype(), operand.shape());
+}
+
 FlatTensor PlannedMemory::flat(const MemoryPlan& plan, PlanSlot slot, std::int64_t rank) const {
   const ParameterLayout& layout = plan.parameters();
   const bool is_state = slot == PlanSlot::kMasterWeights || slot == PlanSlot::kAdamM || slot == PlanSlot::kAdamV;
@@ -230,7 +197,7 @@ FlatTensor PlannedMemory::flat(const MemoryPlan& plan, PlanSlot slot, std::int64
 }
 
 TensorView PlannedMemory::scalar(PlanScalar scalar) const {
-  return view(PlanSlot::kScalars, static_cast<std::int64_t>(scalar) * size_of(DType::kFloat32), DType::kFloat32, {1});
+  return view(PlanSlot::kScalars, offset_of(scalar), DType::kFloat32, {1});
 }
 
 TensorView PlannedMemory::micro_step_losses(std::int64_t micro_steps) const {

@@ -118,6 +118,7 @@ ParameterLayout::ParameterLayout(const ModelConfig& config, std::int64_t num_sha
     range.num_elements = flat_elements_ - range.offset;
     ranges_.push_back(range);
   }
+  for (std::size_t i = 0; i < parameters_.size(); ++i) index_.emplace(parameters_[i].name, i);
 }
 
 std::size_t ParameterLayout::find_bucket(BucketKind kind, std::int64_t layer) const {
@@ -134,10 +135,9 @@ std::size_t ParameterLayout::bucket_of(std::int64_t offset) const {
 }
 
 const ParameterSpec& ParameterLayout::find(std::string_view name) const {
-  for (const ParameterSpec& spec : parameters_) {
-    if (spec.name == name) return spec;
-  }
-  throw InternalError(fmt::format("no parameter is named {}", name));
+  const auto found = index_.find(std::string(name));
+  VIRGIL_CHECK(found != index_.end(), "no parameter is named {}", name);
+  return parameters_[found->second];
 }
 
 }  // namespace virgil

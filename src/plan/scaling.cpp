@@ -1,8 +1,12 @@
 #include "virgil/plan/scaling.h"
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <map>
+#include <vector>
 
+#include "virgil/model/step_tape.h"
 #include "virgil/plan/estimates.h"
 #include "virgil/plan/planning_traits.h"
 #include "virgil/plan/step_work.h"
@@ -19,35 +23,24 @@ double ring_seconds(double bytes, std::int64_t size, double bytes_per_s, double 
   return bytes * steps / static_cast<double>(size) / bytes_per_s + steps * latency_s;
 }
 
-/// Places of stage 2's window, and the buckets that are written first by the classifier.
-class BucketOrder {
- public:
-  explicit BucketOrder(const TrainingShape& shape)
-      : layout_(ModelConfig(shape.model), shape.parallel.processes),
-        places_(layout_, shape.parallel.shards_gradients()),
-        tied_(shape.model.tie_weights) {}
-
-  /// In the order in which the backward pass completes them; `visit(bucket, in a layer)`.
-  template <typename Visit>
-  void visit_all(std::int64_t num_layers, Visit visit) const {
-    const auto at = [&](BucketKind kind, std::int64_t layer = -1) { visit(layout_.find_bucket(kind, layer)); };
-    if (!tied_) at(BucketKind::kHead);
-    for (std::int64_t layer = num_layers - 1; layer >= 0; --layer) at(BucketKind::kLayer, layer);
-    at(BucketKind::kVectors);
-    at(BucketKind::kEmbeddings);
-  }
-  [[nodiscard]] const ParameterBucket& bucket(std::size_t index) const { return layout_.buckets()[index]; }
-  [[nodiscard]] std::int64_t place(std::size_t index) const { return places_.offset_of(index); }
-  [[nodiscard]] bool claimed_by_head(std::size_t index) const {
-    const BucketKind kind = bucket(index).kind;
-    return kind == BucketKind::kHead || kind == BucketKind::kVectors || (kind == BucketKind::kEmbeddings && tied_);
-  }
-
- private:
-  ParameterLayout layout_;
-  GradientLayout places_;
-  bool tied_;
+/// A bucket of gradients as the passes of a step meet it.
+struct PassedBucket {
+  std::size_t index = 0;  // ParameterLayout's
+  Life life;              // of the tape's calls
 };
+
+/// In the order in which the backward pass completes them.
+std::vector<PassedBucket> passed_buckets(const TrainingShape& shape, const ParameterLayout& layout,
+                                         const GradientLayout& places) {
+  const ModelConfig model(shape.model);
+  const StepShape step = *plan_request(shape).step;
+  const std::int64_t rows = checked_multiply(step.batch_size, step.length);  // one chunk: the order is the same for any number
+  const Tape tape = record_step(model, step, true, layout, places, rows);
+  std::vector<PassedBucket> buckets;
+  for (const auto& [bucket, life] : bucket_lives(tape)) buckets.push_back({static_cast<std::size_t>(bucket), life});
+  std::ranges::sort(buckets, {}, [](const PassedBucket& bucket) { return bucket.life.last; });
+  return buckets;
+}
 
 }  // namespace
 
@@ -120,20 +113,25 @@ StepTimes step_times(const TrainingShape& shape, double micro_step_s, const Clus
                   .head_s = work.head * seconds_per_work,
                   .micro_steps = shape.grad_accum_steps,
                   .reduces_every_micro_step = parallel.shards_gradients()};
-  const BucketOrder order(shape);
-  order.visit_all(shape.model.num_layers, [&](std::size_t index) {
-    const ParameterBucket& bucket = order.bucket(index);
+  const ParameterLayout layout(ModelConfig(shape.model), parallel.processes);
+  const GradientLayout places(layout, parallel.shards_gradients());
+  const std::vector<PassedBucket> buckets = passed_buckets(shape, layout, places);
+  const auto is_of_layer = [&](const PassedBucket& passed) {
+    return layout.buckets()[passed.index].kind == BucketKind::kLayer;
+  };
+  const std::int64_t blocks_begin = std::ranges::find_if(buckets, is_of_layer)->life.first;
+  for (const PassedBucket& passed : buckets) {
+    const ParameterBucket& bucket = layout.buckets()[passed.index];
     const auto seconds = [&](DType dtype) {
       return collective_seconds(cluster, parallel.processes,
                                 static_cast<double>(checked_multiply(bucket.num_elements, size_of(dtype))));
     };
-    BucketTimes bucket_times{.backward_s = bucket.kind == BucketKind::kLayer ? work.block_backward * seconds_per_work : 0,
+    times.buckets.push_back({.backward_s = bucket.kind == BucketKind::kLayer ? work.block_backward * seconds_per_work : 0,
                              .reduce_s = seconds(parallel.wire) + (parallel.shards_optimizer() ? 0 : seconds(DType::kFloat32)),
-                             .place = order.place(index),
-                             .claimed_by_head = order.claimed_by_head(index)};
-    times.buckets.push_back(bucket_times);
+                             .place = places.offset_of(passed.index),
+                             .claimed_by_head = passed.life.first < blocks_begin});
     if (parallel.shards_optimizer()) times.gather_s += seconds(shape.dtype);
-  });
+  }
   return times;
 }
 

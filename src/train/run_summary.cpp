@@ -9,12 +9,12 @@
 #include <limits>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "virgil/base/error.h"
 #include "virgil/base/format.h"
 #include "virgil/config/config_schema.h"
-#include "virgil/model/parameter_views.h"
 #include "virgil/plan/estimates.h"
 #include "virgil/train/trainer.h"
 
@@ -106,18 +106,21 @@ void describe_run(const TrainConfig& config, const MemoryPlan& plan, const Datas
 }
 
 double time_matmul(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory) {
-  const ModelConfig& model = plan.model();
-  const auto view = [&](Activation kind) {
-    const ActivationSpec& spec = plan.activations().find(kind, 0, Pass::kForward);
-    return memory.view(PlanSlot::kActivations, spec.offset_bytes, spec.dtype, spec.shape);
-  };
-  const ParameterViews parameters(model, plan.parameters(),
-                                  memory.view(PlanSlot::kWeights, 0, plan.dtype(), {plan.parameters().flat_elements()}));
-  const BlockViews& block = parameters.blocks.front();
+  const PlacedTape placed = plan.evaluation();
+  const ops::Matmul* largest = nullptr;  // of the blocks: the head's comes in chunks
+  for (const Call& call : placed.tape.calls()) {
+    const auto* product = std::get_if<ops::Matmul>(&call);
+    if (product == nullptr || product->options.transpose_b) continue;
+    if (largest == nullptr || product->cost().flops > largest->cost().flops) largest = product;
+  }
+  VIRGIL_CHECK(largest != nullptr, "a forward pass without products");
+  Call call = *largest;
   backend.bind_workspace(memory.bytes(PlanSlot::kWorkspace));
-  backend.run(ops::SetZero{view(Activation::kNorm2)});
-  backend.run(ops::SetZero{block.fc_weight});
-  if (block.fc_bias.present()) backend.run(ops::SetZero{block.fc_bias});
+  for_each_operand(call, [&](std::string_view /*name*/, auto& operand, ops::Access /*access*/) {
+    const TensorView bound = memory.bind(placed, operand);
+    backend.run(ops::SetZero{bound});
+    operand = bound;
+  });
   // The first call makes the library's code; small products are over before a busy machine has shown what it can do.
   constexpr int kMinRepetitions = 4;
   constexpr double kMinSeconds = 0.02;
@@ -125,14 +128,13 @@ double time_matmul(Backend& backend, const MemoryPlan& plan, const PlannedMemory
   double total_seconds = 0;
   for (int repetition = 0; repetition < kMinRepetitions || total_seconds < kMinSeconds; ++repetition) {
     const auto start = std::chrono::steady_clock::now();
-    backend.run(ops::Matmul{view(Activation::kMlpHidden), view(Activation::kNorm2), block.fc_weight, block.fc_bias, {}});
+    backend.run(call);
     backend.synchronize();
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     best_seconds = std::min(best_seconds, seconds);
     total_seconds += seconds;
   }
-  const auto rows = static_cast<double>(plan.step().batch_size * plan.step().length);
-  return 2e-9 * rows * static_cast<double>(model.embedding_dim()) * static_cast<double>(model.d_ff()) / best_seconds;
+  return 1e-9 * cost_of(call).flops / best_seconds;
 }
 
 double estimate_seconds(const TrainConfig& config, const ModelConfig& model, double matmul_gflops, std::int64_t num_steps) {

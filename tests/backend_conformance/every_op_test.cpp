@@ -21,29 +21,28 @@ bool is_optional(const Call& call, const std::string& operand) {
   return operand == "bias" || operand == "working" || (operand == "dbias" && of_norm);
 }
 
-class EveryOp : public Conformance {
- protected:
-  /// Calls body with a function that makes a call of each op in a run.
-  template <typename Body>
-  static void for_each_op(const Body& body) {
-    for_each_op(body, std::make_index_sequence<std::variant_size_v<Call>>());
-  }
+using MakeCall = Call (*)(OpRun&);
 
- private:
-  template <typename Body, std::size_t... kIndices>
-  static void for_each_op(const Body& body, std::index_sequence<kIndices...>) {
-    (body([](OpRun& run) {
-       std::variant_alternative_t<kIndices, Call> op;
-       ExampleCalls(run).make(op);
-       return Call(op);
-     }),
-     ...);
-  }
-};
+template <std::size_t kIndex>
+Call make_example(OpRun& run) {
+  std::variant_alternative_t<kIndex, Call> op;
+  ExampleCalls(run).make(op);
+  return op;
+}
+
+template <std::size_t... kIndices>
+std::vector<MakeCall> examples_of(std::index_sequence<kIndices...>) {
+  return {&make_example<kIndices>...};
+}
+
+/// A function for each op.
+std::vector<MakeCall> examples() { return examples_of(std::make_index_sequence<std::variant_size_v<Call>>()); }
+
+class EveryOp : public Conformance {};
 VIRGIL_CONFORMANCE_SUITE(EveryOp);
 
 TEST_P(EveryOp, RunsInTheScratchThatIsToldForIt) {
-  for_each_op([&](const auto& make) {
+  for (const MakeCall make : examples()) {
     const Results results = results_of([&](OpRun& run) {
       const Call call = make(run);
       SCOPED_TRACE(name_of(call));
@@ -51,11 +50,11 @@ TEST_P(EveryOp, RunsInTheScratchThatIsToldForIt) {
       run.backend().run(call);
     });
     EXPECT_FALSE(results.empty());
-  });
+  }
 }
 
 TEST_P(EveryOp, WritesAllOfItsResultsAndTheSameBitsAgain) {
-  for_each_op([&](const auto& make) {
+  for (const MakeCall make : examples()) {
     std::string name;
     const auto run_once = [&](OpRun& run) {
       const Call call = make(run);
@@ -69,19 +68,18 @@ TEST_P(EveryOp, WritesAllOfItsResultsAndTheSameBitsAgain) {
       expect_same_bits(name + ": " + result, values, second.at(result));
       for (const float value : values) ASSERT_TRUE(std::isfinite(value)) << name << ": " << result;
     }
-  });
+  }
 }
 
 TEST_P(EveryOp, RefusesACallWithoutAnOperandThatItNeeds) {
-  for_each_op([&](const auto& make) {
+  for (const MakeCall make : examples()) {
     OpRun run(backend(), dtype());
     const Call whole = make(run);
-    ASSERT_NO_THROW(check(whole)) << name_of(whole);
+    ASSERT_NO_THROW(virgil::check(whole)) << name_of(whole);
     std::vector<std::string> names;
     for_each_operand(whole, [&](std::string_view name, const ConstTensorView&, ops::Access) { names.emplace_back(name); });
     for (const std::string& missing : names) {
-      if (missing == "bias" || missing == "dbias" || missing == "working")
-        continue;  // optional where they occur beside a weight
+      if (is_optional(whole, missing)) continue;
       Call call = whole;
       for_each_operand(call, [&](std::string_view name, auto& view, ops::Access) {
         if (name == missing) view = {};
@@ -89,11 +87,11 @@ TEST_P(EveryOp, RefusesACallWithoutAnOperandThatItNeeds) {
       EXPECT_THROW(run.backend().run(call), InternalError) << name_of(whole) << " without " << missing;
     }
     static_cast<void>(run.finish());
-  });
+  }
 }
 
 TEST_P(EveryOp, TellsWhatItCosts) {
-  for_each_op([&](const auto& make) {
+  for (const MakeCall make : examples()) {
     OpRun run(backend(), dtype());
     const Call call = make(run);
     const ops::Cost cost = cost_of(call);
@@ -101,7 +99,7 @@ TEST_P(EveryOp, TellsWhatItCosts) {
     EXPECT_GE(cost.flops, 0) << name_of(call);
     EXPECT_NE(sizes_text(call), "") << name_of(call);
     static_cast<void>(run.finish());
-  });
+  }
 }
 
 }  // namespace

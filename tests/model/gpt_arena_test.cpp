@@ -60,7 +60,7 @@ class GptArena : public testing::TestWithParam<ArenaVariant> {
   ParameterLayout layout_{ModelConfig(sizes_of(GetParam()))};
 };
 
-// Also holds the schedule of ActivationLayout and that of Gpt together: a tensor that Gpt reads after its last use in the
+// Also holds the lives that ArenaLayout finds and what Gpt runs together: a tensor that Gpt reads after its last use in the
 // schedule is overwritten in the shared arena and not in the other; one it reads before its first is NaN in both.
 TEST_P(GptArena, SharingBytesChangesNoBit) {
   for (const Recompute recompute : kAllRecompute) {

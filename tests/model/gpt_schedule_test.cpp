@@ -1,12 +1,11 @@
-// The schedule that ActivationLayout plans by is the one Gpt runs, to the op: Gpt runs on a backend that only records, with
-// every activation at bytes of its own, which gives each tensor's true life.
+// What the plan's tape says is what Gpt runs, to the op: Gpt runs on a backend that only records, with every activation at
+// bytes of its own, which gives each tensor's true life.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <span>
 #include <vector>
 
@@ -20,12 +19,6 @@ namespace {
 using test_support::RandomModel;
 using test_support::RecordedOp;
 using test_support::RecordingBackend;
-
-struct Life {
-  std::int64_t first = std::numeric_limits<std::int64_t>::max();
-  std::int64_t last = -1;
-  [[nodiscard]] bool meets(const Life& other) const { return first <= other.last && other.first <= last; }
-};
 
 class Observed {
  public:
@@ -53,7 +46,7 @@ class Observed {
     for (const ConstTensorView& view : op.inputs) {
       const std::size_t tensor = find(view);
       if (tensor == lives_.size()) continue;
-      EXPECT_LT(lives_[tensor].first, time)
+      EXPECT_TRUE(lives_[tensor].first >= 0 && lives_[tensor].first < time)
           << plan_.activations().activations()[tensor].name << " is read before it is written";
       touch(tensor, time);
     }
@@ -62,7 +55,7 @@ class Observed {
     }
   }
   void touch(std::size_t tensor, std::int64_t time) {
-    lives_[tensor].first = std::min(lives_[tensor].first, time);
+    if (lives_[tensor].first < 0) lives_[tensor].first = time;
     lives_[tensor].last = time;
   }
 
@@ -102,13 +95,14 @@ TEST_P(GptSchedule, IsTheOneTheLayoutPlansBy) {
     const RandomModel model(static_cast<std::uint64_t>(GetParam() * 1000 + i));
     SCOPED_TRACE(fmt::format("seed {}, recompute {}", GetParam() * 1000 + i, name_of(model.step.recompute)));
     const Observed observed(model.sizes, model.step);
-    const ActivationLayout shared(ModelConfig(model.sizes), model.step, 64);
+    const MemoryPlan plan(ModelConfig(model.sizes), {.step = model.step}, RecordingBackend().traits());
+    const ArenaLayout& shared = plan.activations();
     const auto specs = shared.activations();
     ASSERT_EQ(specs.size(), observed.lives().size());
     for (std::size_t t = 0; t < specs.size(); ++t) EXPECT_GE(observed.lives()[t].last, 0) << specs[t].name << " is never used";
     for_each_pair(specs.size(), [&](std::size_t a, std::size_t b) {
       const bool meet = observed.lives()[a].meets(observed.lives()[b]);
-      const bool planned = specs[a].first_use <= specs[b].last_use && specs[b].first_use <= specs[a].last_use;
+      const bool planned = specs[a].life.meets(specs[b].life);
       EXPECT_EQ(planned, meet) << specs[a].name << " and " << specs[b].name << " live together " << (meet ? "in" : "not in")
                                << " Gpt";
       const bool overlap = specs[a].offset_bytes < specs[b].offset_bytes + specs[b].size_bytes &&
@@ -116,6 +110,27 @@ TEST_P(GptSchedule, IsTheOneTheLayoutPlansBy) {
       EXPECT_FALSE(meet && overlap) << specs[a].name << " and " << specs[b].name << " share bytes";
     });
     if (HasFailure()) return;
+  }
+}
+
+// Evaluation runs in training's arena: its calls are the forward pass's, over the same tensors.
+TEST_P(GptSchedule, OfEvaluationHasTheTensorsOfTraining) {
+  for (int i = 0; i < 25; ++i) {
+    RandomModel model(static_cast<std::uint64_t>(GetParam() * 1000 + i));
+    model.step.training = true;
+    const MemoryPlan plan(ModelConfig(model.sizes), {.step = model.step}, RecordingBackend().traits());
+    const PlacedTape training = plan.training();
+    const PlacedTape evaluation = plan.evaluation();
+    const std::vector<Life> lives = training.tape.lives();
+    const std::vector<Life> shorter = evaluation.tape.lives();
+    ASSERT_LE(shorter.size(), lives.size());
+    for (std::size_t t = 0; t < shorter.size(); ++t) {
+      const TapeTensor& tensor = evaluation.tape.tensors()[t];
+      ASSERT_EQ(tensor.name, training.tape.tensors()[t].name);
+      if (tensor.slot != PlanSlot::kActivations) continue;
+      EXPECT_EQ(shorter[t].first, lives[t].first) << tensor.name;
+      EXPECT_LE(shorter[t].last, lives[t].last) << tensor.name;
+    }
   }
 }
 

@@ -204,10 +204,10 @@ TEST(MemoryPlan, ChunksOfLogitsCoverAnyNumberOfRows) {
 
 /// Workspace of a plan over traits in which one op alone asks for scratch.
 template <typename Set>
-std::int64_t workspace_with(const PlanRequest& request, Set&& set) {
+std::int64_t workspace_with(const PlanRequest& request, Set&& set, const ModelConfig& config = small_config()) {
   FakeTraits traits;
   set(traits);
-  return items_of(MemoryPlan(small_config(), request, traits)).at(PlanSlot::kWorkspace).size_bytes;
+  return items_of(MemoryPlan(config, request, traits)).at(PlanSlot::kWorkspace).size_bytes;
 }
 
 TEST(MemoryPlan, WorkspaceIsTheLargestAnyOpAsksFor) {
@@ -223,12 +223,18 @@ TEST(MemoryPlan, WorkspaceIsTheLargestAnyOpAsksFor) {
   const auto decode = [](FakeTraits& traits) { traits.attention_decode = kBytes; };
   EXPECT_EQ(workspace_with(decoding, decode), kBytes);
   EXPECT_EQ(workspace_with(training, decode), 0);
-  for (const auto member : {&FakeTraits::attention_backward, &FakeTraits::layernorm_backward, &FakeTraits::bias_backward,
-                            &FakeTraits::embedding_backward}) {
+  for (const auto member :
+       {&FakeTraits::attention_backward, &FakeTraits::layernorm_backward, &FakeTraits::embedding_backward}) {
     const auto backward = [&](FakeTraits& traits) { traits.*member = kBytes; };
     EXPECT_EQ(workspace_with(training, backward), kBytes);
     EXPECT_EQ(workspace_with(evaluation, backward), 0);
   }
+  const auto bias = [](FakeTraits& traits) { traits.bias_backward = kBytes; };
+  ModelSizes sizes = small_config().sizes();
+  EXPECT_EQ(workspace_with(training, bias), 0) << "a model without biases";
+  sizes.bias = true;
+  EXPECT_EQ(workspace_with(training, bias, ModelConfig(sizes)), kBytes);
+  EXPECT_EQ(workspace_with(evaluation, bias, ModelConfig(sizes)), 0);
   const auto all = [](FakeTraits& traits) {
     traits.attention_forward = 128;
     traits.layernorm_backward = kBytes;

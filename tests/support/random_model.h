@@ -5,7 +5,8 @@
 #include <cstdint>
 
 #include "virgil/base/philox.h"
-#include "virgil/model/activation_layout.h"
+#include "virgil/model/model_config.h"
+#include "virgil/model/step_shape.h"
 
 namespace virgil::test_support {
 

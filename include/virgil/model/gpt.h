@@ -1,16 +1,14 @@
-// The model: GPT-2's forward and backward pass over any Backend, written once.
-//
-// Radford et al. 2019, "Language Models are Unsupervised Multitask Learners": pre-layernorm blocks, learned positions, GELU
-// MLP.
+// The model over any Backend: runs the calls of a plan's tapes in the plan's memory.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "virgil/backend/backend.h"
 #include "virgil/model/memory_plan.h"
-#include "virgil/model/parameter_views.h"
 
 namespace virgil {
 
@@ -70,17 +68,17 @@ class Gpt {
   double accumulate_gradients(float grad_scale, const PassRandomness& randomness);
 
  private:
-  [[nodiscard]] TensorView activation(Activation kind, std::int64_t layer, Pass pass) const;
-  [[nodiscard]] Dropout dropout(RandomPurpose purpose, std::int64_t site, const PassRandomness* randomness) const;
-  void forward(const PassRandomness* randomness);
-  void block_until_gelu(std::int64_t layer, Pass pass, const PassRandomness* randomness);
-  void classify(float grad_scale, bool with_gradients, std::span<float> logits_out);
-  void backward(const PassRandomness& randomness, GradientObserver* observer);
-  void block_backward(std::int64_t layer, const PassRandomness& randomness);
-  void mlp_backward(std::int64_t layer, const PassRandomness& randomness);
-  void attention_backward(std::int64_t layer, const PassRandomness& randomness);
-  [[nodiscard]] TensorView branch_gradient(Activation kind, std::int64_t layer, const Dropout& dropout);
-  void linear_backward_weight(TensorView dweight, TensorView dbias, ConstTensorView inp, ConstTensorView dout);
+  /// The buckets that an observer is told of around one call.
+  struct BucketEvents {
+    std::vector<std::size_t> before;
+    std::vector<std::size_t> after;
+  };
+  [[nodiscard]] static std::vector<BucketEvents> bucket_events(const Tape& tape);
+
+  /// Copies logits of each chunk, as float32 without padding columns, where `logits` is not empty.
+  double run_evaluation(std::span<float> logits);
+  void run_training(GradientObserver* observer);
+  void set_place(float grad_scale, const PassRandomness& randomness);
 
   /// What a pass depends on besides its batch and its place in the random numbers.
   struct PassKey {
@@ -93,12 +91,13 @@ class Gpt {
   const MemoryPlan& plan_;
   const PlannedMemory& memory_;
   const ModelConfig& config_;
+  std::vector<Call> training_;  // bound; empty in a plan without training
+  std::vector<Call> evaluation_;
+  std::vector<BucketEvents> bucket_events_;  // by call of training_
   TensorView weights_;
   std::int64_t rank_;
   FlatTensor master_weights_;
   TensorView gradients_;
-  ParameterViews parameters_;
-  ParameterViews parameter_gradients_;
   TensorView inputs_, targets_;  // (B, T) int32
   TensorView losses_;            // (B * T) float32
   TensorView loss_sum_;          // (1) float32

@@ -1,16 +1,15 @@
 // Token-by-token forward passes with a key and value cache, for generation.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "virgil/backend/backend.h"
 #include "virgil/model/memory_plan.h"
-#include "virgil/model/parameter_views.h"
 
 namespace virgil {
 
@@ -48,19 +47,24 @@ class GptDecoder {
   [[nodiscard]] std::optional<NonFiniteOutput> find_non_finite(std::span<const std::int32_t> tokens);
 
  private:
-  [[nodiscard]] TensorView view(DecodeTensor tensor, const Shape& shape) const;
+  /// A pass in this memory.
+  struct BoundPass {
+    DecodePass pass;
+    std::vector<Call> calls;
+    TensorView tokens;
+    ConstTensorView logits;
+  };
   [[nodiscard]] TensorView cache(std::int64_t offset_bytes, std::int64_t num_sequences) const;
   void run(std::span<const std::int32_t> tokens, std::int64_t num_sequences);
-  void run_rows(std::span<const std::int32_t> tokens, std::int64_t num_sequences, std::int64_t rows);
-  void run_block(std::int64_t layer, std::int64_t num_sequences, std::int64_t rows);
-  void read_logits(std::int64_t num_sequences, std::int64_t rows);
-  void inspect(std::int64_t layer, std::string_view part, ConstTensorView output, std::int64_t first_position);
+  void run_pass(std::span<const std::int32_t> tokens, std::int64_t num_sequences, std::int64_t rows, bool with_logits);
+  void read_logits(const ConstTensorView& logits);
+  void inspect(const BoundPass& bound, std::size_t index);
 
   Backend& backend_;
   const MemoryPlan& plan_;
   const PlannedMemory& memory_;
   const ModelConfig& config_;
-  ParameterViews parameters_;
+  std::vector<BoundPass> passes_;
   std::int64_t position_ = 0;
   bool inspecting_ = false;
   std::optional<NonFiniteOutput> non_finite_;  // what inspect() found first

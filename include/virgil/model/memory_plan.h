@@ -11,35 +11,14 @@
 
 #include "virgil/backend/backend.h"
 #include "virgil/memory/buffer.h"
-#include "virgil/model/activation_layout.h"
-#include "virgil/model/decoder_layout.h"
+#include "virgil/model/decode_tapes.h"
 #include "virgil/model/parameter_layout.h"
+#include "virgil/model/plan_slot.h"
 #include "virgil/model/sharding.h"
+#include "virgil/model/step_shape.h"
+#include "virgil/model/step_tape.h"
 
 namespace virgil {
-
-/// The allocations of a run. Each is one call to MemoryResource::allocate.
-enum class PlanSlot : std::uint8_t {
-  kWeights,        // flat parameters in the plan's dtype: what the passes read
-  kMasterWeights,  // float32, same offsets, or a rank's part: what the optimizer updates beside 16-bit weights that have a copy
-  kGradients,      // float32, as GradientLayout says: same offsets, or a window
-  kGradientPart,   // float32: a rank's part of the gradients; only where kGradients is a window
-  kAdamM,          // in the optimizer state's dtype, same offsets, or a rank's part
-  kAdamV,          // likewise
-  kActivations,    // arena: of a training step and, when no step runs, of generation
-  kLogits,         // (logits_rows, Vp): one chunk of the classifier
-  kLosses,         // (B * T) float32
-  kWorkspace,      // scratch of the ops
-  kScalars,        // results of reductions: one float32 for each PlanScalar, then a sum of losses for each micro-step
-  kPartNorms,      // (processes, buckets) float32: norms of the gradients' parts; only with several processes
-  kStaging,        // what collectives pack their messages in; only with several processes
-  kInputs,         // (B, T) int32
-  kTargets,        // (B, T) int32
-};
-
-/// Results of reductions, one float32 each, in PlanSlot::kScalars.
-enum class PlanScalar : std::uint8_t { kLossSum, kGradientNorm };  // kLossSum: of the last pass
-inline constexpr std::int64_t kNumPlanScalars = 2;
 
 struct PlanItem {
   PlanSlot slot = PlanSlot::kWeights;
@@ -84,23 +63,32 @@ class MemoryPlan {
   [[nodiscard]] const GradientLayout& gradients() const { return gradients_; }
   /// Throws InternalError when the plan has no step / no decode.
   [[nodiscard]] const StepShape& step() const;
-  [[nodiscard]] const ActivationLayout& activations() const;
-  [[nodiscard]] const DecoderLayout& decoder() const;
+  /// A micro-step with gradients; throws InternalError when the plan has no training. Made at each call.
+  [[nodiscard]] PlacedTape training() const;
+  /// The same batch without gradients. In a plan with training its activations lie where those of training do, of which they
+  /// are the forward pass's.
+  [[nodiscard]] PlacedTape evaluation() const;
+  /// Throws InternalError when the plan has no step.
+  [[nodiscard]] const ArenaLayout& activations() const;
+  [[nodiscard]] const DecodeTapes& decoder() const;
+  /// The calls of every pass of generation. Made at each call.
+  [[nodiscard]] std::vector<DecodePass> decode_passes() const;
   /// Rows of B * T whose logits exist at one time.
   [[nodiscard]] std::int64_t logits_rows() const { return logits_rows_; }
 
  private:
   void add(PlanSlot slot, MemoryCategory category, std::string name, std::int64_t size_bytes);
-  [[nodiscard]] std::int64_t workspace_bytes(const BackendTraits& traits) const;
+  void note_workspace(const Tape& tape, const BackendTraits& traits);
 
   ModelConfig config_;
   DataParallel parallel_;
   ParameterLayout parameters_;
   GradientLayout gradients_;
   std::optional<StepShape> step_;
-  std::optional<ActivationLayout> activations_;
-  std::optional<DecoderLayout> decoder_;
+  std::optional<ArenaLayout> activations_;
+  std::optional<DecodeTapes> decoder_;
   std::int64_t logits_rows_ = 0;
+  std::int64_t workspace_bytes_ = 0;
   std::int64_t alignment_bytes_ = 1;
   std::vector<PlanItem> items_;
   BytesByCategory by_category_;
@@ -118,6 +106,10 @@ class PlannedMemory {
   [[nodiscard]] FlatTensor flat(const MemoryPlan& plan, PlanSlot slot, std::int64_t rank) const;
   /// `shape` elements of `dtype` at `offset_bytes` of the item.
   [[nodiscard]] TensorView view(PlanSlot slot, std::int64_t offset_bytes, DType dtype, const Shape& shape) const;
+  /// The tape's calls, with operands in this memory.
+  [[nodiscard]] std::vector<Call> bind(const PlacedTape& placed) const;
+  /// An operand of the tape.
+  [[nodiscard]] TensorView bind(const PlacedTape& placed, const ConstTensorView& operand) const;
   /// (1) float32.
   [[nodiscard]] TensorView scalar(PlanScalar scalar) const;
   /// (micro_steps) float32: the sums of losses of a step's micro-steps.

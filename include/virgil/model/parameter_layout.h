@@ -2,10 +2,12 @@
 // it.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "virgil/base/shape.h"
@@ -87,6 +89,7 @@ class ParameterLayout {
 
  private:
   std::vector<ParameterSpec> parameters_;
+  std::unordered_map<std::string, std::size_t> index_;  // of parameters_, by name
   std::vector<ParameterRange> ranges_;
   std::vector<ParameterBucket> buckets_;
   std::int64_t num_shards_ = 1;

@@ -1,0 +1,42 @@
+// The attention of a block: one product to queries, keys and values, causal self-attention, one product back to the stream's
+// width.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "model/blocks/linear.h"
+#include "model/blocks/residual_norm.h"
+
+namespace virgil {
+
+/// Where generation keeps keys and values: (S, NH, L, HS) each.
+struct KeyValueCache {
+  TensorView keys;
+  TensorView values;
+};
+
+class Attention {
+ public:
+  /// `name` is the module's, "transformer.h.0.attn".
+  Attention(Recorder& recorder, const std::string& name, std::int64_t layer);
+
+  /// The branch (B, T, C) from x (B, T, C).
+  TensorView forward(Recorder& recorder, const ConstTensorView& x);
+  /// The same for new rows alone, which join the cache. Where they stand is set when it runs.
+  TensorView decode(Recorder& recorder, const ConstTensorView& x, const KeyValueCache& cache);
+  /// dx (B, T, C) from d(branch); x as forward() was given it.
+  TensorView backward(Recorder& recorder, const ConstTensorView& x, const ConstTensorView& dbranch) const;
+
+  [[nodiscard]] const std::string& branch_name() const { return projection_.name(); }
+
+ private:
+  std::string name_;
+  std::int64_t num_heads_;
+  Dropout dropout_;
+  Linear qkv_linear_;
+  Linear projection_;
+  ConstTensorView qkv_, out_, lse_;  // of the last forward()
+};
+
+}  // namespace virgil

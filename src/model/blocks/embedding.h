@@ -1,0 +1,25 @@
+// Token and position embeddings.
+#pragma once
+
+#include "model/blocks/recorder.h"
+#include "model/blocks/residual_norm.h"
+
+namespace virgil {
+
+class Embedding {
+ public:
+  explicit Embedding(Recorder& recorder);
+
+  /// The stream (B, T, C) of tokens (B, T). Where they stand is set when it runs.
+  [[nodiscard]] ResidualStream forward(Recorder& recorder, const ConstTensorView& tokens) const;
+  void backward(Recorder& recorder, const ConstTensorView& tokens, const StreamGradient& dstream) const;
+
+  [[nodiscard]] const Parameter& tokens() const { return wte_; }
+
+ private:
+  Parameter wte_;  // (Vp, C)
+  Parameter wpe_;  // (block_size, C)
+  Dropout dropout_;
+};
+
+}  // namespace virgil

@@ -1,0 +1,36 @@
+#include "model/blocks/mlp.h"
+
+#include <string>
+
+#include "virgil/ops/gelu.h"
+#include "virgil/ops/matmul.h"
+
+namespace virgil {
+
+Mlp::Mlp(Recorder& recorder, const std::string& name)
+    : name_(name), up_(recorder, name + ".c_fc"), down_(recorder, name + ".c_proj") {}
+
+TensorView Mlp::forward(Recorder& recorder, const ConstTensorView& x) {
+  hidden_ = up_.forward(recorder, x, Recompute::kBlock);
+  const TensorView act = recorder.activation(name_ + ".act", hidden_.shape()[-1], Recompute::kGelu);
+  recorder.tape().add(ops::GeluForward{.out = act, .inp = hidden_});
+  act_ = act;
+  return down_.forward(recorder, act, Recompute::kBlock);
+}
+
+TensorView Mlp::backward(Recorder& recorder, const ConstTensorView& x, const StreamGradient& dstream,
+                         const Dropout& dropout) const {
+  Tape& tape = recorder.tape();
+  // What is made again is made first: then the branch's gradient does not live meanwhile.
+  const ConstTensorView act = tape.read(act_);
+  const ConstTensorView dbranch = dstream.of_branch(recorder, down_.name(), dropout);
+  // The weight's gradient first: it is the last reader of the GELU's output, whose bytes the next gradient may then take.
+  down_.backward_weight(recorder, act, dbranch);
+  const ConstTensorView hidden = tape.read(hidden_);
+  const TensorView dhidden = recorder.activation(up_.name() + ".grad", hidden.shape()[-1]);
+  tape.add(ops::MatmulGeluBackward{.dinp = dhidden, .dout = dbranch, .weight = down_.weight(), .hidden = hidden});
+  up_.backward_weight(recorder, tape.read(x), dhidden);
+  return up_.backward_input(recorder, name_ + ".inp.grad", dhidden);
+}
+
+}  // namespace virgil

@@ -1,0 +1,29 @@
+// The MLP of a block: a product to the width d_ff, GELU, a product back to the stream's width.
+#pragma once
+
+#include <string>
+
+#include "model/blocks/linear.h"
+#include "model/blocks/residual_norm.h"
+
+namespace virgil {
+
+class Mlp {
+ public:
+  /// `name` is the module's, "transformer.h.0.mlp".
+  Mlp(Recorder& recorder, const std::string& name);
+
+  /// The branch (B, T, C) from x (B, T, C).
+  TensorView forward(Recorder& recorder, const ConstTensorView& x);
+  /// dx (B, T, C) from d(stream), in which the branch joined with `dropout`; x as forward() was given it.
+  TensorView backward(Recorder& recorder, const ConstTensorView& x, const StreamGradient& dstream,
+                      const Dropout& dropout) const;
+
+ private:
+  std::string name_;
+  Linear up_;
+  Linear down_;
+  ConstTensorView hidden_, act_;  // of the last forward()
+};
+
+}  // namespace virgil

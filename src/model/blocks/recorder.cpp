@@ -1,0 +1,61 @@
+#include "model/blocks/recorder.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace virgil {
+
+Parameter Recorder::parameter(const std::string& name) {
+  const ParameterSpec& spec = parameters_.find(name);
+  const TensorView value = tape_.tensor({.name = name,
+                                         .dtype = shape_.dtype,
+                                         .shape = spec.shape,
+                                         .slot = PlanSlot::kWeights,
+                                         .offset_bytes = spec.offset * size_of(shape_.dtype)});
+  return {value, &spec};
+}
+
+TensorView Recorder::gradient(const Parameter& parameter) {
+  if (parameter.spec == nullptr) return {};
+  const auto found = made_.find(parameter.spec);
+  if (found != made_.end()) return found->second;
+  const ParameterSpec& spec = *parameter.spec;
+  const std::size_t bucket = parameters_.bucket_of(spec.offset);
+  const std::int64_t in_bucket = spec.offset - parameters_.buckets()[bucket].offset;
+  const TensorView made = tape_.tensor({.name = spec.name + ".grad",
+                                        .dtype = DType::kFloat32,
+                                        .shape = spec.shape,
+                                        .slot = PlanSlot::kGradients,
+                                        .offset_bytes = (gradients_.offset_of(bucket) + in_bucket) * size_of(DType::kFloat32),
+                                        .bucket = static_cast<std::int64_t>(bucket)});
+  made_.emplace(&spec, made);
+  return made;
+}
+
+Parameter Recorder::bias_of(const std::string& name) { return model_.bias() ? parameter(name + ".bias") : Parameter{}; }
+
+TensorView Recorder::activation(std::string name, std::int64_t width, std::optional<Recompute> dropped_from) {
+  return tape_.tensor({.name = std::move(name),
+                       .dtype = shape_.dtype,
+                       .shape = {shape_.batch, shape_.length, width},
+                       .dropped_from = dropped_from});
+}
+
+TensorView Recorder::statistic(std::string name, std::optional<Recompute> dropped_from) {
+  return tape_.tensor(
+      {.name = std::move(name), .dtype = DType::kFloat32, .shape = {shape_.rows()}, .dropped_from = dropped_from});
+}
+
+TensorView Recorder::whole_slot(std::string name, PlanSlot slot, DType dtype, const Shape& shape) {
+  return tape_.tensor({.name = std::move(name), .dtype = dtype, .shape = shape, .slot = slot, .offset_bytes = 0});
+}
+
+Dropout Recorder::dropout(RandomPurpose purpose, std::int64_t site) const {
+  if (!shape_.training) return {};
+  return {.p = model_.dropout(), .stream = {.purpose = purpose, .site = static_cast<std::uint32_t>(site)}};
+}
+
+}  // namespace virgil

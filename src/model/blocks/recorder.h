@@ -1,0 +1,70 @@
+// What the parts of a model are recorded with: the tape, the sizes of the pass, and the parameters by name.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "virgil/memory/tensor_view.h"
+#include "virgil/model/model_config.h"
+#include "virgil/model/parameter_layout.h"
+#include "virgil/model/sharding.h"
+#include "virgil/model/tape.h"
+#include "virgil/ops/dropout.h"
+
+namespace virgil {
+
+struct Parameter {
+  TensorView value;                     // absent: a bias of a model without biases
+  const ParameterSpec* spec = nullptr;  // of the layout
+};
+
+/// Rows of a pass: (B, T), or S sequences of n new rows.
+struct PassShape {
+  std::int64_t batch = 0;
+  std::int64_t length = 0;
+  DType dtype = DType::kFloat32;
+  bool training = false;
+
+  [[nodiscard]] std::int64_t rows() const { return checked_multiply(batch, length); }
+};
+
+/// Refers to all that it is given.
+class Recorder {
+ public:
+  Recorder(Tape& tape, const ModelConfig& model, const PassShape& shape, const ParameterLayout& parameters,
+           const GradientLayout& gradients)
+      : tape_(tape), model_(model), shape_(shape), parameters_(parameters), gradients_(gradients) {}
+
+  [[nodiscard]] Tape& tape() { return tape_; }
+  [[nodiscard]] const ModelConfig& model() const { return model_; }
+  [[nodiscard]] const PassShape& shape() const { return shape_; }
+
+  /// Of that name in a checkpoint, new tensors of the tape at each call. Throws InternalError for an unknown one.
+  [[nodiscard]] Parameter parameter(const std::string& name);
+  /// "NAME.bias", or two absent views in a model without biases.
+  [[nodiscard]] Parameter bias_of(const std::string& name);
+  /// Of a parameter, float32: one tensor however often it is asked for; absent for an absent one. Made when the backward pass
+  /// first needs it, so that a forward pass has the same tensors with and without training.
+  [[nodiscard]] TensorView gradient(const Parameter& parameter);
+  /// (B, T, width) in the pass's type.
+  [[nodiscard]] TensorView activation(std::string name, std::int64_t width,
+                                      std::optional<Recompute> dropped_from = std::nullopt);
+  /// A float32 number for each row.
+  [[nodiscard]] TensorView statistic(std::string name, std::optional<Recompute> dropped_from = std::nullopt);
+  /// A tensor that lies elsewhere than the activations: the whole slot.
+  [[nodiscard]] TensorView whole_slot(std::string name, PlanSlot slot, DType dtype, const Shape& shape);
+  /// Disabled in a pass without training. What changes from step to step is set when it runs.
+  [[nodiscard]] Dropout dropout(RandomPurpose purpose, std::int64_t site) const;
+
+ private:
+  Tape& tape_;
+  const ModelConfig& model_;
+  PassShape shape_;
+  const ParameterLayout& parameters_;
+  const GradientLayout& gradients_;
+  std::map<const ParameterSpec*, TensorView> made_;  // gradients
+};
+
+}  // namespace virgil
