@@ -62,7 +62,7 @@ remedy_for() {
     *)
       # shellcheck source=/dev/null
       if [[ -r /etc/os-release ]]; then system=$(. /etc/os-release && printf '%s' "${PRETTY_NAME:-$system}"); fi
-      say "Virgil was built on Debian 12 and 13; this is $system with $(c++ --version 2>/dev/null | sed -n 1p). If you have changed" \
+      say "Virgil is tested on Debian 12 and 13; this is $system with $(c++ --version 2>/dev/null | sed -n 1p). If you have changed" \
         "nothing in the sources, delete the folder ${1%/*} and run the command again; if that fails too, please report it with $1"
       ;;
   esac

@@ -91,7 +91,7 @@ check_distribution() {
     debian) if ((${version%%.*} > 0 && ${version%%.*} < 12)); then too_old "$name" 'Debian 12'; fi ;;
     ubuntu) if ((${version%%.*} < 24)); then too_old "$name" 'Ubuntu 24.04'; fi ;;
   esac
-  if [[ $id != debian || ! ${version%%.*} =~ ^1[23]$ ]]; then say "note: Virgil is tested on Debian 12 and was built on Debian 13; this is $name"; fi
+  if [[ $id != debian || ! ${version%%.*} =~ ^1[23]$ ]]; then say "note: Virgil is tested on Debian 12 and 13; this is $name"; fi
 }
 
 too_old() { die "$1 carries libraries that are too old (the first release that fits is $2); $by_hand"; }

@@ -15,7 +15,10 @@ ENVIRONMENT = {
     "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
     "OMPI_MCA_rmaps_base_oversubscribe": "1",
     "OMPI_MCA_hwloc_base_binding_policy": "none",
+    "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",  # the same for Open MPI 5
+    "PRTE_MCA_hwloc_default_binding_policy": "none",
     "OMPI_MCA_mpi_yield_when_idle": "1",
+    "OMPI_MCA_btl": "^tcp",  # all ranks are on this machine, whose network may reach nothing: Open MPI 5 would complain of that
     "HWLOC_HIDE_ERRORS": "2",  # it says so where there is no /sys, as in a chroot
     # To tell MPI's own leaks from ours every allocation would be unwound slowly: ten times the time. tests/mpi does so.
     "ASAN_OPTIONS": "detect_leaks=0",
