@@ -23,7 +23,6 @@ TensorView flat_view(const MemoryPlan& plan, const PlannedMemory& memory, PlanSl
 Gpt::Gpt(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory, std::int64_t rank)
     : backend_(backend),
       plan_(plan),
-      memory_(memory),
       config_(plan.model()),
       evaluation_(memory.bind(plan.evaluation())),
       weights_(flat_view(plan, memory, PlanSlot::kWeights, plan.dtype())),

@@ -1,7 +1,6 @@
 #include "virgil/model/step_tape.h"
 
 #include <cstdint>
-#include <ranges>
 #include <vector>
 
 #include "model/blocks/block.h"
@@ -39,7 +38,7 @@ Tape record_step(const ModelConfig& model, const StepShape& step, bool training,
   const StreamGradient dstream{recorder.activation("residual.grad", model.embedding_dim())};
   tape.add(ops::SetZero{dstream.sum});
   last_norm.backward(recorder, dstream, dnorm);
-  for (const Block& block : std::views::reverse(blocks)) block.backward(recorder, dstream);
+  for (auto block = blocks.rbegin(); block != blocks.rend(); ++block) block->backward(recorder, dstream);
   embedding.backward(recorder, tokens, dstream);
   return tape;
 }

@@ -89,7 +89,6 @@ class Gpt {
 
   Backend& backend_;
   const MemoryPlan& plan_;
-  const PlannedMemory& memory_;
   const ModelConfig& config_;
   std::vector<Call> training_;  // bound; empty in a plan without training
   std::vector<Call> evaluation_;
