@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -298,6 +299,39 @@ TEST(CalcParams, HelpListsItsFlags) {
     const Result result = calc(arguments);
     EXPECT_EQ(result.code, 0);
     EXPECT_THAT(result.text, AllOf(HasSubstr("--show_formula"), HasSubstr("--matrix"), HasSubstr("--solve")));
+  }
+}
+
+TEST(CalcParams, PrintsAStepCallByCall) {
+  const Result result = calc(small_with({"--calls", "--recompute", "block"}));
+  EXPECT_EQ(result.code, 0);
+  for (const char* part : {"A micro-step of", "recompute block", "embedding_forward", "h.0.attn.c_attn", "attention_forward *",
+                           "h.1.mlp.c_fc.weight.grad", "+=", "cross_entropy_forward_backward", "embedding_backward"}) {
+    EXPECT_THAT(result.text, HasSubstr(part));
+  }
+  EXPECT_THAT(user_error_of([] { (void)calc({"--model", "llama2-7b", "--calls"}); }), HasSubstr("Virgil trains GPT-2"));
+}
+
+TEST(CalcParams, CallsAsJsonAgreeWithThePlan) {
+  const nlohmann::json json = json_of(small_with({"--calls"}));
+  const nlohmann::json& step = json.at("step");
+  const std::int64_t arena = step.at("arena_bytes");
+  EXPECT_LE(arena, json.at("plan").at("by_category").at("activations").get<std::int64_t>());
+  std::int64_t placed = 0;
+  for (const nlohmann::json& tensor : step.at("tensors")) {
+    if (tensor.at("slot") != "activations" || !tensor.contains("offset_bytes")) continue;
+    ++placed;
+    std::int64_t bytes = 4;
+    for (const nlohmann::json& size : tensor.at("shape")) bytes *= size.get<std::int64_t>();
+    EXPECT_LE(tensor.at("offset_bytes").get<std::int64_t>() + bytes, arena) << tensor.at("name");
+    EXPECT_LE(tensor.at("first_call"), tensor.at("last_call")) << tensor.at("name");
+  }
+  EXPECT_GT(placed, 40);
+  for (const nlohmann::json& call : step.at("calls")) {
+    EXPECT_FALSE(call.at("recomputed"));
+    for (const nlohmann::json& operand : call.at("operands")) {
+      EXPECT_LT(operand.at("tensor").get<std::size_t>(), step.at("tensors").size());
+    }
   }
 }
 
