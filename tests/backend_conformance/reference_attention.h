@@ -3,7 +3,7 @@
 // For a shape in a 16-bit type, results are those in float32 of operands that the type holds, but probabilities and the
 // gradients of scores may be rounded to it before they are multiplied by values, keys and queries.
 //
-// Written from the formulas in backend.h; nothing here is shared with the backends.
+// Written from the formulas in virgil/ops; nothing here is shared with the backends.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 // Naive references of the ops other than attention and matmul, in float64, each value with the bound on its float32 error.
 //
-// Written from the formulas in backend.h, one element at a time; nothing here is shared with the backends. Operands are exact.
+// Written from the formulas in virgil/ops, one element at a time; nothing here is shared with the backends. Operands are exact.
 #pragma once
 
 #include <cstdint>

@@ -34,7 +34,7 @@ struct OpCost {
 
 /// One op at one shape, over the rounds of a phase.
 struct OpTiming {
-  std::string name;        // of the op in backend.h
+  std::string name;        // of the op, ops::X::kName
   std::string shape;       // "3072x1152x384"
   std::string family;      // matmul, attention, layernorm, ...
   OpCost cost;             // of one call, mean

@@ -99,8 +99,8 @@ class Backend {
   /// A sequence to come. Unless a backend knows better, its ops are called at each run.
   [[nodiscard]] virtual std::unique_ptr<OpSequence> make_sequence();
 
-  /// Does what the call says; ops::check()s it first, and throws InternalError too when it needs more scratch than is bound, or
-  /// is in a type that this device does not compute in.
+  /// Does what the call says, after checking that its operands agree. Throws InternalError where they do not, where the call
+  /// needs more scratch than is bound, and for a type that this device does not compute in.
   virtual void run(const Call& call) = 0;
 };
 
