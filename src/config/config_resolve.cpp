@@ -89,8 +89,8 @@ void check_rates(const TrainConfig& config) {
                    config.learning_rate, config.learning_rate / 10);
 }
 
-/// A warm-up as long as the run would leave nothing to decay in. Where the decay ends with the run, the warm-up gives way: the
-/// caller tells (config.warmup_iters has changed).
+/// A warm-up as long as the run would leave nothing to decay in. Where the decay ends with the run, the warm-up is shortened:
+/// the caller tells (config.warmup_iters has changed).
 void fit_warmup(TrainConfig& config, bool decay_follows) {
   if (config.lr_schedule == "constant" || config.warmup_iters < config.lr_decay_iters) return;
   if (!decay_follows) {

@@ -66,7 +66,7 @@ void adopt_sizes(const CommandLine& command_line, TrainConfig& config, Pretraine
   sizes.adopt("bias", &TrainConfig::bias, model.model.bias);
   sizes.adopt("tie_weights", &TrainConfig::tie_weights, model.model.tie_weights);
   if (sizes.given_up().empty()) return;
-  log.info(fmt::format("config   {} of {} gives way to the sizes of {}", sizes.given_up(), command_line.config_file,
+  log.info(fmt::format("config   {} of {} ignored: the sizes are those of {}", sizes.given_up(), command_line.config_file,
                        model.directory.string()));
 }
 

@@ -102,7 +102,7 @@ bool is_given(const CommandLine& command_line, std::string_view key) {
   return std::ranges::find(command_line.set_keys, key) != command_line.set_keys.end();
 }
 
-/// A run that goes on with another batch, perhaps on another machine, or in several processes keeps the tokens of its steps;
+/// A run resumed with another batch size, perhaps on another machine, or in several processes keeps the tokens of its steps;
 /// unless whole batches do not make them up.
 void keep_tokens_per_step(TrainConfig& config, const TrainConfig& saved, const CommandLine& command_line,
                           std::int64_t processes) {

@@ -114,7 +114,7 @@ void Trainer::update(StepMetrics& metrics, double compute_ms) {
     optimizer_.enqueue_update(state_.step + 1, metrics.learning_rate, scale);
     if (exchange_) exchange_->share_update();
   }
-  // The scale has no part in the loss itself: a loss that is not finite is no matter of the scale.
+  // The scale has no part in the loss itself: another scale would not make the loss finite.
   const bool scale_may_help = scaler_ && finite_loss && !scaler_->is_at_minimum();
   if (metrics.updated) {
     bad_steps_ = 0;

@@ -157,7 +157,7 @@ TEST_F(InitFrom, SizesOfAPresetGiveWay) {
   test_support::write_all(preset, R"({"n_layer": 6, "n_embd": 384, "block_size": 256, "tokenizer": "byte", "beta2": 0.99})");
   EXPECT_EQ(run("tuned", {init(folder.path()), "--config", preset.string()}), RunStatus::kFinished);
   EXPECT_THAT(sink_.lines, Contains(AllOf(HasSubstr("n_layer 6, n_embd 384, block_size 256"), HasSubstr("preset.json"),
-                                          HasSubstr("gives way"))));
+                                          HasSubstr("ignored: the sizes are those of"))));
   EXPECT_EQ(load_checkpoint(last_step("tuned")).model.num_layers, 2);
 }
 

@@ -12,7 +12,7 @@ namespace virgil {
 class DirectoryLock {
  public:
   /// Throws UserError when `directory` cannot be opened or another process holds its lock. Where a file system knows no such
-  /// locks (some network ones) this goes on without.
+  /// locks (some network ones), nothing is locked.
   explicit DirectoryLock(const std::filesystem::path& directory);
   /// Waits until others have given the lock back, and for no longer than `limit`: nothing then. For short work only.
   [[nodiscard]] static std::optional<DirectoryLock> wait_for(const std::filesystem::path& directory,

@@ -11,7 +11,7 @@ namespace virgil {
 
 /// The files that inputs name: each is a file, a folder (every file in it and below, hidden ones left out, by name), or a
 /// pattern with *, ? and [...] (by name). In the order given; a file named twice counts once, with a warning. Of folders and
-/// patterns, files that hold nothing are left out, with a word. Throws UserError on an input that names nothing (with the name
+/// patterns, empty files are left out, which `log` is told. Throws UserError on an input that names nothing (with the name
 /// that was meant, where one is near), on one that is not a file of this machine, and where all files are empty.
 [[nodiscard]] std::vector<std::filesystem::path> expand_inputs(const std::vector<std::string>& inputs, Logger& log);
 

@@ -28,7 +28,7 @@ struct TrainingShape {
   [[nodiscard]] std::int64_t sequences_per_step() const {
     return checked_multiply(checked_multiply(batch_size, grad_accum_steps), parallel.processes);
   }
-  /// Stage 2 sends a sum that it goes on with in every micro-step; as bfloat16 it would be rounded each time. Not supported.
+  /// Stage 2 sends a running sum in every micro-step; as bfloat16 it would be rounded each time. Not supported.
   [[nodiscard]] bool rounds_sums_repeatedly() const {
     return parallel.shards_gradients() && parallel.wire != DType::kFloat32 && grad_accum_steps > 1;
   }
