@@ -61,7 +61,7 @@ bool is_flat(const Json& config) {
 std::vector<ExpectedTensor> tensors_of(const ModelConfig& model) {
   std::vector<ExpectedTensor> tensors;
   const ParameterLayout layout(model);
-  for (const ParameterSpec& spec : layout.parameters()) tensors.push_back({spec.name, spec.stored_shape});
+  for (const ParameterSpec& spec : layout.parameters()) tensors.push_back({spec.name, DType::kFloat32, spec.stored_shape});
   return tensors;
 }
 
@@ -139,13 +139,38 @@ std::vector<ExpectedTensor> absent_biases(const ModelConfig& model) {
   return tensors;
 }
 
-std::vector<ExpectedTensor> expected_moments(const ModelConfig& model) {
+namespace {
+
+/// The optimizer of a parameter of which the file holds a state, or the first there is.
+OptimizerKind optimizer_of(const ParameterSpec& spec, const std::function<bool(const std::string&)>& holds) {
+  const auto found = std::ranges::find_if(kAllOptimizers, [&](OptimizerKind kind) {
+    return std::ranges::any_of(traits_of(kind).states,
+                               [&](const OptimizerState& state) { return holds(fmt::format("{}.{}", state.name, spec.name)); });
+  });
+  return found == kAllOptimizers.end() ? kAllOptimizers.front() : *found;
+}
+
+}  // namespace
+
+std::vector<ExpectedTensor> expected_states(const ModelConfig& model, const StorageType& storage,
+                                            const std::function<bool(const std::string&)>& holds) {
   std::vector<ExpectedTensor> tensors;
-  for (const ExpectedTensor& parameter : tensors_of(model)) {
-    tensors.push_back({"m." + parameter.name, parameter.shape});
-    tensors.push_back({"v." + parameter.name, parameter.shape});
+  const ParameterLayout layout(model);
+  for (const ParameterSpec& spec : layout.parameters()) {
+    for (const OptimizerState& state : traits_of(optimizer_of(spec, holds), storage).states) {
+      const PlannedState kept{.name = std::string(state.name), .extent = {.storage = state.storage}};
+      tensors.push_back(stored_state(kept, spec));
+    }
   }
   return tensors;
+}
+
+StorageType state_storage_of(const SafetensorsFile& optimizer) {
+  const auto& entries = optimizer.entries();
+  const auto found = std::ranges::find_if(kStateStorages, [&](const StorageType& storage) {
+    return !entries.empty() && entries.front().dtype_name == safetensors_name(storage.unit);
+  });
+  return found == kStateStorages.end() ? kStateStorages.front() : *found;
 }
 
 }  // namespace virgil

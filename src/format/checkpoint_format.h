@@ -3,12 +3,14 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "virgil/format/checkpoint.h"
+#include "virgil/format/parameter_io.h"
 #include "virgil/format/safetensors.h"
 #include "virgil/model/model_config.h"
 
@@ -30,17 +32,15 @@ void read_state(std::string_view text, const std::string& where, TrainingState& 
 /// Content of kStateHashFile, as `sha256sum -c` reads it.
 [[nodiscard]] std::string write_state_hash(std::string_view state_text);
 
-/// A tensor a checkpoint must hold: parameters as float32, moments as float32 or bfloat16.
-struct ExpectedTensor {
-  std::string name;
-  Shape shape;
-};
+/// A tensor a checkpoint must hold.
+using ExpectedTensor = StoredState;
 /// Parameters of the model.
 [[nodiscard]] std::vector<ExpectedTensor> expected_parameters(const ModelConfig& model);
 /// Biases that transformers has and the model lacks: written as zeros, never read. Empty for a model with biases.
 [[nodiscard]] std::vector<ExpectedTensor> absent_biases(const ModelConfig& model);
-/// "m." and "v." of every parameter.
-[[nodiscard]] std::vector<ExpectedTensor> expected_moments(const ModelConfig& model);
+/// The states of every parameter: those of the optimizer of which the file `holds(name)` any, in `storage`.
+[[nodiscard]] std::vector<ExpectedTensor> expected_states(const ModelConfig& model, const StorageType& storage,
+                                                          const std::function<bool(const std::string&)>& holds);
 
 /// "best", "step-00000500", or one of them with ".old" appended.
 [[nodiscard]] bool is_checkpoint_name(std::string_view name);

@@ -81,10 +81,9 @@ MappedFile map_verified(const Folder& folder, const std::string& name, const Wri
   return file;
 }
 
-/// All tensors are of one type: `dtype_name`.
-void verify_tensors(const SafetensorsFile& file, const std::vector<ExpectedTensor>& expected, const std::string& path,
-                    std::string_view dtype_name) {
+void verify_tensors(const SafetensorsFile& file, const std::vector<ExpectedTensor>& expected, const std::string& path) {
   for (const ExpectedTensor& tensor : expected) {
+    const std::string_view dtype_name = safetensors_name(tensor.dtype);
     const SafetensorsFile::Entry* entry = file.find(tensor.name);
     if (entry == nullptr) throw user_error("{}: the tensor {} is missing; {}", path, tensor.name, kRemedy);
     if (entry->shape != tensor.shape || entry->dtype_name != dtype_name) {
@@ -92,12 +91,6 @@ void verify_tensors(const SafetensorsFile& file, const std::vector<ExpectedTenso
                        entry->shape.to_string(), kConfigFile, dtype_name, tensor.shape.to_string(), kRemedy);
     }
   }
-}
-
-/// Moments are F32, or all of them BF16.
-std::string_view moments_dtype_name(const SafetensorsFile& file) {
-  const bool half = !file.entries().empty() && file.entries().front().dtype_name == safetensors_name(DType::kBFloat16);
-  return safetensors_name(half ? DType::kBFloat16 : DType::kFloat32);
 }
 
 LoadedCheckpoint load_folder(const std::filesystem::path& wanted, CheckpointParts parts) {
@@ -115,10 +108,12 @@ LoadedCheckpoint load_folder(const std::filesystem::path& wanted, CheckpointPart
   const auto path_of = [&](const char* name) { return (folder.path() / name).string(); };
   LoadedCheckpoint loaded{folder.path(), sizes, std::move(state), SafetensorsFile(std::move(mapped.at(kParametersFile))),
                           nullptr};
-  verify_tensors(loaded.parameters, expected_parameters(model), path_of(kParametersFile), safetensors_name(DType::kFloat32));
+  verify_tensors(loaded.parameters, expected_parameters(model), path_of(kParametersFile));
   if (files.contains(kOptimizerFile)) {
     loaded.optimizer = std::make_unique<SafetensorsFile>(std::move(mapped.at(kOptimizerFile)));
-    verify_tensors(*loaded.optimizer, expected_moments(model), path_of(kOptimizerFile), moments_dtype_name(*loaded.optimizer));
+    const SafetensorsFile& states = *loaded.optimizer;
+    const auto holds = [&](const std::string& name) { return states.find(name) != nullptr; };
+    verify_tensors(states, expected_states(model, state_storage_of(states), holds), path_of(kOptimizerFile));
   }
   return loaded;
 }

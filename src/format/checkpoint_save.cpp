@@ -25,22 +25,27 @@
 namespace virgil {
 namespace {
 
-void check_sources(std::span<const TensorSource> sources, const std::vector<ExpectedTensor>& expected, DType dtype) {
+void check_sources(std::span<const TensorSource> sources, const std::vector<ExpectedTensor>& expected) {
   VIRGIL_CHECK(sources.size() == expected.size(), "{} tensors given, the layout has {}", sources.size(), expected.size());
   for (const ExpectedTensor& tensor : expected) {
     const auto found = std::ranges::find(sources, tensor.name, &TensorSource::name);
     VIRGIL_CHECK(found != sources.end(), "the tensor {} is missing", tensor.name);
-    VIRGIL_CHECK(found->shape == tensor.shape && found->dtype == dtype, "{} is {} {}, the layout has {} {}", tensor.name,
-                 name_of(found->dtype), found->shape.to_string(), name_of(dtype), tensor.shape.to_string());
+    VIRGIL_CHECK(found->shape == tensor.shape && found->dtype == tensor.dtype, "{} is {} {}, the layout has {} {}", tensor.name,
+                 name_of(found->dtype), found->shape.to_string(), name_of(tensor.dtype), tensor.shape.to_string());
   }
 }
 
 /// config_json and everything written must be what the loader reads back: found out before the disk is touched.
 void check_contents(const CheckpointContents& contents, const ModelConfig& model) {
-  check_sources(contents.parameters, expected_parameters(model), DType::kFloat32);
+  check_sources(contents.parameters, expected_parameters(model));
   if (!contents.optimizer.empty()) {
-    const bool half = contents.optimizer.front().dtype == DType::kBFloat16;
-    check_sources(contents.optimizer, expected_moments(model), half ? DType::kBFloat16 : DType::kFloat32);
+    const auto holds = [&](const std::string& name) {
+      return std::ranges::find(contents.optimizer, name, &TensorSource::name) != contents.optimizer.end();
+    };
+    const auto is_first = [&](const StorageType& storage) { return storage.unit == contents.optimizer.front().dtype; };
+    const auto storage = std::ranges::find_if(kStateStorages, is_first);
+    VIRGIL_CHECK(storage != kStateStorages.end(), "optimizer state in {}", name_of(contents.optimizer.front().dtype));
+    check_sources(contents.optimizer, expected_states(model, *storage, holds));
   }
   const std::string& config = contents.state.config_json;
   VIRGIL_CHECK(config.empty() || is_flat_config(config), "config_json is not a flat JSON object");
@@ -116,10 +121,12 @@ void replace_checkpoint(FileSystem& files, const std::filesystem::path& partial,
   remove_replaced(files, old, directory);
 }
 
-std::int64_t bytes_of(const std::vector<ExpectedTensor>& tensors, DType dtype) {
-  std::int64_t elements = 0;
-  for (const ExpectedTensor& tensor : tensors) elements = checked_add(elements, tensor.shape.num_elements());
-  return checked_multiply(elements, size_of(dtype));
+std::int64_t bytes_of(const std::vector<ExpectedTensor>& tensors) {
+  std::int64_t bytes = 0;
+  for (const ExpectedTensor& tensor : tensors) {
+    bytes = checked_add(bytes, checked_multiply(tensor.shape.num_elements(), size_of(tensor.dtype)));
+  }
+  return bytes;
 }
 
 }  // namespace
@@ -139,13 +146,19 @@ void save_checkpoint(FileSystem& files, const std::filesystem::path& directory, 
   }
 }
 
-std::int64_t checkpoint_bytes(const ModelConfig& model, DType moments, const Tokenizer& tokenizer) {
+std::int64_t checkpoint_bytes(const MemoryPlan& plan, const Tokenizer& tokenizer) {
   constexpr std::int64_t kHeadersAndState = std::int64_t{1} << 15;
   std::int64_t total = kHeadersAndState;
   for (const Tokenizer::File& file : tokenizer.files()) total += std::ssize(file.content);
-  total = checked_add(total, bytes_of(expected_parameters(model), DType::kFloat32));
-  total = checked_add(total, bytes_of(absent_biases(model), DType::kFloat32));
-  return checked_add(total, bytes_of(expected_moments(model), moments));
+  total = checked_add(total, bytes_of(expected_parameters(plan.model())));
+  total = checked_add(total, bytes_of(absent_biases(plan.model())));
+  std::vector<ExpectedTensor> states;
+  for (const PlannedState& state : plan.states()) {
+    for (const ParameterSpec& spec : plan.parameters().parameters()) {
+      if (state.covers(spec)) states.push_back(stored_state(state, spec));
+    }
+  }
+  return checked_add(total, bytes_of(states));
 }
 
 }  // namespace virgil

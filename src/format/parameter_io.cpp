@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string_view>
+#include <utility>
 
 #include "virgil/base/bfloat16.h"
 #include "virgil/base/error.h"
@@ -29,6 +31,22 @@ void widen(DType dtype, std::span<const std::byte> bytes, std::span<float> value
   widen<float>(bytes, values);
 }
 
+/// Reads a tensor whose bytes begin at unit `first` of the flat buffer.
+std::function<void(std::span<std::byte>, std::int64_t)> read_from(const FlatReader& read, std::int64_t first, DType dtype) {
+  return [read, first, dtype](std::span<std::byte> dst, std::int64_t offset_bytes) {
+    read(dst, first + offset_bytes / size_of(dtype));
+  };
+}
+
+std::span<const std::byte> bytes_of(const SafetensorsFile& file, const StoredState& wanted) {
+  const SafetensorsFile::Entry* entry = file.find(wanted.name);
+  const std::string_view dtype_name = safetensors_name(wanted.dtype);
+  if (entry != nullptr && entry->dtype_name == dtype_name && entry->shape == wanted.shape) return entry->bytes;
+  throw user_error("the checkpoint's {} is {}, the model needs {} {}; give a checkpoint of the model's own sizes", wanted.name,
+                   entry == nullptr ? "missing" : entry->dtype_name + " " + entry->shape.to_string(), dtype_name,
+                   wanted.shape.to_string());
+}
+
 /// Whether a tensor of `dtype` holds the value; NaN counts as held.
 bool holds(DType dtype, float value) {
   if (dtype == DType::kFloat32 || value != value) return true;
@@ -41,29 +59,47 @@ std::vector<TensorSource> parameter_sources(const ParameterLayout& layout, const
                                             const FlatReader& read) {
   std::vector<TensorSource> sources;
   for (const ParameterSpec& spec : layout.parameters()) {
-    const auto read_stored = [read, dtype, offset = spec.offset](std::span<std::byte> dst, std::int64_t offset_bytes) {
-      read(dst, offset + offset_bytes / size_of(dtype));
-    };
-    sources.push_back({prefix + spec.name, dtype, spec.stored_shape, read_stored});
+    sources.push_back({prefix + spec.name, dtype, spec.stored_shape, read_from(read, spec.offset, dtype)});
   }
   return sources;
 }
 
 bool load_parameters(Backend& backend, const ParameterLayout& layout, const SafetensorsFile& file, const std::string& prefix,
                      const FlatTensor& flat, DType dtype) {
-  const std::string dtype_name(safetensors_name(dtype));
   bool exact = true;
   backend.run(ops::SetZero{flat.view()});
   for (const ParameterSpec& spec : layout.parameters()) {
-    const SafetensorsFile::Entry* entry = file.find(prefix + spec.name);
-    if (entry == nullptr || entry->dtype_name != dtype_name || entry->shape != spec.stored_shape) {
-      throw user_error("the checkpoint's {}{} is {}, the model needs {} {}; give a checkpoint of the model's own sizes", prefix,
-                       spec.name, entry == nullptr ? "missing" : entry->dtype_name + " " + entry->shape.to_string(), dtype_name,
-                       spec.stored_shape.to_string());
-    }
-    exact = upload_pieces(backend, flat, spec.offset, dtype, entry->bytes) && exact;
+    const std::span<const std::byte> bytes = bytes_of(file, {prefix + spec.name, dtype, spec.stored_shape});
+    exact = upload_pieces(backend, flat, spec.offset, dtype, bytes) && exact;
   }
   return exact;
+}
+
+StoredState stored_state(const PlannedState& state, const ParameterSpec& spec) {
+  const StorageType& storage = state.extent.storage;
+  const Shape shape = storage.is_plain() ? spec.stored_shape : Shape{storage.units_for(spec.stored_shape.num_elements())};
+  return {state.stored_name(spec), storage.unit, shape};
+}
+
+std::vector<TensorSource> state_sources(const ParameterLayout& layout, const PlannedState& state, const FlatReader& read) {
+  std::vector<TensorSource> sources;
+  for (const ParameterSpec& spec : layout.parameters()) {
+    if (!state.covers(spec)) continue;
+    StoredState stored = stored_state(state, spec);
+    const std::int64_t first = state.extent.storage.units_for(spec.offset);
+    sources.push_back({std::move(stored.name), stored.dtype, stored.shape, read_from(read, first, stored.dtype)});
+  }
+  return sources;
+}
+
+void load_state(Backend& backend, const ParameterLayout& layout, const SafetensorsFile& file, const PlannedState& state,
+                const FlatTensor& flat) {
+  backend.run(ops::SetZero{flat.view()});
+  for (const ParameterSpec& spec : layout.parameters()) {
+    if (!state.covers(spec)) continue;
+    const StoredState stored = stored_state(state, spec);
+    upload_pieces(backend, flat, flat.units(spec.offset), stored.dtype, bytes_of(file, stored));
+  }
 }
 
 bool upload_pieces(Backend& backend, const FlatTensor& flat, std::int64_t offset, DType dtype,

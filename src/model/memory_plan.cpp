@@ -1,5 +1,7 @@
 #include "virgil/model/memory_plan.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -16,7 +18,36 @@ namespace {
 
 constexpr std::int64_t kMinLogitsRows = 256;
 
+std::vector<ParameterGroup> groups_of(const PlanRequest& request) {
+  if (!request.groups.empty()) return request.groups;
+  return request.step ? default_groups(request.step->optimizer, request.step->optimizer_state_dtype) : default_groups();
+}
+
 }  // namespace
+
+std::vector<PlannedState> planned_states(const ParameterLayout& parameters) {
+  std::vector<PlannedState> states;
+  const OptimizerTraits* last = nullptr;
+  std::size_t num_of_last = 0;
+  for (const ParameterRange& range : parameters.ranges()) {
+    const OptimizerTraits& optimizer = parameters.groups()[range.group].optimizer;
+    if (last != nullptr && last->kind == optimizer.kind) {
+      VIRGIL_CHECK(*last == optimizer, "groups of {} keep different states", name_of(optimizer.kind));
+      for (PlannedState& state : std::span(states).last(num_of_last)) state.extent.num_elements += range.num_elements;
+      continue;
+    }
+    last = &optimizer;
+    num_of_last = optimizer.states.size();
+    for (const OptimizerState& state : optimizer.states) {
+      states.push_back({.name = std::string(state.name),
+                        .optimizer = optimizer.kind,
+                        .slot = state_slot(states.size()),
+                        .extent = {.first = range.offset, .num_elements = range.num_elements, .storage = state.storage}});
+    }
+  }
+  VIRGIL_CHECK(states.size() <= kMaxOptimizerStates, "{} optimizer states", states.size());
+  return states;
+}
 
 std::int64_t choose_logits_rows(const ModelConfig& config, const StepShape& step, const BackendTraits& traits) {
   const std::int64_t rows = checked_multiply(step.batch_size, step.length);
@@ -35,16 +66,15 @@ std::int64_t choose_logits_rows(const ModelConfig& config, const StepShape& step
 MemoryPlan::MemoryPlan(const ModelConfig& config, const PlanRequest& request, const BackendTraits& traits)
     : config_(config),
       parallel_(request.parallel),
-      parameters_(config, request.parallel.processes),
+      parameters_(config, request.parallel.processes, groups_of(request)),
       gradients_(parameters_, request.parallel.shards_gradients()),
       step_(request.step),
       alignment_bytes_(traits.alignment_bytes()) {
   const std::int64_t flat = parameters_.flat_elements();
   const std::int64_t part = flat / parallel_.processes;
   const std::int64_t state = parallel_.shards_optimizer() ? part : flat;
-  const auto add_flat = [&](PlanSlot slot, MemoryCategory category, const char* name, DType dtype, std::int64_t elements) {
-    add(slot, category, name, checked_multiply(elements, size_of(dtype)));
-  };
+  const auto add_flat = [&](PlanSlot slot, MemoryCategory category, const char* name, const StorageType& storage,
+                            std::int64_t elements) { add(slot, category, name, storage.bytes_for(elements)); };
   VIRGIL_CHECK(step_ || request.decode, "a plan of nothing");
   VIRGIL_CHECK(!step_ || !request.decode || step_->dtype == request.decode->dtype, "a step in {}, generation in {}",
                name_of(step_->dtype), name_of(request.decode->dtype));
@@ -72,8 +102,14 @@ MemoryPlan::MemoryPlan(const ModelConfig& config, const PlanRequest& request, co
       if (parallel_.shards_gradients()) {
         add_flat(PlanSlot::kGradientPart, MemoryCategory::kGradients, "gradients' part", DType::kFloat32, part);
       }
-      add_flat(PlanSlot::kAdamM, MemoryCategory::kOptimizer, "adamw.m", step_->optimizer_state_dtype, state);
-      add_flat(PlanSlot::kAdamV, MemoryCategory::kOptimizer, "adamw.v", step_->optimizer_state_dtype, state);
+      states_ = planned_states(parameters_);
+      for (const PlannedState& kept : states_) {
+        const FlatExtent& extent = kept.extent;
+        const std::int64_t held =
+            parallel_.shards_optimizer() ? extent.num_elements / parallel_.processes : extent.num_elements;
+        add(kept.slot, MemoryCategory::kOptimizer, fmt::format("{}.{}", name_of(kept.optimizer), kept.name),
+            extent.storage.bytes_for(held));
+      }
     }
     add(PlanSlot::kLogits, MemoryCategory::kLogits, "logits chunk",
         checked_multiply(checked_multiply(logits_rows_, config_.padded_vocab_size()), size_of(step_->dtype)));
@@ -184,16 +220,18 @@ TensorView PlannedMemory::bind(const PlacedTape& placed, const ConstTensorView& 
 
 FlatTensor PlannedMemory::flat(const MemoryPlan& plan, PlanSlot slot, std::int64_t rank) const {
   const ParameterLayout& layout = plan.parameters();
-  const bool is_state = slot == PlanSlot::kMasterWeights || slot == PlanSlot::kAdamM || slot == PlanSlot::kAdamV;
-  const bool is_moment = slot == PlanSlot::kAdamM || slot == PlanSlot::kAdamV;
-  const DType dtype = slot == PlanSlot::kWeights ? plan.dtype()
-                      : is_moment                ? plan.step().optimizer_state_dtype
-                                                 : DType::kFloat32;
-  const std::int64_t elements = layout.flat_elements();
-  if (slot == PlanSlot::kGradientPart || (is_state && plan.parallel().shards_optimizer())) {
-    return FlatTensor::part(layout, view(slot, 0, dtype, {elements / layout.num_shards()}), rank);
-  }
-  return FlatTensor::whole(layout, view(slot, 0, dtype, {elements}));
+  FlatExtent extent{.num_elements = layout.flat_elements()};
+  if (slot == PlanSlot::kWeights) extent.storage = plan.dtype();
+  const auto state = std::ranges::find(plan.states(), slot, &PlannedState::slot);
+  const bool is_state = state != plan.states().end();
+  if (is_state) extent = state->extent;
+  const auto view_of = [&](std::int64_t elements) {
+    return view(slot, 0, extent.storage.unit, {extent.storage.units_for(elements)});
+  };
+  const bool divided =
+      slot == PlanSlot::kGradientPart || ((is_state || slot == PlanSlot::kMasterWeights) && plan.parallel().shards_optimizer());
+  if (divided) return FlatTensor::part(layout, extent, view_of(extent.num_elements / layout.num_shards()), rank);
+  return FlatTensor::whole(layout, extent, view_of(extent.num_elements));
 }
 
 TensorView PlannedMemory::scalar(PlanScalar scalar) const {

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <numeric>
 #include <utility>
 
 #include "virgil/base/error.h"
@@ -46,20 +48,14 @@ class Lister {
 
   void embedding(const std::string& name, std::int64_t rows, std::int64_t stored_rows) {
     const std::int64_t C = config_.embedding_dim();
-    add({.name = name,
-         .shape = {rows, C},
-         .stored_shape = {stored_rows, C},
-         .init = InitKind::kNormal,
-         .init_std = kInitStd,
-         .decayed = true});
+    add({.name = name, .shape = {rows, C}, .stored_shape = {stored_rows, C}, .init = InitKind::kNormal, .init_std = kInitStd});
   }
   void linear(const std::string& name, std::int64_t inputs, std::int64_t outputs, float std) {
     add({.name = name + ".weight",
          .shape = {inputs, outputs},
          .stored_shape = {inputs, outputs},
          .init = InitKind::kNormal,
-         .init_std = std,
-         .decayed = true});
+         .init_std = std});
     if (config_.bias()) add({.name = name + ".bias", .shape = {outputs}, .stored_shape = {outputs}});
   }
   void norm(const std::string& name, std::int64_t channels) {
@@ -77,48 +73,121 @@ class Lister {
 };
 
 BucketKind bucket_kind(const ParameterSpec& spec) {
-  if (!spec.decayed) return BucketKind::kVectors;
+  if (spec.shape.rank() < 2) return BucketKind::kVectors;
   if (spec.layer >= 0) return BucketKind::kLayer;
   return spec.name == "lm_head.weight" ? BucketKind::kHead : BucketKind::kEmbeddings;
 }
 
+std::int64_t aligned_elements(const ParameterSpec& spec) { return round_up(spec.num_elements(), ParameterLayout::kAlignment); }
+
+/// The shard of each tensor, such that the fullest shard has little: the largest tensor first, to where there is least.
+std::vector<std::size_t> share_out(std::span<ParameterSpec* const> members, std::int64_t num_shards) {
+  std::vector<std::size_t> by_size(members.size());
+  std::iota(by_size.begin(), by_size.end(), std::size_t{0});
+  std::ranges::stable_sort(by_size, std::ranges::greater(), [&](std::size_t i) { return members[i]->num_elements(); });
+  std::vector<std::int64_t> loads(static_cast<std::size_t>(num_shards));
+  std::vector<std::size_t> shards(members.size());
+  for (const std::size_t i : by_size) {
+    const auto least = std::ranges::min_element(loads);
+    *least = checked_add(*least, aligned_elements(*members[i]));
+    shards[i] = static_cast<std::size_t>(least - loads.begin());
+  }
+  return shards;
+}
+
+/// Places the tensors from `offset` on, none in two of the shards, and returns what they take.
+std::int64_t place_whole_tensors(std::span<ParameterSpec* const> members, std::int64_t offset, std::int64_t num_shards) {
+  const std::vector<std::size_t> shards = share_out(members, num_shards);
+  std::vector<std::int64_t> ends(static_cast<std::size_t>(num_shards));
+  for (std::size_t i = 0; i < members.size(); ++i) {
+    members[i]->offset = ends[shards[i]];  // in its shard
+    ends[shards[i]] += aligned_elements(*members[i]);
+  }
+  const std::int64_t part = *std::ranges::max_element(ends);
+  for (std::size_t i = 0; i < members.size(); ++i) {
+    const std::int64_t before = checked_multiply(static_cast<std::int64_t>(shards[i]), part);
+    members[i]->offset = checked_add(members[i]->offset, checked_add(offset, before));
+  }
+  return checked_multiply(part, num_shards);
+}
+
+/// Places the tensors from `offset` on, one after the other, and returns what they take.
+std::int64_t place_elements(std::span<ParameterSpec* const> members, std::int64_t offset, std::int64_t num_shards) {
+  std::int64_t end = offset;
+  for (ParameterSpec* spec : members) {
+    spec->offset = end;
+    end = checked_add(end, aligned_elements(*spec));
+  }
+  return round_up(end - offset, checked_multiply(ParameterLayout::kAlignment, num_shards));
+}
+
 }  // namespace
 
-ParameterLayout::ParameterLayout(const ModelConfig& config, std::int64_t num_shards)
-    : parameters_(Lister(config).list()), num_shards_(num_shards) {
+ParameterLayout::ParameterLayout(const ModelConfig& config, std::int64_t num_shards, std::vector<ParameterGroup> groups)
+    : parameters_(Lister(config).list()), groups_(std::move(groups)), num_shards_(num_shards) {
   VIRGIL_CHECK(num_shards >= 1, "{} shards", num_shards);
-  const std::int64_t bucket_alignment = checked_multiply(kAlignment, num_shards);
-  std::int64_t lone_offset = 0;
-  const auto close_bucket = [&] {
-    if (buckets_.empty()) return;
-    ParameterBucket& bucket = buckets_.back();
-    if (bucket.num_elements > 0) return;  // closed
-    const std::int64_t elements = flat_elements_ - bucket.offset;
-    lone_offset += elements;
-    bucket.num_elements = round_up(elements, bucket_alignment);
-    flat_elements_ = checked_add(bucket.offset, bucket.num_elements);
-  };
-  for (const bool decayed : {true, false}) {
-    ParameterRange range{.offset = flat_elements_, .num_elements = 0, .decayed = decayed};
-    for (ParameterSpec& spec : parameters_) {
-      if (spec.decayed != decayed) continue;
-      const BucketKind kind = bucket_kind(spec);
-      const int layer = kind == BucketKind::kLayer ? spec.layer : -1;
-      if (buckets_.empty() || buckets_.back().kind != kind || buckets_.back().layer != layer) {
-        close_bucket();
-        buckets_.push_back(
-            {.kind = kind, .layer = layer, .offset = flat_elements_, .lone_offset = lone_offset, .decayed = decayed});
-      }
-      spec.offset = flat_elements_;
-      flat_elements_ = checked_add(flat_elements_, round_up(spec.num_elements(), kAlignment));
-      num_parameters_ = checked_add(num_parameters_, spec.num_elements());
-      num_stored_parameters_ += spec.stored_shape.num_elements();  // at most num_parameters_
-    }
-    close_bucket();
-    range.num_elements = flat_elements_ - range.offset;
-    ranges_.push_back(range);
-  }
+  assign_to_groups();
+  for (const std::size_t group : order_of_groups()) place_group(group);
   for (std::size_t i = 0; i < parameters_.size(); ++i) index_.emplace(parameters_[i].name, i);
+}
+
+void ParameterLayout::assign_to_groups() {
+  std::vector<GroupedParameter> seen;
+  for (const ParameterSpec& spec : parameters_) seen.push_back({spec.name, bucket_kind(spec)});
+  const std::vector<std::size_t> taken_by = assign_groups(seen, groups_);
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    parameters_[i].group = taken_by[i];
+    parameters_[i].decayed = groups_[taken_by[i]].decays();
+  }
+}
+
+std::vector<std::size_t> ParameterLayout::order_of_groups() const {
+  std::vector<std::size_t> order(groups_.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  // Groups of an optimizer stand where its first one does: its states are then one run each.
+  std::ranges::stable_sort(order, {}, [&](std::size_t group) {
+    const auto same = [&](const ParameterGroup& other) { return other.optimizer.kind == groups_[group].optimizer.kind; };
+    return std::ranges::find_if(groups_, same) - groups_.begin();
+  });
+  return order;
+}
+
+void ParameterLayout::place_group(std::size_t group) {
+  ParameterRange range{.offset = flat_elements_, .num_elements = 0, .group = group};
+  ParameterBucket bucket{.group = group};
+  std::vector<ParameterSpec*> members;
+  for (ParameterSpec& spec : parameters_) {
+    if (spec.group != group) continue;
+    const BucketKind kind = bucket_kind(spec);
+    const int layer = kind == BucketKind::kLayer ? spec.layer : -1;
+    if (!members.empty() && (bucket.kind != kind || bucket.layer != layer)) {
+      place_bucket(bucket, members);
+      members.clear();
+    }
+    bucket.kind = kind;
+    bucket.layer = layer;
+    members.push_back(&spec);
+  }
+  if (members.empty()) return;
+  place_bucket(bucket, members);
+  range.num_elements = flat_elements_ - range.offset;
+  ranges_.push_back(range);
+}
+
+void ParameterLayout::place_bucket(ParameterBucket bucket, std::span<ParameterSpec* const> members) {
+  bucket.offset = flat_elements_;
+  bucket.lone_offset = lone_elements_;
+  for (ParameterSpec* spec : members) {
+    spec->lone_offset = lone_elements_;
+    lone_elements_ = checked_add(lone_elements_, aligned_elements(*spec));
+    num_parameters_ = checked_add(num_parameters_, spec->num_elements());
+    num_stored_parameters_ += spec->stored_shape.num_elements();  // at most num_parameters_
+  }
+  const bool whole = groups_[bucket.group].optimizer.shard_rule == ShardRule::kWholeTensors;
+  bucket.num_elements =
+      whole ? place_whole_tensors(members, bucket.offset, num_shards_) : place_elements(members, bucket.offset, num_shards_);
+  flat_elements_ = checked_add(flat_elements_, bucket.num_elements);
+  buckets_.push_back(bucket);
 }
 
 std::size_t ParameterLayout::find_bucket(BucketKind kind, std::int64_t layer) const {

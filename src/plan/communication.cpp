@@ -6,7 +6,7 @@ CommunicationVolume communication_volume(const TrainingShape& shape) {
   CommunicationVolume volume;
   const DataParallel& parallel = shape.parallel;
   if (parallel.processes == 1) return volume;
-  const std::int64_t flat = ParameterLayout(ModelConfig(shape.model), parallel.processes).flat_elements();
+  const std::int64_t flat = parameter_layout(shape).flat_elements();
   // Every part but a process's own.
   const std::int64_t sent = flat / parallel.processes * (parallel.processes - 1);
   const std::int64_t reductions = parallel.shards_gradients() ? shape.grad_accum_steps : 1;

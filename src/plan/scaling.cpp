@@ -113,7 +113,7 @@ StepTimes step_times(const TrainingShape& shape, double micro_step_s, const Clus
                   .head_s = work.head * seconds_per_work,
                   .micro_steps = shape.grad_accum_steps,
                   .reduces_every_micro_step = parallel.shards_gradients()};
-  const ParameterLayout layout(ModelConfig(shape.model), parallel.processes);
+  const ParameterLayout layout = parameter_layout(shape);
   const GradientLayout places(layout, parallel.shards_gradients());
   const std::vector<PassedBucket> buckets = passed_buckets(shape, layout, places);
   const auto is_of_layer = [&](const PassedBucket& passed) {

@@ -7,12 +7,18 @@
 
 namespace virgil {
 
+ParameterLayout parameter_layout(const TrainingShape& shape) {
+  return ParameterLayout(ModelConfig(shape.model), shape.parallel.processes,
+                         default_groups(shape.optimizer, shape.optimizer_state_dtype));
+}
+
 PlanRequest plan_request(const TrainingShape& shape) {
   PlanRequest request{.step = StepShape{.batch_size = shape.batch_size,
                                         .length = shape.model.block_size,
                                         .training = true,
                                         .dtype = shape.dtype,
                                         .master_weights = shape.master_weights,
+                                        .optimizer = shape.optimizer,
                                         .optimizer_state_dtype = shape.optimizer_state_dtype,
                                         .recompute = shape.recompute,
                                         .micro_steps = shape.grad_accum_steps,

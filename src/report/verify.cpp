@@ -13,7 +13,7 @@
 #include "virgil/machine/device.h"
 #include "virgil/model/gpt.h"
 #include "virgil/model/initializer.h"
-#include "virgil/optim/adamw.h"
+#include "virgil/optim/optimizer.h"
 #include "virgil/plan/run_plan.h"
 
 namespace virgil {
@@ -42,7 +42,7 @@ Verification verify_plan(const PlannedSubject& planned) {
   TrackingResource tracker(backend.memory());
   const PlannedMemory memory(plan, tracker);
   Gpt gpt(backend, plan, memory);
-  AdamW optimizer(backend, plan, memory, {});
+  Optimizer optimizer(backend, plan, memory, {});
   initialize_parameters(backend, plan.parameters(), gpt.master_weights(), kSeed);
   gpt.refresh_weights();
   optimizer.reset();

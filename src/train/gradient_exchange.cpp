@@ -35,17 +35,24 @@ void GradientExchange::share_weights(Gpt& gpt) {
 }
 
 void GradientExchange::begin_step() {
-  first_micro_step_ = true;
+  begun_micro_steps_ = 0;
   in_window_.clear();
   if (!gradient_part_.present()) backend_.run(ops::SetZero{gradients_});
 }
 
 GradientObserver* GradientExchange::observe(bool is_last_micro_step) {
+  ++begun_micro_steps_;
   return gradient_part_.present() || is_last_micro_step ? this : nullptr;
 }
 
 TensorView GradientExchange::gradients_of(std::size_t bucket) const {
   return gradients_.slice(plan_.gradients().offset_of(bucket), {plan_.parameters().buckets()[bucket].num_elements});
+}
+
+bool GradientExchange::overlap(std::size_t a, std::size_t b) const {
+  const auto begin = [&](std::size_t bucket) { return plan_.gradients().offset_of(bucket); };
+  const auto end = [&](std::size_t bucket) { return begin(bucket) + plan_.parameters().buckets()[bucket].num_elements; };
+  return begin(a) < end(b) && begin(b) < end(a);
 }
 
 /// Stage 2: the bucket's sum leaves the window.
@@ -57,11 +64,14 @@ void GradientExchange::keep_part(std::size_t bucket) {
 
 void GradientExchange::before_bucket(std::size_t bucket) {
   if (!gradient_part_.present()) return;
-  const std::int64_t offset = plan_.gradients().offset_of(bucket);
-  if (const auto found = in_window_.find(offset); found != in_window_.end()) keep_part(found->second);
-  in_window_[offset] = bucket;
+  std::erase_if(in_window_, [&](std::size_t before) {
+    const bool gives_way = overlap(before, bucket);
+    if (gives_way) keep_part(before);
+    return gives_way;
+  });
+  in_window_.insert(bucket);
   backend_.run(ops::SetZero{gradients_of(bucket)});
-  if (first_micro_step_) return;
+  if (begun_micro_steps_ == 1) return;
   // What has been summed so far joins this rank's summand, so that the reduction adds it once.
   const TensorView kept = gradient_part_.part_of_bucket(bucket, communicator_.rank());
   backend_.run(ops::Copy{gradients_of(bucket).slice(communicator_.rank() * kept.num_elements(), {kept.num_elements()}), kept});
@@ -71,13 +81,11 @@ void GradientExchange::after_bucket(std::size_t bucket) {
   const DataParallel& parallel = plan_.parallel();
   tickets_[bucket] = parallel.zero_stage == 0 ? communicator_.start_all_reduce(gradients_of(bucket), parallel.wire)
                                               : communicator_.start_reduce_scatter(gradients_of(bucket), parallel.wire);
-  const bool last_of_pass = plan_.parameters().buckets()[bucket].kind == BucketKind::kEmbeddings;
-  if (last_of_pass) first_micro_step_ = false;
 }
 
-void GradientExchange::finish_step(AdamW& optimizer) {
+void GradientExchange::finish_step(Optimizer& optimizer) {
   if (gradient_part_.present()) {
-    for (const auto& [offset, bucket] : in_window_) keep_part(bucket);
+    for (const std::size_t bucket : in_window_) keep_part(bucket);
     in_window_.clear();
   }
   communicator_.wait_all();

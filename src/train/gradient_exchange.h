@@ -2,14 +2,14 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
+#include <set>
 #include <vector>
 
 #include "virgil/backend/backend.h"
 #include "virgil/dist/communicator.h"
 #include "virgil/model/gpt.h"
 #include "virgil/model/memory_plan.h"
-#include "virgil/optim/adamw.h"
+#include "virgil/optim/optimizer.h"
 
 namespace virgil {
 
@@ -33,25 +33,26 @@ class GradientExchange final : public GradientObserver {
   void before_bucket(std::size_t bucket) override;
   void after_bucket(std::size_t bucket) override;
   /// After the last micro-step: what the backend does from now on finds the sums, and the optimizer the norms of all parts.
-  void finish_step(AdamW& optimizer);
+  void finish_step(Optimizer& optimizer);
   /// After an update: every rank has all weights.
   void share_update();
 
  private:
   void gather_weights();
   void keep_part(std::size_t bucket);
+  [[nodiscard]] bool overlap(std::size_t a, std::size_t b) const;
   [[nodiscard]] TensorView gradients_of(std::size_t bucket) const;
 
   Backend& backend_;
   const MemoryPlan& plan_;
   Communicator& communicator_;
-  FlatTensor weights_;                             // that the passes read
-  FlatTensor whole_masters_;                       // absent where they are sharded, or the same as weights_
-  TensorView gradients_;                           // as GradientLayout says
-  FlatTensor gradient_part_;                       // of stage 2
-  std::map<std::int64_t, std::size_t> in_window_;  // stage 2: the bucket whose gradients lie at an offset of the window
-  std::vector<CollectiveTicket> tickets_;          // by bucket, of the last reduction
-  bool first_micro_step_ = true;
+  FlatTensor weights_;                     // that the passes read
+  FlatTensor whole_masters_;               // absent where they are sharded, or the same as weights_
+  TensorView gradients_;                   // as GradientLayout says
+  FlatTensor gradient_part_;               // of stage 2
+  std::set<std::size_t> in_window_;        // stage 2: the buckets whose sums lie in the window
+  std::vector<CollectiveTicket> tickets_;  // by bucket, of the last reduction
+  std::int64_t begun_micro_steps_ = 0;
 };
 
 }  // namespace virgil

@@ -15,7 +15,7 @@ void PartGathering::read(std::size_t tensor, std::int64_t first, std::span<std::
   const FlatTensor& flat = tensors_.at(tensor);
   const std::int64_t count = static_cast<std::int64_t>(dst.size()) / size_of(flat.view().dtype());
   if (flat.is_whole()) {
-    backend_.copy_to_host(dst, flat.view().slice(first, {count}));
+    backend_.copy_to_host(dst, flat.slice(first, count));
     return;
   }
   Request request{static_cast<std::int64_t>(tensor), first, count};
@@ -44,19 +44,21 @@ void PartGathering::serve() {
 /// Each holder of a piece in turn sends it to all: a rank to rank message would spare the others little, beside the disk.
 void PartGathering::answer(const Request& request, std::span<std::byte> dst) {
   const FlatTensor& flat = tensors_.at(static_cast<std::size_t>(request.tensor));
-  const std::int64_t element_bytes = size_of(flat.view().dtype());
-  const std::size_t index = layout_.bucket_of(request.first);
+  const std::int64_t unit_bytes = size_of(flat.view().dtype());
+  const std::size_t index = flat.bucket_of(request.first);
   const ParameterBucket& bucket = layout_.buckets()[index];
-  const std::int64_t part = bucket.num_elements / layout_.num_shards();
+  const std::int64_t bucket_first = flat.units(bucket.offset);
+  const std::int64_t part = flat.units(bucket.num_elements / layout_.num_shards());
   const std::int64_t end = request.first + request.count;
-  VIRGIL_CHECK(end <= bucket.offset + bucket.num_elements, "elements {} to {} leave bucket {}", request.first, end, index);
+  VIRGIL_CHECK(end <= bucket_first + flat.units(bucket.num_elements), "units {} to {} leave bucket {}", request.first, end,
+               index);
   for (std::int64_t from = request.first; from < end;) {
-    const std::int64_t holder = (from - bucket.offset) / part;
-    const std::int64_t to = std::min(end, bucket.offset + (holder + 1) * part);
-    const std::span<std::byte> piece = dst.subspan(static_cast<std::size_t>((from - request.first) * element_bytes),
-                                                   static_cast<std::size_t>((to - from) * element_bytes));
+    const std::int64_t holder = (from - bucket_first) / part;
+    const std::int64_t to = std::min(end, bucket_first + (holder + 1) * part);
+    const std::span<std::byte> piece = dst.subspan(static_cast<std::size_t>((from - request.first) * unit_bytes),
+                                                   static_cast<std::size_t>((to - from) * unit_bytes));
     if (holder == group_->rank()) {
-      const std::int64_t in_part = from - bucket.offset - holder * part;
+      const std::int64_t in_part = from - bucket_first - holder * part;
       backend_.copy_to_host(piece, flat.part_of_bucket(index, holder).slice(in_part, {to - from}));
     }
     group_->broadcast(piece, static_cast<int>(holder));

@@ -19,7 +19,7 @@ class PartGathering {
   /// The same tensors in the same order on every rank. Without a group the process is alone.
   PartGathering(Backend& backend, ProcessGroup* group, const ParameterLayout& layout, std::vector<FlatTensor> tensors);
 
-  /// On rank 0: the elements from `first` on of tensor number `tensor`. They lie in one bucket.
+  /// On rank 0: the units from `first` on of tensor number `tensor`. They lie in one bucket.
   void read(std::size_t tensor, std::int64_t first, std::span<std::byte> dst);
   /// On rank 0, at the end: the others go on.
   void finish();

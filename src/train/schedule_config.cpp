@@ -15,4 +15,11 @@ LrSchedule lr_schedule_of(const TrainConfig& config) {
           .wsd_decay_fraction = config.wsd_decay_fraction};
 }
 
+OptimizerOptions optimizer_options_of(const TrainConfig& config) {
+  return {.weight_decay = config.weight_decay,
+          .max_norm = config.grad_clip,
+          .seed = config.seed,
+          .adamw = {.beta1 = config.beta1, .beta2 = config.beta2, .eps = config.eps}};
+}
+
 }  // namespace virgil

@@ -75,18 +75,16 @@ void Trainer::restore(const LoadedCheckpoint& checkpoint) {
         shell_quote(checkpoint.directory.string()), quoted_inputs(config_.input), shell_quote(config_.out_dir),
         shell_quote(config_.model_name + "-new"));
   }
-  const DType moments = parts_.plan.step().optimizer_state_dtype;
-  const bool saved_in_bfloat16 = checkpoint.optimizer->entries().front().dtype_name == safetensors_name(DType::kBFloat16);
-  const DType saved = saved_in_bfloat16 ? DType::kBFloat16 : DType::kFloat32;
-  if (saved != moments) {
+  const StorageType wanted = parts_.plan.step().optimizer_state_dtype;
+  const StorageType saved = state_storage_of(*checkpoint.optimizer);
+  if (saved != wanted) {
     throw user_error("{}: its optimizer state is {}, optimizer_state_dtype is {}: resume with --optimizer_state_dtype {}",
-                     checkpoint.directory.string(), name_of(saved), name_of(moments), name_of(saved));
+                     checkpoint.directory.string(), name_of(saved), name_of(wanted), name_of(saved));
   }
   const ParameterLayout& layout = parts_.plan.parameters();
   const bool exact = load_parameters(parts_.backend, layout, checkpoint.parameters, "", gpt_.master_weights(), kSavedDType);
   share_weights();
-  load_parameters(parts_.backend, layout, *checkpoint.optimizer, "m.", optimizer_.first_moments(), moments);
-  load_parameters(parts_.backend, layout, *checkpoint.optimizer, "v.", optimizer_.second_moments(), moments);
+  restore_optimizer(checkpoint);
   if (!exact) {
     parts_.console.warn(fmt::format("{}: was saved from float32 weights; they are rounded to {}, as master_weights is false",
                                     checkpoint.directory.string(), name_of(gpt_.master_weights().view().dtype())));
@@ -99,6 +97,13 @@ void Trainer::restore(const LoadedCheckpoint& checkpoint) {
   report_changes(checkpoint.state);
   if (evaluator_ && state_.last_eval_step == state_.step) {
     pending_evaluation_ = evaluator_->describe(state_.step, state_.last_val_loss);
+  }
+}
+
+void Trainer::restore_optimizer(const LoadedCheckpoint& checkpoint) {
+  const std::span<const PlannedState> states = parts_.plan.states();
+  for (std::size_t i = 0; i < states.size(); ++i) {
+    load_state(parts_.backend, parts_.plan.parameters(), *checkpoint.optimizer, states[i], optimizer_.states()[i]);
   }
 }
 
@@ -151,8 +156,9 @@ void Trainer::save(const std::string& name) {
     watch.check();  // what learned from other tokens must not be kept under this run's name
   await_collectives();
   ProcessGroup* group = parts_.ranks.group;
-  PartGathering gathering(parts_.backend, group, parts_.plan.parameters(),
-                          {gpt_.master_weights(), optimizer_.first_moments(), optimizer_.second_moments()});
+  std::vector<FlatTensor> saved{gpt_.master_weights()};
+  saved.insert(saved.end(), optimizer_.states().begin(), optimizer_.states().end());
+  PartGathering gathering(parts_.backend, group, parts_.plan.parameters(), std::move(saved));
   if (parts_.ranks.is_root()) {
     parts_.jsonl.sync();  // a checkpoint never stands for steps whose figures are lost
     write_checkpoint(name, gathering);
@@ -177,13 +183,15 @@ void Trainer::write_checkpoint(const std::string& name, PartGathering& gathering
     copy_floats_to_host(parts_.backend, values, weights.slice(first, {std::ssize(values)}));
     std::ranges::copy(std::as_bytes(std::span(values)), dst.begin());
   };
-  const DType moments = parts_.plan.step().optimizer_state_dtype;
   CheckpointContents contents;
   contents.model = parts_.plan.model().sizes();
   contents.tokenizer = &parts_.tokenizer;
   contents.parameters = parameter_sources(layout, "", kSavedDType, read_weights);
-  contents.optimizer = parameter_sources(layout, "m.", moments, reader(1));
-  std::ranges::move(parameter_sources(layout, "v.", moments, reader(2)), std::back_inserter(contents.optimizer));
+  for (std::size_t i = 0; i < parts_.plan.states().size(); ++i) {
+    constexpr std::size_t kBefore = 1;  // tensors of `gathering`: the weights
+    std::ranges::move(state_sources(layout, parts_.plan.states()[i], reader(kBefore + i)),
+                      std::back_inserter(contents.optimizer));
+  }
   contents.state = state_;
   contents.state.loss_scaler = scaler_ ? scaler_->state() : LossScalerState{};
   save_checkpoint(parts_.files, parts_.run / name, contents);

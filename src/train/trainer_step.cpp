@@ -14,6 +14,7 @@
 #include "train/gradient_exchange.h"
 #include "train/trainer_time.h"
 #include "virgil/base/progress.h"
+#include "virgil/optim/non_finite.h"
 #include "virgil/optim/step_figures.h"
 #include "virgil/plan/estimates.h"
 #include "virgil/train/trainer.h"

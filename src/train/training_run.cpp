@@ -287,7 +287,7 @@ class TrainingRun {
     const bool evaluates = trainer.evaluator() != nullptr && config_.eval_interval > 0;
     if (evaluates) describe_evaluations(config_, *trainer.evaluator(), data, console_);
     if (group_.is_root()) {
-      const std::int64_t bytes = checkpoint_bytes(plan.model(), plan.step().optimizer_state_dtype, *data.tokenizer);
+      const std::int64_t bytes = checkpoint_bytes(plan, *data.tokenizer);
       describe_disk(config_, forecast_disk(config_, first_step, evaluates, bytes, run_, files_), run_, console_);
     }
     console_.info(forecast_time(config_, first_step, step_s, time_source, trainer));

@@ -30,7 +30,7 @@ using test_support::tiny_config;
 using test_support::tiny_text;
 using test_support::TinyRun;
 
-constexpr PlanSlot kStateSlots[] = {PlanSlot::kMasterWeights, PlanSlot::kWeights, PlanSlot::kAdamM, PlanSlot::kAdamV};
+constexpr PlanSlot kStateSlots[] = {PlanSlot::kMasterWeights, PlanSlot::kWeights, state_slot(0), state_slot(1)};
 
 /// Losses and norms of a run's steps.
 std::vector<std::pair<double, double>> figures(const TinyRun& run) {

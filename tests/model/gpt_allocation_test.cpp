@@ -8,7 +8,7 @@
 #include <string>
 
 #include "support/test_model.h"
-#include "virgil/optim/adamw.h"
+#include "virgil/optim/optimizer.h"
 
 namespace {
 
@@ -56,7 +56,7 @@ TEST_P(StepAllocations, AreHandlesOnly) {
       .num_layers = 2, .num_heads = 2, .embedding_dim = 64, .block_size = 64, .vocab_size = 300, .dropout = 0.1F};
   for (const Recompute recompute : kAllRecompute) {
     TestModel model(sizes, {.batch_size = 4, .length = 64, .dtype = GetParam(), .recompute = recompute});
-    AdamW optimizer(model.backend(), model.plan(), model.memory(), {});
+    Optimizer optimizer(model.backend(), model.plan(), model.memory(), {});
     optimizer.reset();
     const auto batch = model.random_batch();
     const auto step = [&](std::int64_t t) {

@@ -9,7 +9,7 @@
 
 #include "support/test_model.h"
 #include "virgil/base/error.h"
-#include "virgil/optim/adamw.h"
+#include "virgil/optim/optimizer.h"
 #include "virgil/optim/step_figures.h"
 
 namespace virgil {
@@ -22,7 +22,7 @@ constexpr ModelSizes kTrainedSizes{.num_layers = 2, .num_heads = 2, .embedding_d
 constexpr StepShape kTrainedStep{.batch_size = 4, .length = 16};
 
 double train_on_one_batch(TestModel& model, const TestBatch& batch, int steps) {
-  AdamW optimizer(model.backend(), model.plan(), model.memory(), {.weight_decay = 0});
+  Optimizer optimizer(model.backend(), model.plan(), model.memory(), {.weight_decay = 0});
   optimizer.reset();
   double loss = 0;
   for (int t = 1; t <= steps; ++t) {
@@ -68,7 +68,7 @@ TEST(GptTraining, AStepsFiguresAreThoseOfItsMicroSteps) {
   StepShape step = kTrainedStep;
   step.micro_steps = 3;
   TestModel model(kTrainedSizes, step);
-  AdamW optimizer(model.backend(), model.plan(), model.memory(), {});
+  Optimizer optimizer(model.backend(), model.plan(), model.memory(), {});
   optimizer.reset();
   model.gpt().zero_gradients();
   double loss_sum = 0;

@@ -64,7 +64,7 @@ TEST(MemoryPlan, HoldsWhatATrainingStepNeeds) {
   const MemoryPlan plan(small_config(), {.step = kPlannedStep}, FakeTraits{});
   const auto items = items_of(plan);
   const std::int64_t flat_bytes = plan.parameters().flat_elements() * 4;
-  for (const PlanSlot slot : {PlanSlot::kWeights, PlanSlot::kGradients, PlanSlot::kAdamM, PlanSlot::kAdamV}) {
+  for (const PlanSlot slot : {PlanSlot::kWeights, PlanSlot::kGradients, state_slot(0), state_slot(1)}) {
     EXPECT_EQ(items.at(slot).size_bytes, flat_bytes);
   }
   EXPECT_EQ(items.at(PlanSlot::kActivations).size_bytes, plan.activations().arena_bytes());
@@ -83,7 +83,7 @@ TEST(MemoryPlan, BFloat16KeepsMasterWeightsAndGradientsInFloat32) {
   const auto items = items_of(plan);
   const std::int64_t flat = plan.parameters().flat_elements();
   EXPECT_EQ(items.at(PlanSlot::kWeights).size_bytes, flat * 2);
-  for (const PlanSlot slot : {PlanSlot::kMasterWeights, PlanSlot::kGradients, PlanSlot::kAdamM, PlanSlot::kAdamV}) {
+  for (const PlanSlot slot : {PlanSlot::kMasterWeights, PlanSlot::kGradients, state_slot(0), state_slot(1)}) {
     EXPECT_EQ(items.at(slot).size_bytes, flat * 4);
   }
   EXPECT_EQ(plan.by_category()[MemoryCategory::kMasterWeights], flat * 4);
@@ -140,7 +140,7 @@ TEST(MemoryPlan, EvaluationHasNoGradientsAndNoOptimizer) {
   const MemoryPlan plan(small_config(), {.step = step}, FakeTraits{});
   const auto items = items_of(plan);
   EXPECT_FALSE(items.contains(PlanSlot::kGradients));
-  EXPECT_FALSE(items.contains(PlanSlot::kAdamM));
+  EXPECT_FALSE(items.contains(state_slot(0)));
   EXPECT_LT(plan.total_bytes(), MemoryPlan(small_config(), {.step = kPlannedStep}, FakeTraits{}).total_bytes());
 }
 

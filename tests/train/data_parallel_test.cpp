@@ -237,9 +237,9 @@ TEST_F(DataParallel, StateIsLoadedAsItWasSaved) {
                             backend->traits());
       const PlannedMemory memory(plan, backend->memory());
       const ParameterLayout& layout = plan.parameters();
-      const FlatTensor moments = memory.flat(plan, PlanSlot::kAdamM, group.rank());
+      const FlatTensor moments = memory.flat(plan, state_slot(0), group.rank());
       const FlatTensor masters = memory.flat(plan, PlanSlot::kMasterWeights, group.rank());
-      load_parameters(*backend, layout, *saved.optimizer, "m.", moments, DType::kFloat32);
+      load_state(*backend, layout, *saved.optimizer, plan.states()[0], moments);
       load_parameters(*backend, layout, saved.parameters, "", masters, DType::kFloat32);
       PartGathering gathering(*backend, &group, layout, {masters, moments});
       if (!group.is_root()) return gathering.serve();

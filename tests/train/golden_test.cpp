@@ -13,7 +13,7 @@
 #include "support/test_model.h"
 #include "virgil/format/parameter_io.h"
 #include "virgil/format/safetensors.h"
-#include "virgil/optim/adamw.h"
+#include "virgil/optim/optimizer.h"
 
 namespace virgil {
 namespace {
@@ -152,24 +152,22 @@ class DriftBound {
 
 TEST_P(Golden, TenUpdatesMatch) {
   const double learning_rate = case_.at("learning_rate");
-  const AdamWOptions options{.beta1 = case_.at("beta1"),
-                             .beta2 = case_.at("beta2"),
-                             .eps = case_.at("eps"),
-                             .weight_decay = case_.at("weight_decay"),
-                             .max_norm = case_.at("max_norm")};
-  AdamW optimizer(model_.backend(), model_.plan(), model_.memory(), options);
+  const OptimizerOptions options{.weight_decay = case_.at("weight_decay"),
+                                 .max_norm = case_.at("max_norm"),
+                                 .adamw = {.beta1 = case_.at("beta1"), .beta2 = case_.at("beta2"), .eps = case_.at("eps")}};
+  Optimizer optimizer(model_.backend(), model_.plan(), model_.memory(), options);
   optimizer.reset();
   const auto losses = read<double>("losses");
   const auto norms = read<double>("gradient_norms");
-  DriftBound drift(layout(), learning_rate, options.eps);
+  DriftBound drift(layout(), learning_rate, options.adamw.eps);
   for (std::size_t step = 0; step < losses.size(); ++step) {
     const auto t = static_cast<std::int64_t>(step) + 1;
     EXPECT_NEAR(model_.compute_gradients(batch(t - 1)), losses[step], forward_gamma() * losses[step]) << "step " << step;
     const std::vector<float> gradients = model_.gradients();
     EXPECT_NEAR(optimizer.step(t, learning_rate), norms[step], backward_gamma() * norms[step]) << "step " << step;
     const double clip = std::min(1.0, options.max_norm / norms[step]);
-    drift.add(gradients, model_.read(optimizer.second_moments().view()), clip, backward_gamma(),
-              1 - std::pow(options.beta2, static_cast<double>(t)));
+    drift.add(gradients, model_.read(optimizer.states()[1].view()), clip, backward_gamma(),
+              1 - std::pow(options.adamw.beta2, static_cast<double>(t)));
   }
   const std::vector<float> weights = model_.weights();
   for (const ParameterSpec& spec : layout().parameters()) {

@@ -128,7 +128,7 @@ class RankStepGradients {
   MemoryPlan plan_;
   PlannedMemory memory_;
   Gpt gpt_;
-  AdamW optimizer_;
+  Optimizer optimizer_;
   std::int64_t rank_;
   std::unique_ptr<Communicator> communicator_;
   std::unique_ptr<GradientExchange> exchange_;

@@ -26,8 +26,7 @@ TEST_F(RunForecast, KnowsTheBytesOfACheckpoint) {
     for (const auto& file : fs::directory_iterator(run.folder() / run.checkpoints().back())) {
       actual += static_cast<std::int64_t>(file.file_size());
     }
-    const std::int64_t expected =
-        checkpoint_bytes(run.plan.model(), run.plan.step().optimizer_state_dtype, *run.data.tokenizer);
+    const std::int64_t expected = checkpoint_bytes(run.plan, *run.data.tokenizer);
     EXPECT_GE(expected, actual);
     EXPECT_LE(expected, actual + (std::int64_t{1} << 15));
   }

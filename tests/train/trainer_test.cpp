@@ -10,6 +10,7 @@
 #include "support/test_model.h"
 #include "support/user_error.h"
 #include "train/trainer_fixture.h"
+#include "virgil/optim/non_finite.h"
 
 namespace virgil {
 namespace {
@@ -182,13 +183,13 @@ TEST_F(TrainerTest, LeavesTheOptimizerAloneAtABadStep) {
   run.before_step = [&](TinyRun& tiny) {
     if (tiny.trainer.state().step == 2) {
       tiny.parameter(kSpoilt)[0] = std::numeric_limits<float>::infinity();
-      first = tiny.read(PlanSlot::kAdamM);
-      second = tiny.read(PlanSlot::kAdamV);
+      first = tiny.read(state_slot(0));
+      second = tiny.read(state_slot(1));
     }
   };
   EXPECT_EQ(run.train(), RunStatus::kDiverged);
-  test_support::expect_same_bits(run.plan.parameters(), first, run.read(PlanSlot::kAdamM));
-  test_support::expect_same_bits(run.plan.parameters(), second, run.read(PlanSlot::kAdamV));
+  test_support::expect_same_bits(run.plan.parameters(), first, run.read(state_slot(0)));
+  test_support::expect_same_bits(run.plan.parameters(), second, run.read(state_slot(1)));
 }
 
 TEST_F(TrainerTest, NamesTheTensorThatIsNotFinite) {

@@ -10,11 +10,12 @@
 #include "virgil/model/gpt.h"
 #include "virgil/model/gpt_decoder.h"
 #include "virgil/model/initializer.h"
-#include "virgil/optim/adamw.h"
+#include "virgil/optim/optimizer.h"
 #include "virgil/optim/step_figures.h"
 #include "virgil/plan/estimates.h"
 #include "virgil/plan/run_plan.h"
 #include "virgil/train/metrics.h"
+#include "virgil/train/schedule_config.h"
 #include "virgil/train/trainer.h"
 #include "virgil/train/training_run.h"
 
@@ -66,12 +67,12 @@ struct StepBench::Parts {
   [[nodiscard]] std::int64_t num_tokens() const {
     return checked_multiply(planned.get().step().batch_size, planned.get().step().length);
   }
-  [[nodiscard]] AdamW optimizer(Backend& backend) const {
-    return {backend, planned.get(), memory, {config.beta1, config.beta2, config.eps, config.weight_decay, config.grad_clip}};
+  [[nodiscard]] Optimizer optimizer(Backend& backend) const {
+    return {backend, planned.get(), memory, optimizer_options_of(config)};
   }
 
   /// One step on `backend`, as Trainer makes it.
-  void step(Gpt& gpt, AdamW& adamw) {
+  void step(Gpt& gpt, Optimizer& optimizer) {
     const double tokens_per_step = static_cast<double>(num_tokens() * planned.shape.grad_accum_steps);
     gpt.zero_gradients();
     for (std::int64_t micro = 0; micro < planned.shape.grad_accum_steps; ++micro) {
@@ -79,9 +80,9 @@ struct StepBench::Parts {
       gpt.enqueue_gradients(static_cast<float>(1 / tokens_per_step),
                             {.seed = config.seed, .step = static_cast<std::uint32_t>(steps_done)}, micro);
     }
-    adamw.enqueue_norm();
+    optimizer.enqueue_norm();
     static_cast<void>(read_step_figures(*planned.backend, planned.get(), memory));
-    adamw.enqueue_update(++steps_done, config.learning_rate);
+    optimizer.enqueue_update(++steps_done, config.learning_rate);
   }
 
   TrainConfig config;
@@ -99,12 +100,12 @@ const MemoryPlan& StepBench::plan() const { return parts_->planned.get(); }
 
 StepResult StepBench::time_steps(std::int64_t num_steps) {
   Gpt gpt(backend(), plan(), parts_->memory);
-  AdamW adamw = parts_->optimizer(backend());
-  parts_->step(gpt, adamw);
+  Optimizer optimizer = parts_->optimizer(backend());
+  parts_->step(gpt, optimizer);
   std::vector<double> times;
   for (std::int64_t i = 0; i < num_steps; ++i) {
     const Clock::time_point start = Clock::now();
-    parts_->step(gpt, adamw);
+    parts_->step(gpt, optimizer);
     backend().synchronize();
     times.push_back(milliseconds_since(start));
   }
@@ -122,10 +123,10 @@ StepResult StepBench::time_steps_and_ops(std::int64_t num_steps) {
   OpTimer timer;
   TimingBackend timing(backend(), timer);
   Gpt gpt(timing, plan(), parts_->memory);
-  AdamW adamw = parts_->optimizer(timing);
+  Optimizer optimizer = parts_->optimizer(timing);
   for (std::int64_t i = 0; i < num_steps; ++i) {
     timing.begin_round();
-    parts_->step(gpt, adamw);
+    parts_->step(gpt, optimizer);
     timing.end_round();
   }
   result.by_family_ms = timer.ms_by_family();

@@ -5,7 +5,7 @@
 //   <tokenizer files>       Tokenizer::files()
 //   generation_config.json  of transformers
 //   README.md               a model card
-//   optimizer.safetensors   "m.<name>" and "v.<name>" for every parameter
+//   optimizer.safetensors   "<state>.<name>" for every parameter and each state of its optimizer: AdamW's "m" and "v"
 //   training_state.json     TrainingState, the resolved run config, and the size and SHA-256 of every file above
 //   training_state.sha256   the SHA-256 of training_state.json
 //
@@ -25,6 +25,7 @@
 #include "virgil/base/file_system.h"
 #include "virgil/data/tokenizer.h"
 #include "virgil/format/safetensors.h"
+#include "virgil/model/memory_plan.h"
 #include "virgil/model/model_config.h"
 #include "virgil/optim/loss_scaler.h"
 
@@ -51,7 +52,7 @@ struct CheckpointContents {
   ModelSizes model;
   const Tokenizer* tokenizer = nullptr;
   std::vector<TensorSource> parameters;  // float32, every ParameterSpec by its name and stored_shape
-  std::vector<TensorSource> optimizer;   // "m.<name>" and "v.<name>", likewise, or all bfloat16; empty: weights only
+  std::vector<TensorSource> optimizer;   // as state_sources() makes them of every state; empty: weights only
   TrainingState state;
 };
 
@@ -73,8 +74,11 @@ struct LoadedCheckpoint {
 /// What a reader needs of a checkpoint: those that only use the weights neither open nor hash the optimizer's file.
 enum class CheckpointParts { kAll, kWeights };
 
-/// Bytes of a checkpoint's files, up to a few kilobytes; the optimizer's state is of type `moments`.
-[[nodiscard]] std::int64_t checkpoint_bytes(const ModelConfig& model, DType moments, const Tokenizer& tokenizer);
+/// Bytes of a checkpoint's files, up to a few kilobytes.
+[[nodiscard]] std::int64_t checkpoint_bytes(const MemoryPlan& plan, const Tokenizer& tokenizer);
+
+/// How a checkpoint keeps those states that may be kept in several ways; float32 where it has none of the other types.
+[[nodiscard]] StorageType state_storage_of(const SafetensorsFile& optimizer);
 
 /// Opens a checkpoint that save_checkpoint wrote, also while a running training replaces it: everything is of one checkpoint.
 /// Throws UserError naming the file and the defect: missing, truncated, hash mismatch, malformed JSON, a missing tensor or one

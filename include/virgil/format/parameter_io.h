@@ -10,12 +10,13 @@
 
 #include "virgil/backend/backend.h"
 #include "virgil/format/safetensors.h"
+#include "virgil/model/memory_plan.h"
 #include "virgil/model/parameter_layout.h"
 #include "virgil/model/sharding.h"
 
 namespace virgil {
 
-/// Copies the elements from `first` on of a flat buffer, as many as `dst` has room for, to the host.
+/// Copies the units from `first` on of a flat buffer (FlatTensor), as many as `dst` has room for, to the host.
 using FlatReader = std::function<void(std::span<std::byte> dst, std::int64_t first)>;
 
 /// One source for each parameter of `layout`, named prefix + its name, in its stored shape and in `dtype`. The sources read
@@ -34,7 +35,21 @@ bool load_parameters(Backend& backend, const ParameterLayout& layout, const Safe
 /// every value was kept as it is.
 bool upload_tensor(Backend& backend, TensorView dst, DType dtype, std::span<const std::byte> bytes);
 
-/// What is held of a stored tensor that begins at element `offset` of `flat`: upload_tensor piece by piece.
+/// A parameter's values of one optimizer state, as a checkpoint holds them.
+struct StoredState {
+  std::string name;
+  DType dtype = DType::kFloat32;
+  Shape shape;  // the parameter's stored_shape, or (units) of a storage with blocks
+};
+[[nodiscard]] StoredState stored_state(const PlannedState& state, const ParameterSpec& spec);
+/// As parameter_sources(), of the parameters that a state covers.
+[[nodiscard]] std::vector<TensorSource> state_sources(const ParameterLayout& layout, const PlannedState& state,
+                                                      const FlatReader& read);
+/// As load_parameters(), of a state in its own storage.
+void load_state(Backend& backend, const ParameterLayout& layout, const SafetensorsFile& file, const PlannedState& state,
+                const FlatTensor& flat);
+
+/// What is held of a stored tensor that begins at unit `offset` of `flat`: upload_tensor piece by piece.
 bool upload_pieces(Backend& backend, const FlatTensor& flat, std::int64_t offset, DType dtype,
                    std::span<const std::byte> bytes);
 

@@ -36,7 +36,25 @@ struct PlanRequest {
   std::optional<StepShape> step = std::nullopt;
   std::optional<DecodeShape> decode = std::nullopt;
   DataParallel parallel = {};  // of training
+  /// Optimizers of the parameters; empty: default_groups() of the step's optimizer.
+  std::vector<ParameterGroup> groups = {};
 };
+
+/// One state of an optimizer, of all parameters that it updates.
+struct PlannedState {
+  std::string name = {};  // as OptimizerState's
+  OptimizerKind optimizer = OptimizerKind::kAdamW;
+  PlanSlot slot = PlanSlot::kOptimizerState;
+  FlatExtent extent = {};
+
+  [[nodiscard]] bool covers(const ParameterSpec& spec) const {
+    return spec.offset >= extent.first && spec.offset < extent.first + extent.num_elements;
+  }
+  /// As a checkpoint names a parameter's.
+  [[nodiscard]] std::string stored_name(const ParameterSpec& spec) const { return name + "." + spec.name; }
+};
+/// In the order of their memory. Throws InternalError when groups of one optimizer keep different states.
+[[nodiscard]] std::vector<PlannedState> planned_states(const ParameterLayout& parameters);
 
 /// Pure function of model, request and backend traits.
 class MemoryPlan {
@@ -59,6 +77,8 @@ class MemoryPlan {
   [[nodiscard]] const ModelConfig& model() const { return config_; }
   [[nodiscard]] const ParameterLayout& parameters() const { return parameters_; }
   [[nodiscard]] const DataParallel& parallel() const { return parallel_; }
+  /// Of the optimizers; none in a plan without training.
+  [[nodiscard]] std::span<const PlannedState> states() const { return states_; }
   /// Of kGradients.
   [[nodiscard]] const GradientLayout& gradients() const { return gradients_; }
   /// Throws InternalError when the plan has no step / no decode.
@@ -83,6 +103,7 @@ class MemoryPlan {
   ModelConfig config_;
   DataParallel parallel_;
   ParameterLayout parameters_;
+  std::vector<PlannedState> states_;
   GradientLayout gradients_;
   std::optional<StepShape> step_;
   std::optional<ArenaLayout> activations_;

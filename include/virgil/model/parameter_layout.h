@@ -12,6 +12,7 @@
 
 #include "virgil/base/shape.h"
 #include "virgil/model/model_config.h"
+#include "virgil/model/parameter_groups.h"
 
 namespace virgil {
 
@@ -25,26 +26,21 @@ struct ParameterSpec {
   Shape stored_shape;       // as in a checkpoint: without padding rows (a prefix of `shape`'s elements)
   std::int64_t offset = 0;  // elements
   InitKind init = InitKind::kZeros;
-  float init_std = 0;    // for kNormal; padding rows are zero
-  bool decayed = false;  // weight decay: matrices and embeddings, not vectors
-  int layer = -1;        // -1: not in a layer
+  float init_std = 0;     // for kNormal; padding rows are zero
+  std::size_t group = 0;  // ParameterLayout::groups()
+  bool decayed = false;   // as its group says
+  int layer = -1;         // -1: not in a layer
+  /// What `offset` would be with one shard: numbers its elements whatever the number of processes.
+  std::int64_t lone_offset = 0;
 
   [[nodiscard]] std::int64_t num_elements() const { return shape.num_elements(); }
 };
 
-/// A run of the flat buffer with one weight decay.
+/// A run of the flat buffer: one group.
 struct ParameterRange {
   std::int64_t offset = 0;
   std::int64_t num_elements = 0;  // includes alignment gaps, which are zero and stay zero
-  bool decayed = false;
-};
-
-/// Parameters whose gradients are complete at the same time in the backward pass.
-enum class BucketKind : std::uint8_t {
-  kEmbeddings,  // wte and wpe: after the embedding's backward, at the very end
-  kLayer,       // the matrices of one block: after the block's backward
-  kHead,        // an lm_head of its own: after the classifier
-  kVectors,     // all biases and norms: at the very end, since they are small
+  std::size_t group = 0;
 };
 
 /// A run of the flat buffer that is reduced and, between processes, divided as a whole.
@@ -53,25 +49,29 @@ struct ParameterBucket {
   int layer = -1;  // of kLayer
   std::int64_t offset = 0;
   std::int64_t num_elements = 0;  // a multiple of num_shards() * kAlignment, gaps included
-  std::int64_t lone_offset = 0;   // what `offset` would be with one shard: names an element whatever the number of processes
-  bool decayed = false;
+  std::int64_t lone_offset = 0;   // what `offset` would be with one shard
+  std::size_t group = 0;
 };
 
-/// Pure function of a ModelConfig. Decayed tensors come first in the flat buffer, so that the optimizer makes two passes;
-/// inside each group tensors follow the model from the embeddings to the head. Each starts at a multiple of kAlignment
-/// elements, and each bucket so that it divides into as many equal, aligned parts as there are shards: rank r of R processes
-/// owns part r of every bucket.
+/// Pure function of a ModelConfig and groups. Each group is one run of the flat buffer, so that the optimizer makes one pass
+/// over it, and groups of one optimizer stand side by side. Inside a group tensors follow the model from the embeddings to the
+/// head. Each starts at a multiple of kAlignment elements, and each bucket so that it divides into as many equal, aligned parts
+/// as there are shards: rank r of R processes owns part r of every bucket. Where an optimizer needs whole tensors, none lies in
+/// two parts.
 class ParameterLayout {
  public:
   static constexpr std::int64_t kAlignment = 64;
 
-  /// Throws UserError when the total overflows. num_shards >= 1.
-  explicit ParameterLayout(const ModelConfig& config, std::int64_t num_shards = 1);
+  /// Throws UserError when the total overflows, or for groups that do not fit the model. num_shards >= 1.
+  explicit ParameterLayout(const ModelConfig& config, std::int64_t num_shards = 1,
+                           std::vector<ParameterGroup> groups = default_groups());
 
   /// In model order (as a reader of the model meets them).
   [[nodiscard]] std::span<const ParameterSpec> parameters() const { return parameters_; }
   /// Throws InternalError for an unknown name.
   [[nodiscard]] const ParameterSpec& find(std::string_view name) const;
+  [[nodiscard]] std::span<const ParameterGroup> groups() const { return groups_; }
+  /// In order of offset; none of a group that has no parameters.
   [[nodiscard]] std::span<const ParameterRange> ranges() const { return ranges_; }
   /// In order of offset; together the whole flat buffer.
   [[nodiscard]] std::span<const ParameterBucket> buckets() const { return buckets_; }
@@ -88,7 +88,14 @@ class ParameterLayout {
   [[nodiscard]] std::int64_t flat_elements() const { return flat_elements_; }
 
  private:
+  void assign_to_groups();
+  /// In which groups lie in the flat buffer.
+  [[nodiscard]] std::vector<std::size_t> order_of_groups() const;
+  void place_group(std::size_t group);
+  void place_bucket(ParameterBucket bucket, std::span<ParameterSpec* const> members);
+
   std::vector<ParameterSpec> parameters_;
+  std::vector<ParameterGroup> groups_;
   std::unordered_map<std::string, std::size_t> index_;  // of parameters_, by name
   std::vector<ParameterRange> ranges_;
   std::vector<ParameterBucket> buckets_;
@@ -96,6 +103,7 @@ class ParameterLayout {
   std::int64_t num_parameters_ = 0;
   std::int64_t num_stored_parameters_ = 0;
   std::int64_t flat_elements_ = 0;
+  std::int64_t lone_elements_ = 0;  // what flat_elements_ would be with one shard
 };
 
 }  // namespace virgil

@@ -1,6 +1,7 @@
 // The allocations of a run.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace virgil {
@@ -11,8 +12,6 @@ enum class PlanSlot : std::uint8_t {
   kMasterWeights,  // float32, same offsets, or a rank's part: what the optimizer updates beside 16-bit weights that have a copy
   kGradients,      // float32, as GradientLayout says: same offsets, or a window
   kGradientPart,   // float32: a rank's part of the gradients; only where kGradients is a window
-  kAdamM,          // in the optimizer state's dtype, same offsets, or a rank's part
-  kAdamV,          // likewise
   kActivations,    // arena: of a training step and, when no step runs, of generation
   kLogits,         // (logits_rows, Vp): one chunk of the classifier
   kLosses,         // (B * T) float32
@@ -22,7 +21,12 @@ enum class PlanSlot : std::uint8_t {
   kStaging,        // what collectives pack their messages in; only with several processes
   kInputs,         // (B, T) int32
   kTargets,        // (B, T) int32
+  kOptimizerState,  // the first of those that state_slot() names: each a run of the flat parameters, or a rank's part of it
 };
+/// Of the plan's optimizer state number `state`.
+[[nodiscard]] constexpr PlanSlot state_slot(std::size_t state) {
+  return static_cast<PlanSlot>(static_cast<std::size_t>(PlanSlot::kOptimizerState) + state);
+}
 
 /// Results of reductions, one float32 each, in PlanSlot::kScalars.
 enum class PlanScalar : std::uint8_t { kLossSum, kGradientNorm };  // kLossSum: of the last pass

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "virgil/base/dtype.h"
+#include "virgil/base/storage_type.h"
 #include "virgil/memory/tensor_view.h"
 #include "virgil/model/parameter_layout.h"
 
@@ -27,8 +28,17 @@ struct DataParallel {
   friend bool operator==(const DataParallel&, const DataParallel&) = default;
 };
 
-/// A flat buffer in a layout's order: the whole, or one rank's part of every bucket, side by side in the buckets' order. Views
-/// memory and a layout that outlive it.
+/// Which elements of the flat buffer a tensor has, and how it keeps them.
+struct FlatExtent {
+  std::int64_t first = 0;  // of a bucket
+  std::int64_t num_elements = 0;
+  StorageType storage = {};  // whose blocks divide ParameterLayout::kAlignment
+};
+
+/// A flat buffer in a layout's order: the whole (of an extent), or one rank's part of every bucket, side by side in the
+/// buckets' order. Views memory and a layout that outlive it.
+///
+/// Places and counts are those of the layout in units of the storage: elements, but for blocks.
 class FlatTensor {
  public:
   FlatTensor() = default;
@@ -36,21 +46,33 @@ class FlatTensor {
   [[nodiscard]] static FlatTensor whole(const ParameterLayout& layout, TensorView view);
   /// `view` has flat_elements() / num_shards().
   [[nodiscard]] static FlatTensor part(const ParameterLayout& layout, TensorView view, std::int64_t rank);
+  /// The whole of an extent, or rank `rank`'s part of it. `view` has its units.
+  [[nodiscard]] static FlatTensor whole(const ParameterLayout& layout, const FlatExtent& extent, TensorView view);
+  [[nodiscard]] static FlatTensor part(const ParameterLayout& layout, const FlatExtent& extent, TensorView view,
+                                       std::int64_t rank);
 
   [[nodiscard]] bool present() const { return view_.present(); }
   [[nodiscard]] TensorView view() const { return view_; }
   [[nodiscard]] bool is_whole() const { return rank_ < 0; }
+  /// Of `elements` elements, or the place of element `elements`: blocks before it are whole.
+  [[nodiscard]] std::int64_t units(std::int64_t elements) const { return extent_.storage.units_for(elements); }
+  /// The bucket that holds a unit.
+  [[nodiscard]] std::size_t bucket_of(std::int64_t unit) const;
+  /// (count): units [first, first + count), which lie in one bucket, and in one part unless this is the whole.
+  [[nodiscard]] TensorView slice(std::int64_t first, std::int64_t count) const;
   /// Where rank `rank`'s part of a bucket lies, (n): in the whole, or, for this part's own rank, in the part.
   [[nodiscard]] TensorView part_of_bucket(std::size_t bucket, std::int64_t rank) const;
-  /// Calls visit(first element in the whole, its view) for each run of elements [first, first + count) that is held here, in
-  /// order.
+  /// Calls visit(first unit in the whole, its view) for each run of units [first, first + count) that is held here, in order.
   void for_each_piece(std::int64_t first, std::int64_t count, const std::function<void(std::int64_t, TensorView)>& visit) const;
-  /// The same of the elements in rank `rank`'s part alone; not of another rank's part.
+  /// The same of the units in rank `rank`'s part alone; not of another rank's part.
   void for_each_piece_of_rank(std::int64_t rank, std::int64_t first, std::int64_t count,
                               const std::function<void(std::int64_t, TensorView)>& visit) const;
 
  private:
+  static FlatTensor make(const ParameterLayout& layout, const FlatExtent& extent, TensorView view, std::int64_t rank);
+
   const ParameterLayout* layout_ = nullptr;
+  FlatExtent extent_;
   TensorView view_;
   std::int64_t rank_ = -1;  // -1: the whole
 };
@@ -62,7 +84,7 @@ class GradientLayout {
   GradientLayout(const ParameterLayout& layout, bool windowed);
 
   [[nodiscard]] std::int64_t num_elements() const { return num_elements_; }
-  /// Offset of a bucket's gradients. Buckets of one offset take turns.
+  /// Offset of a bucket's gradients. Buckets that overlap take turns.
   [[nodiscard]] std::int64_t offset_of(std::size_t bucket) const { return offsets_[bucket]; }
   /// One parameter's gradient.
   [[nodiscard]] TensorView view_of(const ParameterLayout& layout, const ParameterSpec& spec, TensorView gradients) const;

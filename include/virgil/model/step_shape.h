@@ -6,6 +6,8 @@
 #include <string_view>
 
 #include "virgil/base/dtype.h"
+#include "virgil/base/storage_type.h"
+#include "virgil/model/optimizer_traits.h"
 
 namespace virgil {
 
@@ -25,12 +27,13 @@ inline constexpr std::array<Recompute, 4> kAllRecompute = {Recompute::kNone, Rec
 
 /// Batch shape and policy of a training step.
 struct StepShape {
-  std::int64_t batch_size = 0;                    // B
-  std::int64_t length = 0;                        // T
-  bool training = true;                           // false: forward only, no gradients
-  DType dtype = DType::kFloat32;                  // of weights and activations
-  bool master_weights = true;                     // a float32 copy beside 16-bit weights in training; false: bfloat16 alone
-  DType optimizer_state_dtype = DType::kFloat32;  // of AdamW's moments: float32 or bfloat16
+  std::int64_t batch_size = 0;    // B
+  std::int64_t length = 0;        // T
+  bool training = true;           // false: forward only, no gradients
+  DType dtype = DType::kFloat32;  // of weights and activations
+  bool master_weights = true;     // a float32 copy beside 16-bit weights in training; false: bfloat16 alone
+  OptimizerKind optimizer = OptimizerKind::kAdamW;
+  StorageType optimizer_state_dtype = DType::kFloat32;  // of kStateStorages
   Recompute recompute = Recompute::kNone;
   std::int64_t micro_steps = 1;   // of an update: each leaves its sum of losses
   std::int64_t logits_chunk = 0;  // most tokens whose logits exist at one time; 0: as the backend wants

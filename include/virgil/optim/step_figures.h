@@ -10,7 +10,7 @@ namespace virgil {
 
 struct StepFigures {
   std::vector<double> loss_sums;  // nats, by micro-step
-  double grad_norm = 0;           // as AdamW::enqueue_norm() computed it last
+  double grad_norm = 0;           // as Optimizer::enqueue_norm() computed it last
 };
 
 /// Waits once for all that was asked of the backend. The plan is that of a training run, and each of its micro-steps has run.

@@ -20,9 +20,10 @@ struct TrainingShape {
   std::int64_t logits_chunk = 0;  // as StepShape's
   DType dtype = DType::kFloat32;
   bool master_weights = true;  // as StepShape's
-  DType optimizer_state_dtype = DType::kFloat32;
-  bool samples = true;         // text is generated between steps
-  DataParallel parallel = {};  // of the processes; the plan is that of each of them
+  OptimizerKind optimizer = OptimizerKind::kAdamW;
+  StorageType optimizer_state_dtype = DType::kFloat32;  // as StepShape's
+  bool samples = true;                                  // text is generated between steps
+  DataParallel parallel = {};                           // of the processes; the plan is that of each of them
 
   /// Over all processes. Throws UserError on overflow.
   [[nodiscard]] std::int64_t sequences_per_step() const {
@@ -34,6 +35,8 @@ struct TrainingShape {
   }
 };
 
+/// Of the model's parameters as the run's optimizer has them.
+[[nodiscard]] ParameterLayout parameter_layout(const TrainingShape& shape);
 /// A step over whole contexts, and samples of one sequence between steps where there are any.
 [[nodiscard]] PlanRequest plan_request(const TrainingShape& shape);
 /// The plan of a run. Throws UserError when a size is invalid or overflows.

@@ -21,9 +21,9 @@
 #include "virgil/memory/tracking_resource.h"
 #include "virgil/model/gpt.h"
 #include "virgil/model/gpt_decoder.h"
-#include "virgil/optim/adamw.h"
 #include "virgil/optim/loss_scaler.h"
 #include "virgil/optim/lr_schedule.h"
+#include "virgil/optim/optimizer.h"
 #include "virgil/train/evaluator.h"
 #include "virgil/train/metrics.h"
 #include "virgil/train/ranks.h"
@@ -75,9 +75,9 @@ class Trainer {
   explicit Trainer(const TrainerParts& parts);
   ~Trainer();
 
-  /// A new run: weights from the seed, moments zero.
+  /// A new run: weights from the seed, optimizer states zero.
   void initialize();
-  /// A new run from given weights of the same model, moments zero.
+  /// A new run from given weights of the same model, optimizer states zero.
   void initialize(const PretrainedModel& weights);
   /// Goes on from a checkpoint of the same model; writes nothing. Throws UserError when the shapes or the data differ.
   void restore(const LoadedCheckpoint& checkpoint);
@@ -95,6 +95,7 @@ class Trainer {
 
  private:
   void begin_run();
+  void restore_optimizer(const LoadedCheckpoint& checkpoint);
   void restore_scaler(const LoadedCheckpoint& checkpoint);
   void report_changes(const TrainingState& saved);
   [[nodiscard]] std::string val_fingerprint() const;
@@ -131,7 +132,7 @@ class Trainer {
   const TrainConfig& config_;
   Gpt gpt_;
   std::optional<GptDecoder> decoder_;  // where samples are made
-  AdamW optimizer_;
+  Optimizer optimizer_;
   std::unique_ptr<GradientExchange> exchange_;  // with several processes
   LrSchedule schedule_;
   BatchSampler sampler_;
