@@ -18,6 +18,14 @@ TensorView flat_view(const MemoryPlan& plan, const PlannedMemory& memory, PlanSl
   return memory.view(slot, 0, dtype, {plan.parameters().flat_elements()});
 }
 
+std::vector<TensorView> target_views(const MemoryPlan& plan, const PlannedMemory& memory) {
+  std::vector<TensorView> views;
+  for (const PlacedTarget& target : place_targets(plan.step())) {
+    views.push_back(memory.view(PlanSlot::kTargets, target.offset_bytes, target.dtype, target.shape));
+  }
+  return views;
+}
+
 }  // namespace
 
 Gpt::Gpt(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory, std::int64_t rank)
@@ -31,7 +39,7 @@ Gpt::Gpt(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory, 
       gradients_(plan.step().training ? memory.view(PlanSlot::kGradients, 0, DType::kFloat32, {plan.gradients().num_elements()})
                                       : weights_),
       inputs_(memory.view(PlanSlot::kInputs, 0, DType::kInt32, {plan.step().batch_size, plan.step().length})),
-      targets_(memory.view(PlanSlot::kTargets, 0, DType::kInt32, {plan.step().batch_size, plan.step().length})),
+      targets_(target_views(plan, memory)),
       losses_(memory.view(PlanSlot::kLosses, 0, DType::kFloat32, {inputs_.num_elements()})),
       loss_sum_(memory.scalar(PlanScalar::kLossSum)),
       loss_sums_(memory.micro_step_losses(plan.step().micro_steps)) {
@@ -71,9 +79,16 @@ std::vector<Gpt::BucketEvents> Gpt::bucket_events(const Tape& tape) {
   return events;
 }
 
+void Gpt::load_batch(const HostBatch& batch) {
+  VIRGIL_CHECK(batch.num_targets() == targets_.size(), "a batch of {} targets, a plan of {}", batch.num_targets(),
+               targets_.size());
+  backend_.copy_from_host(inputs_, std::as_bytes(batch.inputs()));
+  for (std::size_t i = 0; i < targets_.size(); ++i) backend_.copy_from_host(targets_[i], batch.target_bytes(i));
+}
+
 void Gpt::load_batch(std::span<const std::int32_t> inputs, std::span<const std::int32_t> targets) {
   backend_.copy_from_host(inputs_, std::as_bytes(inputs));
-  backend_.copy_from_host(targets_, std::as_bytes(targets));
+  backend_.copy_from_host(targets_.front(), std::as_bytes(targets));
 }
 
 double Gpt::evaluate() { return run_evaluation({}); }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "virgil/base/error.h"
+#include "virgil/model/objective.h"
 
 namespace virgil {
 
@@ -115,7 +116,8 @@ MemoryPlan::MemoryPlan(const ModelConfig& config, const PlanRequest& request, co
         checked_multiply(checked_multiply(logits_rows_, config_.padded_vocab_size()), size_of(step_->dtype)));
     add(PlanSlot::kLosses, MemoryCategory::kLogits, "losses", row_bytes);
     add(PlanSlot::kInputs, MemoryCategory::kData, "inputs", row_bytes);
-    add(PlanSlot::kTargets, MemoryCategory::kData, "targets", row_bytes);
+    const PlacedTarget last_target = place_targets(*step_).back();
+    add(PlanSlot::kTargets, MemoryCategory::kData, "targets", checked_add(last_target.offset_bytes, last_target.size_bytes()));
   }
   if (request.decode) {
     decoder_.emplace(config_, *request.decode, parameters_, alignment_bytes_);

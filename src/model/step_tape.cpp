@@ -23,7 +23,7 @@ Tape record_step(const ModelConfig& model, const StepShape& step, bool training,
   for (std::int64_t layer = 0; layer < model.num_layers(); ++layer) blocks.emplace_back(recorder, layer);
   Norm last_norm(recorder, "transformer.ln_f");
   const Classifier classifier(recorder, model.tie_weights() ? embedding.tokens() : recorder.parameter("lm_head.weight"),
-                              logits_rows, chunks);
+                              step.objective, logits_rows, chunks);
 
   ResidualStream stream = embedding.forward(recorder, tokens);
   for (Block& block : blocks) block.forward(recorder, stream);

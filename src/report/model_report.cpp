@@ -157,10 +157,12 @@ std::string describe_inference(const ArchitectureSpec& spec, const PlannedSubjec
 
 std::string describe_training(const Subject& subject, const PlannedSubject& planned) {
   if (!planned.plan) {
-    const std::int64_t states = checked_multiply(4, weight_bytes(count_parameters(subject.spec).total, 32));
+    const OptimizerTraits optimizer = traits_of(planned.shape.optimizer);
+    const std::int64_t copies = 2 + std::ssize(optimizer.states);
+    const std::int64_t bytes = checked_multiply(copies, weight_bytes(count_parameters(subject.spec).total, 32));
     return fmt::format(
-        "Training memory\n  no plan: {}\n  Weights, gradients and AdamW's two moments alone would be {} in float32.\n",
-        planned.why_not, format_bytes(states));
+        "Training memory\n  no plan: {}\n  Weights, gradients and the optimizer's state alone would be {} in float32.\n",
+        planned.why_not, format_bytes(bytes));
   }
   const MemoryPlan& plan = *planned.plan;
   const TrainingShape& shape = planned.shape;

@@ -60,13 +60,12 @@ Trainer::Trainer(const TrainerParts& parts)
       optimizer_(parts.backend, parts.plan, parts.memory, optimizer_options_of(config_), parts.ranks.rank()),
       schedule_(lr_schedule_of(config_)),
       sampler_(parts.train_data.tokens, config_.block_size, config_.seed, epoch_sampling(config_)),
-      data_watches_{DataWatch(&parts.train_data), DataWatch(parts.val_data)} {
+      data_watches_{DataWatch(&parts.train_data), DataWatch(parts.val_data)},
+      batch_(parts.plan.step()) {
   const StepShape& shape = parts.plan.step();
   if (parts.ranks.size() > 1) {
     exchange_ = std::make_unique<GradientExchange>(parts.backend, parts.plan, parts.memory, *parts.ranks.communicator);
   }
-  inputs_.resize(static_cast<std::size_t>(shape.batch_size * shape.length));
-  targets_.resize(inputs_.size());
   if (parts.val_data != nullptr) {
     evaluator_.emplace(parts.val_data->tokens, parts.val_data->text_bytes, evaluation_options(config_, shape));
   }

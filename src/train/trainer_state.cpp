@@ -75,13 +75,16 @@ void Trainer::restore(const LoadedCheckpoint& checkpoint) {
         shell_quote(checkpoint.directory.string()), quoted_inputs(config_.input), shell_quote(config_.out_dir),
         shell_quote(config_.model_name + "-new"));
   }
-  const StorageType wanted = parts_.plan.step().optimizer_state_dtype;
-  const StorageType saved = state_storage_of(*checkpoint.optimizer);
-  if (saved != wanted) {
-    throw user_error("{}: its optimizer state is {}, optimizer_state_dtype is {}: resume with --optimizer_state_dtype {}",
-                     checkpoint.directory.string(), name_of(saved), name_of(wanted), name_of(saved));
-  }
   const ParameterLayout& layout = parts_.plan.parameters();
+  const StorageType saved = state_storage_of(*checkpoint.optimizer);
+  const auto keeps_as_saved = [&](const ParameterGroup& group) {
+    return group.optimizer == traits_of(group.optimizer.kind, saved);
+  };
+  if (!std::ranges::all_of(layout.groups(), keeps_as_saved)) {
+    throw user_error("{}: its optimizer state is {}, optimizer_state_dtype is {}: resume with --optimizer_state_dtype {}",
+                     checkpoint.directory.string(), name_of(saved), name_of(parts_.plan.step().optimizer_state_dtype),
+                     name_of(saved));
+  }
   const bool exact = load_parameters(parts_.backend, layout, checkpoint.parameters, "", gpt_.master_weights(), kSavedDType);
   share_weights();
   restore_optimizer(checkpoint);

@@ -64,7 +64,7 @@ void Trainer::enqueue_micro_step(std::int64_t micro, GradientObserver* observer)
   const double scale = scaler_ ? scaler_->scale() : 1;
   const auto grad_scale = static_cast<float>(scale / static_cast<double>(config_.total_batch_size));
   prepare_batch(state_.step, micro);
-  gpt_.load_batch(inputs_, targets_);
+  gpt_.load_batch(batch_);
   gpt_.enqueue_gradients(grad_scale, {config_.seed, static_cast<std::uint32_t>(state_.step), first_sequence(micro)}, micro,
                          observer);
 }
@@ -91,7 +91,7 @@ std::int64_t Trainer::first_sequence(std::int64_t micro) const {
 /// matter.
 void Trainer::prepare_batch(std::int64_t step, std::int64_t micro) {
   if (prepared_ == std::pair(step, micro)) return;
-  sampler_.fill(step, first_sequence(micro), inputs_, targets_);
+  sampler_.fill(step, first_sequence(micro), batch_.inputs(), batch_.next_tokens());
   prepared_ = {step, micro};
 }
 

@@ -37,6 +37,7 @@ struct SumCase {
   DType dtype;
   DType wire;
   bool tie_weights = true;
+  bool grouped = false;  // some matrices of a layer are whole tensors in a bucket of their own
 };
 
 ModelConfig model_of(const SumCase& c) {
@@ -121,7 +122,18 @@ class RankStepGradients {
             .parallel = {.processes = processes,
                          .zero_stage = c.zero_stage,
                          .staging_bytes = communicator_staging_bytes(CommunicatorKind::kMpi, processes, c.wire),
-                         .wire = c.wire}};
+                         .wire = c.wire},
+            .groups = c.grouped ? groups_by_layer() : std::vector<ParameterGroup>{}};
+  }
+  /// Buckets of several sizes in the window: two in every layer but the first, which has one.
+  static std::vector<ParameterGroup> groups_by_layer() {
+    std::vector<ParameterGroup> groups = default_groups();
+    for (ParameterGroup& group : groups) group.optimizer.shard_rule = ShardRule::kWholeTensors;
+    ParameterGroup apart = groups.front();
+    apart.name = "apart";
+    apart.patterns = {"*.h.1.attn.*", "*.h.2.mlp.c_fc.*", "*.wpe.*"};
+    groups.insert(groups.begin(), apart);
+    return groups;
   }
 
   std::unique_ptr<Backend> backend_;
@@ -204,6 +216,7 @@ INSTANTIATE_TEST_SUITE_P(Cases, SummedGradients,
                          testing::Values(SumCase{"two", 2, 0, DType::kFloat32, DType::kFloat32},
                                          SumCase{"four_untied", 4, 1, DType::kFloat32, DType::kFloat32, false},
                                          SumCase{"four_reduced_each_micro_step", 4, 2, DType::kFloat32, DType::kFloat32},
+                                         SumCase{"four_grouped", 4, 2, DType::kFloat32, DType::kFloat32, false, true},
                                          SumCase{"eight", 8, 2, DType::kFloat32, DType::kFloat32},
                                          SumCase{"two_bfloat16", 2, 2, DType::kBFloat16, DType::kFloat32, false},
                                          SumCase{"four_rounded", 4, 1, DType::kBFloat16, DType::kBFloat16}),

@@ -9,6 +9,7 @@
 
 #include "virgil/backend/backend.h"
 #include "virgil/model/memory_plan.h"
+#include "virgil/model/objective.h"
 
 namespace virgil {
 
@@ -47,7 +48,9 @@ class Gpt {
   /// All gradients, or the window for them, float32 (training plans only): placed by the plan's GradientLayout.
   [[nodiscard]] TensorView gradients() const;
 
-  /// Copies a batch to the device: inputs and targets, each B * T ids; a negative target is ignored by the loss.
+  /// Copies a batch to the device, made for the plan's step.
+  void load_batch(const HostBatch& batch);
+  /// Inputs and next tokens alone, each B * T ids: all that an evaluation reads, and training for the next token.
   void load_batch(std::span<const std::int32_t> inputs, std::span<const std::int32_t> targets);
 
   /// Forward pass without dropout over the loaded batch; returns the sum of losses in nats over all targets not ignored.
@@ -97,10 +100,11 @@ class Gpt {
   std::int64_t rank_;
   FlatTensor master_weights_;
   TensorView gradients_;
-  TensorView inputs_, targets_;  // (B, T) int32
-  TensorView losses_;            // (B * T) float32
-  TensorView loss_sum_;          // (1) float32
-  TensorView loss_sums_;         // (micro_steps) float32
+  TensorView inputs_;                // (B, T) int32
+  std::vector<TensorView> targets_;  // as place_targets() says
+  TensorView losses_;                // (B * T) float32
+  TensorView loss_sum_;              // (1) float32
+  TensorView loss_sums_;             // (micro_steps) float32
   PassKey training_pass_key_;
   std::unique_ptr<OpSequence> training_pass_;  // of that key; none before the first pass
 };

@@ -20,7 +20,7 @@ enum class PlanSlot : std::uint8_t {
   kPartNorms,      // (processes, buckets) float32: norms of the gradients' parts; only with several processes
   kStaging,        // what collectives pack their messages in; only with several processes
   kInputs,         // (B, T) int32
-  kTargets,        // (B, T) int32
+  kTargets,        // what the loss compares with, as place_targets() says
   kOptimizerState,  // the first of those that state_slot() names: each a run of the flat parameters, or a rank's part of it
 };
 /// Of the plan's optimizer state number `state`.

@@ -25,6 +25,9 @@ inline constexpr std::array<Recompute, 4> kAllRecompute = {Recompute::kNone, Rec
 /// none | gelu | norm | block; throws UserError on anything else.
 [[nodiscard]] Recompute parse_recompute(std::string_view name);
 
+/// What a model is trained to do.
+enum class ObjectiveKind : std::uint8_t { kNextToken };
+
 /// Batch shape and policy of a training step.
 struct StepShape {
   std::int64_t batch_size = 0;    // B
@@ -35,6 +38,7 @@ struct StepShape {
   OptimizerKind optimizer = OptimizerKind::kAdamW;
   StorageType optimizer_state_dtype = DType::kFloat32;  // of kStateStorages
   Recompute recompute = Recompute::kNone;
+  ObjectiveKind objective = ObjectiveKind::kNextToken;
   std::int64_t micro_steps = 1;   // of an update: each leaves its sum of losses
   std::int64_t logits_chunk = 0;  // most tokens whose logits exist at one time; 0: as the backend wants
   bool share_arena = true;        // false: every activation keeps bytes of its own, to test that sharing changes nothing

@@ -140,7 +140,7 @@ class Trainer {
   std::optional<Evaluator> evaluator_;
   std::vector<std::int32_t> sample_prompt_;
   std::optional<LossScaler> scaler_;                           // of float16
-  std::vector<std::int32_t> inputs_, targets_;                 // of one micro-step, the next whenever the device is at work
+  HostBatch batch_;                                            // of one micro-step, the next whenever the device is at work
   std::pair<std::int64_t, std::int64_t> prepared_ = {-1, -1};  // step and micro-step that they belong to
   TrainingState state_;
   std::optional<EvalMetrics> pending_evaluation_;  // made at this step, not yet logged with it

@@ -3,20 +3,20 @@
 #include <algorithm>
 #include <cstdint>
 #include <utility>
+#include <variant>
 
-#include "virgil/ops/cross_entropy.h"
 #include "virgil/ops/matmul.h"
 #include "virgil/ops/reductions.h"
 
 namespace virgil {
 
-Classifier::Classifier(Recorder& recorder, Parameter head, std::int64_t chunk_rows, LogitsChunks chunks)
+Classifier::Classifier(Recorder& recorder, Parameter head, ObjectiveKind objective, std::int64_t chunk_rows,
+                       LogitsChunks chunks)
     : head_(std::move(head)),
       chunk_rows_(chunk_rows),
       chunks_(chunks),
       losses_(recorder.whole_slot("losses", PlanSlot::kLosses, DType::kFloat32, {recorder.shape().rows()})),
-      targets_(
-          recorder.whole_slot("targets", PlanSlot::kTargets, DType::kInt32, {recorder.shape().batch, recorder.shape().length})),
+      objective_(make_objective(recorder, objective)),
       logits_(recorder.whole_slot("logits", PlanSlot::kLogits, recorder.shape().dtype,
                                   {chunk_rows, recorder.model().padded_vocab_size()})),
       loss_sum_(recorder.tape().tensor({.name = "loss sum",
@@ -48,17 +48,15 @@ void Classifier::record_chunk(Recorder& recorder, const ConstTensorView& norm, c
                               std::int64_t n) const {
   Tape& tape = recorder.tape();
   const std::int64_t C = norm.shape()[-1];
-  const std::int64_t V = recorder.model().vocab_size();
   const ConstTensorView inp = norm.slice(first * C, {n, C});
   const TensorView logits = logits_.slice(0, {n, logits_.shape()[1]});
-  const TensorView losses = losses_.slice(first, {n});
-  const TensorView targets = targets_.slice(first, {n});
+  const LossRows rows{.logits = logits, .losses = losses_.slice(first, {n}), .first = first};
   tape.add(ops::Matmul{.out = logits, .a = inp, .b = head_.value, .bias = {}, .options = {.transpose_b = true}});
   if (!dnorm.present()) {
-    tape.add(ops::CrossEntropyForward{.losses = losses, .logits = logits, .targets = targets, .vocab_size = V});
+    std::visit([&](const auto& objective) { objective.evaluate(recorder, rows); }, objective_);
     return;
   }
-  tape.add(ops::CrossEntropyForwardBackward{.losses = losses, .logits = logits, .targets = targets, .vocab_size = V});
+  std::visit([&](const auto& objective) { objective.train(recorder, rows); }, objective_);
   tape.add(ops::Matmul{.out = dnorm.slice(first * C, {n, C}), .a = logits, .b = head_.value, .bias = {}});
   tape.add(ops::Matmul{.out = recorder.gradient(head_),
                        .a = logits,

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "model/blocks/objective.h"
 #include "model/blocks/recorder.h"
 #include "virgil/model/step_tape.h"
 
@@ -11,7 +12,7 @@ namespace virgil {
 class Classifier {
  public:
   /// `head` (Vp, C): of its own, or the token embedding.
-  Classifier(Recorder& recorder, Parameter head, std::int64_t chunk_rows, LogitsChunks chunks);
+  Classifier(Recorder& recorder, Parameter head, ObjectiveKind objective, std::int64_t chunk_rows, LogitsChunks chunks);
 
   /// Losses of all rows, and their sum, from norm (B, T, C).
   void evaluate(Recorder& recorder, const ConstTensorView& norm) const;
@@ -27,8 +28,8 @@ class Classifier {
   Parameter head_;
   std::int64_t chunk_rows_;
   LogitsChunks chunks_;
-  TensorView losses_;    // (B * T) float32
-  TensorView targets_;   // (B, T)
+  TensorView losses_;  // (B * T) float32
+  Objective objective_;
   TensorView logits_;    // (chunk_rows, Vp)
   TensorView loss_sum_;  // (1) float32
 };
