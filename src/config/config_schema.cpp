@@ -13,6 +13,7 @@
 
 #include "virgil/config/device_name.h"
 #include "virgil/config/foreign_names.h"
+#include "virgil/model/state_storage.h"
 
 namespace virgil {
 namespace {
@@ -232,7 +233,7 @@ std::vector<ConfigKey> run_keys() {
           toggle(
               "master_weights", &TrainConfig::master_weights,
               "Keep a float32 copy of 16-bit weights, which the optimizer updates; false, with bfloat16 only: no copy, and updates are rounded stochastically. Where dtype auto is float32 it changes nothing."),
-          choice("optimizer_state_dtype", &TrainConfig::optimizer_state_dtype, {"float32", "bfloat16"},
+          choice("optimizer_state_dtype", &TrainConfig::optimizer_state_dtype, state_storage_names(),
                  "Type of AdamW's two moments; bfloat16 halves them and is rounded stochastically."),
           toggle(
               "cuda_graph", &TrainConfig::cuda_graph,

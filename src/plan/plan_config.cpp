@@ -11,6 +11,7 @@
 #include "virgil/base/shell_quote.h"
 #include "virgil/config/config_text.h"
 #include "virgil/config/program_name.h"
+#include "virgil/model/state_storage.h"
 
 namespace virgil {
 
@@ -73,7 +74,7 @@ TrainingShape training_shape(const TrainConfig& config, const ModelSizes& model,
           .logits_chunk = config.logits_chunk,
           .dtype = parse_dtype(config.dtype),
           .master_weights = config.master_weights,
-          .optimizer_state_dtype = parse_dtype(config.optimizer_state_dtype),
+          .optimizer_state_dtype = state_storage_named(config.optimizer_state_dtype),
           .samples = config.sample_interval > 0,
           .parallel = parallel};
 }

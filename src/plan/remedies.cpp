@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "plan/fitting.h"
+#include "virgil/model/state_storage.h"
 #include "virgil/plan/training_plan.h"
 
 namespace virgil {
@@ -25,7 +26,7 @@ class RemedySearch {
 
   std::vector<Remedy> run() {
     consider(with_small_chunk(asked_), true);
-    consider(with_small_moments(asked_), true);
+    consider(with_small_states(asked_), true);
     for (int stage = asked_.parallel.zero_stage + 1; asked_.parallel.processes > 1 && stage <= kMaxZeroStage; ++stage) {
       TrainingShape shape = asked_;
       shape.parallel.zero_stage = stage;
@@ -61,8 +62,8 @@ class RemedySearch {
     return shape;
   }
 
-  static TrainingShape with_small_moments(TrainingShape shape) {
-    shape.optimizer_state_dtype = DType::kBFloat16;
+  static TrainingShape with_small_states(TrainingShape shape) {
+    shape.optimizer_state_dtype = smallest_state_storage();
     return shape;
   }
 
@@ -80,7 +81,7 @@ class RemedySearch {
     smallest.recompute = Recompute::kBlock;
     smallest.batch_size = 1;
     smallest.grad_accum_steps = asked_.sequences_per_step() / asked_.parallel.processes;
-    return with_sums_rounded_once(with_small_chunk(with_small_moments(smallest)));
+    return with_sums_rounded_once(with_small_chunk(with_small_states(smallest)));
   }
 
   /// Stage 2 does not accumulate what travels as bfloat16, stage 1 does.
