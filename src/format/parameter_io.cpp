@@ -38,7 +38,7 @@ std::function<void(std::span<std::byte>, std::int64_t)> read_from(const FlatRead
   };
 }
 
-std::span<const std::byte> bytes_of(const SafetensorsFile& file, const StoredState& wanted) {
+std::span<const std::byte> stored_bytes(const SafetensorsFile& file, const StoredState& wanted) {
   const SafetensorsFile::Entry* entry = file.find(wanted.name);
   const std::string_view dtype_name = safetensors_name(wanted.dtype);
   if (entry != nullptr && entry->dtype_name == dtype_name && entry->shape == wanted.shape) return entry->bytes;
@@ -69,7 +69,7 @@ bool load_parameters(Backend& backend, const ParameterLayout& layout, const Safe
   bool exact = true;
   backend.run(ops::SetZero{flat.view()});
   for (const ParameterSpec& spec : layout.parameters()) {
-    const std::span<const std::byte> bytes = bytes_of(file, {prefix + spec.name, dtype, spec.stored_shape});
+    const std::span<const std::byte> bytes = stored_bytes(file, {prefix + spec.name, dtype, spec.stored_shape});
     exact = upload_pieces(backend, flat, spec.offset, dtype, bytes) && exact;
   }
   return exact;
@@ -98,7 +98,7 @@ void load_state(Backend& backend, const ParameterLayout& layout, const Safetenso
   for (const ParameterSpec& spec : layout.parameters()) {
     if (!state.covers(spec)) continue;
     const StoredState stored = stored_state(state, spec);
-    upload_pieces(backend, flat, flat.units(spec.offset), stored.dtype, bytes_of(file, stored));
+    upload_pieces(backend, flat, flat.units(spec.offset), stored.dtype, stored_bytes(file, stored));
   }
 }
 

@@ -69,6 +69,7 @@ bool matches_pattern(std::string_view pattern, std::string_view name) {
   std::size_t star_n = 0;
   while (n < name.size()) {
     if (p < pattern.size() && pattern[p] == '*') {
+      if (p + 1 == pattern.size()) return true;
       star = p++;
       star_n = n;
     } else if (p < pattern.size() && (pattern[p] == '?' || pattern[p] == name[n])) {
