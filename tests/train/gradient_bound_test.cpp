@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -37,7 +38,7 @@ struct SumCase {
   DType dtype;
   DType wire;
   bool tie_weights = true;
-  bool grouped = false;  // some matrices of a layer are whole tensors in a bucket of their own
+  std::optional<ShardRule> grouped = std::nullopt;  // some matrices of a layer are in a bucket of their own
 };
 
 ModelConfig model_of(const SumCase& c) {
@@ -123,12 +124,12 @@ class RankStepGradients {
                          .zero_stage = c.zero_stage,
                          .staging_bytes = communicator_staging_bytes(CommunicatorKind::kMpi, processes, c.wire),
                          .wire = c.wire},
-            .groups = c.grouped ? groups_by_layer() : std::vector<ParameterGroup>{}};
+            .groups = c.grouped ? groups_by_layer(*c.grouped) : std::vector<ParameterGroup>{}};
   }
   /// Buckets of several sizes in the window: two in every layer but the first, which has one.
-  static std::vector<ParameterGroup> groups_by_layer() {
+  static std::vector<ParameterGroup> groups_by_layer(ShardRule rule) {
     std::vector<ParameterGroup> groups = default_groups();
-    for (ParameterGroup& group : groups) group.optimizer.shard_rule = ShardRule::kWholeTensors;
+    for (ParameterGroup& group : groups) group.optimizer.shard_rule = rule;
     ParameterGroup apart = groups.front();
     apart.name = "apart";
     apart.patterns = {"*.h.1.attn.*", "*.h.2.mlp.c_fc.*", "*.wpe.*"};
@@ -212,15 +213,17 @@ TEST_P(SummedGradients, AreWithinTheBoundOfAnyOrder) {
   EXPECT_GT(num_different, 0U) << "the order is another one, or the bound proves nothing";
 }
 
-INSTANTIATE_TEST_SUITE_P(Cases, SummedGradients,
-                         testing::Values(SumCase{"two", 2, 0, DType::kFloat32, DType::kFloat32},
-                                         SumCase{"four_untied", 4, 1, DType::kFloat32, DType::kFloat32, false},
-                                         SumCase{"four_reduced_each_micro_step", 4, 2, DType::kFloat32, DType::kFloat32},
-                                         SumCase{"four_grouped", 4, 2, DType::kFloat32, DType::kFloat32, false, true},
-                                         SumCase{"eight", 8, 2, DType::kFloat32, DType::kFloat32},
-                                         SumCase{"two_bfloat16", 2, 2, DType::kBFloat16, DType::kFloat32, false},
-                                         SumCase{"four_rounded", 4, 1, DType::kBFloat16, DType::kBFloat16}),
-                         [](const auto& info) { return std::string(info.param.name); });
+INSTANTIATE_TEST_SUITE_P(
+    Cases, SummedGradients,
+    testing::Values(SumCase{"two", 2, 0, DType::kFloat32, DType::kFloat32},
+                    SumCase{"four_untied", 4, 1, DType::kFloat32, DType::kFloat32, false},
+                    SumCase{"four_reduced_each_micro_step", 4, 2, DType::kFloat32, DType::kFloat32},
+                    SumCase{"four_grouped", 4, 2, DType::kFloat32, DType::kFloat32, false, ShardRule::kElements},
+                    SumCase{"four_in_whole_tensors", 4, 2, DType::kFloat32, DType::kFloat32, false, ShardRule::kWholeTensors},
+                    SumCase{"eight", 8, 2, DType::kFloat32, DType::kFloat32},
+                    SumCase{"two_bfloat16", 2, 2, DType::kBFloat16, DType::kFloat32, false},
+                    SumCase{"four_rounded", 4, 1, DType::kBFloat16, DType::kBFloat16}),
+    [](const auto& info) { return std::string(info.param.name); });
 
 TEST(SummedGradients, AreOutsideTheBoundWithoutOneMicroStep) {
   // What is wrong by a sixteenth of the tokens, or by other masks alone, is seen in nearly every element: the bound is not lax.
