@@ -42,9 +42,11 @@ std::int64_t place_shared(std::vector<ActivationSpec>& specs, std::int64_t begin
     std::int64_t offset = begin;
     std::int64_t end = checked_add(offset, spec->size_bytes);
     for (const Extent& other : placed) {
-      if (!spec->life.meets(other.life)) continue;
-      if (other.begin >= end) break;
-      if (other.end <= offset) continue;
+      if (other.begin >= end) break;  // as do all behind it
+      // One branch, as a processor cannot guess these three: nearly all of a plan's time was lost here.
+      const bool is_in_the_way = static_cast<int>(other.end > offset) & static_cast<int>(spec->life.first <= other.life.last) &
+                                 static_cast<int>(other.life.first <= spec->life.last);
+      if (!is_in_the_way) continue;
       offset = other.end;
       end = checked_add(offset, spec->size_bytes);
     }

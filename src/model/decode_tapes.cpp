@@ -43,7 +43,7 @@ DecodeTapes::DecodeTapes(const ModelConfig& model, const DecodeShape& shape, con
 DecodePass DecodeTapes::record(const ModelConfig& model, const ParameterLayout& parameters, const DecodePassSize& size) const {
   Recorded recorded = record_calls(model, parameters, size, model.num_layers());
   return {.size = size,
-          .placed = {std::move(recorded.tape), *arena_},
+          .placed = {std::move(recorded.tape), arena_},
           .first_head_call = recorded.first_head_call,
           .tokens = recorded.tokens,
           .logits = recorded.logits};

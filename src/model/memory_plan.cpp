@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -91,7 +92,7 @@ MemoryPlan::MemoryPlan(const ModelConfig& config, const PlanRequest& request, co
         record_step(config_, *step_, step_->training, parameters_, gradients_, logits_rows_, LogitsChunks::kOneOfEachSize);
     note_workspace(tape, traits);
     if (step_->training) workspace_bytes_ = std::max(workspace_bytes_, traits.reduction_workspace_bytes(flat));
-    activations_.emplace(tape, alignment_bytes_, step_->share_arena);
+    activations_ = std::make_shared<const ArenaLayout>(tape, alignment_bytes_, step_->share_arena);
     arena_bytes = activations_->arena_bytes();
     if (step_->training) {
       if (master_slot() == PlanSlot::kMasterWeights) {
@@ -161,15 +162,15 @@ const StepShape& MemoryPlan::step() const {
 
 PlacedTape MemoryPlan::training() const {
   VIRGIL_CHECK(step().training, "the plan has no training");
-  return {record_step(config_, step(), true, parameters_, gradients_, logits_rows_), activations()};
+  return {record_step(config_, step(), true, parameters_, gradients_, logits_rows_), activations_};
 }
 
 PlacedTape MemoryPlan::evaluation() const {
-  return {record_step(config_, step(), false, parameters_, gradients_, logits_rows_), activations()};
+  return {record_step(config_, step(), false, parameters_, gradients_, logits_rows_), activations_};
 }
 
 const ArenaLayout& MemoryPlan::activations() const {
-  VIRGIL_CHECK(activations_.has_value(), "the plan has no step");
+  VIRGIL_CHECK(activations_ != nullptr, "the plan has no step");
   return *activations_;
 }
 
@@ -216,7 +217,7 @@ std::vector<Call> PlannedMemory::bind(const PlacedTape& placed) const {
 
 TensorView PlannedMemory::bind(const PlacedTape& placed, const ConstTensorView& operand) const {
   const TapeTensor& tensor = placed.tape.tensors()[static_cast<std::size_t>(operand.tensor())];
-  const std::int64_t offset = tensor.offset_bytes ? *tensor.offset_bytes : placed.arena.offset_of(operand.tensor());
+  const std::int64_t offset = tensor.offset_bytes ? *tensor.offset_bytes : placed.arena->offset_of(operand.tensor());
   return view(tensor.slot, offset + operand.offset_bytes(), operand.dtype(), operand.shape());
 }
 

@@ -1,12 +1,9 @@
 #include "virgil/model/tape.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <map>
-#include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -20,6 +17,7 @@ TensorView Tape::tensor(TapeTensor tensor) {
   const auto number = static_cast<std::int32_t>(tensors_.size());
   const TensorView view = TensorView::planned(number, 0, tensor.dtype, tensor.shape);
   tensors_.push_back(std::move(tensor));
+  origins_.emplace_back();
   return view;
 }
 
@@ -27,18 +25,22 @@ void Tape::add(Call call) {
   check(call);
   if (!backward_) {
     for_each_operand(call, [&](std::string_view /*name*/, const ConstTensorView& view, ops::Access access) {
-      if (access != ops::Access::kRead) makers_.emplace(view.tensor(), calls_.size());
+      if (access == ops::Access::kRead || origin(view.tensor()).maker >= 0) return;
+      origin(view.tensor()).maker = static_cast<std::int64_t>(calls_.size());
     });
   }
+  push_call(std::move(call), false);
+}
+
+void Tape::push_call(Call call, bool is_recomputation) {
   calls_.push_back(std::move(call));
-  recomputations_.push_back(false);
+  notes_.push_back({repeats_now_, is_recomputation});
 }
 
 void Tape::add_alternative(Call call) {
   check(call);
-  for_each_operand(call, [&](std::string_view /*name*/, const ConstTensorView& view, ops::Access access) {
-    if (access != ops::Access::kRead) alternatives_.emplace(view.tensor(), call);
-  });
+  VIRGIL_CHECK(!calls_.empty(), "{}: an alternative to nothing", name_of(call));
+  alternatives_.emplace_back(calls_.size() - 1, std::move(call));
 }
 
 bool Tape::is_stored(std::int32_t tensor) const {
@@ -48,21 +50,34 @@ bool Tape::is_stored(std::int32_t tensor) const {
 
 ConstTensorView Tape::read(const ConstTensorView& view) {
   if (!backward_ || is_stored(view.tensor())) return view;
-  if (!made_again_.contains(view.tensor())) make_again(view.tensor());
-  return ConstTensorView::planned(made_again_.at(view.tensor()), view.offset_bytes(), view.dtype(), view.shape());
+  if (origin(view.tensor()).made_again < 0) make_again(view.tensor());
+  return ConstTensorView::planned(origin(view.tensor()).made_again, view.offset_bytes(), view.dtype(), view.shape());
+}
+
+const Call& Tape::call_that_makes(std::int32_t tensor) {
+  const std::int64_t maker = origin(tensor).maker;
+  VIRGIL_CHECK(maker >= 0, "{} is read by the backward pass; no call has written it",
+               tensors_[static_cast<std::size_t>(tensor)].name);
+  const auto number = static_cast<std::size_t>(maker);
+  const auto writes_it_from_what_is_stored = [&](const Call& call) {
+    bool writes = false;
+    bool all_stored = true;
+    for_each_operand(call, [&](std::string_view /*name*/, const ConstTensorView& view, ops::Access access) {
+      if (access == ops::Access::kRead) {
+        all_stored = all_stored && is_stored(view.tensor());
+      } else {
+        writes = writes || view.tensor() == tensor;
+      }
+    });
+    return writes && all_stored;
+  };
+  const auto found = std::ranges::lower_bound(alternatives_, number, {}, &std::pair<std::size_t, Call>::first);
+  const bool is_better = found != alternatives_.end() && found->first == number && writes_it_from_what_is_stored(found->second);
+  return is_better ? found->second : calls_[number];
 }
 
 void Tape::make_again(std::int32_t tensor) {
-  const auto reads_stored = [&](const Call& call) {
-    bool all = true;
-    for_each_operand(call, [&](std::string_view /*name*/, const ConstTensorView& view, ops::Access access) {
-      if (access == ops::Access::kRead) all = all && is_stored(view.tensor());
-    });
-    return all;
-  };
-  const auto alternative = alternatives_.find(tensor);
-  Call call = alternative != alternatives_.end() && reads_stored(alternative->second) ? alternative->second
-                                                                                      : calls_[makers_.at(tensor)];
+  Call call = call_that_makes(tensor);
   // What it reads must be there before what it writes begins to live.
   for_each_operand(call, [&](std::string_view /*name*/, auto& view, ops::Access access) {
     if constexpr (std::is_same_v<decltype(view), ConstTensorView&>) {
@@ -77,11 +92,10 @@ void Tape::make_again(std::int32_t tensor) {
       again.name += " (recomputed)";
       const std::int32_t from = view.tensor();
       view = this->tensor(std::move(again)).reshape(view.shape());
-      made_again_[from] = view.tensor();
+      origin(from).made_again = view.tensor();
     }
   });
-  calls_.push_back(std::move(call));
-  recomputations_.push_back(true);
+  push_call(std::move(call), true);
 }
 
 std::vector<Life> Tape::lives() const {
@@ -108,20 +122,6 @@ std::map<std::int64_t, Life> bucket_lives(const Tape& tape) {
     });
   }
   return lives;
-}
-
-std::string to_string(const Tape& tape, const Call& call) {
-  std::string outputs;
-  std::string inputs;
-  for_each_operand(call, [&](std::string_view name, const ConstTensorView& view, ops::Access access) {
-    std::string text =
-        fmt::format("{} {}", tape.tensors()[static_cast<std::size_t>(view.tensor())].name, view.shape().to_string());
-    if (access == ops::Access::kUpdate) text += " +=";
-    std::string& list = access == ops::Access::kRead ? inputs : outputs;
-    if (!list.empty()) list += ", ";
-    list += access == ops::Access::kRead ? fmt::format("{} {}", name, text) : text;
-  });
-  return fmt::format("{} = {}({})", outputs, name_of(call), inputs);
 }
 
 }  // namespace virgil

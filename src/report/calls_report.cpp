@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "virgil/base/format.h"
@@ -66,9 +68,21 @@ std::string operand_text(const PlacedTape& placed, const ConstTensorView& view, 
   std::string text = fmt::format("{} {}", short_name(tensor), view.shape().to_string());
   if (access == ops::Access::kUpdate) text += " +=";
   if (access != ops::Access::kRead && is_placed_in_arena(tensor)) {
-    text += " @" + format_bytes(placed.arena.offset_of(view.tensor()) + view.offset_bytes());
+    text += " @" + format_bytes(placed.arena->offset_of(view.tensor()) + view.offset_bytes());
   }
   return text;
+}
+
+/// Of ops that have dropout, where it is on.
+std::optional<float> dropout_of(const Call& call) {
+  return std::visit(
+      []<typename Op>(const Op& op) -> std::optional<float> {
+        if constexpr (requires { op.dropout; }) {
+          if (op.dropout.enabled()) return op.dropout.p;
+        }
+        return std::nullopt;
+      },
+      call);
 }
 
 std::string call_line(const PlacedTape& placed, std::size_t index, const BackendTraits& traits) {
@@ -110,8 +124,8 @@ std::string describe_calls(const MemoryPlan& plan, const BackendTraits& traits) 
              "backward pass. Names are those of a checkpoint, without \"transformer.\"; x.grad is the gradient of x.\n\n"
              "{:>5}  {:<32} {:>10} {:>10} {:>10}\n",
              step.batch_size, step.length, name_of(step.dtype), name_of(step.recompute), placed.tape.calls().size(),
-             1e-9 * flops, 1e-6 * bytes, format_bytes(placed.arena.arena_bytes()), format_bytes(placed.arena.unshared_bytes()),
-             format_bytes(scratch), "call", "op", "GFLOP", "MB", "scratch") +
+             1e-9 * flops, 1e-6 * bytes, format_bytes(placed.arena->arena_bytes()),
+             format_bytes(placed.arena->unshared_bytes()), format_bytes(scratch), "call", "op", "GFLOP", "MB", "scratch") +
          lines;
 }
 
@@ -125,7 +139,7 @@ nlohmann::ordered_json calls_json(const MemoryPlan& plan, const BackendTraits& t
     for (int axis = 0; axis < tensor.shape.rank(); ++axis) shape.push_back(tensor.shape[axis]);
     Json json{{"name", tensor.name}, {"dtype", name_of(tensor.dtype)}, {"shape", shape}, {"slot", name_of(tensor.slot)}};
     if (lives[i].first >= 0) {
-      json["offset_bytes"] = tensor.offset_bytes ? *tensor.offset_bytes : placed.arena.offset_of(static_cast<std::int32_t>(i));
+      json["offset_bytes"] = tensor.offset_bytes ? *tensor.offset_bytes : placed.arena->offset_of(static_cast<std::int32_t>(i));
       json["first_call"] = lives[i].first;
       json["last_call"] = lives[i].last;
     }
@@ -143,16 +157,18 @@ nlohmann::ordered_json calls_json(const MemoryPlan& plan, const BackendTraits& t
                           {"offset_bytes", view.offset_bytes()},
                           {"shape", view.shape().to_string()}});
     });
-    calls.push_back({{"op", virgil::name_of(call)},
-                     {"family", family_of(call)},
-                     {"sizes", sizes_text(call)},
-                     {"recomputed", placed.tape.is_recomputation(i)},
-                     {"flops", cost.flops},
-                     {"bytes", cost.bytes},
-                     {"workspace_bytes", traits.workspace_bytes(call)},
-                     {"operands", std::move(operands)}});
+    Json json{{"op", virgil::name_of(call)},
+              {"family", family_of(call)},
+              {"sizes", sizes_text(call)},
+              {"recomputed", placed.tape.is_recomputation(i)},
+              {"flops", cost.flops},
+              {"bytes", cost.bytes},
+              {"workspace_bytes", traits.workspace_bytes(call)},
+              {"operands", std::move(operands)}};
+    if (const auto dropout = dropout_of(call)) json["dropout"] = *dropout;
+    calls.push_back(std::move(json));
   }
-  return {{"arena_bytes", placed.arena.arena_bytes()}, {"calls", std::move(calls)}, {"tensors", std::move(tensors)}};
+  return {{"arena_bytes", placed.arena->arena_bytes()}, {"calls", std::move(calls)}, {"tensors", std::move(tensors)}};
 }
 
 }  // namespace virgil

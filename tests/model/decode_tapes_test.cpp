@@ -57,7 +57,7 @@ TEST(DecodeTapes, AllPassesHaveTheTensorsOfTheLargest) {
     for (std::size_t a = 0; a < lives.size(); ++a) {
       for (std::size_t b = a + 1; b < lives.size(); ++b) {
         const auto extent = [&](std::size_t i) {
-          const std::int64_t begin = pass.placed.arena.offset_of(static_cast<std::int32_t>(i));
+          const std::int64_t begin = pass.placed.arena->offset_of(static_cast<std::int32_t>(i));
           return std::pair{begin, begin + tensors[i].shape.num_elements() * size_of(tensors[i].dtype)};
         };
         const auto placed = [&](std::size_t i) {

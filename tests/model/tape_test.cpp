@@ -3,8 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstddef>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -14,6 +16,17 @@ namespace virgil {
 namespace {
 
 using ::testing::ElementsAre;
+
+/// "b = gelu_forward(a)".
+std::string text_of(const Tape& tape, const Call& call) {
+  std::string outputs;
+  std::string inputs;
+  for_each_operand(call, [&](std::string_view /*name*/, const ConstTensorView& view, ops::Access access) {
+    std::string& list = access == ops::Access::kRead ? inputs : outputs;
+    list += (list.empty() ? "" : ", ") + tape.tensors()[static_cast<std::size_t>(view.tensor())].name;
+  });
+  return outputs + " = " + std::string(name_of(call)) + "(" + inputs + ")";
+}
 
 /// x -> a = gelu(x) -> b = gelu(a) -> c = gelu(b), of which a and b may be dropped.
 class Chain {
@@ -34,7 +47,7 @@ class Chain {
   /// The calls after the forward pass.
   [[nodiscard]] std::vector<std::string> backward() const {
     std::vector<std::string> texts;
-    for (std::size_t i = 3; i < tape.calls().size(); ++i) texts.push_back(to_string(tape, tape.calls()[i]));
+    for (std::size_t i = 3; i < tape.calls().size(); ++i) texts.push_back(text_of(tape, tape.calls()[i]));
     return texts;
   }
 
@@ -53,7 +66,7 @@ TEST(Tape, MakesAgainWhatIsNotFromWhatIs) {
   const ConstTensorView b = chain.tape.read(chain.b);
   EXPECT_NE(b.tensor(), chain.b.tensor());
   EXPECT_EQ(chain.tape.read(chain.b).tensor(), b.tensor()) << "once is enough";
-  EXPECT_THAT(chain.backward(), ElementsAre("b (recomputed) (2, 8) = gelu_forward(inp a (2, 8))"));
+  EXPECT_THAT(chain.backward(), ElementsAre("b (recomputed) = gelu_forward(a)"));
   EXPECT_TRUE(chain.tape.is_recomputation(3));
   EXPECT_FALSE(chain.tape.is_recomputation(2));
 }
@@ -61,8 +74,8 @@ TEST(Tape, MakesAgainWhatIsNotFromWhatIs) {
 TEST(Tape, MakesAgainAllThatLeadsThere) {
   Chain chain(Recompute::kBlock);
   (void)chain.tape.read(chain.b);
-  EXPECT_THAT(chain.backward(), ElementsAre("a (recomputed) (2, 8) = gelu_forward(inp x (2, 8))",
-                                            "b (recomputed) (2, 8) = gelu_forward(inp a (recomputed) (2, 8))"));
+  EXPECT_THAT(chain.backward(),
+              ElementsAre("a (recomputed) = gelu_forward(x)", "b (recomputed) = gelu_forward(a (recomputed))"));
 }
 
 TEST(Tape, ReadsASliceOfWhatIsMadeAgain) {
@@ -73,8 +86,8 @@ TEST(Tape, ReadsASliceOfWhatIsMadeAgain) {
 }
 
 TEST(Tape, TakesTheAlternativeWhereItsOperandsAreStored) {
-  for (const auto& [level, expected] : {std::pair{Recompute::kGelu, "b (recomputed) (2, 8) = gelu_forward(inp s (2, 8))"},
-                                        {Recompute::kBlock, "b (recomputed) (2, 8) = gelu_forward(inp x (2, 8))"}}) {
+  for (const auto& [level, expected] : {std::pair{Recompute::kGelu, "b (recomputed) = gelu_forward(s)"},
+                                        {Recompute::kBlock, "b (recomputed) = gelu_forward(x)"}}) {
     Tape tape(level);
     const auto named = [&](const std::string& name, std::optional<Recompute> dropped_from) {
       return tape.tensor({.name = name, .shape = {2, 8}, .dropped_from = dropped_from});
@@ -84,7 +97,7 @@ TEST(Tape, TakesTheAlternativeWhereItsOperandsAreStored) {
     tape.add_alternative(ops::GeluForward{b, s});
     tape.begin_backward();
     (void)tape.read(b);
-    EXPECT_EQ(to_string(tape, tape.calls().back()), expected);
+    EXPECT_EQ(text_of(tape, tape.calls().back()), expected);
   }
 }
 

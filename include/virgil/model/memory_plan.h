@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -106,7 +107,7 @@ class MemoryPlan {
   std::vector<PlannedState> states_;
   GradientLayout gradients_;
   std::optional<StepShape> step_;
-  std::optional<ArenaLayout> activations_;
+  std::shared_ptr<const ArenaLayout> activations_;
   std::optional<DecodeTapes> decoder_;
   std::int64_t logits_rows_ = 0;
   std::int64_t workspace_bytes_ = 0;

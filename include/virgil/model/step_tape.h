@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include "virgil/model/arena_layout.h"
 #include "virgil/model/model_config.h"
@@ -15,13 +16,14 @@
 
 namespace virgil {
 
-/// Calls and the places of their activations.
+/// Calls and the places of their activations, which tapes may share.
 struct PlacedTape {
   Tape tape;
-  ArenaLayout arena;
+  std::shared_ptr<const ArenaLayout> arena;
 };
 
-/// The classifier's chunks are alike but for the last: those of one size need the same scratch, and no activation more.
+/// The classifier's chunks are alike but for the last: those of one size need the same scratch, no activation more, and may be
+/// recorded once, with Tape::repeats.
 enum class LogitsChunks : std::uint8_t { kAll, kOneOfEachSize };
 
 /// One micro-step over (B, T) tokens in PlanSlot::kInputs: losses and their sum, and with `training` gradients, which are added

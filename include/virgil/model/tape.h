@@ -8,7 +8,7 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "virgil/base/dtype.h"
@@ -45,7 +45,9 @@ class Tape {
   /// `expected_calls` is a hint: room for so many calls, and for twice as many tensors.
   explicit Tape(Recompute recompute = Recompute::kNone, std::size_t expected_calls = 0) : recompute_(recompute) {
     calls_.reserve(expected_calls);
+    notes_.reserve(expected_calls);
     tensors_.reserve(2 * expected_calls);
+    origins_.reserve(2 * expected_calls);
   }
 
   /// A tensor to be used in calls. Whether anything is allocated follows from its slot.
@@ -55,34 +57,48 @@ class Tape {
   /// Another call that makes the same as the one before it, to be preferred where its operands are stored.
   void add_alternative(Call call);
   void begin_backward() { backward_ = true; }
+  /// Each call added from now on stands for `repeats` of its kind, of which a tape for planning has one.
+  void set_repeats(std::int64_t repeats) { repeats_now_ = repeats; }
   /// A tensor of the forward pass as the backward pass finds it.
   [[nodiscard]] ConstTensorView read(const ConstTensorView& view);
 
   [[nodiscard]] std::span<const TapeTensor> tensors() const { return tensors_; }
   [[nodiscard]] std::span<const Call> calls() const { return calls_; }
   /// Whether a call makes something again.
-  [[nodiscard]] bool is_recomputation(std::size_t call) const { return recomputations_[call]; }
+  [[nodiscard]] bool is_recomputation(std::size_t call) const { return notes_[call].is_recomputation; }
+  /// How many calls of its kind it stands for.
+  [[nodiscard]] std::int64_t repeats(std::size_t call) const { return notes_[call].repeats; }
   /// By tensor.
   [[nodiscard]] std::vector<Life> lives() const;
 
  private:
+  /// What is known of a call beside its operands.
+  struct Note {
+    std::int64_t repeats = 1;
+    bool is_recomputation = false;
+  };
+  /// Of a tensor: the call that first wrote it, and what the backward pass reads in its place; -1: none.
+  struct Origin {
+    std::int64_t maker = -1;
+    std::int32_t made_again = -1;
+  };
   [[nodiscard]] bool is_stored(std::int32_t tensor) const;
+  [[nodiscard]] Origin& origin(std::int32_t tensor) { return origins_[static_cast<std::size_t>(tensor)]; }
+  [[nodiscard]] const Call& call_that_makes(std::int32_t tensor);
   void make_again(std::int32_t tensor);
+  void push_call(Call call, bool is_recomputation);
 
   Recompute recompute_;
   bool backward_ = false;
+  std::int64_t repeats_now_ = 1;
   std::vector<TapeTensor> tensors_;
+  std::vector<Origin> origins_;  // by tensor
   std::vector<Call> calls_;
-  std::vector<bool> recomputations_;
-  std::map<std::int32_t, std::size_t> makers_;       // of a tensor: the call that first wrote it
-  std::map<std::int32_t, Call> alternatives_;        // of a tensor
-  std::map<std::int32_t, std::int32_t> made_again_;  // of a dropped tensor: what the backward pass reads in its place
+  std::vector<Note> notes_;                                 // by call
+  std::vector<std::pair<std::size_t, Call>> alternatives_;  // to the call of that number, ascending
 };
 
 /// By bucket of gradients: the first and the last call that write into it.
 [[nodiscard]] std::map<std::int64_t, Life> bucket_lives(const Tape& tape);
-
-/// "h.0.attn.qkv (2, 64, 1152) = matmul(a h.0.ln_1 (2, 64, 384), b transformer.h.0.attn.c_attn.weight (384, 1152))".
-[[nodiscard]] std::string to_string(const Tape& tape, const Call& call);
 
 }  // namespace virgil

@@ -37,9 +37,11 @@ void Classifier::record(Recorder& recorder, const ConstTensorView& norm, const T
   const std::int64_t rows = recorder.shape().rows();
   const std::int64_t whole_chunks = rows / chunk_rows_;
   const std::int64_t recorded = chunks_ == LogitsChunks::kAll ? whole_chunks : std::min<std::int64_t>(whole_chunks, 1);
+  if (recorded > 0) recorder.tape().set_repeats(whole_chunks / recorded);
   for (std::int64_t chunk = 0; chunk < recorded; ++chunk) {
     record_chunk(recorder, norm, dnorm, chunk * chunk_rows_, chunk_rows_);
   }
+  recorder.tape().set_repeats(1);
   if (rows % chunk_rows_ != 0) record_chunk(recorder, norm, dnorm, whole_chunks * chunk_rows_, rows % chunk_rows_);
   recorder.tape().add(ops::ReduceSum{.out = loss_sum_, .inp = losses_});
 }

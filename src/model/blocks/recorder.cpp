@@ -20,18 +20,17 @@ Parameter Recorder::parameter(const std::string& name) {
 
 TensorView Recorder::gradient(const Parameter& parameter) {
   if (parameter.spec == nullptr) return {};
-  const auto found = made_.find(parameter.spec);
-  if (found != made_.end()) return found->second;
   const ParameterSpec& spec = *parameter.spec;
+  TensorView& made = gradients_made_.at(static_cast<std::size_t>(&spec - parameters_.parameters().data()));
+  if (made.present()) return made;
   const std::size_t bucket = parameters_.bucket_of(spec.offset);
   const std::int64_t in_bucket = spec.offset - parameters_.buckets()[bucket].offset;
-  const TensorView made = tape_.tensor({.name = spec.name + ".grad",
-                                        .dtype = DType::kFloat32,
-                                        .shape = spec.shape,
-                                        .slot = PlanSlot::kGradients,
-                                        .offset_bytes = (gradients_.offset_of(bucket) + in_bucket) * size_of(DType::kFloat32),
-                                        .bucket = static_cast<std::int64_t>(bucket)});
-  made_.emplace(&spec, made);
+  made = tape_.tensor({.name = spec.name + ".grad",
+                       .dtype = DType::kFloat32,
+                       .shape = spec.shape,
+                       .slot = PlanSlot::kGradients,
+                       .offset_bytes = (gradients_.offset_of(bucket) + in_bucket) * size_of(DType::kFloat32),
+                       .bucket = static_cast<std::int64_t>(bucket)});
   return made;
 }
 

@@ -2,9 +2,9 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "virgil/memory/tensor_view.h"
 #include "virgil/model/model_config.h"
@@ -35,7 +35,12 @@ class Recorder {
  public:
   Recorder(Tape& tape, const ModelConfig& model, const PassShape& shape, const ParameterLayout& parameters,
            const GradientLayout& gradients)
-      : tape_(tape), model_(model), shape_(shape), parameters_(parameters), gradients_(gradients) {}
+      : tape_(tape),
+        model_(model),
+        shape_(shape),
+        parameters_(parameters),
+        gradients_(gradients),
+        gradients_made_(parameters.parameters().size()) {}
 
   [[nodiscard]] Tape& tape() { return tape_; }
   [[nodiscard]] const ModelConfig& model() const { return model_; }
@@ -64,7 +69,7 @@ class Recorder {
   PassShape shape_;
   const ParameterLayout& parameters_;
   const GradientLayout& gradients_;
-  std::map<const ParameterSpec*, TensorView> made_;  // gradients
+  std::vector<TensorView> gradients_made_;  // by parameter of the layout; absent: not yet
 };
 
 }  // namespace virgil
