@@ -143,7 +143,7 @@ build_programs() {
       arguments+=('-GUnix Makefiles')
     fi
   fi
-  build_preset cuda "${arguments[@]}" train bench gpu_conformance_tests
+  build_preset cuda "${arguments[@]}" train bench calc_params gpu_conformance_tests
 }
 
 run_build() {

@@ -116,9 +116,9 @@ build_programs() {
   say "building programs for $architectures"
   run_build_step "$build/configure.log" cmake --preset cuda -B "$build" "${definitions[@]}" || exit
   run_build_step "$build/build.log" cmake --build "$build" --parallel "${VIRGIL_JOBS:-$(nproc)}" \
-    --target train bench gpu_conformance_tests || exit
+    --target train bench calc_params gpu_conformance_tests || exit
   mkdir "$tree/programs"
-  for program in train bench tests/gpu_conformance_tests; do
+  for program in train bench calc_params tests/gpu_conformance_tests; do
     strip --strip-unneeded -o "$tree/programs/${program##*/}" "$build/$program"
   done
 }

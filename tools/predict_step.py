@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""Predicts the time of a training step on GPUs from the bytes and operations of its ops. No figure of it was measured with Virgil.
+"""Predicts the time of a training step on GPUs from the bytes and operations of its calls. No figure of it was measured with Virgil.
 
-    tools/predict_step.py [CONFIG.json ...] [--ops] [--logits_chunk ROWS]
+    tools/predict_step.py [CONFIG.json ...] [--ops] [--logits_chunk ROWS] [--calc_params build/calc_params]
+
+The calls are those that `calc_params --calls --json` tells.
 
 Without arguments it prints the tables of docs/kernels.md, from configs/*.json and data/gpus.json; with --ops where the time goes.
 
@@ -15,6 +17,7 @@ import dataclasses
 import json
 import math
 import pathlib
+import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -55,56 +58,78 @@ INTEGER_EFFICIENCY = 0.7
 PUBLISHED = {"RTX 4090": (106_000, 144_000), "A100 80GB": (145_000, 218_000), "H100": (468_000, 468_000)}
 
 
-@dataclasses.dataclass
-class Shape:
-    L: int
-    NH: int
-    C: int
-    T: int
-    B: int
-    V: int  # padded
-    micro_steps: int
-    dropout: bool
-    recompute: str
-    logits_chunk: int = 0
-    cuda_graph: bool = True
+# What CUDA's kernels do beyond an op's operands and operations, which calc_params tells.
+@dataclasses.dataclass(frozen=True)
+class Kernels:
+    launches: int = 1
+    made: float = 1  # operations for each that the op needs
+    moved: float = 1  # bytes for each of its operands
+    masks: int = 1  # how often dropout's mask is drawn
+    keeps_sums: bool = False  # writes its scratch and reads it
+
+
+KERNELS = {
+    "layernorm_backward": Kernels(launches=2, keeps_sums=True),
+    "bias_backward": Kernels(launches=2, keeps_sums=True),
+    # Two kernels make seven products for five, both read queries, keys and dout, and each draws the mask; and the statistics.
+    "attention_backward": Kernels(launches=3, made=7 / 5, moved=10 / 8, masks=2),
+    "embedding_backward": Kernels(launches=10, masks=2),
+}
+LABELS = {"embedding_forward": "embedding", "embedding_backward": "embedding", "residual_layernorm_forward": "residual + layernorm",
+          "gelu_forward": "GELU", "cross_entropy_forward_backward": "cross-entropy", "reduce_sum": "cross-entropy",
+          "set_zero": "layernorm backward"}
+# Planned for one: GPUs differ in what fits, not in the calls.
+PLANNED_FOR = "A100 80GB"
+PUBLISHED_FLAGS = ["--n_layer", "12", "--n_head", "12", "--n_embd", "768", "--block_size", "1024", "--dropout", "0", "--recompute", "none",
+                   "--batch_size", "16", "--grad_accum_steps", "32"]
+
+
+def find_calc_params():
+    for folder in ("build", "build-cuda", "programs"):
+        if (ROOT / folder / "calc_params").exists():
+            return ROOT / folder / "calc_params"
+    raise FileNotFoundError("there is no build/calc_params: cmake --build --preset release --target calc_params; or give --calc_params PATH")
+
+
+class Step:
+    """A training step as `calc_params --calls --json` tells it."""
+
+    def __init__(self, flags, calc_params=None, cuda_graph=True):
+        command = [calc_params or find_calc_params(), "--gpu", PLANNED_FOR, "--dtype", "bfloat16", "--calls", "--json", *flags]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode not in (0, 1):  # 1: it does not fit there
+            raise ValueError(f"calc_params {' '.join(map(str, flags))}: {done.stderr.strip()}")
+        told = json.loads(done.stdout)
+        self.calls = told["step"]["calls"]
+        self.tensors = told["step"]["tensors"]
+        self.head = next(i for i, call in enumerate(self.calls) if self.touches_logits(call))
+        self.parameters = told["total_parameters"]
+        self.flops_per_token = told["work"]["training_flops_per_token"]  # 6 N + 6 L C T: without what is computed twice
+        self.B, self.T = told["plan"]["batch_size"], told["architecture"]["block_size"]
+        self.micro_steps = told["plan"]["grad_accum_steps"]
+        self.recompute = told["plan"]["recompute"]
+        self.cuda_graph = cuda_graph
 
     @property
     def rows(self):
         return self.B * self.T
 
-    @property
-    def parameters(self):
-        """Tied weights, no biases."""
-        return self.V * self.C + self.T * self.C + self.L * (12 * self.C**2 + 2 * self.C) + self.C
+    def touches_logits(self, call):
+        return any(self.tensors[operand["tensor"]]["slot"] == "logits" for operand in call["operands"])
 
-    @property
-    def flops_per_token(self):
-        """6 N + 6 L C T, as Virgil counts utilisation everywhere: without what is computed twice."""
-        return 6 * (self.parameters - self.T * self.C) + 6 * self.L * self.C * self.T
-
-    @property
-    def chunk_rows(self):
-        """As choose_logits_rows of src/model/memory_plan.cpp, with CudaTraits::logits_chunk."""
-        fewest = math.ceil(self.rows / (self.logits_chunk or max(256, 2**28 // (4 * self.V))))
-        if not self.logits_chunk:
-            for chunks in range(fewest, 2 * fewest):
-                if self.rows % (chunks * 128) == 0:
-                    return self.rows // chunks
-        return math.ceil(self.rows / fewest)
+    def label(self, index):
+        """What a call stands under in the tables."""
+        call = self.calls[index]
+        if call["family"] != "matmul":
+            return LABELS.get(call["op"], call["op"].replace("_", " "))
+        if self.touches_logits(call):
+            return "classifier"
+        return "matmul forward" if index < self.head or call["recomputed"] else "matmul backward"
 
 
-PUBLISHED_SHAPE = Shape(L=12, NH=12, C=768, T=1024, B=16, V=50304, micro_steps=32, dropout=False, recompute="none")
-
-
-def read_shape(path, logits_chunk=0):
+def read_step(path, flags=(), calc_params=None):
     config = json.loads(path.read_text(encoding="utf-8"))
-    tokens = config["batch_size"] * config["block_size"]
-    vocabulary = 50257 if config.get("tokenizer", "gpt2") == "gpt2" else 96
-    return Shape(L=config["n_layer"], NH=config["n_head"], C=config["n_embd"], T=config["block_size"], B=config["batch_size"],
-                 V=math.ceil(vocabulary / 64) * 64, micro_steps=max(1, config.get("total_batch_size", 0) // tokens),
-                 dropout=config.get("dropout", 0) > 0, recompute=config.get("recompute", "none"), logits_chunk=logits_chunk,
-                 cuda_graph=config.get("cuda_graph", True))
+    return Step([path, *flags], calc_params, config.get("cuda_graph", True))
 
 
 # --- The ops of a step ---
@@ -132,89 +157,52 @@ class Op:
         return self.count * max(memory, work, self.launches * self.launch_s)
 
 
-def product(name, m, n, k, accumulate=False, count=1):
-    """out (m, n) = a (m, k) b (k, n) in bfloat16, or float32 out += that."""
-    return Op(name, bytes=2 * (m * k + k * n) + (8 if accumulate else 2) * m * n, matmul_flops=2 * m * n * k, count=count)
+def sizes_of(call, name):
+    operand = next(operand for operand in call["operands"] if operand["name"] == name)
+    return [int(size) for size in operand["shape"].strip("()").split(",")]
 
 
-def attention_ops(s):
-    scores = s.B * s.NH * s.T**2 / 2
-    head = s.C // s.NH
-    forward = Op("attention forward", bytes=2 * 4 * s.rows * s.C, attention_flops=scores * 2 * 2 * head,
-                 dropped=scores if s.dropout else 0)
-    # Seven products of tiles, five of which are needed; two kernels, each draws the mask again; and the statistics.
-    backward = Op("attention backward", bytes=2 * 10 * s.rows * s.C, attention_flops=scores * 7 * 2 * head,
-                  dropped=2 * scores if s.dropout else 0, launches=3)
-    return forward, backward
+def elements_of(call, name):
+    return math.prod(sizes_of(call, name))
 
 
-def block_forward_ops(s):
-    """Until the GELU: what recomputing blocks repeats."""
-    R, C = s.rows, s.C
-    return [
-        product("matmul forward", R, 3 * C, C),
-        attention_ops(s)[0],
-        product("matmul forward", R, C, C),
-        Op("residual + layernorm", bytes=8 * R * C, dropped=R * C if s.dropout else 0),
-        product("matmul forward", R, 4 * C, C),
-        Op("GELU", bytes=4 * R * 4 * C),
-    ]
+def dropped_elements(call):
+    if not call.get("dropout"):
+        return 0
+    if call["family"] == "attention":
+        return elements_of(call, "lse") * sizes_of(call, "lse")[-1] / 2  # the causal half of all pairs
+    return elements_of(call, "out" if call["op"].endswith("forward") else "dout")
 
 
-def recomputed_ops(s):
-    norm = Op("layernorm forward", bytes=4 * s.rows * s.C)
-    if s.recompute == "block":
-        return [norm, *block_forward_ops(s)]
-    again = [Op("GELU", bytes=4 * s.rows * 4 * s.C)] if s.recompute in ("gelu", "norm") else []
-    return again + ([norm, norm] if s.recompute == "norm" else [])
+def op_of(name, call):
+    kernels = KERNELS.get(call["op"], Kernels())
+    attention = call["family"] == "attention"
+    return Op(name, bytes=kernels.moved * call["bytes"] + (2 * call["workspace_bytes"] if kernels.keeps_sums else 0),
+              matmul_flops=0 if attention else kernels.made * call["flops"], attention_flops=kernels.made * call["flops"] if attention else 0,
+              dropped=kernels.masks * dropped_elements(call), launches=kernels.launches)
 
 
-def block_backward_ops(s, gpu):
-    R, C = s.rows, s.C
-    ops = recomputed_ops(s)
-    for n, k in ((C, 4 * C), (4 * C, C), (C, C), (3 * C, C)):
-        ops += [product("matmul backward", k, n, R, accumulate=True), product("matmul backward", R, k, n)]
-    ops += [Op("dropout backward", bytes=4 * R * C, dropped=R * C)] * (2 if s.dropout else 0)
-    norm_backward = Op("layernorm backward", bytes=8.5 * R * C, launches=2)
-    if gpu.fuses_gelu_backward:  # the product reads the GELU's input besides its operands
-        fused = product("matmul backward", R, 4 * C, C)
-        ops.remove(fused)
-        ops.append(dataclasses.replace(fused, bytes=fused.bytes + 2 * R * 4 * C))
-    else:
-        ops.append(Op("GELU", bytes=6 * R * 4 * C))
-    return [*ops, norm_backward, norm_backward, attention_ops(s)[1]]
+def gelu_backward_bytes(num_elements):
+    """Reads two and writes one."""
+    return 3 * 2 * num_elements
 
 
-def classifier_ops(s):
-    m, chunks = s.chunk_rows, math.ceil(s.rows / s.chunk_rows)
-    return [
-        product("classifier", m, s.V, s.C, count=chunks),
-        Op("cross-entropy", bytes=4 * m * s.V, count=chunks),
-        product("classifier", m, s.C, s.V, count=chunks),
-        product("classifier", s.V, s.C, m, accumulate=True, count=chunks),
-    ]
+def ops_of(step, index, gpu):
+    """One, or two where a GPU's library does not fuse them."""
+    call = step.calls[index]
+    op = op_of(step.label(index), call)
+    if call["op"] != "matmul_gelu_backward" or gpu.fuses_gelu_backward:
+        return [op]
+    hidden = elements_of(call, "hidden")
+    return [dataclasses.replace(op, bytes=op.bytes - 2 * hidden), Op("GELU", bytes=gelu_backward_bytes(hidden))]
 
 
-def micro_step_ops(s, gpu):
-    R, C = s.rows, s.C
-    block = [*block_forward_ops(s), product("matmul forward", R, C, 4 * C),
-             Op("residual + layernorm", bytes=8 * R * C, dropped=R * C if s.dropout else 0), *block_backward_ops(s, gpu)]
-    embedding = 4 * R * C + 8 * min(R, s.V) * C + 8 * s.T * C
-    return [
-        Op("embedding", bytes=4 * R * C, dropped=R * C if s.dropout else 0),
-        Op("layernorm forward", bytes=4 * R * C),
-        *classifier_ops(s),
-        Op("layernorm backward", bytes=(2 + 8.5) * R * C, launches=3),
-        *(dataclasses.replace(op, count=op.count * s.L) for op in block),
-        Op("embedding", bytes=embedding, dropped=2 * R * C if s.dropout else 0, launches=10),
-    ]
-
-
-def step_ops(s, gpu):
-    launch_s = GRAPH_LAUNCH_S if s.cuda_graph else LAUNCH_S
-    ops = [dataclasses.replace(op, count=op.count * s.micro_steps, launch_s=launch_s) for op in micro_step_ops(s, gpu)]
+def step_ops(step, gpu):
+    launch_s = GRAPH_LAUNCH_S if step.cuda_graph else LAUNCH_S
+    ops = [dataclasses.replace(op, count=step.micro_steps, launch_s=launch_s)
+           for index in range(len(step.calls)) for op in ops_of(step, index, gpu)]
     # Zeroed gradients, their norm, and AdamW: param, grad, m and v in float32, and the bfloat16 copy.
-    return [*ops, Op("optimizer", bytes=(4 + 4 + 30) * s.parameters, launches=4)]
+    return [*ops, Op("optimizer", bytes=(4 + 4 + 30) * step.parameters, launches=4)]
 
 
 # --- Output ---
@@ -253,34 +241,45 @@ def preset_table(shapes, rates):
         yield f"| {name} | " + " | ".join(cells) + " |"
 
 
-def calibration_table(rates):
+def calibration_table(published, rates):
+    """`published`: steps of PUBLISHED_FLAGS, as train chooses the logits chunk and with one of others."""
     yield "| GPT-2 124M, B=16 T=1,024, no dropout | predicted tokens/s | with `logits_chunk` 333 | published for others' code |"
     yield "|---|---|---|---|"
     for gpu in GPUS:
-        cells = [figures(dataclasses.replace(PUBLISHED_SHAPE, logits_chunk=chunk), gpu, rates[gpu.name])[1] for chunk in (0, 333)]
-        published = " to ".join(f"{rate:,}" for rate in dict.fromkeys(PUBLISHED[gpu.name]))
-        yield f"| {gpu.name} | " + " | ".join(f"{round(rate, -3):,.0f}" for rate in cells) + f" | {published} |"
+        cells = [figures(step, gpu, rates[gpu.name])[1] for step in published]
+        of_others = " to ".join(f"{rate:,}" for rate in dict.fromkeys(PUBLISHED[gpu.name]))
+        yield f"| {gpu.name} | " + " | ".join(f"{round(rate, -3):,.0f}" for rate in cells) + f" | {of_others} |"
 
 
 def floor_ops(s):
     """Each kernel family once, with what it must move and compute."""
-    R, C, P = s.rows, s.C, s.parameters
-    forward, backward = attention_ops(s)
-    needed = dataclasses.replace(backward, attention_flops=backward.attention_flops * 5 / 7)
+    first = {}
+    for call in s.calls:
+        first.setdefault(call["op"], call)
+    P = s.parameters
+
+    def needed(op):
+        attention = first[op]["family"] == "attention"
+        return Op("", first[op]["bytes"], attention_flops=first[op]["flops"] if attention else 0)
+
+    hidden = elements_of(first["gelu_forward"], "inp")
+    logits = sum(call["bytes"] for call in s.calls if call["op"] == "cross_entropy_forward_backward")
+    backward = needed("attention_backward")
+    made = dataclasses.replace(backward, attention_flops=backward.attention_flops * KERNELS["attention_backward"].made)
     return [
-        ("embedding forward", Op("", 4 * R * C)),
-        ("embedding backward", Op("", 4 * R * C + 8 * min(R, s.V) * C + 8 * s.T * C)),
-        ("layernorm forward", Op("", 4 * R * C)),
-        ("residual + layernorm forward", Op("", 8 * R * C)),
-        ("layernorm backward", Op("", 8 * R * C)),
-        ("dropout backward", Op("", 4 * R * C)),
-        ("GELU forward, 4 C wide", Op("", 4 * R * 4 * C)),
-        ("GELU backward, 4 C wide", Op("", 6 * R * 4 * C)),
-        ("column sums, 3 C wide", Op("", 2 * R * 3 * C)),
-        ("cross-entropy with gradient", Op("", 4 * R * s.V)),
-        ("attention forward", forward),
-        ("attention backward, the five products needed", needed),
-        ("attention backward, the seven made", backward),
+        ("embedding forward", needed("embedding_forward")),
+        ("embedding backward", needed("embedding_backward")),
+        ("layernorm forward", needed("layernorm_forward")),
+        ("residual + layernorm forward", needed("residual_layernorm_forward")),
+        ("layernorm backward", needed("layernorm_backward")),
+        ("dropout backward", needed("dropout_backward")),
+        ("GELU forward, 4 C wide", needed("gelu_forward")),
+        ("GELU backward, 4 C wide", Op("", gelu_backward_bytes(hidden))),
+        ("column sums, 3 C wide", Op("", 2 * elements_of(first["attention_backward"], "dqkv"))),
+        ("cross-entropy with gradient", Op("", logits)),
+        ("attention forward", needed("attention_forward")),
+        ("attention backward, the five products needed", backward),
+        ("attention backward, the seven made", made),
         ("norm of all gradients", Op("", 4 * P)),
         ("AdamW, float32 moments", Op("", 30 * P)),
         ("AdamW, bfloat16 moments", Op("", 22 * P)),
@@ -315,17 +314,26 @@ def main():
     parser.add_argument("configs", nargs="*", type=pathlib.Path)
     parser.add_argument("--ops", action="store_true", help="where the time of each configuration's step goes")
     parser.add_argument("--logits_chunk", type=int, default=0, help="rows whose logits exist at a time; 0: as train chooses")
+    parser.add_argument("--calc_params", type=pathlib.Path, help="the program that tells a step's calls; else that of build/")
     arguments = parser.parse_args()
     rates = load_rates()
+    calc_params = arguments.calc_params
     paths = arguments.configs or sorted((ROOT / "configs").glob("*.json"))
-    shapes = {path.stem: read_shape(path, arguments.logits_chunk) for path in paths}
-    tables = [preset_table(shapes, rates)]
-    if not arguments.configs:
-        tables.insert(0, floors_table(dataclasses.replace(shapes["150M_1024"], B=8, dropout=False), rates))
-    if arguments.ops:
-        tables += [ops_table(s, rates) for s in shapes.values()]
-    elif not arguments.configs:
-        tables += [ops_table(shapes["150M_1024"], rates), calibration_table(rates)]
+    chunk = ["--logits_chunk", str(arguments.logits_chunk)]
+    try:
+        steps = {path.stem: read_step(path, chunk, calc_params) for path in paths}
+        tables = [preset_table(steps, rates)]
+        if not arguments.configs:
+            floors = read_step(ROOT / "configs" / "150M_1024.json", ["--batch_size", "8", "--grad_accum_steps", "1"], calc_params)
+            tables.insert(0, floors_table(floors, rates))
+        if arguments.ops:
+            tables += [ops_table(step, rates) for step in steps.values()]
+        elif not arguments.configs:
+            published = [Step([*PUBLISHED_FLAGS, "--logits_chunk", rows], calc_params) for rows in ("0", "333")]
+            tables += [ops_table(steps["150M_1024"], rates), calibration_table(published, rates)]
+    except (OSError, ValueError) as error:
+        print(f"predict_step.py: {error}", file=sys.stderr)
+        return 2
     print("\n\n".join("\n".join(table) for table in tables))
     return 0
 

@@ -1,5 +1,6 @@
 #include "virgil/ops/embedding.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <string_view>
 
@@ -44,6 +45,11 @@ SequenceSizes EmbeddingBackward::check() const {
   return sizes;
 }
 
-Cost EmbeddingBackward::cost() const { return {0, bytes_of(dout) + bytes_of(tokens)}; }
+Cost EmbeddingBackward::cost() const {
+  const auto [B, T, C, dtype] = check();
+  const std::int64_t rows_of_tokens = std::min(B * T, dwte.shape()[0]);  // at most, that are added to
+  const double gradient_bytes = static_cast<double>((rows_of_tokens + T) * C * size_of(DType::kFloat32));
+  return {0, bytes_of(dout) + bytes_of(tokens) + 2 * gradient_bytes};
+}
 
 }  // namespace virgil::ops

@@ -33,6 +33,10 @@ BENCH = """echo a warning >&2
     echo '"phase": "step", "shape": "(8, 1024, 3072)", "ms": 0.2, "floor_ms": 0.1, "flops": 0, "bytes": 100663296}],'
     echo '"step": {"dtype": "bfloat16", "ms": 10, "tokens_per_s": 1000, "model_gflops": 98900}, "memory": {"planned": 1048576,'
     echo '"resident_growth": 2097152}}'"""
+CALC_PARAMS = """echo '{"total_parameters": 1000, "architecture": {"block_size": 256}, "work": {"training_flops_per_token": 1e8},'
+    echo '"plan": {"batch_size": 12, "grad_accum_steps": 1, "recompute": "none"}, "step": {"tensors": [{"slot": "logits"}], "calls": ['
+    echo '{"op": "matmul", "family": "matmul", "recomputed": false, "flops": 1e12, "bytes": 1e6, "workspace_bytes": 0, "operands":'
+    echo '[{"name": "out", "tensor": 0, "shape": "(1, 1)"}]}]}}'"""
 TRAIN = """while (($# > 0)); do
       [[ $1 != --out_dir ]] || out=$2
       [[ $1 != --model_name ]] || name=$2
@@ -125,6 +129,7 @@ class GpuCheck(unittest.TestCase):
         self.stand_in("built/tests/gpu_conformance_tests", TESTS)
         self.stand_in("built/bench", BENCH)
         self.stand_in("built/train", TRAIN)
+        self.stand_in("built/calc_params", CALC_PARAMS)
 
     def stand_in(self, name, body, shebang="#!/usr/bin/env bash"):
         path = self.folder / name
@@ -195,6 +200,8 @@ class GpuCheck(unittest.TestCase):
         self.assertAlmostEqual(report["presets"]["tiny"]["share_of_dense_rate"], 0.1)
         assumed = next(gpu for gpu in predict_step.GPUS if gpu.name == "H100")
         self.assertAlmostEqual(report["bench"]["ops"][0]["predicted_ms"], 100663296 / (3350e9 * assumed.memory) * 1e3)
+        product_ms = 1e12 / (989e12 * assumed.matmul) * 1e3
+        self.assertAlmostEqual(report["presets"]["tiny"]["predicted"]["ms"], product_ms + 1e3 * (predict_step.SYNC_S + 4 * predict_step.LAUNCH_S))
         for words in ("H100", "gelu_forward", "50 %", "1,000 tokens/s", "the same bits again", "150M_1024"):
             self.assertIn(words, output)
         calls = (self.folder / "cmake_calls").read_text()
@@ -208,6 +215,14 @@ class GpuCheck(unittest.TestCase):
         self.assertRegex(text, r"\| gelu_forward \| \(8, 1024, 3072\) \| 12 \| 100.0 \| [0-9.]+ \| 200.0 \| 50% \| [0-9.]+ \|")
         self.assertRegex(text, r"\| tiny \| [0-9.]+, [0-9,]+, [0-9]+% \| 10.0, 1,000, 10% \| [0-9.]+ \| 1, 2 \|")
         self.assertIn("loss after 3 steps", text)
+
+    def test_reports_presets_that_it_cannot_predict(self):
+        (self.folder / "built" / "calc_params").unlink()
+        self.check("--stages", "presets")
+        tiny = self.report()["presets"]["tiny"]
+        self.assertIn("there is no build/calc_params", tiny["not_predicted"])
+        self.assertNotIn("predicted", tiny)
+        self.assertEqual(tiny["ms"], 10)
 
     def test_sees_a_graph_that_changes_a_bit(self):
         self.stand_in("built/train", TRAIN.replace("for loss in", "[[ $name != graphs ]] || extra=1\nfor loss in")
