@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <string_view>
 #include <vector>
 
 #include "virgil/model/step_tape.h"
@@ -30,16 +31,24 @@ struct PassedBucket {
 };
 
 /// In the order in which the backward pass completes them.
-std::vector<PassedBucket> passed_buckets(const TrainingShape& shape, const ParameterLayout& layout,
-                                         const GradientLayout& places) {
-  const ModelConfig model(shape.model);
-  const StepShape step = *plan_request(shape).step;
-  const std::int64_t rows = checked_multiply(step.batch_size, step.length);  // one chunk: the order is the same for any number
-  const Tape tape = record_step(model, step, true, layout, places, rows);
+std::vector<PassedBucket> passed_buckets(const Tape& tape) {
   std::vector<PassedBucket> buckets;
   for (const auto& [bucket, life] : bucket_lives(tape)) buckets.push_back({static_cast<std::size_t>(bucket), life});
   std::ranges::sort(buckets, {}, [](const PassedBucket& bucket) { return bucket.life.last; });
   return buckets;
+}
+
+/// The first call that the blocks' forward pass is done before.
+std::size_t first_call_of_head(const Tape& tape) {
+  const auto makes_logits = [&](const Call& call) {
+    bool makes = false;
+    for_each_operand(call, [&](std::string_view /*name*/, const ConstTensorView& view, ops::Access access) {
+      const bool is_logits = tape.tensors()[static_cast<std::size_t>(view.tensor())].slot == PlanSlot::kLogits;
+      makes = makes || (access == ops::Access::kWrite && is_logits);
+    });
+    return makes;
+  };
+  return static_cast<std::size_t>(std::ranges::find_if(tape.calls(), makes_logits) - tape.calls().begin());
 }
 
 }  // namespace
@@ -107,26 +116,41 @@ StepTimeline run_timeline(const StepTimes& times) {
 
 StepTimes step_times(const TrainingShape& shape, double micro_step_s, const Cluster& cluster) {
   const DataParallel& parallel = shape.parallel;
-  const StepWorkParts work = step_work_parts(shape, PlanningTraits());
-  const double seconds_per_work = micro_step_s / work.total(shape.model.num_layers);
-  StepTimes times{.forward_s = work.blocks_forward * seconds_per_work,
-                  .head_s = work.head * seconds_per_work,
-                  .micro_steps = shape.grad_accum_steps,
-                  .reduces_every_micro_step = parallel.shards_gradients()};
+  const StepShape step = *plan_request(shape).step;
   const ParameterLayout layout = parameter_layout(shape);
   const GradientLayout places(layout, parallel.shards_gradients());
-  const std::vector<PassedBucket> buckets = passed_buckets(shape, layout, places);
+  const ModelConfig model(shape.model);
+  const Tape tape = record_step(model, step, true, layout, places, choose_logits_rows(model, step, PlanningTraits()),
+                                LogitsChunks::kOneOfEachSize);
+  const auto work = [&](std::size_t begin, std::size_t end) { return calls_work(tape, begin, end, step.dtype); };
+  const std::size_t num_calls = tape.calls().size();
+  const double seconds_per_work = micro_step_s / work(0, num_calls);
   const auto is_of_layer = [&](const PassedBucket& passed) {
     return layout.buckets()[passed.index].kind == BucketKind::kLayer;
   };
+  const std::vector<PassedBucket> buckets = passed_buckets(tape);
+  auto layers_left = std::ranges::count_if(buckets, is_of_layer);
+  const std::size_t head_begin = first_call_of_head(tape);
   const std::int64_t blocks_begin = std::ranges::find_if(buckets, is_of_layer)->life.first;
+  auto done = static_cast<std::size_t>(blocks_begin);
+  StepTimes times{.forward_s = work(0, head_begin) * seconds_per_work,
+                  .head_s = work(head_begin, done) * seconds_per_work,
+                  .micro_steps = shape.grad_accum_steps,
+                  .reduces_every_micro_step = parallel.shards_gradients()};
   for (const PassedBucket& passed : buckets) {
     const ParameterBucket& bucket = layout.buckets()[passed.index];
     const auto seconds = [&](DType dtype) {
       return collective_seconds(cluster, parallel.processes,
                                 static_cast<double>(checked_multiply(bucket.num_elements, size_of(dtype))));
     };
-    times.buckets.push_back({.backward_s = bucket.kind == BucketKind::kLayer ? work.block_backward * seconds_per_work : 0,
+    double backward_work = 0;
+    if (is_of_layer(passed)) {
+      // The little that follows the first layer is counted with it.
+      const std::size_t end = --layers_left == 0 ? num_calls : static_cast<std::size_t>(passed.life.last) + 1;
+      backward_work = work(done, end);
+      done = end;
+    }
+    times.buckets.push_back({.backward_s = backward_work * seconds_per_work,
                              .reduce_s = seconds(parallel.wire) + (parallel.shards_optimizer() ? 0 : seconds(DType::kFloat32)),
                              .place = places.offset_of(passed.index),
                              .claimed_by_head = passed.life.first < blocks_begin});

@@ -1,66 +1,45 @@
 #include "virgil/plan/step_work.h"
 
+#include <cstddef>
+#include <cstdint>
+
+#include "virgil/model/step_tape.h"
+#include "virgil/plan/training_plan.h"
+
 namespace virgil {
+
+double call_work(const Call& call, DType dtype) {
+  const ops::Cost cost = cost_of(call);
+  return cost.flops / 2 + kMultiplyAddsPerNumberMoved * cost.bytes / static_cast<double>(size_of(dtype));
+}
+
+double calls_work(const Tape& tape, std::size_t begin, std::size_t end, DType dtype) {
+  double work = 0;
+  for (std::size_t i = begin; i < end; ++i) work += static_cast<double>(tape.repeats(i)) * call_work(tape.calls()[i], dtype);
+  return work;
+}
 
 namespace {
 
-/// Multiply-adds that a machine makes in the time in which it moves one float: about 100 G a second against 5 G on two server
-/// cores, and as much on a GPU without tensor cores.
-constexpr double kMultiplyAddsPerFloatMoved = 20;
-
-/// Multiply-adds of a token in one block's forward pass.
-struct BlockWork {
-  double linear = 0;        // four matrix products
-  double attention = 0;     // scores and values, half of both under the causal mask
-  double last_product = 0;  // the MLP's second, of which recomputation needs the inputs alone
-};
-
-BlockWork block_work(const ModelConfig& model) {
-  const auto C = static_cast<double>(model.embedding_dim());
-  const auto F = static_cast<double>(model.d_ff());
-  return {.linear = 4 * C * C + 2 * C * F, .attention = C * static_cast<double>(model.block_size()), .last_product = C * F};
+/// Of a step of a model with so many of the shape's layers.
+double work_with_layers(TrainingShape shape, std::int64_t num_layers, const BackendTraits& traits) {
+  shape.model.num_layers = num_layers;
+  const ModelConfig model(shape.model);
+  const StepShape step = *plan_request(shape).step;
+  const ParameterLayout parameters(model);
+  const Tape tape = record_step(model, step, true, parameters, GradientLayout(parameters, false),
+                                choose_logits_rows(model, step, traits), LogitsChunks::kOneOfEachSize);
+  return calls_work(tape, 0, tape.calls().size(), step.dtype);
 }
-
-/// Floats of a token that one block's GELU, and its layernorms, read and write.
-double gelu_floats(const ModelConfig& model) { return 2 * static_cast<double>(model.d_ff()); }
-double norm_floats(const ModelConfig& model) { return 4 * static_cast<double>(model.embedding_dim()); }
-
-/// What one block runs again, in multiply-adds.
-double work_again(const ModelConfig& model, Recompute recompute) {
-  double floats = 0;
-  double products = 0;
-  if (recompute >= Recompute::kGelu) floats += gelu_floats(model);
-  if (recompute >= Recompute::kNorm) floats += norm_floats(model);
-  if (recompute == Recompute::kBlock) {
-    const BlockWork block = block_work(model);
-    products = block.linear - block.last_product + block.attention;
-  }
-  return products + kMultiplyAddsPerFloatMoved * floats;
-}
-
-/// Products over few rows read their weights twice and their gradients once, and write these, for few tokens: blocks once a
-/// micro-step, the head once a chunk of logits. One pass of these four over `weights` weights by `rows` tokens.
-double weight_pass(double weights, double rows) { return kMultiplyAddsPerFloatMoved * weights / rows; }
 
 }  // namespace
 
-StepWorkParts step_work_parts(const TrainingShape& shape, const BackendTraits& traits) {
-  const ModelConfig model(shape.model);
-  const StepShape step = *plan_request(shape).step;
-  const auto rows = static_cast<double>(checked_multiply(step.batch_size, step.length));
-  const auto chunk_rows = static_cast<double>(choose_logits_rows(model, step, traits));
-  const BlockWork block = block_work(model);
-  const double head = static_cast<double>(model.padded_vocab_size()) * static_cast<double>(model.embedding_dim());
-  // The backward pass has two products for each of the forward pass; attention has five for two, as it makes the scores again.
-  return {.blocks_forward =
-              static_cast<double>(model.num_layers()) * (block.linear + block.attention + weight_pass(block.linear, rows)),
-          .head = 3 * head + 4 * weight_pass(head, chunk_rows),
-          .block_backward = 2 * block.linear + 2.5 * block.attention + work_again(model, shape.recompute) +
-                            3 * weight_pass(block.linear, rows)};
-}
-
 double step_work(const TrainingShape& shape, const BackendTraits& traits) {
-  return step_work_parts(shape, traits).total(shape.model.num_layers);
+  // All layers but the first make the same calls: two are recorded, whatever the depth.
+  const double one_layer = work_with_layers(shape, 1, traits);
+  const double layer = work_with_layers(shape, 2, traits) - one_layer;
+  const auto tokens = static_cast<double>(checked_multiply(shape.batch_size, shape.model.block_size));
+  return (one_layer + static_cast<double>(shape.model.num_layers - 1) * layer) / tokens;
 }
 
 }  // namespace virgil

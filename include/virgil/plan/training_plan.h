@@ -65,9 +65,8 @@ enum class Verdict : std::uint8_t { kYes, kTight, kNo };
 /// kTight: the plan fits, but leaves less than headroom_bytes.
 [[nodiscard]] Verdict judge(std::int64_t planned_bytes, std::int64_t limit_bytes);
 
-/// What a token costs in a step, in multiply-adds: the products and the attention of the forward and the backward pass and what
-/// `recompute` runs again are counted; passes over memory (GELU and layernorms run again, weights once more for each micro-step
-/// and of the head for each chunk of logits) are counted in floats moved and weighed. Ratios estimate ratios of times.
+/// What a token costs in a step, in multiply-adds: all calls of a micro-step's tape, of which each counts its operations and,
+/// weighed (step_work.h), what it moves. Ratios estimate ratios of times.
 [[nodiscard]] double step_work(const TrainingShape& shape, const BackendTraits& traits);
 
 /// One way to make a run smaller.
