@@ -10,6 +10,7 @@
 #include <pcre2.h>
 
 #include "virgil/base/error.h"
+#include "virgil/base/excerpt.h"
 #include "virgil/base/utf8.h"
 
 namespace virgil {
@@ -66,7 +67,7 @@ SplitPattern::SplitPattern(const ParsedSplit& parsed, std::string source)
   ClassSet start;
   start.set(kStart);
   if (trace(parsed.root, start).test(kStart)) {
-    throw user_error("the pattern {} also matches nothing, which splits between all characters", source_);
+    throw user_error("the pattern {} also matches nothing, which splits between all characters", excerpt(source_));
   }
   const bool is_choice = parsed.root.kind == Kind::kChoice;
   for (const SplitNode& alternative : is_choice ? parsed.root.children : std::vector{parsed.root}) note_matched(alternative);
@@ -93,7 +94,7 @@ void SplitPattern::make_classes(const std::vector<CodePointSet>& sets) {
     std::vector<bool> signature;
     for (const CodePointSet& set : sets) signature.push_back(set.contains(bounds[i]));
     const auto [entry, is_new] = known.try_emplace(signature, static_cast<std::uint8_t>(known.size() + 1));
-    if (known.size() > kMaxClasses) throw user_error("the pattern {} tells too many characters apart", source_);
+    if (known.size() > kMaxClasses) throw user_error("the pattern {} tells too many characters apart", excerpt(source_));
     std::fill(flat.begin() + bounds[i], flat.begin() + bounds[i + 1], entry->second);
     if (!is_new) continue;
     all_.set(entry->second);
@@ -117,6 +118,17 @@ std::string SplitPattern::translate(const SplitNode& node) const {
       return bracket(members_[node.set]);
     case Kind::kLineEnd:
       return fmt::format("(?={}|\\z)", bracket(members_[node.set]));
+    case Kind::kLineBegin:
+      return fmt::format("(?:\\A|(?<={})(?!\\z))", bracket(members_[node.set]));
+    case Kind::kTextBegin:
+      return "\\A";
+    case Kind::kTextEnd:
+      return "\\z";
+    case Kind::kWordBorder: {
+      const std::string word = bracket(members_[node.set]);
+      return node.negated ? fmt::format("(?:(?<={0})(?={0})|(?<!{0})(?!{0}))", word)
+                          : fmt::format("(?:(?<={0})(?!{0})|(?<!{0})(?={0}))", word);
+    }
     case Kind::kAtomic:
       return fmt::format("(?>{})", translate(node.children[0]));
     case Kind::kLookahead:
@@ -149,7 +161,7 @@ void SplitPattern::compile(const std::string& translated) {
   PCRE2_SIZE offset = 0;
   compiled_->code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(), PCRE2_DOLLAR_ENDONLY,
                                   &error, &offset, nullptr);
-  if (compiled_->code == nullptr) throw user_error("PCRE2 does not take the pattern {} (error {})", source_, error);
+  if (compiled_->code == nullptr) throw user_error("PCRE2 does not take the pattern {} (error {})", excerpt(source_), error);
   (void)pcre2_jit_compile(compiled_->code, PCRE2_JIT_COMPLETE);  // without a compiler for this machine it interprets
 }
 
@@ -166,6 +178,16 @@ SplitPattern::ClassSet SplitPattern::trace(const SplitNode& node, const ClassSet
       return members_[node.set];
     case Kind::kLineEnd:
       note(all_);
+      return before;
+    case Kind::kLineBegin:
+    case Kind::kTextBegin:
+    case Kind::kTextEnd:
+      keep_together(all_, all_);  // every cut makes a beginning and an end
+      return before;
+    case Kind::kWordBorder:
+      // At a cut each side ends without a neighbour: as between two characters of which neither is of a word.
+      keep_together(members_[node.set], all_);
+      keep_together(all_, members_[node.set]);
       return before;
     case Kind::kLookahead:
       (void)trace(node.children[0], before);
@@ -196,9 +218,12 @@ SplitPattern::ClassSet SplitPattern::trace(const SplitNode& node, const ClassSet
 // A look-behind sees what is before a match: behind a character that it asks for no text may be cut, and nowhere where it looks
 // further back than one.
 void SplitPattern::note_context(const SplitNode& looked_at) {
-  const ClassSet asked = looked_at.kind == Kind::kSet ? members_[looked_at.set] : all_;
-  for (std::size_t left = 1; left < asked.size(); ++left) {
-    if (asked.test(left)) pairs_[left] |= all_;
+  keep_together(looked_at.kind == Kind::kSet ? members_[looked_at.set] : all_, all_);
+}
+
+void SplitPattern::keep_together(const ClassSet& left, const ClassSet& right) {
+  for (std::size_t c = 1; c < left.size(); ++c) {
+    if (left.test(c)) pairs_[c] |= right;
   }
 }
 
@@ -258,8 +283,7 @@ void SplitPattern::find_spans(std::string_view text, std::vector<Span>& spans) c
     const int found = pcre2_match(compiled_->code, subject, classes.size(), done, 0, data.get(), context.get());
     if (found == PCRE2_ERROR_NOMATCH) break;
     if (found < 0) {
-      throw user_error("the splitting pattern {} takes too many tries on this text (PCRE2 error {})", source_.substr(0, 200),
-                       found);
+      throw user_error("the splitting pattern {} takes too many tries on this text (PCRE2 error {})", excerpt(source_), found);
     }
     const PCRE2_SIZE* bounds = pcre2_get_ovector_pointer(data.get());
     add(bounds[0], false);

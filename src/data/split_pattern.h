@@ -57,6 +57,7 @@ class SplitPattern {
   /// Notes the pairs that may stand side by side; from what may come before the node to what may be its last character.
   ClassSet trace(const SplitNode& node, const ClassSet& before);
   void note_context(const SplitNode& looked_at);
+  void keep_together(const ClassSet& left, const ClassSet& right);
   void note_matched(const SplitNode& alternative);
   void append_classes(std::string_view text, std::string& out) const;
 

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "virgil/base/error.h"
+#include "virgil/base/excerpt.h"
 #include "virgil/base/utf8.h"
 
 namespace virgil {
@@ -19,6 +20,10 @@ using Greed = SplitNode::Greed;
 constexpr int kMaxSplitDepth = 64;
 constexpr int kMaxSplitRepeats = 1000;
 constexpr std::size_t kMaxSplitBytes = 16384;
+
+/// What \w and \b take for a word outside of brackets: Oniguruma has a table of its own for Latin-1 there, in which the
+/// superscript digits and the fractions belong to words. [\w] is without them.
+CodePointSet bare_word_characters() { return word_characters() | CodePointSet({{0xB2, 0xB3}, {0xB9, 0xB9}, {0xBC, 0xBE}}); }
 
 constexpr bool is_ascii_letter(std::uint32_t c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
@@ -41,7 +46,7 @@ class SplitParser {
 
  private:
   [[noreturn]] void fail(std::string_view what) const {
-    throw user_error("{} at byte {} of the pattern {}", what, position_, pattern_.substr(0, 200));
+    throw user_error("{} at byte {} of the pattern {}", what, position_, excerpt(pattern_));
   }
   [[nodiscard]] bool at_end() const { return position_ == pattern_.size(); }
   [[nodiscard]] bool sees(std::string_view text) const { return pattern_.substr(position_).starts_with(text); }
@@ -61,6 +66,13 @@ class SplitParser {
   SplitNode set_node(CodePointSet set) {
     parsed_.sets.push_back(std::move(set));
     return {.kind = Kind::kSet, .children = {}, .set = parsed_.sets.size() - 1};
+  }
+
+  /// One that takes nothing and depends on the characters beside it.
+  SplitNode position(Kind kind, CodePointSet set) {
+    SplitNode node = set_node(std::move(set));
+    node.kind = kind;
+    return node;
   }
 
   static SplitNode look(Kind where, SplitNode at, bool negated) {
@@ -109,12 +121,18 @@ class SplitParser {
     if (accept("(")) return parse_group(depth, any_case);
     if (accept("[")) return set_node(fold(parse_class(depth + 1), any_case));
     if (accept(".")) return set_node(~CodePointSet::of('\n'));
-    if (accept("$")) {
-      SplitNode end = set_node(CodePointSet::of('\n'));
-      end.kind = Kind::kLineEnd;
-      return end;
+    if (accept("$")) return position(Kind::kLineEnd, CodePointSet::of('\n'));
+    if (accept("^")) return position(Kind::kLineBegin, CodePointSet::of('\n'));
+    if (accept("\\A")) return {.kind = Kind::kTextBegin, .children = {}};
+    if (accept("\\z")) return {.kind = Kind::kTextEnd, .children = {}};
+    if (accept("\\b")) return position(Kind::kWordBorder, bare_word_characters());
+    if (accept("\\B")) {
+      SplitNode border = position(Kind::kWordBorder, bare_word_characters());
+      border.negated = true;
+      return border;
     }
-    if (sees("^")) fail("'^', which is not known");
+    if (accept("\\w")) return set_node(fold(bare_word_characters(), any_case));
+    if (accept("\\W")) return set_node(fold(~bare_word_characters(), any_case));
     if (sees("*") || sees("+") || sees("?")) fail("a repetition of nothing");
     if (accept("\\")) return set_node(fold(parse_escape(), any_case));
     return set_node(fold(CodePointSet::of(take()), any_case));
@@ -151,6 +169,11 @@ class SplitParser {
     return group;
   }
 
+  static bool is_position(Kind kind) {
+    return kind == Kind::kLineBegin || kind == Kind::kLineEnd || kind == Kind::kTextBegin || kind == Kind::kTextEnd ||
+           kind == Kind::kWordBorder;
+  }
+
   SplitNode repeat(SplitNode node, int min, int max, Greed greed) const {
     return {.kind = Kind::kRepeat, .children = {std::move(node)}, .min = min, .max = max, .greed = greed};
   }
@@ -159,10 +182,12 @@ class SplitParser {
     for (int count = 0; !at_end(); ++count) {
       const char c = pattern_[position_];
       if (c == '*' || c == '+' || c == '?') {
+        if (is_position(node.kind)) fail("a repetition of a position");
         ++position_;
         const Greed greed = accept("?") ? Greed::kLazy : accept("+") ? Greed::kPossessive : Greed::kGreedy;
         node = repeat(std::move(node), c == '+' ? 1 : 0, c == '?' ? 1 : SplitNode::kUnlimited, greed);
       } else if (const auto range = parse_interval()) {
+        if (is_position(node.kind)) fail("a repetition of a position");
         if (sees("?") && range->first == range->second) fail("{n}?, which engines read in different ways,");
         node = repeat(std::move(node), range->first, range->second, accept("?") ? Greed::kLazy : Greed::kGreedy);
       } else {

@@ -87,6 +87,17 @@ TEST(TokenizerJson, NamesAllObstaclesAtOnce) {
                                           HasSubstr("POSIX"), HasSubstr("Metaspace"), HasSubstr("bpe:4096")));
 }
 
+TEST(TokenizerJson, RefusesToRepeatAPositionAsOnigurumaDoes) {
+  for (const char* pattern : {"x\\b+", "^*x", "x$?", "\\A{2}x", "x\\z*"}) {
+    json document = trained();
+    document["pre_tokenizer"] = {
+        {"type", "Sequence"},
+        {"pretokenizers",
+         {{{"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", "Isolated"}}, {{"type", "ByteLevel"}}}}};
+    EXPECT_THAT(load_error(document), HasSubstr("a repetition of a position")) << pattern;
+  }
+}
+
 TEST(TokenizerJson, FindsTheEndOfText) {
   const auto end_with = [](const std::vector<std::string>& names, const EndOfTextHint& hint) {
     json document = trained();
