@@ -30,7 +30,7 @@ class AddedTokenFinder {
       }
       const Extent extent = extent_of(*found, text, position, done);
       position += found->content.size();
-      if (extent.begin == extent.end) continue;
+      if (found->is_text || extent.begin == extent.end) continue;
       if (extent.begin > done) on_text(text.substr(done, extent.begin - done));
       on_token(found->id);
       done = extent.end;

@@ -67,7 +67,8 @@ std::string describe_rules(const BytePairRules& rules) {
                            rule.pattern.size(), rule.pattern);
   }
   for (const AddedToken& token : rules.added) {
-    meaning += fmt::format("added {} {} {} {}\n", token.id, token.after_normalizing, token.content.size(), token.content);
+    meaning += fmt::format("{} {} {} {} {}\n", token.is_text ? "text" : "added", token.id, token.after_normalizing,
+                           token.content.size(), token.content);
   }
   return meaning;
 }

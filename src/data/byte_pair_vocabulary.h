@@ -22,6 +22,7 @@ struct AddedToken {
   bool single_word = false;  // only where no word character (\w) stands beside it
   bool strips_left = false;  // takes the white space before it along
   bool strips_right = false;
+  bool is_text = false;  // special: what spells it is text, and no other is looked for inside it
 };
 
 /// How a text becomes ids; the default is GPT-2's way.

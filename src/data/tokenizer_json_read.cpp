@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -91,15 +92,45 @@ class TokenizerJsonReader {
       if (same != added_.end() && same->id != id) fail("{} has two ids", shown(content));
       if (same != added_.end()) continue;
       added_.push_back({text, id, special});
-      if (special) continue;
       const auto is_set = [&](const char* key, bool otherwise) { return token.value(key, json(otherwise)) == true; };
       vocabulary_.rules.added.push_back({.content = text,
                                          .id = id,
-                                         .after_normalizing = is_set("normalized", true),
+                                         .after_normalizing = is_set("normalized", !special),
                                          .single_word = is_set("single_word", false),
                                          .strips_left = is_set("lstrip", false),
-                                         .strips_right = is_set("rstrip", false)});
+                                         .strips_right = is_set("rstrip", false),
+                                         .is_text = special});
     }
+    drop_needless_texts();
+  }
+
+  /// Special tokens are of use to the search only where another token may begin inside one.
+  void drop_needless_texts() {
+    constexpr std::size_t kCompared = 256;  // bytes: longer beginnings are taken for equal
+    std::vector<AddedToken>& tokens = vocabulary_.rules.added;
+    std::unordered_set<std::string_view> words;
+    std::unordered_set<std::string_view> beginnings;  // of words
+    for (const AddedToken& token : tokens) {
+      if (token.is_text) continue;
+      const std::string_view word = token.content;
+      words.insert(word);
+      for (std::size_t length = 1; length <= std::min(word.size(), kCompared); ++length)
+        beginnings.insert(word.substr(0, length));
+    }
+    const auto hides_a_word = [&](std::string_view text) {
+      for (std::size_t i = 0; i < text.size(); ++i) {
+        for (std::size_t length = 1; i + length <= text.size() && beginnings.contains(text.substr(i, length)); ++length) {
+          const bool is_cut_off = length == kCompared || (i > 0 && i + length == text.size());
+          if (is_cut_off || words.contains(text.substr(i, length))) return true;
+        }
+      }
+      return false;
+    };
+    std::vector<AddedToken> kept;
+    for (const AddedToken& token : tokens) {
+      if (!token.is_text || hides_a_word(token.content)) kept.push_back(token);
+    }
+    tokens = std::move(kept);
   }
 
   /// The bytes that a token stands for; nothing where it is not spelt in GPT-2's characters.
