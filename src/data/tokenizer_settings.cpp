@@ -3,14 +3,17 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "virgil/base/error.h"
+#include "virgil/base/excerpt.h"
 #include "virgil/base/json.h"
 
 namespace virgil {
@@ -29,6 +32,8 @@ std::string type_of(const json& object) {
 
 bool flag(const json& object, const char* key, bool otherwise) { return object.value(key, json(otherwise)) == true; }
 
+constexpr std::size_t kMostOfType = 60;  // bytes, in a message
+
 class SettingsReader {
  public:
   explicit SettingsReader(const json& document) : document_(document) {}
@@ -43,7 +48,9 @@ class SettingsReader {
   [[nodiscard]] const std::vector<std::string>& obstacles() const { return obstacles_; }
 
  private:
-  void add_obstacle(std::string what) { obstacles_.push_back(std::move(what)); }
+  void add_obstacle(std::string what) {
+    if (std::ranges::find(obstacles_, what) == obstacles_.end()) obstacles_.push_back(std::move(what));
+  }
 
   void read_model() {
     const json model = document_.value("model", json());
@@ -51,7 +58,7 @@ class SettingsReader {
     const std::string type = model.contains("type") ? type_of(model) : "BPE";
     if (type != "BPE") {
       const char* kin = type == "Unigram" ? " (SentencePiece's)" : type == "WordPiece" ? " (BERT's)" : "";
-      return add_obstacle(fmt::format("its model is of type {}{}, not BPE", type, kin));
+      return add_obstacle(fmt::format("its model is of type {}{}, not BPE", excerpt(type, kMostOfType), kin));
     }
     const json dropout = model.value("dropout", json());
     if (!dropout.is_null() && dropout != 0)
@@ -71,7 +78,7 @@ class SettingsReader {
     } else if (type == "Sequence" && normalizer.value("normalizers", json()).is_array()) {
       for (const json& part : normalizer["normalizers"]) read_normalizer(part);
     } else {
-      add_obstacle(fmt::format("its normalizer is {} (NFC is read)", type));
+      add_obstacle(fmt::format("its normalizer is {} (NFC is read)", excerpt(type, kMostOfType)));
     }
   }
 
@@ -134,7 +141,7 @@ class SettingsReader {
       add_obstacle(
           fmt::format("its pre_tokenizer holds {} (Split, Digits, Punctuation, Whitespace, WhitespaceSplit, CharDelimiterSplit "
                       "and a last ByteLevel are read)",
-                      type));
+                      excerpt(type, kMostOfType)));
     }
   }
 
@@ -175,8 +182,13 @@ BytePairRules read_tokenizer_settings(const json& document, const std::filesyste
   SettingsReader reader(document);
   BytePairRules rules = reader.read();
   if (reader.obstacles().empty()) return rules;
+  constexpr std::size_t kMostObstacles = 6;
   std::string list;
-  for (const std::string& obstacle : reader.obstacles()) list += (list.empty() ? "" : "; ") + obstacle;
+  for (std::size_t i = 0; i < std::min(kMostObstacles, reader.obstacles().size()); ++i) {
+    list += (list.empty() ? "" : "; ") + reader.obstacles()[i];
+  }
+  if (reader.obstacles().size() > kMostObstacles)
+    list += fmt::format("; and {} more", reader.obstacles().size() - kMostObstacles);
   throw user_error(
       "{}: not a byte-level BPE tokenizer that Virgil reads: {}. Encode the texts with its own program and give token files "
       "(docs/data.md), or take another tokenizer: --tokenizer gpt2, or bpe:4096 to train one",
@@ -185,9 +197,7 @@ BytePairRules read_tokenizer_settings(const json& document, const std::filesyste
 
 std::string shorten_json(const json& value) {
   constexpr std::size_t kMostBytes = 80;
-  std::string text = value.dump(-1, ' ', true, json::error_handler_t::replace);
-  if (text.size() > kMostBytes) text = text.substr(0, kMostBytes) + "...";
-  return text;
+  return excerpt(value.dump(-1, ' ', true, json::error_handler_t::replace), kMostBytes);
 }
 
 }  // namespace virgil

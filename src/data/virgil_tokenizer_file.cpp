@@ -30,7 +30,7 @@ std::vector<std::uint32_t> read_characters(const nlohmann::ordered_json& list, c
     const Utf8Char character = text.empty() ? Utf8Char{} : decode_utf8(text, 0);
     if (character.length == 0 || character.length != text.size()) {
       throw user_error("{}: \"characters\" entry {} is not exactly one character: {}", path.string(), code_points.size(),
-                       entry.dump());
+                       describe_json(entry));
     }
     if (!seen.insert(character.code_point).second) {
       throw user_error("{}: \"characters\" holds U+{:04X} twice, at entry {} again", path.string(), character.code_point,
@@ -57,7 +57,7 @@ std::unique_ptr<Tokenizer> read_virgil_tokenizer_file(std::string_view content, 
   if (document.at("format") != kTokenizerFormat) throw user_error("{}: not a Virgil tokenizer", path.string());
   const nlohmann::ordered_json& version = document.at("version");
   if (version != kTokenizerVersion) {
-    throw user_error("{}: version {} is not known; this program reads version {}", path.string(), version.dump(),
+    throw user_error("{}: version {} is not known; this program reads version {}", path.string(), describe_json(version),
                      kTokenizerVersion);
   }
   const nlohmann::ordered_json& type = document.at("type");
@@ -65,7 +65,7 @@ std::unique_ptr<Tokenizer> read_virgil_tokenizer_file(std::string_view content, 
   if (type == "char") {
     return std::make_unique<CharTokenizer>(read_characters(document.at("characters"), path));
   }
-  throw user_error("{}: tokenizer type {} is not known; known are \"byte\" and \"char\"", path.string(), type.dump());
+  throw user_error("{}: tokenizer type {} is not known; known are \"byte\" and \"char\"", path.string(), describe_json(type));
 }
 
 }  // namespace virgil
