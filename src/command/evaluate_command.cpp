@@ -80,7 +80,7 @@ std::string file_of(const Dataset& data, std::int64_t token) {
   const InferenceModel model(request.checkpoint,
                              {.num_sequences = 1, .batch_size = 0, .dtype = request.dtype, .device = request.device}, quiet);
   GptDecoder decoder(model.backend(), model.plan(), model.memory());
-  const std::int64_t T = model.plan().model().block_size();
+  const std::int64_t T = model.plan().model().block_size;
   std::vector<std::int32_t> inputs(static_cast<std::size_t>(request.batch_size * T));
   std::vector<std::int32_t> targets(inputs.size());
   evaluator.fill(batch, inputs, targets);
@@ -108,7 +108,7 @@ void run_evaluate(const EvaluateRequest& request, std::ostream& out, Logger& log
       InferenceOptions{.num_sequences = 0, .batch_size = request.batch_size, .dtype = request.dtype, .device = request.device},
       log);
   const Dataset data = load_text(request, *model, log);
-  const std::int64_t block_size = model->plan().model().block_size();
+  const std::int64_t block_size = model->plan().model().block_size;
   const EvaluationOptions options{.batch_size = request.batch_size,
                                   .length = block_size,
                                   .stride = request.stride == 0 ? block_size : request.stride,

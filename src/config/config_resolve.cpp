@@ -8,21 +8,21 @@
 #include "virgil/base/error.h"
 #include "virgil/base/shape.h"
 #include "virgil/config/config_schema.h"
-#include "virgil/model/model_config.h"
+#include "virgil/model/architecture.h"
 
 namespace virgil {
 namespace {
 
 void resolve_model(TrainConfig& config) {
   if (config.d_ff == 0) config.d_ff = checked_multiply(4, config.n_embd);
-  // ModelConfig holds the rules of shapes. The vocabulary is not known yet when it is left to the tokenizer.
-  static_cast<void>(ModelConfig(ModelSizes{.num_layers = config.n_layer,
+  // Architecture holds the rules of shapes. The vocabulary is not known yet when it is left to the tokenizer.
+  static_cast<void>(trainable(Architecture{.num_layers = config.n_layer,
                                            .num_heads = config.n_head,
                                            .embedding_dim = config.n_embd,
                                            .block_size = config.block_size,
                                            .vocab_size = std::max<std::int64_t>(config.vocab_size, 1),
                                            .d_ff = config.d_ff,
-                                           .bias = config.bias,
+                                           .biases = Biases::everywhere(config.bias),
                                            .tie_weights = config.tie_weights,
                                            .dropout = static_cast<float>(config.dropout)}));
 }

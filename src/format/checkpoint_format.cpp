@@ -58,7 +58,7 @@ bool is_flat(const Json& config) {
          });
 }
 
-std::vector<ExpectedTensor> tensors_of(const ModelConfig& model) {
+std::vector<ExpectedTensor> tensors_of(const Architecture& model) {
   std::vector<ExpectedTensor> tensors;
   const ParameterLayout layout(model);
   for (const ParameterSpec& spec : layout.parameters()) tensors.push_back({spec.name, DType::kFloat32, spec.stored_shape});
@@ -128,13 +128,13 @@ std::string write_state_hash(std::string_view state_text) {
   return fmt::format("{}  {}\n", sha256_hex(state_text), kStateFile);
 }
 
-std::vector<ExpectedTensor> expected_parameters(const ModelConfig& model) { return tensors_of(model); }
+std::vector<ExpectedTensor> expected_parameters(const Architecture& model) { return tensors_of(model); }
 
-std::vector<ExpectedTensor> absent_biases(const ModelConfig& model) {
-  if (model.bias()) return {};
-  ModelSizes sizes = model.sizes();
-  sizes.bias = true;
-  std::vector<ExpectedTensor> tensors = tensors_of(ModelConfig(sizes));
+std::vector<ExpectedTensor> absent_biases(const Architecture& model) {
+  if (model.biases.all()) return {};
+  Architecture sizes = model;
+  sizes.biases = kAllBiases;
+  std::vector<ExpectedTensor> tensors = tensors_of(trainable(sizes));
   std::erase_if(tensors, [](const ExpectedTensor& tensor) { return !tensor.name.ends_with(".bias"); });
   return tensors;
 }
@@ -152,7 +152,7 @@ OptimizerKind optimizer_of(const ParameterSpec& spec, const std::function<bool(c
 
 }  // namespace
 
-std::vector<ExpectedTensor> expected_states(const ModelConfig& model, const StorageType& storage,
+std::vector<ExpectedTensor> expected_states(const Architecture& model, const StorageType& storage,
                                             const std::function<bool(const std::string&)>& holds) {
   std::vector<ExpectedTensor> tensors;
   const ParameterLayout layout(model);

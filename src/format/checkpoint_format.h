@@ -12,7 +12,7 @@
 #include "virgil/format/checkpoint.h"
 #include "virgil/format/parameter_io.h"
 #include "virgil/format/safetensors.h"
-#include "virgil/model/model_config.h"
+#include "virgil/model/architecture.h"
 
 namespace virgil {
 
@@ -35,11 +35,11 @@ void read_state(std::string_view text, const std::string& where, TrainingState& 
 /// A tensor a checkpoint must hold.
 using ExpectedTensor = StoredState;
 /// Parameters of the model.
-[[nodiscard]] std::vector<ExpectedTensor> expected_parameters(const ModelConfig& model);
+[[nodiscard]] std::vector<ExpectedTensor> expected_parameters(const Architecture& model);
 /// Biases that transformers has and the model lacks: written as zeros, never read. Empty for a model with biases.
-[[nodiscard]] std::vector<ExpectedTensor> absent_biases(const ModelConfig& model);
+[[nodiscard]] std::vector<ExpectedTensor> absent_biases(const Architecture& model);
 /// The states of every parameter: those of the optimizer of which the file `holds(name)` any, in `storage`.
-[[nodiscard]] std::vector<ExpectedTensor> expected_states(const ModelConfig& model, const StorageType& storage,
+[[nodiscard]] std::vector<ExpectedTensor> expected_states(const Architecture& model, const StorageType& storage,
                                                           const std::function<bool(const std::string&)>& holds);
 
 /// "best", "step-00000500", or one of them with ".old" appended.

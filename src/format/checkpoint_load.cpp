@@ -103,8 +103,8 @@ LoadedCheckpoint load_folder(const std::filesystem::path& wanted, CheckpointPart
 
   const MappedFile& config = mapped.at(kConfigFile);
   const std::string_view config_text(reinterpret_cast<const char*>(config.bytes().data()), config.bytes().size());
-  const ModelSizes sizes = read_checkpoint_config(config_text, config.path().string());
-  const ModelConfig model(sizes);
+  const Architecture sizes = read_checkpoint_config(config_text, config.path().string());
+  const Architecture model = trainable(sizes);
   const auto path_of = [&](const char* name) { return (folder.path() / name).string(); };
   LoadedCheckpoint loaded{folder.path(), sizes, std::move(state), SafetensorsFile(std::move(mapped.at(kParametersFile))),
                           nullptr};

@@ -36,7 +36,7 @@ void check_sources(std::span<const TensorSource> sources, const std::vector<Expe
 }
 
 /// config_json and everything written must be what the loader reads back: found out before the disk is touched.
-void check_contents(const CheckpointContents& contents, const ModelConfig& model) {
+void check_contents(const CheckpointContents& contents, const Architecture& model) {
   check_sources(contents.parameters, expected_parameters(model));
   if (!contents.optimizer.empty()) {
     const auto holds = [&](const std::string& name) {
@@ -63,7 +63,7 @@ WrittenFile write_text(FileSystem& files, const std::filesystem::path& path, std
 }
 
 WrittenFile write_parameters(FileSystem& files, const std::filesystem::path& path, const CheckpointContents& contents,
-                             const ModelConfig& model) {
+                             const Architecture& model) {
   std::vector<TensorSource> tensors = contents.parameters;
   std::map<std::string, std::string> metadata = {{"format", "pt"}};  // transformers insists on it
   const std::vector<ExpectedTensor> biases = absent_biases(model);
@@ -73,7 +73,7 @@ WrittenFile write_parameters(FileSystem& files, const std::filesystem::path& pat
 }
 
 void write_checkpoint_files(FileSystem& files, const std::filesystem::path& directory, const CheckpointContents& contents,
-                            const ModelConfig& model) {
+                            const Architecture& model) {
   files.create_directories(directory);
   FileTable table;
   for (const Tokenizer::File& file : write_companion_files(contents, model)) {
@@ -132,7 +132,7 @@ std::int64_t bytes_of(const std::vector<ExpectedTensor>& tensors) {
 }  // namespace
 
 void save_checkpoint(FileSystem& files, const std::filesystem::path& directory, const CheckpointContents& contents) {
-  const ModelConfig model(contents.model);
+  const Architecture model = trainable(contents.model);
   check_contents(contents, model);
   const std::filesystem::path target = directory.has_filename() ? directory : directory.parent_path();
   remove_leftovers(files, parent_of(target), target.filename().string());

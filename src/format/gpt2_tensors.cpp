@@ -208,13 +208,13 @@ bool Gpt2Tensors::is_linear_layout() const {
   return found != entries_.end() && found->second->shape.rank() == 2 && found->second->shape[0] > found->second->shape[1];
 }
 
-std::vector<StoredTensor> Gpt2Tensors::select(const ModelConfig& model, std::vector<std::vector<std::byte>>& converted) const {
+std::vector<StoredTensor> Gpt2Tensors::select(const Architecture& model, std::vector<std::vector<std::byte>>& converted) const {
   std::vector<StoredTensor> tensors;
   const ParameterLayout layout(model);
   const bool is_linear = is_linear_layout();
   for (const ParameterSpec& spec : layout.parameters()) tensors.push_back(take(spec, is_linear, converted));
   refuse_others(model);
-  if (model.tie_weights()) check_tied_head();
+  if (model.tie_weights) check_tied_head();
   return tensors;
 }
 
@@ -231,21 +231,21 @@ std::string Gpt2Tensors::note() const {
   return note;
 }
 
-bool Gpt2Tensors::has_biases(const ModelConfig& model) const {
+bool Gpt2Tensors::has_biases(const Architecture& model) const {
   return std::ranges::any_of(absent_biases(model), [&](const ExpectedTensor& bias) {
     const auto found = entries_.find(bias.name);
     return found != entries_.end() && !is_zero(*found->second, size_of(float_type_of(*found->second, directory_)));
   });
 }
 
-void Gpt2Tensors::refuse_others(const ModelConfig& model) const {
+void Gpt2Tensors::refuse_others(const Architecture& model) const {
   std::set<std::string> known = {kHead};
   for (const ExpectedTensor& tensor : expected_parameters(model)) known.insert(tensor.name);
   for (const ExpectedTensor& tensor : absent_biases(model)) known.insert(tensor.name);
   for (const auto& [name, entry] : entries_) {
     if (known.contains(name) || is_mask(name)) continue;
     throw user_error("{}: the tensor {} belongs to no GPT-2 of {} layers, as {} tells; it is another kind of model", directory_,
-                     quoted_excerpt(entry->name), model.num_layers(), kConfigFile);
+                     quoted_excerpt(entry->name), model.num_layers, kConfigFile);
   }
 }
 

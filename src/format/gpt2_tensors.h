@@ -26,21 +26,21 @@ class Gpt2Tensors {
   /// Those of ParameterLayout(model).parameters(), in that order. Throws UserError on one that is missing, of another shape or
   /// of a type that is not float32, float16 or bfloat16, and on tensors that such a model does not have.
   /// Where the matrices are those of nn.Linear, the transpose of GPT-2's, the tensors view copies in `converted`.
-  [[nodiscard]] std::vector<StoredTensor> select(const ModelConfig& model,
+  [[nodiscard]] std::vector<StoredTensor> select(const Architecture& model,
                                                  std::vector<std::vector<std::byte>>& converted) const;
   /// Whether any bias is there.
   [[nodiscard]] bool holds_biases() const;
   /// What a user may want to know of how the tensors were stored; empty for GPT-2's own way.
   [[nodiscard]] std::string note() const;
   /// Whether one of the model's biases is there and not zero throughout.
-  [[nodiscard]] bool has_biases(const ModelConfig& model) const;
+  [[nodiscard]] bool has_biases(const Architecture& model) const;
 
  private:
   [[nodiscard]] bool is_linear_layout() const;
   [[nodiscard]] const SafetensorsFile::Entry& find(const std::string& name) const;
   [[nodiscard]] StoredTensor take(const ParameterSpec& spec, bool is_linear,
                                   std::vector<std::vector<std::byte>>& converted) const;
-  void refuse_others(const ModelConfig& model) const;
+  void refuse_others(const Architecture& model) const;
   void check_tied_head() const;
 
   std::string directory_;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "virgil/base/error.h"
 #include "virgil/base/excerpt.h"
@@ -22,14 +23,14 @@ struct Gpt2Size {
   const char* name;        // GPT2Config's
   const char* general;     // of every model, and preferred where both are given (GPT2Config.attribute_map)
   const char* config_key;  // Virgil's, whose range it has
-  std::int64_t ModelSizes::*size;
+  std::int64_t Architecture::*size;
 };
-constexpr Gpt2Size kLayers{"n_layer", "num_hidden_layers", "n_layer", &ModelSizes::num_layers};
-constexpr Gpt2Size kHeads{"n_head", "num_attention_heads", "n_head", &ModelSizes::num_heads};
-constexpr Gpt2Size kWidth{"n_embd", "hidden_size", "n_embd", &ModelSizes::embedding_dim};
-constexpr Gpt2Size kPositions{"n_positions", "max_position_embeddings", "block_size", &ModelSizes::block_size};
-constexpr Gpt2Size kVocabulary{"vocab_size", "vocab_size", "vocab_size", &ModelSizes::vocab_size};
-constexpr Gpt2Size kMlpWidth{"n_inner", "n_inner", "d_ff", &ModelSizes::d_ff};
+constexpr Gpt2Size kLayers{"n_layer", "num_hidden_layers", "n_layer", &Architecture::num_layers};
+constexpr Gpt2Size kHeads{"n_head", "num_attention_heads", "n_head", &Architecture::num_heads};
+constexpr Gpt2Size kWidth{"n_embd", "hidden_size", "n_embd", &Architecture::embedding_dim};
+constexpr Gpt2Size kPositions{"n_positions", "max_position_embeddings", "block_size", &Architecture::block_size};
+constexpr Gpt2Size kVocabulary{"vocab_size", "vocab_size", "vocab_size", &Architecture::vocab_size};
+constexpr Gpt2Size kMlpWidth{"n_inner", "n_inner", "d_ff", &Architecture::d_ff};
 constexpr std::array kRequiredSizes = {kLayers, kHeads, kWidth, kPositions, kVocabulary};
 
 constexpr const char* kModelType = "model_type";
@@ -50,9 +51,9 @@ const char* key_of(const Gpt2Size& size, const JsonObject& json) {
 }
 
 /// As they stand there, in range or not; d_ff 0 for the usual width.
-ModelSizes read_gpt2_sizes(const JsonObject& json) {
-  ModelSizes sizes;
-  sizes.bias = !json.has(kOwn) || json.object(kOwn).boolean_or(kBias, true);
+Architecture read_gpt2_sizes(const JsonObject& json) {
+  Architecture sizes;
+  sizes.biases = Biases::everywhere(!json.has(kOwn) || json.object(kOwn).boolean_or(kBias, true));
   for (const Gpt2Size& size : kRequiredSizes) sizes.*size.size = json.integer(key_of(size, json));
   sizes.d_ff = json.integer_or(kMlpWidth.name, 0);
   sizes.tie_weights = json.boolean_or(kTied, true);
@@ -60,47 +61,30 @@ ModelSizes read_gpt2_sizes(const JsonObject& json) {
   return sizes;
 }
 
-/// Fused attention, learned positions, biases everywhere or nowhere.
-ArchitectureSpec read_gpt2(const JsonObject& json, const std::string& where) {
-  const ModelSizes sizes = read_gpt2_sizes(json);
-  return {.name = where,
-          .num_layers = sizes.num_layers,
-          .num_heads = sizes.num_heads,
-          .embedding_dim = sizes.embedding_dim,
-          .d_ff = sizes.d_ff,
-          .block_size = sizes.block_size,
-          .vocab_size = sizes.vocab_size,
-          .qkv_bias = sizes.bias,
-          .projection_bias = sizes.bias,
-          .mlp_bias = sizes.bias,
-          .norm_bias = sizes.bias,
-          .tie_weights = sizes.tie_weights};
-}
-
 /// LlamaConfig, MistralConfig, Qwen2Config: rotary positions, RMSNorm, SwiGLU, untied unless said otherwise.
-ArchitectureSpec read_llama(const JsonObject& json, const std::string& where, const std::string& model_type) {
+Architecture read_llama(const JsonObject& json, const std::string& where, const std::string& model_type) {
   const bool llama = model_type == "llama";
   const bool attention_bias = llama && json.boolean_or("attention_bias", false);
   const std::int64_t heads = json.integer(kHeads.general);
   return {.name = where,
           .num_layers = json.integer(kLayers.general),
           .num_heads = heads,
-          .num_kv_heads = json.integer_or("num_key_value_heads", model_type == "mistral" ? 8 : heads),
-          .head_size = json.integer_or("head_dim", 0),
           .embedding_dim = json.integer(kWidth.general),
-          .d_ff = json.integer("intermediate_size"),
           .block_size = json.integer(kPositions.general),
           .vocab_size = json.integer(kVocabulary.general),
+          .d_ff = json.integer("intermediate_size"),
+          .num_kv_heads = json.integer_or("num_key_value_heads", model_type == "mistral" ? 8 : heads),
+          .head_size = json.integer_or("head_dim", 0),
           .position = PositionKind::kRotary,
           .norm = NormKind::kRmsNorm,
           .mlp = MlpKind::kSwiGlu,
-          .qkv_bias = attention_bias || model_type == "qwen2",
-          .projection_bias = attention_bias,
-          .mlp_bias = llama && json.boolean_or("mlp_bias", false),
+          .biases = {.qkv = attention_bias || model_type == "qwen2",
+                     .projection = attention_bias,
+                     .mlp = llama && json.boolean_or("mlp_bias", false)},
           .tie_weights = json.boolean_or(kTied, false)};
 }
 
-/// 0 stands for a default inside ArchitectureSpec; in a file it is a mistake.
+/// 0 stands for a default inside Architecture; in a file it is a mistake.
 void refuse_zero(const JsonObject& json, const std::string& where) {
   for (const char* key : {kMlpWidth.name, "head_dim", "num_key_value_heads", "intermediate_size"}) {
     if (json.has(key) && json.integer(key) == 0) throw user_error("{}: \"{}\" is 0, but must be at least 1", where, key);
@@ -108,7 +92,7 @@ void refuse_zero(const JsonObject& json, const std::string& where) {
 }
 
 /// Hostile sizes end here, before anything is made of them.
-void check_ranges(const ModelSizes& sizes, const JsonObject& json, const std::string& where) {
+void check_ranges(const Architecture& sizes, const JsonObject& json, const std::string& where) {
   const auto check = [&](const Gpt2Size& size) {
     const std::int64_t value = sizes.*size.size;
     const ConfigKey& range = *find_config_key(size.config_key);
@@ -140,21 +124,21 @@ void refuse_other_functions(const JsonObject& json, const std::string& where) {
 }
 
 /// Of a GPT-2 that Virgil computes.
-ModelSizes read_computable(const JsonObject& json, const std::string& where) {
+Architecture read_computable(const JsonObject& json, const std::string& where) {
   const std::string model_type = json.string(kModelType);
   if (model_type != kGpt2) {
     throw user_error("{}: model_type is {}; only weights of a GPT-2 (\"gpt2\") can be read", where, quoted_excerpt(model_type));
   }
   refuse_other_functions(json, where);
-  const ModelSizes sizes = read_gpt2_sizes(json);
+  const Architecture sizes = read_gpt2_sizes(json);
   check_ranges(sizes, json, where);
   return sizes;
 }
 
 /// With what 0 stands for.
-ModelSizes completed(const ModelSizes& sizes, const std::string& where) {
+Architecture completed(const Architecture& sizes, const std::string& where) {
   try {
-    return ModelConfig(sizes).sizes();
+    return trainable(sizes);
   } catch (const UserError& error) {
     throw user_error("{}: {}", where, error.what());
   }
@@ -162,59 +146,63 @@ ModelSizes completed(const ModelSizes& sizes, const std::string& where) {
 
 }  // namespace
 
-ArchitectureSpec parse_hf_config(std::string_view json_text, const std::string& where) {
+Architecture parse_hf_config(std::string_view json_text, const std::string& where) {
   const Json parsed = parse_json(json_text, where);
   const JsonObject json(parsed, where);
   const std::string model_type = json.string(kModelType);
   refuse_zero(json, where);
-  if (model_type == kGpt2) return checked(read_gpt2(json, where));
+  if (model_type == kGpt2) {
+    Architecture model = read_gpt2_sizes(json);
+    model.name = where;
+    return checked(std::move(model));
+  }
   if (model_type == "llama" || model_type == "mistral" || model_type == "qwen2") {
     return checked(read_llama(json, where, model_type));
   }
   throw user_error("{}: model_type is {}; gpt2, llama, mistral and qwen2 can be counted", where, quoted_excerpt(model_type));
 }
 
-ModelSizes read_gpt2_config(std::string_view json_text, const std::string& where) {
+Architecture read_gpt2_config(std::string_view json_text, const std::string& where) {
   const Json parsed = parse_json(json_text, where);
   return completed(read_computable(JsonObject(parsed, where), where), where);
 }
 
-ModelSizes read_checkpoint_config(std::string_view json_text, const std::string& where) {
+Architecture read_checkpoint_config(std::string_view json_text, const std::string& where) {
   const Json parsed = parse_json(json_text, where);
   const JsonObject json(parsed, where);
-  ModelSizes sizes = read_computable(json, where);
-  sizes.bias = json.object(kOwn).boolean(kBias);
+  Architecture sizes = read_computable(json, where);
+  sizes.biases = Biases::everywhere(json.object(kOwn).boolean(kBias));
   sizes.dropout = static_cast<float>(json.number(kDropout));
   return completed(sizes, where);
 }
 
-std::string write_gpt2_config(const ModelConfig& model, std::int32_t end_of_text) {
+std::string write_gpt2_config(const Architecture& model, std::int32_t end_of_text) {
   // Through text, so that 0.1F is written as 0.1 and not as 0.10000000149.
-  const double dropout = Json::parse(fmt::format("{}", model.dropout())).get<double>();
+  const double dropout = Json::parse(fmt::format("{}", model.dropout)).get<double>();
   const Json end_id = end_of_text >= 0 ? Json(end_of_text) : Json(nullptr);
-  const bool usual_width = model.d_ff() == 4 * model.embedding_dim();
+  const bool usual_width = model.d_ff == 4 * model.embedding_dim;
   const Json json = {
       {"architectures", Json::array({"GPT2LMHeadModel"})},
       {kModelType, kGpt2},
-      {kVocabulary.name, model.vocab_size()},
-      {kPositions.name, model.block_size()},
-      {kOldPositions, model.block_size()},
-      {kWidth.name, model.embedding_dim()},
-      {kLayers.name, model.num_layers()},
-      {kHeads.name, model.num_heads()},
-      {kMlpWidth.name, usual_width ? Json(nullptr) : Json(model.d_ff())},
+      {kVocabulary.name, model.vocab_size},
+      {kPositions.name, model.block_size},
+      {kOldPositions, model.block_size},
+      {kWidth.name, model.embedding_dim},
+      {kLayers.name, model.num_layers},
+      {kHeads.name, model.num_heads},
+      {kMlpWidth.name, usual_width ? Json(nullptr) : Json(model.d_ff)},
       {kActivation, kTanhGelu},
       {kDropout, dropout},
       {"embd_pdrop", dropout},
       {"attn_pdrop", dropout},
       {kEpsilon, kEpsilonValue},
       {"initializer_range", 0.02},
-      {kTied, model.tie_weights()},
+      {kTied, model.tie_weights},
       {"bos_token_id", end_id},
       {"eos_token_id", end_id},
       {"torch_dtype", "float32"},
       {"use_cache", true},
-      {kOwn, {{kBias, model.bias()}}},
+      {kOwn, {{kBias, model.biases.all()}}},
   };
   return json.dump(2) + "\n";
 }

@@ -54,7 +54,7 @@ std::string input_names(const Json& config) {
   return names;
 }
 
-std::string write_card(const CheckpointContents& contents, const ModelConfig& model) {
+std::string write_card(const CheckpointContents& contents, const Architecture& model) {
   const TrainingState& state = contents.state;
   const Json config = Json::parse(state.config_json, nullptr, false);
   const std::string given_name = text_of(config, "model_name");
@@ -66,9 +66,9 @@ std::string write_card(const CheckpointContents& contents, const ModelConfig& mo
     if (!value.empty()) card += fmt::format("| {} | {} |\n", name, value);
   };
   row("parameters", fmt::format("{}", ParameterLayout(model).num_parameters()));
-  row("layers, heads, width", fmt::format("{}, {}, {}", model.num_layers(), model.num_heads(), model.embedding_dim()));
-  row("context", fmt::format("{} tokens", model.block_size()));
-  row("vocabulary", fmt::format("{}", model.vocab_size()));
+  row("layers, heads, width", fmt::format("{}, {}, {}", model.num_layers, model.num_heads, model.embedding_dim));
+  row("context", fmt::format("{} tokens", model.block_size));
+  row("vocabulary", fmt::format("{}", model.vocab_size));
   if (contents.tokenizer != nullptr) row("tokenizer", contents.tokenizer->name());
   row("trained on", input_names(config));
   row("steps, tokens seen", fmt::format("{}, {}", state.step, state.tokens_seen));
@@ -88,14 +88,14 @@ std::string write_card(const CheckpointContents& contents, const ModelConfig& mo
 
 }  // namespace
 
-std::vector<Tokenizer::File> write_companion_files(const CheckpointContents& contents, const ModelConfig& model) {
+std::vector<Tokenizer::File> write_companion_files(const CheckpointContents& contents, const Architecture& model) {
   std::vector<Tokenizer::File> files;
   std::int32_t end_of_text = -1;
   if (contents.tokenizer != nullptr) {
     end_of_text = contents.tokenizer->end_of_text();
     files = contents.tokenizer->files();
     for (Tokenizer::File& file : files) {
-      if (file.name == kTokenizerConfig) file.content = with_model_length(file.content, model.block_size());
+      if (file.name == kTokenizerConfig) file.content = with_model_length(file.content, model.block_size);
     }
   }
   files.push_back({"generation_config.json", write_generation_config(end_of_text)});

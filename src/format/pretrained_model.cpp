@@ -35,7 +35,7 @@ PretrainedModel open_checkpoint(const fs::path& directory) {
                          .converted = {},
                          .tensors = {},
                          .note = {}};
-  for (const ExpectedTensor& tensor : expected_parameters(ModelConfig(checkpoint.model))) {
+  for (const ExpectedTensor& tensor : expected_parameters(trainable(checkpoint.model))) {
     opened.tensors.push_back({tensor.name, DType::kFloat32, tensor.shape, checkpoint.parameters.find(tensor.name)->bytes});
   }
   opened.files.push_back(std::move(checkpoint.parameters));
@@ -56,8 +56,9 @@ PretrainedModel open_gpt2(const fs::path& directory) {
   opened.files = open_weight_files(directory);
   Gpt2Tensors tensors(opened.files, directory.string());
   // Another program may have trained the biases that Virgil had saved as zeros, or have none at all (nanoGPT's bias=False).
-  opened.model.bias = opened.model.bias ? tensors.holds_biases() : tensors.has_biases(ModelConfig(opened.model));
-  opened.tensors = tensors.select(ModelConfig(opened.model), opened.converted);
+  opened.model.biases =
+      Biases::everywhere(opened.model.biases.all() ? tensors.holds_biases() : tensors.has_biases(trainable(opened.model)));
+  opened.tensors = tensors.select(trainable(opened.model), opened.converted);
   opened.note = tensors.note();
   return opened;
 }

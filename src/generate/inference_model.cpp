@@ -60,7 +60,7 @@ InferenceModel::InferenceModel(const fs::path& checkpoint, const InferenceOption
   directory_ = pretrained.directory;
   if (!pretrained.note.empty()) log.info(fmt::format("{}: read with {}", directory_.string(), pretrained.note));
   step_ = pretrained.step;
-  const ModelConfig model(pretrained.model);
+  const Architecture model = trainable(pretrained.model);
   tokenizer_ = load_tokenizer(pretrained);
   backend_ = make_backend(options.device, log);
 

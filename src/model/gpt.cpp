@@ -43,8 +43,7 @@ Gpt::Gpt(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory, 
       losses_(memory.view(PlanSlot::kLosses, 0, DType::kFloat32, {inputs_.num_elements()})),
       loss_sum_(memory.scalar(PlanScalar::kLossSum)),
       loss_sums_(memory.micro_step_losses(plan.step().micro_steps)) {
-  VIRGIL_CHECK(plan.step().length <= config_.block_size(), "length {} of block_size {}", plan.step().length,
-               config_.block_size());
+  VIRGIL_CHECK(plan.step().length <= config_.block_size, "length {} of block_size {}", plan.step().length, config_.block_size);
   if (plan.step().training) {
     const PlacedTape training = plan.training();
     training_ = memory.bind(training);
@@ -99,7 +98,7 @@ void Gpt::read_losses(std::span<float> losses) {
 }
 
 double Gpt::evaluate_with_logits(std::span<float> logits) {
-  VIRGIL_CHECK(static_cast<std::int64_t>(logits.size()) == inputs_.num_elements() * config_.vocab_size(), "{} logits",
+  VIRGIL_CHECK(static_cast<std::int64_t>(logits.size()) == inputs_.num_elements() * config_.vocab_size, "{} logits",
                logits.size());
   return run_evaluation(logits);
 }
@@ -138,7 +137,7 @@ double Gpt::accumulate_gradients(float grad_scale, const PassRandomness& randomn
 }
 
 double Gpt::run_evaluation(std::span<float> logits) {
-  const std::int64_t V = config_.vocab_size();
+  const std::int64_t V = config_.vocab_size;
   std::vector<float> chunk;
   float* next = logits.data();
   for (const Call& call : evaluation_) {

@@ -24,13 +24,13 @@ GptDecoder::GptDecoder(Backend& backend, const MemoryPlan& plan, const PlannedMe
     passes_.push_back({std::move(pass), std::move(calls), tokens, logits});
   }
   padded_logits_.resize(static_cast<std::size_t>(S * config_.padded_vocab_size()));
-  logits_.resize(static_cast<std::size_t>(S * config_.vocab_size()));
+  logits_.resize(static_cast<std::size_t>(S * config_.vocab_size));
   backend_.bind_workspace(memory.bytes(PlanSlot::kWorkspace));
 }
 
 TensorView GptDecoder::cache(std::int64_t offset_bytes, std::int64_t num_sequences) const {
   return memory_.view(PlanSlot::kActivations, offset_bytes, shape().dtype,
-                      {num_sequences, config_.num_heads(), shape().max_length, config_.head_size()});
+                      {num_sequences, config_.num_heads, shape().max_length, config_.head_size});
 }
 
 std::span<const float> GptDecoder::append(std::span<const std::int32_t> tokens) {
@@ -41,9 +41,9 @@ std::span<const float> GptDecoder::append(std::span<const std::int32_t> tokens) 
 std::span<const float> GptDecoder::append_shared(std::span<const std::int32_t> tokens) {
   VIRGIL_CHECK(position_ == 0, "a shared beginning at position {}", position_);
   run(tokens, 1);
-  const std::int64_t V = config_.vocab_size();
+  const std::int64_t V = config_.vocab_size;
   for (std::int64_t s = 1; s < shape().num_sequences; ++s) {
-    for (std::int64_t layer = 0; layer < config_.num_layers(); ++layer) {
+    for (std::int64_t layer = 0; layer < config_.num_layers; ++layer) {
       for (const std::int64_t offset : {plan_.decoder().key_cache_offset(layer), plan_.decoder().value_cache_offset(layer)}) {
         const TensorView first = cache(offset, 1);
         backend_.run(ops::Copy{cache(offset, shape().num_sequences).slice(s * first.num_elements(), first.shape()), first});
@@ -124,7 +124,7 @@ void GptDecoder::run_pass(std::span<const std::int32_t> tokens, std::int64_t S, 
 void GptDecoder::read_logits(const ConstTensorView& logits) {
   const std::int64_t S = logits.shape()[0];
   const std::int64_t Vp = logits.shape()[1];
-  const std::int64_t V = config_.vocab_size();
+  const std::int64_t V = config_.vocab_size;
   backend_.copy_to_host(std::as_writable_bytes(std::span(padded_logits_).first(static_cast<std::size_t>(S * Vp))), logits);
   for (std::int64_t s = 0; s < S; ++s) std::copy_n(padded_logits_.begin() + s * Vp, V, logits_.begin() + s * V);
 }

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "virgil/model/model_config.h"
+#include "virgil/model/architecture.h"
 
 namespace virgil {
 
@@ -41,7 +41,7 @@ HeadChoice nearest_width(std::int64_t embedding_dim) {
 std::optional<HeadChoice> nearest_width_for(std::int64_t embedding_dim, std::int64_t num_heads) {
   if (num_heads > kMostHeads) return std::nullopt;
   const std::int64_t step = num_heads * kHeadSizeStep;
-  const std::int64_t most = std::min(num_heads * ModelConfig::kMaxHeadSize, kMostWidth / step * step);
+  const std::int64_t most = std::min(num_heads * kMaxHeadSize, kMostWidth / step * step);
   if (most < step) return std::nullopt;
   const std::int64_t width = std::clamp((embedding_dim + step / 2) / step * step, step, most);
   if (std::abs(width - embedding_dim) > embedding_dim / 4) return std::nullopt;
@@ -53,12 +53,12 @@ std::optional<HeadChoice> nearest_width_for(std::int64_t embedding_dim, std::int
 bool heads_fit(std::int64_t embedding_dim, std::int64_t num_heads) {
   if (embedding_dim % num_heads != 0) return false;
   const std::int64_t head_size = embedding_dim / num_heads;
-  return head_size % kHeadSizeStep == 0 && head_size <= ModelConfig::kMaxHeadSize;
+  return head_size % kHeadSizeStep == 0 && head_size <= kMaxHeadSize;
 }
 
 std::optional<HeadChoice> usual_heads(std::int64_t embedding_dim) {
   std::optional<HeadChoice> best;
-  for (std::int64_t size = kHeadSizeStep; size <= ModelConfig::kMaxHeadSize; size += kHeadSizeStep) {
+  for (std::int64_t size = kHeadSizeStep; size <= kMaxHeadSize; size += kHeadSizeStep) {
     if (embedding_dim % size != 0 || embedding_dim / size > kMostHeads) continue;
     if (!best || unusualness(size) <= unusualness(best->head_size())) best = HeadChoice{embedding_dim, embedding_dim / size};
   }
@@ -88,7 +88,7 @@ std::string head_remedy(std::int64_t embedding_dim, std::int64_t num_heads) {
 std::string width_problem(std::int64_t embedding_dim, std::int64_t num_heads) {
   if (usual_heads(embedding_dim)) return {};
   return fmt::format("n_embd is {}, and no n_head divides it into heads whose size is a multiple of {} up to {}; {}",
-                     embedding_dim, kHeadSizeStep, ModelConfig::kMaxHeadSize, head_remedy(embedding_dim, num_heads));
+                     embedding_dim, kHeadSizeStep, kMaxHeadSize, head_remedy(embedding_dim, num_heads));
 }
 
 std::string head_problem(std::int64_t embedding_dim, std::int64_t num_heads) {
@@ -97,8 +97,7 @@ std::string head_problem(std::int64_t embedding_dim, std::int64_t num_heads) {
   const std::string size = embedding_dim % num_heads == 0 ? fmt::format("the heads would be {} wide", embedding_dim / num_heads)
                                                           : fmt::format("{} is not a multiple of {}", embedding_dim, num_heads);
   return fmt::format("n_embd is {} and n_head is {}: {}, and the head size must be a multiple of {} up to {}; {}",
-                     embedding_dim, num_heads, size, kHeadSizeStep, ModelConfig::kMaxHeadSize,
-                     head_remedy(embedding_dim, num_heads));
+                     embedding_dim, num_heads, size, kHeadSizeStep, kMaxHeadSize, head_remedy(embedding_dim, num_heads));
 }
 
 }  // namespace virgil

@@ -51,7 +51,7 @@ std::vector<PlannedState> planned_states(const ParameterLayout& parameters) {
   return states;
 }
 
-std::int64_t choose_logits_rows(const ModelConfig& config, const StepShape& step, const BackendTraits& traits) {
+std::int64_t choose_logits_rows(const Architecture& config, const StepShape& step, const BackendTraits& traits) {
   const std::int64_t rows = checked_multiply(step.batch_size, step.length);
   if (step.logits_chunk > 0) return ceil_div(rows, ceil_div(rows, step.logits_chunk));
   const LogitsChunk wanted = traits.logits_chunk();
@@ -65,7 +65,7 @@ std::int64_t choose_logits_rows(const ModelConfig& config, const StepShape& step
   return ceil_div(rows, fewest_chunks);
 }
 
-MemoryPlan::MemoryPlan(const ModelConfig& config, const PlanRequest& request, const BackendTraits& traits)
+MemoryPlan::MemoryPlan(const Architecture& config, const PlanRequest& request, const BackendTraits& traits)
     : config_(config),
       parallel_(request.parallel),
       parameters_(config, request.parallel.processes, groups_of(request)),

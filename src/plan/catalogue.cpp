@@ -15,9 +15,9 @@ namespace virgil {
 namespace {
 
 /// What the models of a family have in common.
-ArchitectureSpec family_spec(const std::string& family, const std::string& where) {
+Architecture family_spec(const std::string& family, const std::string& where) {
   if (family == "gpt2") {
-    return {.qkv_bias = true, .projection_bias = true, .mlp_bias = true, .norm_bias = true, .tie_weights = true};
+    return {.biases = kAllBiases, .tie_weights = true};
   }
   if (family == "llama") {
     return {.position = PositionKind::kRotary, .norm = NormKind::kRmsNorm, .mlp = MlpKind::kSwiGlu, .tie_weights = false};
@@ -25,8 +25,8 @@ ArchitectureSpec family_spec(const std::string& family, const std::string& where
   throw user_error("{}: \"family\" is \"{}\"; choose gpt2 or llama", where, family);
 }
 
-ArchitectureSpec read_spec(const JsonObject& json, const std::string& where) {
-  ArchitectureSpec spec = family_spec(json.string("family"), where);
+Architecture read_spec(const JsonObject& json, const std::string& where) {
+  Architecture spec = family_spec(json.string("family"), where);
   spec.name = json.string("name");
   spec.num_layers = json.integer("n_layer");
   spec.num_heads = json.integer("n_head");

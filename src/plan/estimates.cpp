@@ -17,7 +17,7 @@ std::int64_t weight_bytes(std::int64_t num_parameters, int bits) {
   return ceil_div(checked_multiply(num_parameters, bits), kBitsPerByte);
 }
 
-InferenceEstimate estimate_inference(const ArchitectureSpec& spec, int bits, std::int64_t context, std::int64_t num_sequences) {
+InferenceEstimate estimate_inference(const Architecture& spec, int bits, std::int64_t context, std::int64_t num_sequences) {
   const std::int64_t bytes = bits / kBitsPerByte;
   const std::int64_t parameters = count_parameters(spec).total;
   InferenceEstimate estimate;
@@ -33,12 +33,12 @@ InferenceEstimate estimate_inference(const ArchitectureSpec& spec, int bits, std
   return estimate;
 }
 
-std::int64_t attention_matrix_bytes(const ArchitectureSpec& spec, std::int64_t batch_size, int bits) {
+std::int64_t attention_matrix_bytes(const Architecture& spec, std::int64_t batch_size, int bits) {
   return checked_product(
       {2, spec.num_layers, batch_size, spec.num_heads, spec.block_size, spec.block_size, bits / kBitsPerByte});
 }
 
-FlopsPerToken count_flops(const ArchitectureSpec& spec) {
+FlopsPerToken count_flops(const Architecture& spec) {
   const ParameterBreakdown breakdown = count_parameters(spec);
   // An embedding that is only looked up multiplies nothing; tied, it is the head.
   const std::int64_t looked_up = breakdown.position_embedding + (spec.tie_weights ? 0 : breakdown.token_embedding);
@@ -51,12 +51,12 @@ double training_seconds(const FlopsPerToken& flops, double tokens, double tflops
   return flops.training() * tokens / (tflops * 1e12);
 }
 
-double model_flops_per_token(const ModelConfig& model) {
-  const std::int64_t C = model.embedding_dim();
+double model_flops_per_token(const Architecture& model) {
+  const std::int64_t C = model.embedding_dim;
   // An embedding that is only looked up multiplies nothing; tied, it is the head.
-  const std::int64_t looked_up = model.block_size() * C + (model.tie_weights() ? 0 : model.padded_vocab_size() * C);
+  const std::int64_t looked_up = model.block_size * C + (model.tie_weights ? 0 : model.padded_vocab_size() * C);
   const auto parameters = static_cast<double>(ParameterLayout(model).num_parameters() - looked_up);
-  return 6 * parameters + 6 * static_cast<double>(model.num_layers() * C * model.block_size());
+  return 6 * parameters + 6 * static_cast<double>(model.num_layers * C * model.block_size);
 }
 
 }  // namespace virgil

@@ -66,7 +66,7 @@ DataParallel data_parallel(const TrainConfig& config, std::int64_t processes, Co
           .wire = wire};
 }
 
-TrainingShape training_shape(const TrainConfig& config, const ModelSizes& model, const DataParallel& parallel) {
+TrainingShape training_shape(const TrainConfig& config, const Architecture& model, const DataParallel& parallel) {
   return {.model = model,
           .batch_size = config.batch_size,
           .grad_accum_steps = config.grad_accum_steps,
@@ -98,7 +98,7 @@ std::int64_t expected_vocab_size(const TrainConfig& config) {
                    config.tokenizer);
 }
 
-void choose_batch_size(TrainConfig& config, const ModelSizes& model, std::int64_t limit_bytes, const BackendTraits& traits,
+void choose_batch_size(TrainConfig& config, const Architecture& model, std::int64_t limit_bytes, const BackendTraits& traits,
                        const DataParallel& parallel) {
   if (config.batch_size != 0) return;
   TrainingShape shape = training_shape(config, model, parallel);
@@ -118,9 +118,8 @@ KeyValues changed_keys(const TrainingShape& from, const TrainingShape& to) {
   add("n_layer", from.model.num_layers, to.model.num_layers);
   add("n_embd", from.model.embedding_dim, to.model.embedding_dim);
   add("n_head", from.model.num_heads, to.model.num_heads);
-  const std::int64_t d_ff = ModelConfig(to.model).d_ff();
-  if (ModelConfig(from.model).d_ff() != d_ff && d_ff != 4 * to.model.embedding_dim)
-    keys.emplace_back("d_ff", std::to_string(d_ff));
+  const std::int64_t d_ff = trainable(to.model).d_ff;
+  if (trainable(from.model).d_ff != d_ff && d_ff != 4 * to.model.embedding_dim) keys.emplace_back("d_ff", std::to_string(d_ff));
   add("block_size", from.model.block_size, to.model.block_size);
   add("batch_size", from.batch_size, to.batch_size);
   add("grad_accum_steps", from.grad_accum_steps, to.grad_accum_steps);

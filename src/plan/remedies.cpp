@@ -57,7 +57,7 @@ class RemedySearch {
  private:
   /// Chunks of so few rows that the logits count for nothing.
   [[nodiscard]] TrainingShape with_small_chunk(TrainingShape shape) const {
-    const std::int64_t rows = choose_logits_rows(ModelConfig(shape.model), *plan_request(shape).step, traits_);
+    const std::int64_t rows = choose_logits_rows(trainable(shape.model), *plan_request(shape).step, traits_);
     if (rows > kSmallLogitsChunk) shape.logits_chunk = kSmallLogitsChunk;
     return shape;
   }

@@ -97,7 +97,7 @@ void resolve_dtype(TrainConfig& config, const Machine& machine) {
                    machine.description);
 }
 
-RunPlan plan_run(TrainConfig config, const ModelSizes& model, const Machine& machine, const MemoryBudget& budget) {
+RunPlan plan_run(TrainConfig config, const Architecture& model, const Machine& machine, const MemoryBudget& budget) {
   resolve_dtype(config, machine);
   const DataParallel parallel = data_parallel(config, machine.processes, machine.communicator);
   choose_batch_size(config, model, budget.aim_bytes, *machine.traits, parallel);

@@ -119,7 +119,7 @@ StepTimes step_times(const TrainingShape& shape, double micro_step_s, const Clus
   const StepShape step = *plan_request(shape).step;
   const ParameterLayout layout = parameter_layout(shape);
   const GradientLayout places(layout, parallel.shards_gradients());
-  const ModelConfig model(shape.model);
+  const Architecture model = trainable(shape.model);
   const Tape tape = record_step(model, step, true, layout, places, choose_logits_rows(model, step, PlanningTraits()),
                                 LogitsChunks::kOneOfEachSize);
   const auto work = [&](std::size_t begin, std::size_t end) { return calls_work(tape, begin, end, step.dtype); };
@@ -163,7 +163,7 @@ double predicted_micro_step_s(const TrainingShape& shape, double tflops, double 
   TrainingShape straight = shape;
   straight.recompute = Recompute::kNone;
   const double tokens = static_cast<double>(checked_multiply(shape.batch_size, shape.model.block_size));
-  const double flops = count_flops(architecture_of(ModelConfig(shape.model), "")).training() * tokens;
+  const double flops = count_flops(trainable(shape.model)).training() * tokens;
   return flops / (tflops * 1e12 * share) * step_work(shape, PlanningTraits()) / step_work(straight, PlanningTraits());
 }
 

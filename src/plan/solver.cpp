@@ -37,8 +37,16 @@ std::int64_t largest_value(SolveVariable variable) {
   throw InternalError("unknown variable");
 }
 
+/// All heads query, and have a share of the width each.
+void set_heads(Architecture& model, std::int64_t embedding_dim, std::int64_t num_heads) {
+  model.embedding_dim = embedding_dim;
+  model.num_heads = num_heads;
+  model.num_kv_heads = 0;
+  model.head_size = 0;
+}
+
 TrainingShape with_value(TrainingShape shape, SolveVariable variable, std::int64_t value) {
-  ModelSizes& model = shape.model;
+  Architecture& model = shape.model;
   switch (variable) {
     case SolveVariable::kBatchSize:
       shape.batch_size = value;
@@ -52,21 +60,20 @@ TrainingShape with_value(TrainingShape shape, SolveVariable variable, std::int64
     case SolveVariable::kEmbeddingDim:
       // The MLP keeps its share of the width.
       if (model.d_ff != 0) model.d_ff = std::max<std::int64_t>(1, model.d_ff * value / model.embedding_dim);
-      model.num_heads = value / (model.embedding_dim / model.num_heads);
-      model.embedding_dim = value;
+      set_heads(model, value, value / (model.embedding_dim / model.num_heads));
       break;
   }
   return shape;
 }
 
-std::int64_t count(const ModelSizes& sizes) { return count_parameters(architecture_of(ModelConfig(sizes), "")).total; }
+std::int64_t count(const Architecture& sizes) { return count_parameters(trainable(sizes)).total; }
 
 /// How far a model is from the size asked for, as a share of it.
-double distance(const ModelSizes& sizes, std::int64_t num_parameters) {
+double distance(const Architecture& sizes, std::int64_t num_parameters) {
   return std::abs(static_cast<double>(count(sizes) - num_parameters)) / static_cast<double>(num_parameters);
 }
 
-bool is_usual_shape(const ModelSizes& sizes) {
+bool is_usual_shape(const Architecture& sizes) {
   const std::int64_t ratio = sizes.embedding_dim / sizes.num_layers;
   return ratio >= 32 && ratio <= 128;
 }
@@ -75,7 +82,7 @@ bool is_usual_shape(const ModelSizes& sizes) {
 
 std::int64_t solve_step(const TrainingShape& shape, SolveVariable variable) {
   if (variable == SolveVariable::kBlockSize) return kPositionStep;
-  if (variable == SolveVariable::kEmbeddingDim) return ModelConfig(shape.model).head_size();
+  if (variable == SolveVariable::kEmbeddingDim) return trainable(shape.model).head_size;
   return 1;
 }
 
@@ -104,12 +111,11 @@ std::optional<TrainingShape> solve_largest(const TrainingShape& shape, SolveVari
   return with_value(shape, variable, good * step);
 }
 
-std::vector<ModelSizes> models_of_size(std::int64_t num_parameters, const ModelSizes& like, std::size_t most) {
-  std::vector<ModelSizes> candidates;
+std::vector<Architecture> models_of_size(std::int64_t num_parameters, const Architecture& like, std::size_t most) {
+  std::vector<Architecture> candidates;
   for (std::int64_t width = kHeadSize; width <= kLargestWidth; width += kHeadSize) {
-    ModelSizes sizes = like;
-    sizes.embedding_dim = width;
-    sizes.num_heads = width / kHeadSize;
+    Architecture sizes = like;
+    set_heads(sizes, width, width / kHeadSize);
     sizes.d_ff = 0;
     sizes.num_layers = 1;
     const std::int64_t one = count(sizes);
@@ -121,7 +127,7 @@ std::vector<ModelSizes> models_of_size(std::int64_t num_parameters, const ModelS
     candidates.push_back(sizes);
   }
   constexpr double kNear = 0.05;
-  std::ranges::stable_sort(candidates, {}, [&](const ModelSizes& sizes) {
+  std::ranges::stable_sort(candidates, {}, [&](const Architecture& sizes) {
     const double far = distance(sizes, num_parameters);
     return std::tuple(!(is_usual_shape(sizes) && far < kNear), far);
   });

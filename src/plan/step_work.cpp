@@ -24,7 +24,7 @@ namespace {
 /// Of a step of a model with so many of the shape's layers.
 double work_with_layers(TrainingShape shape, std::int64_t num_layers, const BackendTraits& traits) {
   shape.model.num_layers = num_layers;
-  const ModelConfig model(shape.model);
+  const Architecture model = trainable(shape.model);
   const StepShape step = *plan_request(shape).step;
   const ParameterLayout parameters(model);
   const Tape tape = record_step(model, step, true, parameters, GradientLayout(parameters, false),

@@ -13,7 +13,7 @@ namespace {
 using enum Symbol;
 
 /// GPT-2's modules hold one fused matrix for query, key and value and know no gate.
-bool has_gpt2_modules(const ArchitectureSpec& spec) {
+bool has_gpt2_modules(const Architecture& spec) {
   return spec.position == PositionKind::kLearned && spec.norm == NormKind::kLayerNorm && spec.mlp == MlpKind::kGelu &&
          spec.num_kv_heads == spec.num_heads;
 }
@@ -21,7 +21,7 @@ bool has_gpt2_modules(const ArchitectureSpec& spec) {
 /// Collects rows.
 class TableWriter {
  public:
-  explicit TableWriter(const ArchitectureSpec& spec) : spec_(spec), gpt2_(has_gpt2_modules(spec)) {}
+  explicit TableWriter(const Architecture& spec) : spec_(spec), gpt2_(has_gpt2_modules(spec)) {}
 
   std::vector<TensorRow> write() {
     matrix(TensorGroup::kTokenEmbedding, gpt2_ ? "transformer.wte" : "model.embed_tokens", kV, kC, false);
@@ -44,23 +44,23 @@ class TableWriter {
  private:
   void gpt2_layer() {
     norm(TensorGroup::kLayerNorms, "ln_1");
-    matrix(TensorGroup::kAttention, "attn.c_attn", kC, kQkv, spec_.qkv_bias);
-    matrix(TensorGroup::kAttention, "attn.c_proj", kQ, kC, spec_.projection_bias);
+    matrix(TensorGroup::kAttention, "attn.c_attn", kC, kQkv, spec_.biases.qkv);
+    matrix(TensorGroup::kAttention, "attn.c_proj", kQ, kC, spec_.biases.projection);
     norm(TensorGroup::kLayerNorms, "ln_2");
-    matrix(TensorGroup::kMlp, "mlp.c_fc", kC, kF, spec_.mlp_bias);
-    matrix(TensorGroup::kMlp, "mlp.c_proj", kF, kC, spec_.mlp_bias);
+    matrix(TensorGroup::kMlp, "mlp.c_fc", kC, kF, spec_.biases.mlp);
+    matrix(TensorGroup::kMlp, "mlp.c_proj", kF, kC, spec_.biases.mlp);
   }
 
   void llama_layer() {
     norm(TensorGroup::kLayerNorms, "input_layernorm");
-    transposed(TensorGroup::kAttention, "self_attn.q_proj", kC, kQ, spec_.qkv_bias);
-    transposed(TensorGroup::kAttention, "self_attn.k_proj", kC, kKv, spec_.qkv_bias);
-    transposed(TensorGroup::kAttention, "self_attn.v_proj", kC, kKv, spec_.qkv_bias);
-    transposed(TensorGroup::kAttention, "self_attn.o_proj", kQ, kC, spec_.projection_bias);
+    transposed(TensorGroup::kAttention, "self_attn.q_proj", kC, kQ, spec_.biases.qkv);
+    transposed(TensorGroup::kAttention, "self_attn.k_proj", kC, kKv, spec_.biases.qkv);
+    transposed(TensorGroup::kAttention, "self_attn.v_proj", kC, kKv, spec_.biases.qkv);
+    transposed(TensorGroup::kAttention, "self_attn.o_proj", kQ, kC, spec_.biases.projection);
     norm(TensorGroup::kLayerNorms, "post_attention_layernorm");
-    if (spec_.mlp == MlpKind::kSwiGlu) transposed(TensorGroup::kMlp, "mlp.gate_proj", kC, kF, spec_.mlp_bias);
-    transposed(TensorGroup::kMlp, "mlp.up_proj", kC, kF, spec_.mlp_bias);
-    transposed(TensorGroup::kMlp, "mlp.down_proj", kF, kC, spec_.mlp_bias);
+    if (spec_.mlp == MlpKind::kSwiGlu) transposed(TensorGroup::kMlp, "mlp.gate_proj", kC, kF, spec_.biases.mlp);
+    transposed(TensorGroup::kMlp, "mlp.up_proj", kC, kF, spec_.biases.mlp);
+    transposed(TensorGroup::kMlp, "mlp.down_proj", kF, kC, spec_.biases.mlp);
   }
 
   void add(TensorGroup group, std::string name, std::vector<Symbol> symbols) {
@@ -80,10 +80,10 @@ class TableWriter {
   }
   void norm(TensorGroup group, const std::string& name) {
     add(group, name + ".weight", {kC});
-    if (spec_.norm == NormKind::kLayerNorm && spec_.norm_bias) add(group, name + ".bias", {kC});
+    if (spec_.norm == NormKind::kLayerNorm && spec_.biases.norm) add(group, name + ".bias", {kC});
   }
 
-  const ArchitectureSpec& spec_;
+  const Architecture& spec_;
   bool gpt2_;
   bool per_layer_ = false;
   std::vector<TensorRow> rows_;
@@ -109,7 +109,7 @@ std::int64_t& sum_of(ParameterBreakdown& breakdown, TensorGroup group) {
   throw InternalError("unknown tensor group");
 }
 
-Shape shape_of(const TensorRow& row, const ArchitectureSpec& spec) {
+Shape shape_of(const TensorRow& row, const Architecture& spec) {
   if (row.symbols.size() == 1) return {value_of(row.symbols[0], spec)};
   return {value_of(row.symbols[0], spec), value_of(row.symbols[1], spec)};
 }
@@ -121,7 +121,7 @@ std::string_view name_of(Symbol symbol) {
   return kNames[static_cast<std::size_t>(symbol)];
 }
 
-std::int64_t value_of(Symbol symbol, const ArchitectureSpec& spec) {
+std::int64_t value_of(Symbol symbol, const Architecture& spec) {
   switch (symbol) {
     case kV:
       return spec.padded_vocab_size();
@@ -141,15 +141,15 @@ std::int64_t value_of(Symbol symbol, const ArchitectureSpec& spec) {
   throw InternalError("unknown symbol");
 }
 
-std::vector<TensorRow> tensor_rows(const ArchitectureSpec& spec) { return TableWriter(spec).write(); }
+std::vector<TensorRow> tensor_rows(const Architecture& spec) { return TableWriter(spec).write(); }
 
-std::string layer_prefix(const ArchitectureSpec& spec, std::int64_t layer) {
+std::string layer_prefix(const Architecture& spec, std::int64_t layer) {
   return has_gpt2_modules(spec) ? fmt::format("transformer.h.{}.", layer) : fmt::format("model.layers.{}.", layer);
 }
 
-std::int64_t count_elements(const TensorRow& row, const ArchitectureSpec& spec) { return shape_of(row, spec).num_elements(); }
+std::int64_t count_elements(const TensorRow& row, const Architecture& spec) { return shape_of(row, spec).num_elements(); }
 
-std::vector<NamedTensor> list_tensors(const ArchitectureSpec& spec) {
+std::vector<NamedTensor> list_tensors(const Architecture& spec) {
   const std::vector<TensorRow> rows = tensor_rows(spec);
   std::vector<NamedTensor> tensors;
   const auto add = [&](const TensorRow& row, const std::string& prefix, std::int64_t layer) {
@@ -178,7 +178,7 @@ std::vector<NamedTensor> list_tensors(const ArchitectureSpec& spec) {
   return tensors;
 }
 
-ParameterBreakdown count_parameters(const ArchitectureSpec& spec) {
+ParameterBreakdown count_parameters(const Architecture& spec) {
   ParameterBreakdown breakdown;
   std::int64_t padding = 0;
   for (const TensorRow& row : tensor_rows(spec)) {

@@ -8,7 +8,7 @@
 namespace virgil {
 
 ParameterLayout parameter_layout(const TrainingShape& shape) {
-  return ParameterLayout(ModelConfig(shape.model), shape.parallel.processes,
+  return ParameterLayout(trainable(shape.model), shape.parallel.processes,
                          default_groups(shape.optimizer, shape.optimizer_state_dtype));
 }
 
@@ -31,7 +31,7 @@ PlanRequest plan_request(const TrainingShape& shape) {
 }
 
 MemoryPlan plan_training(const TrainingShape& shape, const BackendTraits& traits) {
-  return {ModelConfig(shape.model), plan_request(shape), traits};
+  return {trainable(shape.model), plan_request(shape), traits};
 }
 
 std::int64_t headroom_bytes(std::int64_t limit_bytes) { return std::min(std::int64_t{1} << 30, limit_bytes / 10); }

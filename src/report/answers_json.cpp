@@ -83,10 +83,10 @@ Json solve_json(SolveVariable variable, const PlannedSubject& planned, const Sol
   return json;
 }
 
-Json models_json(std::int64_t num_parameters, const ModelSizes& like) {
+Json models_json(std::int64_t num_parameters, const Architecture& like) {
   Json list = Json::array();
-  for (const ModelSizes& sizes : models_near(num_parameters, like)) {
-    list.push_back({{"parameters", count_parameters(architecture_of(ModelConfig(sizes), "")).total},
+  for (const Architecture& sizes : models_near(num_parameters, like)) {
+    list.push_back({{"parameters", count_parameters(trainable(sizes)).total},
                     {"n_layer", sizes.num_layers},
                     {"n_embd", sizes.embedding_dim},
                     {"n_head", sizes.num_heads}});

@@ -58,8 +58,8 @@ std::int64_t tokens_per_step(const TrainingShape& shape) {
 }  // namespace
 
 std::string compare_models(const Subject& a, const PlannedSubject& plan_a, const Subject& b, const PlannedSubject& plan_b) {
-  const ArchitectureSpec& x = a.spec;
-  const ArchitectureSpec& y = b.spec;
+  const Architecture& x = a.spec;
+  const Architecture& y = b.spec;
   Columns columns(x.name, y.name);
   columns.numbers("layers", x.num_layers, y.num_layers);
   columns.numbers("width", x.embedding_dim, y.embedding_dim);
@@ -72,7 +72,7 @@ std::string compare_models(const Subject& a, const PlannedSubject& plan_a, const
   columns.words("positions", std::string(name_of(x.position)), std::string(name_of(y.position)));
   columns.words("norms", std::string(name_of(x.norm)), std::string(name_of(y.norm)));
   columns.words("feed-forward", std::string(name_of(x.mlp)), std::string(name_of(y.mlp)));
-  columns.words("biases", yes_or_no(x.mlp_bias), yes_or_no(y.mlp_bias));
+  columns.words("biases", yes_or_no(x.biases.mlp), yes_or_no(y.biases.mlp));
   columns.words("LM head shared", yes_or_no(x.tie_weights), yes_or_no(y.tie_weights));
 
   const ParameterBreakdown p = count_parameters(x);

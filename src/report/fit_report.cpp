@@ -87,7 +87,7 @@ std::string_view name_of(Verdict verdict) {
   return "unknown";
 }
 
-std::vector<InferenceFit> fit_inference(const ArchitectureSpec& spec, const MemoryBudget& budget) {
+std::vector<InferenceFit> fit_inference(const Architecture& spec, const MemoryBudget& budget) {
   struct WeightType {
     const char* name;
     int bits;
@@ -231,9 +231,9 @@ SolveAnswer solve_for(SolveVariable variable, const PlannedSubject& planned, con
   return answer;
 }
 
-std::vector<ModelSizes> models_near(std::int64_t num_parameters, const ModelSizes& like) {
+std::vector<Architecture> models_near(std::int64_t num_parameters, const Architecture& like) {
   constexpr std::size_t kMost = 5;
-  std::vector<ModelSizes> models = models_of_size(num_parameters, like, kMost);
+  std::vector<Architecture> models = models_of_size(num_parameters, like, kMost);
   if (models.empty()) {
     throw user_error(
         "no model of {} parameters: with {} ids the embeddings of the narrowest alone are larger; give a smaller "
@@ -243,11 +243,11 @@ std::vector<ModelSizes> models_near(std::int64_t num_parameters, const ModelSize
   return models;
 }
 
-std::string describe_models_of_size(std::int64_t num_parameters, const ModelSizes& like) {
+std::string describe_models_of_size(std::int64_t num_parameters, const Architecture& like) {
   std::string text = fmt::format("models near {} parameters, vocabulary {}, context {}\n", format_count(num_parameters),
                                  like.vocab_size, like.block_size);
-  for (const ModelSizes& sizes : models_near(num_parameters, like)) {
-    const std::int64_t count = count_parameters(architecture_of(ModelConfig(sizes), "")).total;
+  for (const Architecture& sizes : models_near(num_parameters, like)) {
+    const std::int64_t count = count_parameters(trainable(sizes)).total;
     const double off = 100 * (static_cast<double>(count) / static_cast<double>(num_parameters) - 1);
     text += fmt::format("  {:>16} ({:+.2f} %)  --n_layer {} --n_embd {} --n_head {}\n", format_count(count), off,
                         sizes.num_layers, sizes.embedding_dim, sizes.num_heads);

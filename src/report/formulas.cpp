@@ -17,7 +17,7 @@ namespace virgil {
 
 namespace {
 
-std::string describe_symbols(const ArchitectureSpec& spec) {
+std::string describe_symbols(const Architecture& spec) {
   const auto symbol = [](std::string_view name, std::string_view meaning, std::int64_t value) {
     return fmt::format("  {:<4}= {:>12}  {}\n", name, format_count(value), meaning);
   };
@@ -37,7 +37,7 @@ struct Product {
   std::string symbols;
   std::string numbers;
 };
-Product product_of(const TensorRow& row, const ArchitectureSpec& spec) {
+Product product_of(const TensorRow& row, const Architecture& spec) {
   Product product;
   for (const Symbol symbol : row.symbols) {
     const char* times = product.symbols.empty() ? "" : " x ";
@@ -47,13 +47,13 @@ Product product_of(const TensorRow& row, const ArchitectureSpec& spec) {
   return product;
 }
 
-std::string describe_row(const TensorRow& row, const ArchitectureSpec& spec) {
+std::string describe_row(const TensorRow& row, const Architecture& spec) {
   const auto [symbols, numbers] = product_of(row, spec);
   return fmt::format("  {:<40}{:<10}= {:<22}= {:>15}{}\n", (row.per_layer ? "  " : "") + row.name, symbols, numbers,
                      format_count(count_elements(row, spec)), row.tied ? "  (also the LM head)" : "");
 }
 
-std::string describe_count(const ArchitectureSpec& spec) {
+std::string describe_count(const Architecture& spec) {
   const ParameterBreakdown b = count_parameters(spec);
   std::string text = "Parameters\n";
   bool in_layer = false;
@@ -76,7 +76,7 @@ struct Approximation {
   double error_percent = 0;  // beside the exact total
   std::string_view note;
 };
-std::vector<Approximation> approximations(const ArchitectureSpec& spec) {
+std::vector<Approximation> approximations(const Architecture& spec) {
   const auto L = static_cast<double>(spec.num_layers);
   const auto C = static_cast<double>(spec.embedding_dim);
   const auto V = static_cast<double>(spec.padded_vocab_size());
@@ -90,7 +90,7 @@ std::vector<Approximation> approximations(const ArchitectureSpec& spec) {
                spec.tie_weights ? "counts it once; positions, norms and biases are missing" : "leaves the head out")};
 }
 
-std::string describe_approximation(const ArchitectureSpec& spec) {
+std::string describe_approximation(const Architecture& spec) {
   std::string text = "The usual approximation, and how far it is off\n";
   for (const Approximation& a : approximations(spec)) {
     text += fmt::format("  {:<24}= {:>18}  {:+.2f} %  {}\n", a.formula, format_count(a.count), a.error_percent, a.note);
@@ -105,14 +105,14 @@ struct ContextRow {
   std::int64_t activation_bytes = 0;
   std::int64_t with_matrices_bytes = 0;  // if the T x T matrices were stored
 };
-std::vector<ContextRow> context_rows(const ArchitectureSpec& spec, const PlannedSubject& planned) {
+std::vector<ContextRow> context_rows(const Architecture& spec, const PlannedSubject& planned) {
   std::vector<ContextRow> rows;
   for (const std::int64_t context : {spec.block_size / 4, spec.block_size, spec.block_size * 4}) {
     if (context < 1) continue;
     TrainingShape shape = planned.shape;
     shape.model.block_size = context;
     const std::int64_t bytes = plan_training(shape, ScratchlessTraits()).by_category()[MemoryCategory::kActivations];
-    ArchitectureSpec longer = spec;
+    Architecture longer = spec;
     longer.block_size = context;
     const std::int64_t matrices = attention_matrix_bytes(longer, shape.batch_size, 8 * static_cast<int>(size_of(shape.dtype)));
     rows.push_back({context, bytes, bytes + matrices});
@@ -121,7 +121,7 @@ std::vector<ContextRow> context_rows(const ArchitectureSpec& spec, const Planned
 }
 
 std::string describe_context(const Subject& subject, const PlannedSubject& planned) {
-  const ArchitectureSpec& spec = subject.spec;
+  const Architecture& spec = subject.spec;
   const ParameterBreakdown b = count_parameters(spec);
   std::string text = "What the context changes\n";
   if (b.position_embedding == 0) {
@@ -152,7 +152,7 @@ std::string describe_formulas(const Subject& subject, const PlannedSubject& plan
 
 nlohmann::ordered_json formulas_json(const Subject& subject, const PlannedSubject& planned) {
   using Json = nlohmann::ordered_json;
-  const ArchitectureSpec& spec = subject.spec;
+  const Architecture& spec = subject.spec;
   Json json = {{"rows", Json::array()}, {"approximations", Json::array()}, {"contexts", Json::array()}};
   for (const TensorRow& row : tensor_rows(spec)) {
     const auto [symbols, numbers] = product_of(row, spec);

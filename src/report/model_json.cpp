@@ -14,7 +14,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json architecture_json(const ArchitectureSpec& spec) {
+Json architecture_json(const Architecture& spec) {
   return {{"n_layer", spec.num_layers},
           {"n_head", spec.num_heads},
           {"n_kv_head", spec.num_kv_heads},
@@ -27,14 +27,14 @@ Json architecture_json(const ArchitectureSpec& spec) {
           {"position", name_of(spec.position)},
           {"norm", name_of(spec.norm)},
           {"mlp", name_of(spec.mlp)},
-          {"qkv_bias", spec.qkv_bias},
-          {"projection_bias", spec.projection_bias},
-          {"mlp_bias", spec.mlp_bias},
-          {"norm_bias", spec.norm_bias},
+          {"qkv_bias", spec.biases.qkv},
+          {"projection_bias", spec.biases.projection},
+          {"mlp_bias", spec.biases.mlp},
+          {"norm_bias", spec.biases.norm},
           {"tie_weights", spec.tie_weights}};
 }
 
-Json breakdown_json(const ArchitectureSpec& spec, const ParameterBreakdown& b) {
+Json breakdown_json(const Architecture& spec, const ParameterBreakdown& b) {
   return {{"token_embedding", b.token_embedding},
           {"position_embedding", b.position_embedding},
           {"per_layer",
@@ -45,7 +45,7 @@ Json breakdown_json(const ArchitectureSpec& spec, const ParameterBreakdown& b) {
           {"lm_head_shared", spec.tie_weights}};
 }
 
-Json inference_json(const ArchitectureSpec& spec) {
+Json inference_json(const Architecture& spec) {
   Json json = {{"context", spec.block_size}, {"sequences", 1}};
   for (const int bits : {32, 16}) {
     const InferenceEstimate e = estimate_inference(spec, bits, spec.block_size, 1);
@@ -58,7 +58,7 @@ Json inference_json(const ArchitectureSpec& spec) {
   return json;
 }
 
-Json tensors_json(const ArchitectureSpec& spec) {
+Json tensors_json(const Architecture& spec) {
   Json list = Json::array();
   for (const NamedTensor& tensor : list_tensors(spec)) {
     Json shape = Json::array();
@@ -106,7 +106,7 @@ Json training_plan_json(const PlannedSubject& planned) {
 }
 
 Json model_json(const Subject& subject, const PlannedSubject& planned, const Rate& rate, bool tensors) {
-  const ArchitectureSpec& spec = subject.spec;
+  const Architecture& spec = subject.spec;
   const ParameterBreakdown b = count_parameters(spec);
   const FlopsPerToken flops = count_flops(spec);
   const std::int64_t tokens = checked_multiply(kOptimalTokensPerParameter, b.total);

@@ -25,25 +25,25 @@ std::string count_line(std::string_view name, std::int64_t count, std::string_vi
   return fmt::format("  {:<24}{:>18}{}{}\n", name, format_count(count), note.empty() ? "" : "  ", note);
 }
 
-std::string describe_biases(const ArchitectureSpec& spec) {
+std::string describe_biases(const Architecture& spec) {
   std::string places;
   const auto add = [&](bool present, std::string_view place) {
     if (present) places += fmt::format("{}{}", places.empty() ? "" : ", ", place);
   };
-  add(spec.qkv_bias, "query, key, value");
-  add(spec.projection_bias, "attention output");
-  add(spec.mlp_bias, "feed-forward");
-  add(spec.norm_bias && spec.norm == NormKind::kLayerNorm, "layer norms");
+  add(spec.biases.qkv, "query, key, value");
+  add(spec.biases.projection, "attention output");
+  add(spec.biases.mlp, "feed-forward");
+  add(spec.biases.norm && spec.norm == NormKind::kLayerNorm, "layer norms");
   return places.empty() ? "none" : places;
 }
 
-std::string describe_heads(const ArchitectureSpec& spec) {
+std::string describe_heads(const Architecture& spec) {
   const std::string heads = fmt::format("{} of {}", spec.num_heads, spec.head_size);
   if (spec.num_kv_heads == spec.num_heads) return heads;
   return fmt::format("{}; {} key and value head{}", heads, spec.num_kv_heads, spec.num_kv_heads == 1 ? "" : "s");
 }
 
-std::string describe_architecture(const ArchitectureSpec& spec) {
+std::string describe_architecture(const Architecture& spec) {
   const std::int64_t padded = spec.padded_vocab_size();
   const std::string padding = padded == spec.vocab_size ? "" : fmt::format(" (padded to {})", format_count(padded));
   std::string text = "Architecture\n";
@@ -113,7 +113,7 @@ std::string short_flops(double flops) {
   return flops >= 1e8 ? fmt::format("{:.3f} GFLOP", flops / 1e9) : fmt::format("{:.3f} MFLOP", flops / 1e6);
 }
 
-std::string describe_parameters(const ArchitectureSpec& spec) {
+std::string describe_parameters(const Architecture& spec) {
   const ParameterBreakdown b = count_parameters(spec);
   std::string text = fmt::format("Model: {}\n\n{}\nParameter Breakdown\n", spec.name, describe_architecture(spec));
   text += count_line("Token embedding", b.token_embedding);
@@ -134,7 +134,7 @@ std::string describe_parameters(const ArchitectureSpec& spec) {
   return text + "\n" + describe_weights(b.total);
 }
 
-std::string describe_inference(const ArchitectureSpec& spec, const PlannedSubject& planned) {
+std::string describe_inference(const Architecture& spec, const PlannedSubject& planned) {
   std::string text = fmt::format("Inference, one sequence of {} tokens\n", format_count(spec.block_size));
   text += fmt::format("  {:<14}{:>12}{:>14}{:>14}{:>14}{:>22}\n", "", "weights", "KV cache", "activations", "total",
                       "N x bytes x 1.2");
@@ -204,7 +204,7 @@ Rate sustained_rate(const GpuModel& gpu, DType dtype) {
           fmt::format("{:.0f} % of the {} TFLOP/s peak of {} in {}", 100 * kSustainedShare, peak, gpu.name, name_of(dtype))};
 }
 
-std::string describe_work(const ArchitectureSpec& spec, const Rate& rate) {
+std::string describe_work(const Architecture& spec, const Rate& rate) {
   const FlopsPerToken flops = count_flops(spec);
   const std::int64_t parameters = count_parameters(spec).total;
   const double tokens = static_cast<double>(kOptimalTokensPerParameter) * static_cast<double>(parameters);
@@ -220,7 +220,7 @@ std::string describe_work(const ArchitectureSpec& spec, const Rate& rate) {
   return text;
 }
 
-std::string describe_tensors(const ArchitectureSpec& spec) {
+std::string describe_tensors(const Architecture& spec) {
   const std::vector<NamedTensor> tensors = list_tensors(spec);
   const auto total = static_cast<double>(count_parameters(spec).total);
   std::string text = fmt::format("{:<48}{:>20}{:>16}{:>9}  {}\n", "tensor", "shape", "parameters", "share", "decayed  tied");

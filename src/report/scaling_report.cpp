@@ -44,7 +44,7 @@ std::string describe_limits(const std::vector<ScalingPoint>& points) {
 
 /// Of a model's gradients as they travel.
 std::int64_t gradient_size_bytes(const TrainingShape& shape) {
-  return checked_multiply(ParameterLayout(ModelConfig(shape.model)).flat_elements(), size_of(shape.parallel.wire));
+  return checked_multiply(ParameterLayout(trainable(shape.model)).flat_elements(), size_of(shape.parallel.wire));
 }
 
 std::string describe_cluster(const Cluster& cluster) {

@@ -25,7 +25,7 @@ namespace virgil {
 
 namespace {
 
-ArchitectureSpec catalogue_spec(const std::string& name) {
+Architecture catalogue_spec(const std::string& name) {
   if (const PublishedModel* model = find_model(name)) return model->spec;
   std::vector<std::string> names;
   for (const PublishedModel& model : published_models()) {
@@ -40,30 +40,27 @@ ArchitectureSpec catalogue_spec(const std::string& name) {
 }
 
 /// The model of a config.json, or of the folder that holds one.
-ArchitectureSpec file_spec(const std::filesystem::path& path) {
+Architecture file_spec(const std::filesystem::path& path) {
   const std::filesystem::path file = std::filesystem::is_directory(path) ? path / "config.json" : path;
   return parse_hf_config(read_file(file, kMaxConfigBytes), file.string());
 }
 
-ArchitectureSpec config_spec(const CommandLine& line) {
+Architecture config_spec(const CommandLine& line) {
   const TrainConfig& config = line.config;
   return {.name = line.config_file.empty() ? "the model of these flags" : line.config_file,
           .num_layers = config.n_layer,
           .num_heads = config.n_head,
           .embedding_dim = config.n_embd,
-          .d_ff = config.d_ff,
           .block_size = config.block_size,
           .vocab_size = expected_vocab_size(config),
-          .vocab_multiple = ModelConfig::kVocabMultiple,
-          .qkv_bias = config.bias,
-          .projection_bias = config.bias,
-          .mlp_bias = config.bias,
-          .norm_bias = config.bias,
+          .d_ff = config.d_ff,
+          .vocab_multiple = kVocabMultiple,
+          .biases = Biases::everywhere(config.bias),
           .tie_weights = config.tie_weights};
 }
 
 /// Keys given as flags win over a catalogue's or a file's sizes.
-void apply_flags(ArchitectureSpec& spec, const CommandLine& line) {
+void apply_flags(Architecture& spec, const CommandLine& line) {
   const TrainConfig& config = line.config;
   const auto is_set = [&](const char* key) { return std::ranges::find(line.set_keys, key) != line.set_keys.end(); };
   const bool had_equal_heads = spec.num_kv_heads == spec.num_heads;
@@ -77,10 +74,10 @@ void apply_flags(ArchitectureSpec& spec, const CommandLine& line) {
   if (is_set("block_size")) spec.block_size = config.block_size;
   if (is_set("vocab_size") && config.vocab_size != 0) spec.vocab_size = config.vocab_size;
   if (is_set("tie_weights")) spec.tie_weights = config.tie_weights;
-  if (is_set("bias")) spec.qkv_bias = spec.projection_bias = spec.mlp_bias = spec.norm_bias = config.bias;
+  if (is_set("bias")) spec.biases = Biases::everywhere(config.bias);
 }
 
-void apply_overrides(ArchitectureSpec& spec, const ArchitectureOverrides& overrides) {
+void apply_overrides(Architecture& spec, const ArchitectureOverrides& overrides) {
   spec.num_kv_heads = overrides.num_kv_heads.value_or(spec.num_kv_heads);
   spec.head_size = overrides.head_size.value_or(spec.head_size);
   spec.vocab_multiple = overrides.vocab_multiple.value_or(spec.vocab_multiple);
@@ -90,7 +87,7 @@ void apply_overrides(ArchitectureSpec& spec, const ArchitectureOverrides& overri
 }
 
 /// Makes the configuration say what the spec says, and notes the keys as given.
-void set_model_keys(CommandLine& line, const ArchitectureSpec& spec) {
+void set_model_keys(CommandLine& line, const Architecture& spec) {
   const auto set = [&](const char* key, const std::string& value) {
     set_config_value(line.config, key, value, spec.name);
     if (std::ranges::find(line.set_keys, key) == line.set_keys.end()) line.set_keys.push_back(key);
@@ -101,7 +98,7 @@ void set_model_keys(CommandLine& line, const ArchitectureSpec& spec) {
   set("block_size", std::to_string(spec.block_size));
   set("vocab_size", std::to_string(spec.vocab_size));
   if (spec.d_ff != 4 * spec.embedding_dim) set("d_ff", std::to_string(spec.d_ff));
-  set("bias", spec.qkv_bias ? "true" : "false");
+  set("bias", spec.biases.all() ? "true" : "false");
   if (!spec.tie_weights) set("tie_weights", "false");
 }
 
@@ -141,13 +138,10 @@ Subject make_subject(const SubjectSource& source, const CommandLine& command_lin
   apply_overrides(subject.spec, overrides);
   subject.spec = checked(std::move(subject.spec));
 
-  const auto sizes = trainable_sizes(subject.spec, static_cast<float>(command_line.config.dropout));
-  if (const auto* reason = std::get_if<std::string>(&sizes)) {
-    subject.why_not = *reason;
-    return subject;
-  }
-  subject.trainable = std::get<ModelSizes>(sizes);
   try {
+    Architecture model = subject.spec;
+    model.dropout = static_cast<float>(command_line.config.dropout);
+    subject.trainable = trainable(std::move(model));
     if (!from_config) set_model_keys(subject.command_line, subject.spec);
   } catch (const UserError& error) {
     subject.trainable.reset();

@@ -50,7 +50,7 @@ Verification verify_plan(const PlannedSubject& planned) {
   Verification result;
   for (std::uint32_t step = 0; step < 2; ++step) {
     const auto start = std::chrono::steady_clock::now();
-    const std::vector<std::int32_t> ids = random_tokens(tokens + 1, plan.model().vocab_size(), step);
+    const std::vector<std::int32_t> ids = random_tokens(tokens + 1, plan.model().vocab_size, step);
     const std::span<const std::int32_t> all(ids);
     gpt.load_batch(all.first(all.size() - 1), all.subspan(1));
     gpt.zero_gradients();

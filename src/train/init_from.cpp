@@ -62,8 +62,8 @@ void adopt_sizes(const CommandLine& command_line, TrainConfig& config, Pretraine
   sizes.adopt("n_embd", &TrainConfig::n_embd, model.model.embedding_dim);
   sizes.adopt("block_size", &TrainConfig::block_size, model.model.block_size);
   sizes.adopt("vocab_size", &TrainConfig::vocab_size, model.model.vocab_size);
-  sizes.adopt("d_ff", &TrainConfig::d_ff, ModelConfig(model.model).d_ff());
-  sizes.adopt("bias", &TrainConfig::bias, model.model.bias);
+  sizes.adopt("d_ff", &TrainConfig::d_ff, trainable(model.model).d_ff);
+  sizes.adopt("bias", &TrainConfig::bias, model.model.biases.all());
   sizes.adopt("tie_weights", &TrainConfig::tie_weights, model.model.tie_weights);
   if (sizes.given_up().empty()) return;
   log.info(fmt::format("config   {} of {} ignored: the sizes are those of {}", sizes.given_up(), command_line.config_file,

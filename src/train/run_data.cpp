@@ -72,25 +72,25 @@ Dataset load_run_data(const TrainConfig& config, const LoadedCheckpoint* checkpo
   return load_dataset(request, files, log);
 }
 
-ModelConfig make_model_config(const TrainConfig& config, const Tokenizer& tokenizer) {
+Architecture make_model_config(const TrainConfig& config, const Tokenizer& tokenizer) {
   if (config.vocab_size != 0 && config.vocab_size < tokenizer.vocab_size()) {
     throw user_error("vocab_size is {}, the tokenizer {} has {} tokens: set vocab_size to 0 or to at least {}",
                      config.vocab_size, tokenizer.name(), tokenizer.vocab_size(), tokenizer.vocab_size());
   }
-  return ModelConfig({.num_layers = config.n_layer,
-                      .num_heads = config.n_head,
-                      .embedding_dim = config.n_embd,
-                      .block_size = config.block_size,
-                      .vocab_size = config.vocab_size != 0 ? config.vocab_size : tokenizer.vocab_size(),
-                      .d_ff = config.d_ff,
-                      .bias = config.bias,
-                      .tie_weights = config.tie_weights,
-                      .dropout = static_cast<float>(config.dropout)});
+  return trainable({.num_layers = config.n_layer,
+                    .num_heads = config.n_head,
+                    .embedding_dim = config.n_embd,
+                    .block_size = config.block_size,
+                    .vocab_size = config.vocab_size != 0 ? config.vocab_size : tokenizer.vocab_size(),
+                    .d_ff = config.d_ff,
+                    .biases = Biases::everywhere(config.bias),
+                    .tie_weights = config.tie_weights,
+                    .dropout = static_cast<float>(config.dropout)});
 }
 
-void check_same_model(const LoadedCheckpoint& checkpoint, const ModelConfig& model) {
-  const ModelSizes& saved = checkpoint.model;
-  const ModelSizes& asked = model.sizes();
+void check_same_model(const LoadedCheckpoint& checkpoint, const Architecture& model) {
+  const Architecture& saved = checkpoint.model;
+  const Architecture& asked = model;
   const auto check = [&](const char* key, auto saved_value, auto asked_value) {
     if (saved_value == asked_value) return;
     throw user_error("checkpoint {}: {} is {}, the config says {}; set \"{}\": {}", checkpoint.directory.string(), key,
@@ -101,8 +101,8 @@ void check_same_model(const LoadedCheckpoint& checkpoint, const ModelConfig& mod
   check("n_embd", saved.embedding_dim, asked.embedding_dim);
   check("block_size", saved.block_size, asked.block_size);
   check("vocab_size", saved.vocab_size, asked.vocab_size);
-  check("d_ff", ModelConfig(saved).d_ff(), model.d_ff());
-  check("bias", saved.bias, asked.bias);
+  check("d_ff", trainable(saved).d_ff, model.d_ff);
+  check("bias", saved.biases.all(), asked.biases.all());
   check("tie_weights", saved.tie_weights, asked.tie_weights);
 }
 

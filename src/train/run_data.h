@@ -7,7 +7,7 @@
 #include "virgil/config/train_config.h"
 #include "virgil/data/dataset.h"
 #include "virgil/format/checkpoint.h"
-#include "virgil/model/model_config.h"
+#include "virgil/model/architecture.h"
 
 namespace virgil {
 
@@ -16,9 +16,9 @@ namespace virgil {
                                     Logger& log, ProgressMonitor* progress = nullptr);
 
 /// Throws UserError when vocab_size is smaller than the tokenizer's.
-[[nodiscard]] ModelConfig make_model_config(const TrainConfig& config, const Tokenizer& tokenizer);
+[[nodiscard]] Architecture make_model_config(const TrainConfig& config, const Tokenizer& tokenizer);
 
 /// Throws UserError naming the key when a checkpoint is of another shape than `model`.
-void check_same_model(const LoadedCheckpoint& checkpoint, const ModelConfig& model);
+void check_same_model(const LoadedCheckpoint& checkpoint, const Architecture& model);
 
 }  // namespace virgil

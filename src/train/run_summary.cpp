@@ -24,11 +24,11 @@ namespace {
 
 std::int64_t num_tokens(const TokenData& data) { return static_cast<std::int64_t>(data.tokens.size()); }
 
-void describe_model(const ModelConfig& model, const Dataset& data, std::int64_t num_parameters, Logger& log) {
+void describe_model(const Architecture& model, const Dataset& data, std::int64_t num_parameters, Logger& log) {
   log.info(fmt::format("model    {} layers, {} heads of {}, width {}, context {}, vocabulary {} ({}), {} parameters{}",
-                       model.num_layers(), model.num_heads(), model.head_size(), model.embedding_dim(), model.block_size(),
-                       model.vocab_size(), data.tokenizer->name(), format_count(num_parameters),
-                       model.tie_weights() ? " (head tied)" : ""));
+                       model.num_layers, model.num_heads, model.head_size, model.embedding_dim, model.block_size,
+                       model.vocab_size, data.tokenizer->name(), format_count(num_parameters),
+                       model.tie_weights ? " (head tied)" : ""));
 }
 
 /// The first of what was given, and how many files that is.
@@ -137,7 +137,7 @@ double time_matmul(Backend& backend, const MemoryPlan& plan, const PlannedMemory
   return 1e-9 * cost_of(call).flops / best_seconds;
 }
 
-double estimate_seconds(const TrainConfig& config, const ModelConfig& model, double matmul_gflops, std::int64_t num_steps) {
+double estimate_seconds(const TrainConfig& config, const Architecture& model, double matmul_gflops, std::int64_t num_steps) {
   // A guess at the share of a step's time that matrix products take; `bench` measures it for a given model.
   constexpr double kMatmulShare = 0.75;
   const double step_gflop = 1e-9 * model_flops_per_token(model) * static_cast<double>(config.total_batch_size);

@@ -19,7 +19,7 @@ void describe_run(const TrainConfig& config, const MemoryPlan& plan, const Datas
 [[nodiscard]] double time_matmul(Backend& backend, const MemoryPlan& plan, const PlannedMemory& memory);
 
 /// Seconds that `num_steps` steps may take when matrix products run at this rate.
-[[nodiscard]] double estimate_seconds(const TrainConfig& config, const ModelConfig& model, double matmul_gflops,
+[[nodiscard]] double estimate_seconds(const TrainConfig& config, const Architecture& model, double matmul_gflops,
                                       std::int64_t num_steps);
 
 }  // namespace virgil

@@ -187,7 +187,7 @@ void Trainer::write_checkpoint(const std::string& name, PartGathering& gathering
     std::ranges::copy(std::as_bytes(std::span(values)), dst.begin());
   };
   CheckpointContents contents;
-  contents.model = parts_.plan.model().sizes();
+  contents.model = parts_.plan.model();
   contents.tokenizer = &parts_.tokenizer;
   contents.parameters = parameter_sources(layout, "", kSavedDType, read_weights);
   for (std::size_t i = 0; i < parts_.plan.states().size(); ++i) {

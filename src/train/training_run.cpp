@@ -217,11 +217,11 @@ class TrainingRun {
   }
 
   MemoryPlan make_plan(const Dataset& data, Backend& backend, const Communicator& communicator) {
-    const ModelConfig model = make_model_config(config_, *data.tokenizer);
+    const Architecture model = make_model_config(config_, *data.tokenizer);
     if (checkpoint_) check_same_model(*checkpoint_, model);
     // Windows must fit before anything large is allocated.
     const BatchSampler windows(data.train.tokens, config_.block_size, config_.seed);
-    RunPlan planned = plan_run(config_, model.sizes(), machine_, budget_);
+    RunPlan planned = plan_run(config_, model, machine_, budget_);
     config_ = planned.config;
     settle_length({config_, given_, command_line_, checkpoint_ ? &*checkpoint_ : nullptr}, data, windows, console_);
     // A run that goes on elsewhere keeps what was chosen here.

@@ -310,7 +310,7 @@ TEST_F(GenerateCommand, RefusesATokenizerOfAnotherVocabulary) {
   contents.tokenizer = bytes.get();
   contents.state = good.state;
   for (const SafetensorsFile::Entry& entry : good.parameters.entries()) {
-    if (ParameterLayout layout{ModelConfig(good.model)};
+    if (ParameterLayout layout{trainable(good.model)};
         std::ranges::none_of(layout.parameters(), [&](const ParameterSpec& spec) { return spec.name == entry.name; })) {
       continue;  // zero biases for other programs
     }

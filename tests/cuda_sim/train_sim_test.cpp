@@ -115,7 +115,7 @@ class TrainSimTypes : public TrainSim, public testing::WithParamInterface<const 
   }
 
  private:
-  static std::int64_t num_stores(const MemoryPlan& plan) { return 12 * plan.model().num_layers() + 5; }
+  static std::int64_t num_stores(const MemoryPlan& plan) { return 12 * plan.model().num_layers + 5; }
   static double half_gamma(DType dtype, std::int64_t n) {
     const double unit = dtype == DType::kBFloat16 ? 0x1.0p-8 : 0x1.0p-11;
     return probable_gamma(n) / test_support::kUnitRoundoff * unit;
@@ -152,7 +152,7 @@ TEST_P(TrainSimTypes, LearnsByItself) {
   const std::int64_t num_allocations = run.tracker.num_allocations();
   train(run);
   const std::vector<StepMetrics>& steps = run.sink.steps;
-  const double guess = std::log(static_cast<double>(run.plan.model().vocab_size()));
+  const double guess = std::log(static_cast<double>(run.plan.model().vocab_size));
   EXPECT_NEAR(steps.front().loss, guess, 0.02 * guess);
   EXPECT_LT(steps.back().loss, 0.9 * steps.front().loss);
   // Planned bytes are allocated bytes, and nothing is allocated on the way.

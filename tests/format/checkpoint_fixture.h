@@ -25,7 +25,7 @@ class CheckpointFixture : public ::testing::Test {
   CheckpointContents make_contents(std::int64_t seed) const {
     CheckpointContents contents;
     contents.model = {
-        .num_layers = 2, .num_heads = 2, .embedding_dim = 16, .block_size = 8, .vocab_size = 256, .d_ff = 64, .bias = false};
+        .num_layers = 2, .num_heads = 2, .embedding_dim = 16, .block_size = 8, .vocab_size = 256, .d_ff = 64, .biases = {}};
     contents.tokenizer = tokenizer_.get();
     contents.state.step = seed;
     contents.state.tokens_seen = 1000 * seed;
@@ -46,7 +46,7 @@ class CheckpointFixture : public ::testing::Test {
   static void fill_tensors(CheckpointContents& contents, std::int64_t seed) {
     contents.parameters.clear();
     contents.optimizer.clear();
-    const ParameterLayout layout{ModelConfig(contents.model)};
+    const ParameterLayout layout{trainable(contents.model)};
     for (const ParameterSpec& spec : layout.parameters()) {
       contents.parameters.push_back(make_tensor(spec.name, spec.stored_shape, seed));
       contents.optimizer.push_back(make_tensor("m." + spec.name, spec.stored_shape, seed));

@@ -51,7 +51,7 @@ TEST_F(CheckpointTest, RoundTripsEverything) {
   for (const bool bias : {false, true}) {
     for (const bool tied : {false, true}) {
       CheckpointContents contents = make_contents(7);
-      contents.model.bias = bias;
+      contents.model.biases = Biases::everywhere(bias);
       contents.model.tie_weights = tied;
       contents.model.d_ff = tied ? 64 : 24;
       contents.model.dropout = 0.1F;
@@ -60,8 +60,8 @@ TEST_F(CheckpointTest, RoundTripsEverything) {
 
       const LoadedCheckpoint loaded = load_checkpoint(best_);
       EXPECT_EQ(loaded.directory, best_);
-      EXPECT_EQ(ModelConfig(loaded.model).d_ff(), contents.model.d_ff);
-      EXPECT_EQ(loaded.model.bias, bias);
+      EXPECT_EQ(trainable(loaded.model).d_ff, contents.model.d_ff);
+      EXPECT_EQ(loaded.model.biases.all(), bias);
       EXPECT_EQ(loaded.model.tie_weights, tied);
       EXPECT_EQ(loaded.model.dropout, 0.1F);
       EXPECT_EQ(loaded.state, contents.state);
@@ -164,7 +164,7 @@ TEST_F(CheckpointTest, GivesOtherProgramsZeroBiasesForAModelWithoutThem) {
   EXPECT_EQ(loaded.parameters.entries().size(), 28U);
 
   CheckpointContents biased = make_contents(1);
-  biased.model.bias = true;
+  biased.model.biases = kAllBiases;
   fill_tensors(biased, 1);
   save_checkpoint(*files_, best_, biased);
   EXPECT_FALSE(load_checkpoint(best_).parameters.metadata().contains("virgil.biases"));

@@ -35,8 +35,12 @@ class Gpt2Folder {
   explicit Gpt2Folder(std::filesystem::path path, std::int64_t vocab_size = 256) : path_(std::move(path)) {
     config = {{"model_type", "gpt2"}, {"n_layer", 2},     {"n_head", 2},
               {"n_embd", 16},         {"n_positions", 8}, {"vocab_size", vocab_size}};
-    const ParameterLayout layout{ModelConfig(
-        {.num_layers = 2, .num_heads = 2, .embedding_dim = 16, .block_size = 8, .vocab_size = vocab_size, .bias = true})};
+    const ParameterLayout layout{trainable({.num_layers = 2,
+                                            .num_heads = 2,
+                                            .embedding_dim = 16,
+                                            .block_size = 8,
+                                            .vocab_size = vocab_size,
+                                            .biases = kAllBiases})};
     for (const ParameterSpec& spec : layout.parameters()) tensors[spec.name] = {.shape = spec.stored_shape};
     std::filesystem::create_directories(path_);
   }

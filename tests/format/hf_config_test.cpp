@@ -46,17 +46,17 @@ TEST(HfConfig, Qwen2HasBiasesOnQueryKeyAndValue) {
 }
 
 TEST(HfConfig, AVirgilCheckpointMayHaveNoBiases) {
-  const ArchitectureSpec spec = parse_hf_config(R"({"model_type": "gpt2", "n_layer": 1, "n_head": 1, "n_embd": 8,
+  const Architecture spec = parse_hf_config(R"({"model_type": "gpt2", "n_layer": 1, "n_head": 1, "n_embd": 8,
     "n_positions": 4, "vocab_size": 10, "virgil": {"bias": false}})",
-                                                "config.json");
-  EXPECT_FALSE(spec.qkv_bias || spec.projection_bias || spec.mlp_bias || spec.norm_bias);
+                                            "config.json");
+  EXPECT_EQ(spec.biases, Biases{});
   EXPECT_EQ(count_parameters(spec).total, 80 + 32 + 12 * 64 + 2 * 8 + 8);
 }
 
 TEST(HfConfig, ReadsWidthsAndTies) {
-  const ArchitectureSpec gpt2 = parse_hf_config(R"({"model_type": "gpt2", "n_layer": 1, "n_head": 1, "n_embd": 8,
+  const Architecture gpt2 = parse_hf_config(R"({"model_type": "gpt2", "n_layer": 1, "n_head": 1, "n_embd": 8,
     "n_ctx": 4, "vocab_size": 10, "n_inner": 20, "tie_word_embeddings": false})",
-                                                "c");
+                                            "c");
   EXPECT_EQ(gpt2.d_ff, 20);
   EXPECT_EQ(gpt2.block_size, 4);
   EXPECT_FALSE(gpt2.tie_weights);
@@ -64,16 +64,16 @@ TEST(HfConfig, ReadsWidthsAndTies) {
 
 // GPT2Config.attribute_map; where both names stand, transformers 5.24 takes the general one, whatever their order.
 TEST(HfConfig, ReadsTheGeneralNamesOfGpt2sSizes) {
-  const ArchitectureSpec spec = parse_hf_config(R"({"model_type": "gpt2", "num_hidden_layers": 3, "num_attention_heads": 4,
+  const Architecture spec = parse_hf_config(R"({"model_type": "gpt2", "num_hidden_layers": 3, "num_attention_heads": 4,
     "hidden_size": 32, "max_position_embeddings": 64, "vocab_size": 99})",
-                                                "c");
+                                            "c");
   EXPECT_EQ(spec.num_layers, 3);
   EXPECT_EQ(spec.num_heads, 4);
   EXPECT_EQ(spec.embedding_dim, 32);
   EXPECT_EQ(spec.block_size, 64);
-  const ArchitectureSpec both = parse_hf_config(R"({"model_type": "gpt2", "n_layer": 2, "num_hidden_layers": 5, "n_head": 1,
+  const Architecture both = parse_hf_config(R"({"model_type": "gpt2", "n_layer": 2, "num_hidden_layers": 5, "n_head": 1,
     "hidden_size": 32, "n_embd": 16, "max_position_embeddings": null, "n_positions": 8, "n_ctx": 9, "vocab_size": 99})",
-                                                "c");
+                                            "c");
   EXPECT_EQ(both.num_layers, 5);
   EXPECT_EQ(both.embedding_dim, 32);
   EXPECT_EQ(both.block_size, 8);
@@ -142,14 +142,14 @@ std::string error_with(const char* key, const Value& value) {
 }
 
 TEST(Gpt2Config, ReadsThePublishedForm) {
-  const ModelSizes sizes = read_gpt2_config(good().dump(), "config.json");
+  const Architecture sizes = read_gpt2_config(good().dump(), "config.json");
   EXPECT_EQ(sizes.num_layers, 12);
   EXPECT_EQ(sizes.num_heads, 12);
   EXPECT_EQ(sizes.embedding_dim, 768);
   EXPECT_EQ(sizes.block_size, 1024);
   EXPECT_EQ(sizes.vocab_size, 50257);
   EXPECT_EQ(sizes.d_ff, 3072);
-  EXPECT_TRUE(sizes.bias);
+  EXPECT_TRUE(sizes.biases.all());
   EXPECT_TRUE(sizes.tie_weights);
 }
 
@@ -160,7 +160,7 @@ TEST(Gpt2Config, ReadsTheGeneralNamesOfTheSizes) {
   json["num_attention_heads"] = 4;
   json["hidden_size"] = 64;
   json["max_position_embeddings"] = 128;
-  const ModelSizes sizes = read_gpt2_config(json.dump(), "config.json");
+  const Architecture sizes = read_gpt2_config(json.dump(), "config.json");
   EXPECT_EQ(sizes.num_layers, 6);
   EXPECT_EQ(sizes.num_heads, 4);
   EXPECT_EQ(sizes.embedding_dim, 64);
@@ -228,8 +228,8 @@ TEST(Gpt2Config, SurvivesMutations) {
       }
     }
     try {
-      const ModelConfig model(read_gpt2_config(mutant, "config.json"));
-      ASSERT_LE(model.num_layers(), 1024);
+      const Architecture model = trainable(read_gpt2_config(mutant, "config.json"));
+      ASSERT_LE(model.num_layers, 1024);
       ++num_accepted;
     } catch (const UserError&) {
     }
@@ -240,28 +240,31 @@ TEST(Gpt2Config, SurvivesMutations) {
 // With another width of the MLP than usual, no biases and an output of its own, as only a "virgil" object and its neighbours
 // tell.
 TEST(Gpt2Config, ComesBackAsItWasWritten) {
-  const ModelSizes odd{.num_layers = 3,
-                       .num_heads = 2,
-                       .embedding_dim = 48,
-                       .block_size = 20,
-                       .vocab_size = 300,
-                       .d_ff = 100,
-                       .bias = false,
-                       .tie_weights = false,
-                       .dropout = 0.1F};
-  const ModelSizes usual{.num_layers = 2, .num_heads = 4, .embedding_dim = 32, .block_size = 8, .vocab_size = 99, .bias = true};
-  for (const ModelSizes& sizes : {odd, usual}) {
-    const ModelConfig model(sizes);
+  const Architecture odd{.num_layers = 3,
+                         .num_heads = 2,
+                         .embedding_dim = 48,
+                         .block_size = 20,
+                         .vocab_size = 300,
+                         .d_ff = 100,
+                         .biases = {},
+                         .tie_weights = false,
+                         .dropout = 0.1F};
+  const Architecture usual{
+      .num_layers = 2, .num_heads = 4, .embedding_dim = 32, .block_size = 8, .vocab_size = 99, .biases = kAllBiases};
+  for (const Architecture& sizes : {odd, usual}) {
+    const Architecture model = trainable(sizes);
     const std::string text = write_gpt2_config(model, -1);
-    EXPECT_EQ(write_gpt2_config(ModelConfig(read_checkpoint_config(text, "c")), -1), text);
-    ModelSizes weights = read_gpt2_config(text, "c");
+    EXPECT_EQ(write_gpt2_config(trainable(read_checkpoint_config(text, "c")), -1), text);
+    Architecture weights = read_gpt2_config(text, "c");
     EXPECT_EQ(std::exchange(weights.dropout, sizes.dropout), 0);
-    EXPECT_EQ(write_gpt2_config(ModelConfig(weights), -1), text);
-    ArchitectureSpec spec = architecture_of(model, "c");
+    EXPECT_EQ(write_gpt2_config(trainable(weights), -1), text);
+    Architecture spec = model;
+    spec.name = "c";
+    spec.dropout = 0;
     spec.vocab_multiple = 1;  // padding is Virgil's
     EXPECT_EQ(parse_hf_config(text, "c"), spec);
   }
-  EXPECT_EQ(OrderedJson::parse(write_gpt2_config(ModelConfig(odd), 299))["eos_token_id"], 299);
+  EXPECT_EQ(OrderedJson::parse(write_gpt2_config(trainable(odd), 299))["eos_token_id"], 299);
 }
 
 TEST(Gpt2Config, OfACheckpointTellsBiasAndDropout) {

@@ -28,7 +28,7 @@ constexpr StorageType kQuantized{"int8", DType::kInt32, 64, 17};
 MemoryPlan plan_with_states(Backend& backend, std::int64_t processes) {
   std::vector<ParameterGroup> groups = default_groups();
   for (ParameterGroup& group : groups) group.optimizer.states = {{"q", kQuantized}, {"v", DType::kBFloat16}};
-  return {ModelConfig({.num_layers = 2, .num_heads = 3, .embedding_dim = 24, .block_size = 10, .vocab_size = 65}),
+  return {trainable({.num_layers = 2, .num_heads = 3, .embedding_dim = 24, .block_size = 10, .vocab_size = 65}),
           {.step = StepShape{.batch_size = 1, .length = 8},
            .parallel = {.processes = processes, .zero_stage = 1},
            .groups = groups},

@@ -33,7 +33,7 @@ TEST_P(ImportedGolden, LogitsMatch) {
   const fs::path folder = test_support::repository_path(fmt::format("tests/golden/gpt2_{}", GetParam()));
   const PretrainedModel pretrained = open_pretrained(folder);
   EXPECT_EQ(pretrained.files.size(), 3U);
-  EXPECT_TRUE(pretrained.model.bias);
+  EXPECT_TRUE(pretrained.model.biases.all());
   const SafetensorsFile expected_file(folder / "expected.safetensors");
   const auto read = [&](const char* name, auto& values) {
     const SafetensorsFile::Entry& entry = *expected_file.find(name);
@@ -69,7 +69,7 @@ class Pretrained : public testing::Test {
   void expect_weights(const Gpt2Folder& folder) {
     const PretrainedModel model = open_pretrained(folder.path());
     const auto backend = make_cpu_backend({.num_threads = 1});
-    const MemoryPlan plan(ModelConfig(model.model),
+    const MemoryPlan plan(trainable(model.model),
                           {.decode = DecodeShape{.num_sequences = 1, .max_length = model.model.block_size}}, backend->traits());
     const PlannedMemory memory(plan, backend->memory());
     const ParameterLayout& layout = plan.parameters();
@@ -151,7 +151,7 @@ TEST_F(Pretrained, ReadsAModelWithoutAnyBias) {
   Gpt2Folder saved = folder("no_bias");  // nanoGPT's bias=False, whose config.json does not tell
   std::erase_if(saved.tensors, [](const auto& item) { return item.first.ends_with(".bias"); });
   saved.write();
-  EXPECT_FALSE(open_pretrained(saved.path()).model.bias);
+  EXPECT_FALSE(open_pretrained(saved.path()).model.biases.all());
   expect_weights(saved);
 }
 
@@ -200,25 +200,25 @@ TEST_F(Pretrained, KnowsAModelWithoutBiasesUnlessTheyWereTrained) {
   saved.config["virgil"] = {{"bias", false}};
   for (auto& [name, tensor] : saved.tensors) tensor.scale = name.ends_with(".bias") ? -0.0F : 1.0F;
   saved.write();
-  EXPECT_FALSE(open_pretrained(saved.path()).model.bias) << "zeros of either sign stand for no biases";
+  EXPECT_FALSE(open_pretrained(saved.path()).model.biases.all()) << "zeros of either sign stand for no biases";
   expect_weights(saved);
 
   saved.tensors["transformer.h.1.mlp.c_fc.bias"].scale = 1;
   saved.write();
-  EXPECT_TRUE(open_pretrained(saved.path()).model.bias);
+  EXPECT_TRUE(open_pretrained(saved.path()).model.biases.all());
   original_.tensors = saved.tensors;
   expect_weights(saved);
 
   std::erase_if(saved.tensors, [](const auto& item) { return item.first.ends_with(".bias"); });
   saved.write();
-  EXPECT_FALSE(open_pretrained(saved.path()).model.bias);
+  EXPECT_FALSE(open_pretrained(saved.path()).model.biases.all());
 }
 
 TEST_F(Pretrained, TellsTheSizes) {
   Gpt2Folder saved = folder("sizes");
   saved.config["resid_pdrop"] = 0.1;
   saved.write();
-  const ModelSizes sizes = open_pretrained(saved.path()).model;
+  const Architecture sizes = open_pretrained(saved.path()).model;
   EXPECT_EQ(sizes.num_layers, 2);
   EXPECT_EQ(sizes.block_size, 8);
   EXPECT_EQ(sizes.vocab_size, 256);
@@ -233,7 +233,7 @@ TEST_F(Pretrained, ShortensTheContext) {
   shorten_context(model, 5);
   EXPECT_EQ(model.model.block_size, 5);
   const auto backend = make_cpu_backend({.num_threads = 1});
-  const MemoryPlan plan(ModelConfig(model.model), {.decode = DecodeShape{.num_sequences = 1, .max_length = 5}},
+  const MemoryPlan plan(trainable(model.model), {.decode = DecodeShape{.num_sequences = 1, .max_length = 5}},
                         backend->traits());
   const PlannedMemory memory(plan, backend->memory());
   const TensorView flat = memory.view(PlanSlot::kWeights, 0, DType::kFloat32, {plan.parameters().flat_elements()});
@@ -372,7 +372,7 @@ TEST_F(PretrainedCheckpoint, OpensVirgilsOwn) {
   const PretrainedModel model = open_pretrained(best_);
   EXPECT_TRUE(model.is_checkpoint);
   EXPECT_EQ(model.step, 7);
-  EXPECT_FALSE(model.model.bias);
+  EXPECT_FALSE(model.model.biases.all());
   ASSERT_EQ(model.tensors.size(), contents.parameters.size());
   for (std::size_t i = 0; i < model.tensors.size(); ++i) {
     EXPECT_EQ(model.tensors[i].name, contents.parameters[i].name);
@@ -391,7 +391,7 @@ TEST_F(PretrainedCheckpoint, OpensOneWhoseStateWasLeftBehindAsAForeignModel) {
   fs::remove(best_ / "training_state.sha256");
   const PretrainedModel model = open_pretrained(best_);
   EXPECT_FALSE(model.is_checkpoint);
-  EXPECT_FALSE(model.model.bias);
+  EXPECT_FALSE(model.model.biases.all());
 }
 
 }  // namespace

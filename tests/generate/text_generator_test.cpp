@@ -27,7 +27,7 @@ class Generation : public testing::Test {
   struct Model {
     explicit Model(std::int64_t num_sequences, std::int64_t max_length = kContext)
         : backend(make_cpu_backend({.num_threads = 1})),
-          plan(ModelConfig(
+          plan(trainable(
                    {.num_layers = 2, .num_heads = 2, .embedding_dim = 32, .block_size = kContext, .vocab_size = kVocabulary}),
                {.decode = DecodeShape{.num_sequences = num_sequences, .max_length = max_length}}, backend->traits()),
           memory(plan, backend->memory()),

@@ -20,7 +20,7 @@ using test_support::RandomModel;
 constexpr std::int64_t kAlignment = 64;
 
 /// Of training, or of evaluation where the step is without.
-ArenaLayout layout_of(const ModelConfig& config, const StepShape& step) {
+ArenaLayout layout_of(const Architecture& config, const StepShape& step) {
   return MemoryPlan(config, {.step = step}, test_support::FakeTraits{}).activations();
 }
 
@@ -52,7 +52,7 @@ class RandomLayouts : public testing::TestWithParam<int> {};
 TEST_P(RandomLayouts, TensorsThatLiveTogetherNeverOverlap) {
   for (int i = 0; i < 25; ++i) {
     const RandomModel model(static_cast<std::uint64_t>(GetParam() * 1000 + i));
-    const ArenaLayout layout = layout_of(ModelConfig(model.sizes), model.step);
+    const ArenaLayout layout = layout_of(trainable(model.sizes), model.step);
     const auto specs = layout.activations();
     for (std::size_t a = 0; a < specs.size(); ++a) {
       EXPECT_EQ(specs[a].offset_bytes % kAlignment, 0) << specs[a].name;
@@ -72,8 +72,8 @@ TEST_P(RandomLayouts, TensorsThatLiveTogetherNeverOverlap) {
 
 INSTANTIATE_TEST_SUITE_P(Seeds, RandomLayouts, testing::Range(0, 8));
 
-ModelConfig config_150m(float dropout) {
-  return ModelConfig(
+Architecture config_150m(float dropout) {
+  return trainable(
       {.num_layers = 16, .num_heads = 12, .embedding_dim = 768, .block_size = 1024, .vocab_size = 50304, .dropout = dropout});
 }
 

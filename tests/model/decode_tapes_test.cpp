@@ -16,12 +16,12 @@ namespace {
 
 constexpr std::int64_t kDecoderAlignment = 64;
 
-ModelConfig small_config() {
-  return ModelConfig({.num_layers = 3, .num_heads = 2, .embedding_dim = 32, .block_size = 100, .vocab_size = 65});
+Architecture small_config() {
+  return trainable({.num_layers = 3, .num_heads = 2, .embedding_dim = 32, .block_size = 100, .vocab_size = 65});
 }
 
 DecodeTapes tapes_of(const DecodeShape& shape) {
-  const ModelConfig config = small_config();
+  const Architecture config = small_config();
   return {config, shape, ParameterLayout(config), kDecoderAlignment};
 }
 
@@ -40,7 +40,7 @@ TEST(DecodeTapes, CachesLieBesideEachOtherAndAllElseBehindThem) {
 }
 
 TEST(DecodeTapes, AllPassesHaveTheTensorsOfTheLargest) {
-  const ModelConfig config = small_config();
+  const Architecture config = small_config();
   const ParameterLayout parameters(config);
   const DecodeTapes tapes(config, {.num_sequences = 3, .max_length = 40}, parameters, kDecoderAlignment);
   const DecodePass largest = tapes.record(config, parameters, {3, 16});

@@ -25,12 +25,12 @@ class DecodingFixture {
 
   DecodingFixture(DType dtype, int num_threads)
       : backend_(make_cpu_backend({.num_threads = num_threads})),
-        plan_(ModelConfig({.num_layers = 2,
-                           .num_heads = 2,
-                           .embedding_dim = 48,
-                           .block_size = 96,
-                           .vocab_size = kVocabulary,
-                           .bias = true}),
+        plan_(trainable({.num_layers = 2,
+                         .num_heads = 2,
+                         .embedding_dim = 48,
+                         .block_size = 96,
+                         .vocab_size = kVocabulary,
+                         .biases = kAllBiases}),
               {.step = StepShape{.batch_size = kSequences, .length = kLength, .dtype = dtype},
                .decode = DecodeShape{.num_sequences = kSequences, .max_length = kLength, .dtype = dtype}},
               backend_->traits()),
@@ -65,7 +65,7 @@ class DecodingFixture {
   /// two off by probable_gamma of the path at most.
   void expect_full_logits(std::span<const float> logits, std::int64_t position) const {
     // In bfloat16 each of a layer's eleven stored tensors (gpt_bfloat16_test.cpp), the final norm and the logits are rounded.
-    const double roundings = 11.0 * static_cast<double>(plan_.model().num_layers()) + 2;
+    const double roundings = 11.0 * static_cast<double>(plan_.model().num_layers) + 2;
     const double gamma = plan_.dtype() == DType::kBFloat16 ? 6 * std::sqrt(roundings) * 0x1.0p-8
                                                            : probable_gamma(forward_path_length(plan_.model(), kLength));
     expect_near_full_logits(logits, position, 2 * gamma * scale_);

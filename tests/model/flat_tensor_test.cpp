@@ -21,8 +21,8 @@ using test_support::FakeTraits;
 constexpr StorageType kByteBlocks{"int8", DType::kInt32, 64, 17};
 constexpr StorageType kScales{"scales", DType::kFloat32, 64, 1};
 
-ModelConfig flat_model() {
-  return ModelConfig({.num_layers = 2, .num_heads = 3, .embedding_dim = 24, .block_size = 10, .vocab_size = 65, .bias = true});
+Architecture flat_model() {
+  return trainable({.num_layers = 2, .num_heads = 3, .embedding_dim = 24, .block_size = 10, .vocab_size = 65, .bias = true});
 }
 
 /// An optimizer with one state in blocks and one with a number for each of them.

@@ -26,13 +26,13 @@ struct AccumulationCase {
   std::int64_t embedding_dim;
   float dropout;
 
-  [[nodiscard]] ModelSizes sizes() const {
+  [[nodiscard]] Architecture sizes() const {
     return {.num_layers = 2,
             .num_heads = 2,
             .embedding_dim = embedding_dim,
             .block_size = length,
             .vocab_size = vocab_size,
-            .bias = true,
+            .biases = kAllBiases,
             .dropout = dropout};
   }
 };
@@ -67,7 +67,7 @@ AccumulatedStep accumulate(const AccumulationCase& c, std::int64_t micro_batch_s
 
 /// Largest difference of any gradient, in units of its bound: two sums over the same path, each rounded in its own order.
 double worst_difference(const AccumulationCase& c, const AccumulatedStep& a, const AccumulatedStep& b) {
-  const ModelConfig config(c.sizes());
+  const Architecture config = trainable(c.sizes());
   const double gamma = test_support::probable_gamma(test_support::backward_path_length(config, c.batch_size, c.length));
   double worst = 0;
   const ParameterLayout layout(config);
@@ -88,7 +88,7 @@ class GptAccumulation : public testing::TestWithParam<AccumulationCase> {};
 TEST_P(GptAccumulation, MicroBatchesAddUpToTheBatch) {
   const AccumulationCase& c = GetParam();
   const AccumulatedStep whole = accumulate(c, c.batch_size);
-  const double gamma = test_support::probable_gamma(test_support::forward_path_length(ModelConfig(c.sizes()), c.length));
+  const double gamma = test_support::probable_gamma(test_support::forward_path_length(trainable(c.sizes()), c.length));
   for (std::int64_t micro_batch_size = 1; micro_batch_size < c.batch_size; ++micro_batch_size) {
     if (c.batch_size % micro_batch_size != 0) continue;
     const AccumulatedStep parts = accumulate(c, micro_batch_size);
@@ -108,7 +108,7 @@ TEST(GptAccumulation, MasksFollowTheNumberOfTheSequence) {
 }
 
 TEST(GptAccumulation, ChunksOfTheClassifierSplitASequence) {
-  const ModelConfig config(kChunked.sizes());
+  const Architecture config = trainable(kChunked.sizes());
   const auto backend = make_cpu_backend({.num_threads = 1});
   const MemoryPlan plan(config, {.step = StepShape{.batch_size = kChunked.batch_size, .length = kChunked.length}},
                         backend->traits());

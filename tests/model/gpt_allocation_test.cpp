@@ -52,7 +52,7 @@ class StepAllocations : public testing::TestWithParam<DType> {};
 // every step.
 TEST_P(StepAllocations, AreHandlesOnly) {
   constexpr std::int64_t kHandleBytes = 1024;
-  const ModelSizes sizes{
+  const Architecture sizes{
       .num_layers = 2, .num_heads = 2, .embedding_dim = 64, .block_size = 64, .vocab_size = 300, .dropout = 0.1F};
   for (const Recompute recompute : kAllRecompute) {
     TestModel model(sizes, {.batch_size = 4, .length = 64, .dtype = GetParam(), .recompute = recompute});

@@ -24,13 +24,13 @@ struct ArenaVariant {
   DType dtype = DType::kFloat32;
 };
 
-ModelSizes sizes_of(const ArenaVariant& variant) {
+Architecture sizes_of(const ArenaVariant& variant) {
   return {.num_layers = 3,
           .num_heads = 2,
           .embedding_dim = 48,
           .block_size = 40,
           .vocab_size = 100,
-          .bias = variant.bias,
+          .biases = Biases::everywhere(variant.bias),
           .tie_weights = variant.tied,
           .dropout = variant.dropout};
 }
@@ -57,7 +57,7 @@ class GptArena : public testing::TestWithParam<ArenaVariant> {
         {.batch_size = 3, .length = 37, .dtype = GetParam().dtype, .recompute = recompute, .share_arena = share_arena});
     return run(model);
   }
-  ParameterLayout layout_{ModelConfig(sizes_of(GetParam()))};
+  ParameterLayout layout_{trainable(sizes_of(GetParam()))};
 };
 
 // Also holds the lives that ArenaLayout finds and what Gpt runs together: a tensor that Gpt reads after its last use in the
@@ -122,7 +122,7 @@ TEST_P(GptThreads, OneThreadAndManyAgreeWithinRounding) {
   TestModel many(sizes_of(variant), step, GetParam());
   const ArenaResult expected = run(one);
   const ArenaResult actual = run(many);
-  const ModelConfig& config = one.config();
+  const Architecture& config = one.config();
   EXPECT_NEAR(actual.loss, expected.loss,
               test_support::probable_gamma(test_support::forward_path_length(config, step.length)) * expected.loss);
   const double gamma = test_support::probable_gamma(test_support::backward_path_length(config, step.batch_size, step.length));

@@ -27,13 +27,13 @@ struct BFloat16Variant {
 
 class GptBFloat16 : public testing::TestWithParam<BFloat16Variant> {
  protected:
-  static ModelSizes sizes() {
+  static Architecture sizes() {
     return {.num_layers = 3,
             .num_heads = 2,
             .embedding_dim = 2 * GetParam().head_size,
             .block_size = 80,
             .vocab_size = 101,
-            .bias = GetParam().bias,
+            .biases = Biases::everywhere(GetParam().bias),
             .dropout = GetParam().dropout};
   }
   static StepShape step(DType dtype) { return {.batch_size = 3, .length = 77, .dtype = dtype}; }
@@ -53,7 +53,7 @@ class GptBFloat16 : public testing::TestWithParam<BFloat16Variant> {
 /// Tensors that are rounded to bfloat16 on the way from the weights to a loss: per layer the outputs of two norms, four matrix
 /// products, attention, GELU and two additions to the residual stream, and attention's probabilities; then the final norm and
 /// the logits. The way back rounds as many gradients.
-double num_roundings(const ModelConfig& config) { return 2 * (11.0 * static_cast<double>(config.num_layers()) + 3); }
+double num_roundings(const Architecture& config) { return 2 * (11.0 * static_cast<double>(config.num_layers) + 3); }
 
 TEST_P(GptBFloat16, GradientsMatchFloat32) {
   const TestBatch batch = exact_.random_batch();
@@ -82,7 +82,7 @@ TEST_P(GptBFloat16, GradientsMatchFloat32) {
 
 TEST_P(GptBFloat16, LogitsMatchFloat32) {
   const TestBatch batch = exact_.random_batch();
-  std::vector<float> exact(static_cast<std::size_t>(batch.size() * exact_.config().vocab_size()));
+  std::vector<float> exact(static_cast<std::size_t>(batch.size() * exact_.config().vocab_size));
   std::vector<float> rounded(exact.size());
   for (auto [model, logits] : {std::pair(&exact_, &exact), std::pair(&rounded_, &rounded)}) {
     model->gpt().load_batch(batch.inputs, batch.targets);

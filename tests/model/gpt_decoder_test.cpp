@@ -123,7 +123,7 @@ TEST_F(DecodingInBFloat16, LogitsAreThoseOfFloat32) {
   exact.compute_full_logits();
   // As DecodingFixture::expect_full_logits: of the two paths one is rounded to bfloat16, once for each tensor stored, and
   // single logits lie within six standard deviations.
-  const double roundings = 11.0 * static_cast<double>(exact.plan_.model().num_layers()) + 2;
+  const double roundings = 11.0 * static_cast<double>(exact.plan_.model().num_layers) + 2;
   const double bound = 6 * std::sqrt(roundings) * 0x1.0p-8 * exact.scale_;
   std::span<const float> logits = rounded.decoder_.append(rounded.columns(0, 20));
   for (std::int64_t position = 20;; ++position) {

@@ -36,7 +36,7 @@ class GptGradient : public testing::TestWithParam<GradientVariant> {
                 .embedding_dim = GetParam().embedding_dim,
                 .block_size = 16,
                 .vocab_size = 65,
-                .bias = GetParam().bias,
+                .biases = Biases::everywhere(GetParam().bias),
                 .tie_weights = GetParam().tied,
                 .dropout = GetParam().dropout},
                GetParam().step),
@@ -92,7 +92,7 @@ class GptGradient : public testing::TestWithParam<GradientVariant> {
     const double h = std::min(kChange / slope, 0.02);
     const double coarse = residual(direction, 2 * h);
     const double fine = residual(direction, h);
-    const ModelConfig& config = model_.config();
+    const Architecture& config = model_.config();
     const double loss_error =
         loss_ * test_support::probable_gamma(test_support::forward_path_length(config, GetParam().step.length));
     const double gradient_error = h * slope *

@@ -22,7 +22,7 @@ using test_support::RecordingBackend;
 
 class Observed {
  public:
-  Observed(const ModelSizes& sizes, StepShape step)
+  Observed(const Architecture& sizes, StepShape step)
       : plan_(with_tensors_apart(sizes, step)), memory_(plan_, backend_.memory()) {
     Gpt gpt(backend_, plan_, memory_);
     if (step.training) {
@@ -37,9 +37,9 @@ class Observed {
   [[nodiscard]] const std::vector<Life>& lives() const { return lives_; }
 
  private:
-  [[nodiscard]] MemoryPlan with_tensors_apart(const ModelSizes& sizes, StepShape step) const {
+  [[nodiscard]] MemoryPlan with_tensors_apart(const Architecture& sizes, StepShape step) const {
     step.share_arena = false;
-    return {ModelConfig(sizes), {.step = step}, backend_.traits()};
+    return {trainable(sizes), {.step = step}, backend_.traits()};
   }
 
   void note(const RecordedOp& op, std::int64_t time) {
@@ -95,7 +95,7 @@ TEST_P(GptSchedule, IsTheOneTheLayoutPlansBy) {
     const RandomModel model(static_cast<std::uint64_t>(GetParam() * 1000 + i));
     SCOPED_TRACE(fmt::format("seed {}, recompute {}", GetParam() * 1000 + i, name_of(model.step.recompute)));
     const Observed observed(model.sizes, model.step);
-    const MemoryPlan plan(ModelConfig(model.sizes), {.step = model.step}, RecordingBackend().traits());
+    const MemoryPlan plan(trainable(model.sizes), {.step = model.step}, RecordingBackend().traits());
     const ArenaLayout& shared = plan.activations();
     const auto specs = shared.activations();
     ASSERT_EQ(specs.size(), observed.lives().size());
@@ -118,7 +118,7 @@ TEST_P(GptSchedule, OfEvaluationHasTheTensorsOfTraining) {
   for (int i = 0; i < 25; ++i) {
     RandomModel model(static_cast<std::uint64_t>(GetParam() * 1000 + i));
     model.step.training = true;
-    const MemoryPlan plan(ModelConfig(model.sizes), {.step = model.step}, RecordingBackend().traits());
+    const MemoryPlan plan(trainable(model.sizes), {.step = model.step}, RecordingBackend().traits());
     const PlacedTape training = plan.training();
     const PlacedTape evaluation = plan.evaluation();
     const std::vector<Life> lives = training.tape.lives();

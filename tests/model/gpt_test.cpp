@@ -17,12 +17,12 @@ using test_support::kUnitRoundoff;
 using test_support::TestBatch;
 using test_support::TestModel;
 
-constexpr ModelSizes kSizes{
-    .num_layers = 2, .num_heads = 2, .embedding_dim = 32, .block_size = 32, .vocab_size = 65, .bias = true};
+const Architecture kSizes{
+    .num_layers = 2, .num_heads = 2, .embedding_dim = 32, .block_size = 32, .vocab_size = 65, .biases = kAllBiases};
 constexpr StepShape kStep{.batch_size = 3, .length = 17};
 
 std::size_t num_logits(TestModel& model, const TestBatch& batch) {
-  return static_cast<std::size_t>(batch.size() * model.config().vocab_size());
+  return static_cast<std::size_t>(batch.size() * model.config().vocab_size);
 }
 
 struct InitialLossCase {
@@ -32,7 +32,7 @@ struct InitialLossCase {
 class GptInitialLoss : public testing::TestWithParam<InitialLossCase> {};
 
 TEST_P(GptInitialLoss, IsThatOfUniformGuessing) {
-  ModelSizes sizes = kSizes;
+  Architecture sizes = kSizes;
   sizes.vocab_size = GetParam().vocab_size;
   sizes.tie_weights = GetParam().tied;
   TestModel model(sizes, kStep);
@@ -107,7 +107,7 @@ TEST(Gpt, EvaluationPlanAndTrainingPlanAgreeBitForBit) {
 }
 
 TEST(Gpt, EvaluatesWithoutDropout) {
-  ModelSizes sizes = kSizes;
+  Architecture sizes = kSizes;
   sizes.dropout = 0.5F;
   TestModel with(sizes, kStep);
   TestModel without(kSizes, kStep);

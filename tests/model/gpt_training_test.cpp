@@ -18,7 +18,7 @@ namespace {
 using test_support::TestBatch;
 using test_support::TestModel;
 
-constexpr ModelSizes kTrainedSizes{.num_layers = 2, .num_heads = 2, .embedding_dim = 32, .block_size = 16, .vocab_size = 65};
+const Architecture kTrainedSizes{.num_layers = 2, .num_heads = 2, .embedding_dim = 32, .block_size = 16, .vocab_size = 65};
 constexpr StepShape kTrainedStep{.batch_size = 4, .length = 16};
 
 double train_on_one_batch(TestModel& model, const TestBatch& batch, int steps) {
@@ -51,7 +51,7 @@ double overfitted_loss(const StepShape& step) {
   return model.evaluate(batch);
 }
 
-void expect_two_runs_to_give_the_same_bits(const ModelSizes& sizes, const StepShape& step) {
+void expect_two_runs_to_give_the_same_bits(const Architecture& sizes, const StepShape& step) {
   TestModel first(sizes, step);
   TestModel second(sizes, step);
   const TestBatch batch = first.random_batch();
@@ -87,7 +87,7 @@ TEST(GptTraining, AStepsFiguresAreThoseOfItsMicroSteps) {
 }
 
 TEST(GptTraining, TwoRunsGiveTheSameBits) {
-  ModelSizes sizes = kTrainedSizes;
+  Architecture sizes = kTrainedSizes;
   sizes.dropout = 0.2F;
   for (const StepShape& step : {kTrainedStep, in_bfloat16(DType::kBFloat16)})
     expect_two_runs_to_give_the_same_bits(sizes, step);

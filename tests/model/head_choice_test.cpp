@@ -10,20 +10,20 @@
 #include <string>
 
 #include "support/user_error.h"
-#include "virgil/model/model_config.h"
+#include "virgil/model/architecture.h"
 
 namespace virgil {
 namespace {
 
 using ::testing::HasSubstr;
 
-ModelSizes sizes_of(const HeadChoice& choice) {
+Architecture sizes_of(const HeadChoice& choice) {
   return {
       .num_layers = 1, .num_heads = choice.num_heads, .embedding_dim = choice.embedding_dim, .block_size = 8, .vocab_size = 64};
 }
 
 std::string error_of(std::int64_t embedding_dim, std::int64_t num_heads) {
-  return test_support::user_error_of([&] { static_cast<void>(ModelConfig(sizes_of({embedding_dim, num_heads}))); });
+  return test_support::user_error_of([&] { static_cast<void>(trainable(sizes_of({embedding_dim, num_heads}))); });
 }
 
 TEST(HeadChoice, EveryRemedyIsTaken) {
@@ -33,7 +33,7 @@ TEST(HeadChoice, EveryRemedyIsTaken) {
       EXPECT_EQ(problem.empty(), heads_fit(width, heads)) << width << " " << heads;
       if (problem.empty()) continue;
       for (const HeadChoice& choice : head_choices(width, heads)) {
-        ASSERT_NO_THROW(static_cast<void>(ModelConfig(sizes_of(choice)))) << choice.embedding_dim << " " << choice.num_heads;
+        ASSERT_NO_THROW(static_cast<void>(trainable(sizes_of(choice)))) << choice.embedding_dim << " " << choice.num_heads;
         ASSERT_LE(choice.num_heads, 1024);
         ASSERT_THAT(problem, HasSubstr(fmt::format("n_head {} (heads of {})", choice.num_heads, choice.head_size())));
         ASSERT_THAT(problem, HasSubstr(fmt::format("n_embd {}", choice.embedding_dim)));

@@ -15,8 +15,8 @@ namespace {
 
 using test_support::TestModel;
 
-constexpr ModelSizes kInitializedSizes{
-    .num_layers = 2, .num_heads = 2, .embedding_dim = 64, .block_size = 48, .vocab_size = 65, .bias = true};
+const Architecture kInitializedSizes{
+    .num_layers = 2, .num_heads = 2, .embedding_dim = 64, .block_size = 48, .vocab_size = 65, .biases = kAllBiases};
 constexpr StepShape kSmallStep{.batch_size = 1, .length = 8};
 
 std::span<const float> part(const std::vector<float>& flat, std::int64_t offset, std::int64_t count) {

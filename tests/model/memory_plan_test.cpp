@@ -17,8 +17,8 @@ using test_support::AddressResource;
 using test_support::FakeTraits;
 using test_support::RandomModel;
 
-ModelConfig small_config() {
-  return ModelConfig({.num_layers = 2, .num_heads = 2, .embedding_dim = 32, .block_size = 64, .vocab_size = 65});
+Architecture small_config() {
+  return trainable({.num_layers = 2, .num_heads = 2, .embedding_dim = 32, .block_size = 64, .vocab_size = 65});
 }
 
 constexpr StepShape kPlannedStep{.batch_size = 4, .length = 64};
@@ -43,7 +43,7 @@ TEST(MemoryPlan, PlannedBytesAreAllocatedBytesForRandomModels) {
     traits.alignment = 64 << model.between(0, 3);
     traits.attention_forward = model.between(0, 100000);
     traits.matmul = [](const MatmulShape& shape) { return shape.m + shape.n * shape.k; };
-    const MemoryPlan plan(ModelConfig(model.sizes), request, traits);
+    const MemoryPlan plan(trainable(model.sizes), request, traits);
 
     AddressResource addresses;
     TrackingResource tracker(addresses);
@@ -164,7 +164,8 @@ TEST(MemoryPlan, GenerationBorrowsTheArenaOfTheStep) {
 }
 
 TEST(MemoryPlan, LogitsOfTheWholeBatchNeverExist) {
-  const ModelConfig config({.num_layers = 1, .num_heads = 1, .embedding_dim = 64, .block_size = 1024, .vocab_size = 50257});
+  const Architecture config =
+      trainable({.num_layers = 1, .num_heads = 1, .embedding_dim = 64, .block_size = 1024, .vocab_size = 50257});
   const MemoryPlan plan(config, {.step = StepShape{.batch_size = 24, .length = 1024}}, FakeTraits{});
   const std::int64_t chunk_bytes = plan.logits_rows() * 50304 * 4;
   EXPECT_LE(chunk_bytes, std::int64_t{64} << 20);
@@ -173,7 +174,8 @@ TEST(MemoryPlan, LogitsOfTheWholeBatchNeverExist) {
 }
 
 TEST(MemoryPlan, ChunksOfLogitsAreWhatTheBackendWants) {
-  const ModelConfig config({.num_layers = 1, .num_heads = 1, .embedding_dim = 64, .block_size = 1024, .vocab_size = 50257});
+  const Architecture config =
+      trainable({.num_layers = 1, .num_heads = 1, .embedding_dim = 64, .block_size = 1024, .vocab_size = 50257});
   FakeTraits traits;
   const auto rows = [&](std::int64_t batch) {
     return choose_logits_rows(config, StepShape{.batch_size = batch, .length = 1024}, traits);
@@ -195,7 +197,8 @@ TEST(MemoryPlan, ChunksOfLogitsAreWhatTheBackendWants) {
 
 TEST(MemoryPlan, ChunksOfLogitsCoverAnyNumberOfRows) {
   for (std::int64_t batch = 1; batch < 40; ++batch) {
-    const ModelConfig config({.num_layers = 1, .num_heads = 1, .embedding_dim = 8, .block_size = 97, .vocab_size = 60000});
+    const Architecture config =
+        trainable({.num_layers = 1, .num_heads = 1, .embedding_dim = 8, .block_size = 97, .vocab_size = 60000});
     const MemoryPlan plan(config, {.step = StepShape{.batch_size = batch, .length = 97}}, FakeTraits{});
     EXPECT_GE(plan.logits_rows(), 1);
     EXPECT_LE(plan.logits_rows(), batch * 97);
@@ -204,7 +207,7 @@ TEST(MemoryPlan, ChunksOfLogitsCoverAnyNumberOfRows) {
 
 /// Workspace of a plan over traits in which one op alone asks for scratch.
 template <typename Set>
-std::int64_t workspace_with(const PlanRequest& request, Set&& set, const ModelConfig& config = small_config()) {
+std::int64_t workspace_with(const PlanRequest& request, Set&& set, const Architecture& config = small_config()) {
   FakeTraits traits;
   set(traits);
   return items_of(MemoryPlan(config, request, traits)).at(PlanSlot::kWorkspace).size_bytes;
@@ -230,11 +233,11 @@ TEST(MemoryPlan, WorkspaceIsTheLargestAnyOpAsksFor) {
     EXPECT_EQ(workspace_with(evaluation, backward), 0);
   }
   const auto bias = [](FakeTraits& traits) { traits.bias_backward = kBytes; };
-  ModelSizes sizes = small_config().sizes();
+  Architecture sizes = small_config();
   EXPECT_EQ(workspace_with(training, bias), 0) << "a model without biases";
-  sizes.bias = true;
-  EXPECT_EQ(workspace_with(training, bias, ModelConfig(sizes)), kBytes);
-  EXPECT_EQ(workspace_with(evaluation, bias, ModelConfig(sizes)), 0);
+  sizes.biases = kAllBiases;
+  EXPECT_EQ(workspace_with(training, bias, trainable(sizes)), kBytes);
+  EXPECT_EQ(workspace_with(evaluation, bias, trainable(sizes)), 0);
   const auto all = [](FakeTraits& traits) {
     traits.attention_forward = 128;
     traits.layernorm_backward = kBytes;

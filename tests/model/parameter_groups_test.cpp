@@ -21,8 +21,8 @@ using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-ModelConfig grouped_model() {
-  return ModelConfig({.num_layers = 3, .num_heads = 3, .embedding_dim = 24, .block_size = 10, .vocab_size = 65, .bias = true});
+Architecture grouped_model() {
+  return trainable({.num_layers = 3, .num_heads = 3, .embedding_dim = 24, .block_size = 10, .vocab_size = 65, .bias = true});
 }
 
 OptimizerTraits of_whole_tensors() {

@@ -14,21 +14,25 @@
 namespace virgil {
 namespace {
 
-ModelSizes gpt2_sizes(std::int64_t layers, std::int64_t heads, std::int64_t dim) {
-  return {
-      .num_layers = layers, .num_heads = heads, .embedding_dim = dim, .block_size = 1024, .vocab_size = 50257, .bias = true};
+Architecture gpt2_sizes(std::int64_t layers, std::int64_t heads, std::int64_t dim) {
+  return {.num_layers = layers,
+          .num_heads = heads,
+          .embedding_dim = dim,
+          .block_size = 1024,
+          .vocab_size = 50257,
+          .biases = kAllBiases};
 }
 
 // As published with GPT-2's weights (the paper's own table has slips): 124M, 355M, 774M, 1558M.
 TEST(ParameterCount, IsExactForGpt2) {
-  EXPECT_EQ(ParameterLayout(ModelConfig(gpt2_sizes(12, 12, 768))).num_stored_parameters(), 124439808);
-  EXPECT_EQ(ParameterLayout(ModelConfig(gpt2_sizes(24, 16, 1024))).num_stored_parameters(), 354823168);
-  EXPECT_EQ(ParameterLayout(ModelConfig(gpt2_sizes(36, 20, 1280))).num_stored_parameters(), 774030080);
-  EXPECT_EQ(ParameterLayout(ModelConfig(gpt2_sizes(48, 25, 1600))).num_stored_parameters(), 1557611200);
+  EXPECT_EQ(ParameterLayout(trainable(gpt2_sizes(12, 12, 768))).num_stored_parameters(), 124439808);
+  EXPECT_EQ(ParameterLayout(trainable(gpt2_sizes(24, 16, 1024))).num_stored_parameters(), 354823168);
+  EXPECT_EQ(ParameterLayout(trainable(gpt2_sizes(36, 20, 1280))).num_stored_parameters(), 774030080);
+  EXPECT_EQ(ParameterLayout(trainable(gpt2_sizes(48, 25, 1600))).num_stored_parameters(), 1557611200);
 }
 
 TEST(ParameterCount, CountsPaddingRowsAsTrained) {
-  const ParameterLayout layout(ModelConfig(gpt2_sizes(12, 12, 768)));
+  const ParameterLayout layout(trainable(gpt2_sizes(12, 12, 768)));
   EXPECT_EQ(layout.num_parameters() - layout.num_stored_parameters(), (50304 - 50257) * 768);
 }
 
@@ -37,14 +41,14 @@ TEST(ParameterCount, FollowsTheFormulaForRandomModels) {
     for (const bool tied : {false, true}) {
       for (const std::int64_t d_ff : {0, 100}) {
         const std::int64_t L = 3, C = 40, T = 24, V = 70, Vp = 128, F = d_ff == 0 ? 4 * C : d_ff;
-        const ModelConfig config({.num_layers = L,
-                                  .num_heads = 5,
-                                  .embedding_dim = C,
-                                  .block_size = T,
-                                  .vocab_size = V,
-                                  .d_ff = d_ff,
-                                  .bias = bias,
-                                  .tie_weights = tied});
+        const Architecture config = trainable({.num_layers = L,
+                                               .num_heads = 5,
+                                               .embedding_dim = C,
+                                               .block_size = T,
+                                               .vocab_size = V,
+                                               .d_ff = d_ff,
+                                               .biases = Biases::everywhere(bias),
+                                               .tie_weights = tied});
         const std::int64_t matrices = 3 * C * C + C * C + 2 * C * F;
         const std::int64_t biases = bias ? 3 * C + C + F + C : 0;
         const std::int64_t norms = (bias ? 2 : 1) * C;
@@ -56,9 +60,10 @@ TEST(ParameterCount, FollowsTheFormulaForRandomModels) {
 }
 
 TEST(ParameterLayout, NamesAndShapesAreHuggingFaces) {
-  ModelSizes sizes{.num_layers = 1, .num_heads = 2, .embedding_dim = 16, .block_size = 8, .vocab_size = 65, .bias = true};
+  Architecture sizes{
+      .num_layers = 1, .num_heads = 2, .embedding_dim = 16, .block_size = 8, .vocab_size = 65, .biases = kAllBiases};
   sizes.tie_weights = false;
-  const ParameterLayout layout{ModelConfig(sizes)};
+  const ParameterLayout layout{trainable(sizes)};
   std::vector<std::pair<std::string, std::string>> stored;
   for (const ParameterSpec& spec : layout.parameters()) stored.emplace_back(spec.name, spec.stored_shape.to_string());
   EXPECT_THAT(
@@ -79,7 +84,7 @@ TEST(ParameterLayout, NamesAndShapesAreHuggingFaces) {
 
 TEST(ParameterLayout, LeavesOutBiasesAndTheTiedHead) {
   const ParameterLayout layout(
-      ModelConfig({.num_layers = 2, .num_heads = 2, .embedding_dim = 16, .block_size = 8, .vocab_size = 65}));
+      trainable({.num_layers = 2, .num_heads = 2, .embedding_dim = 16, .block_size = 8, .vocab_size = 65}));
   for (const ParameterSpec& spec : layout.parameters()) EXPECT_FALSE(spec.name.ends_with(".bias")) << spec.name;
   EXPECT_THROW((void)layout.find("lm_head.weight"), InternalError);
   EXPECT_EQ(layout.parameters().size(), 2U + 2U * 6U + 1U);
@@ -87,13 +92,13 @@ TEST(ParameterLayout, LeavesOutBiasesAndTheTiedHead) {
 
 class EveryLayout : public testing::TestWithParam<std::tuple<bool, bool, int>> {
  protected:
-  ModelConfig config_{{.num_layers = 3,
-                       .num_heads = 3,
-                       .embedding_dim = 24,
-                       .block_size = 10,
-                       .vocab_size = std::get<2>(GetParam()),
-                       .bias = std::get<0>(GetParam()),
-                       .tie_weights = std::get<1>(GetParam())}};
+  Architecture config_ = trainable({.num_layers = 3,
+                                    .num_heads = 3,
+                                    .embedding_dim = 24,
+                                    .block_size = 10,
+                                    .vocab_size = std::get<2>(GetParam()),
+                                    .biases = Biases::everywhere(std::get<0>(GetParam())),
+                                    .tie_weights = std::get<1>(GetParam())});
   ParameterLayout layout_{config_};
 };
 
@@ -137,7 +142,7 @@ TEST_P(EveryLayout, StoresAPrefixOfTheRows) {
     EXPECT_LE(spec.stored_shape[0], spec.shape[0]) << spec.name;
     for (int axis = 1; axis < spec.shape.rank(); ++axis) EXPECT_EQ(spec.stored_shape[axis], spec.shape[axis]) << spec.name;
     const bool holds_vocabulary = spec.name == "transformer.wte.weight" || spec.name == "lm_head.weight";
-    EXPECT_EQ(spec.stored_shape[0], holds_vocabulary ? config_.vocab_size() : spec.shape[0]) << spec.name;
+    EXPECT_EQ(spec.stored_shape[0], holds_vocabulary ? config_.vocab_size : spec.shape[0]) << spec.name;
   }
 }
 
@@ -165,9 +170,13 @@ TEST_P(EveryLayout, InitialisesAsGpt2) {
 INSTANTIATE_TEST_SUITE_P(All, EveryLayout, testing::Combine(testing::Bool(), testing::Bool(), testing::Values(64, 65)));
 
 TEST(ParameterLayout, RefusesAModelThatOverflows) {
-  const std::int64_t huge = std::int64_t{1} << 31;
-  const ModelConfig config(
-      {.num_layers = 1, .num_heads = huge / 64, .embedding_dim = huge, .block_size = 8, .vocab_size = huge, .d_ff = huge});
+  constexpr std::int64_t kHuge = 1 << 20;
+  const Architecture config = checked({.num_layers = 1 << 14,
+                                       .num_heads = kHuge,
+                                       .embedding_dim = kHuge,
+                                       .block_size = 8,
+                                       .vocab_size = kHuge,
+                                       .head_size = kHuge});
   EXPECT_THROW(ParameterLayout{config}, UserError);
 }
 

@@ -27,13 +27,13 @@ TEST_P(PresetTotals, AreExact) {
   ASSERT_TRUE(file) << GetParam().file;
   const nlohmann::json json = nlohmann::json::parse(file);
   const bool gpt2 = json.at("tokenizer") == "gpt2";
-  const ModelConfig config({.num_layers = json.at("n_layer"),
-                            .num_heads = json.at("n_head"),
-                            .embedding_dim = json.at("n_embd"),
-                            .block_size = json.at("block_size"),
-                            .vocab_size = gpt2 ? kGpt2Vocabulary : kCharVocabulary,
-                            .bias = json.value("bias", false),
-                            .tie_weights = json.value("tie_weights", true)});
+  const Architecture config = trainable({.num_layers = json.at("n_layer"),
+                                         .num_heads = json.at("n_head"),
+                                         .embedding_dim = json.at("n_embd"),
+                                         .block_size = json.at("block_size"),
+                                         .vocab_size = gpt2 ? kGpt2Vocabulary : kCharVocabulary,
+                                         .biases = Biases::everywhere(json.value("bias", false)),
+                                         .tie_weights = json.value("tie_weights", true)});
   EXPECT_EQ(ParameterLayout(config).num_parameters(), GetParam().num_parameters);
 }
 

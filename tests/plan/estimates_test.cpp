@@ -9,7 +9,7 @@
 namespace virgil {
 namespace {
 
-const ArchitectureSpec& spec_of(const char* name) { return find_model(name)->spec; }
+const Architecture& spec_of(const char* name) { return find_model(name)->spec; }
 
 TEST(Estimates, WeightsTakeTheirBits) {
   EXPECT_EQ(weight_bytes(1000, 32), 4000);
@@ -36,7 +36,7 @@ TEST(Estimates, TotalIsTheSumAndTheRuleIsWeightsTimesOnePointTwo) {
 }
 
 TEST(Estimates, AttentionMatricesGrowWithTheSquareOfTheContext) {
-  ArchitectureSpec spec = spec_of("gpt2");
+  Architecture spec = spec_of("gpt2");
   EXPECT_EQ(attention_matrix_bytes(spec, 8, 32), 2LL * 12 * 8 * 12 * 1024 * 1024 * 4);
   spec.block_size = 256;
   EXPECT_EQ(attention_matrix_bytes(spec, 8, 32), 2LL * 12 * 8 * 12 * 256 * 256 * 4);

@@ -17,7 +17,7 @@ using test_support::user_error_of;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-constexpr ModelSizes kModel{.num_layers = 2, .num_heads = 2, .embedding_dim = 64, .block_size = 64, .vocab_size = 500};
+const Architecture kModel{.num_layers = 2, .num_heads = 2, .embedding_dim = 64, .block_size = 64, .vocab_size = 500};
 const ScratchlessTraits kNoScratch;
 
 TrainConfig small_config() {

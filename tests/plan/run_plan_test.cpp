@@ -85,7 +85,7 @@ TEST(RunPlan, FillsInWhatAutoStandsFor) {
   config.block_size = 64;
   config.batch_size = 0;
   resolve_config(config);
-  const ModelSizes model{.num_layers = 2, .num_heads = 2, .embedding_dim = 64, .block_size = 64, .vocab_size = 500};
+  const Architecture model{.num_layers = 2, .num_heads = 2, .embedding_dim = 64, .block_size = 64, .vocab_size = 500};
   const Machine machine = machine_with(kGib);
   config.max_memory = "40MB";
   const MemoryBudget budget = memory_budget(config, machine);

@@ -129,7 +129,7 @@ TEST(ScalingModel, TheTimesOfAMicroStepAreAllOfIt) {
     double sum = times.forward_s + times.head_s;
     for (const BucketTimes& bucket : times.buckets) sum += bucket.backward_s;
     EXPECT_NEAR(sum, 0.5, 1e-12);
-    EXPECT_EQ(times.buckets.size(), ParameterLayout(ModelConfig(shape.model)).buckets().size());
+    EXPECT_EQ(times.buckets.size(), ParameterLayout(trainable(shape.model)).buckets().size());
   }
 }
 

@@ -20,7 +20,7 @@ TrainingShape shape_with(Recompute recompute) {
 }
 
 Tape whole_tape(const TrainingShape& shape, std::int64_t logits_rows, LogitsChunks chunks) {
-  const ModelConfig model(shape.model);
+  const Architecture model = trainable(shape.model);
   const ParameterLayout parameters(model);
   return record_step(model, *plan_request(shape).step, true, parameters, GradientLayout(parameters, false), logits_rows,
                      chunks);
@@ -46,7 +46,7 @@ TEST(StepWork, IsThatOfAllCalls) {
       TrainingShape shape = shape_with(recompute);
       shape.model.tie_weights = tied;
       const Tape all =
-          whole_tape(shape, choose_logits_rows(ModelConfig(shape.model), *plan_request(shape).step, ScratchlessTraits()),
+          whole_tape(shape, choose_logits_rows(trainable(shape.model), *plan_request(shape).step, ScratchlessTraits()),
                      LogitsChunks::kAll);
       EXPECT_NEAR(step_work(shape, ScratchlessTraits()), work_of(all) / (3 * 96), 1e-9 * work_of(all)) << name_of(recompute);
     }

@@ -15,9 +15,9 @@ using test_support::RandomModel;
 
 TEST(TensorTable, EqualsTheParameterLayoutForRandomModels) {
   for (std::uint64_t seed = 0; seed < 200; ++seed) {
-    const ModelConfig config(RandomModel(seed).sizes);
+    const Architecture config = trainable(RandomModel(seed).sizes);
     const ParameterLayout layout(config);
-    const ArchitectureSpec spec = architecture_of(config, "random");
+    const Architecture spec = config;
     const std::vector<NamedTensor> tensors = list_tensors(spec);
     ASSERT_EQ(tensors.size(), layout.parameters().size()) << "seed " << seed;
     for (std::size_t i = 0; i < tensors.size(); ++i) {
@@ -26,7 +26,7 @@ TEST(TensorTable, EqualsTheParameterLayoutForRandomModels) {
       EXPECT_EQ(tensors[i].shape, parameter.shape) << tensors[i].name;
       EXPECT_EQ(tensors[i].decayed, parameter.decayed) << tensors[i].name;
       EXPECT_EQ(tensors[i].layer, parameter.layer) << tensors[i].name;
-      EXPECT_EQ(tensors[i].tied, i == 0 && config.tie_weights()) << tensors[i].name;
+      EXPECT_EQ(tensors[i].tied, i == 0 && config.tie_weights) << tensors[i].name;
     }
     const ParameterBreakdown breakdown = count_parameters(spec);
     EXPECT_EQ(breakdown.total, layout.num_parameters()) << "seed " << seed;
@@ -36,8 +36,9 @@ TEST(TensorTable, EqualsTheParameterLayoutForRandomModels) {
 
 // The worked example of docs/parameters.md.
 TEST(TensorTable, BreaksDownThe150MModel) {
-  const ModelConfig config({.num_layers = 16, .num_heads = 12, .embedding_dim = 768, .block_size = 1024, .vocab_size = 50257});
-  const ParameterBreakdown b = count_parameters(architecture_of(config, "150M_1024"));
+  const Architecture config =
+      trainable({.num_layers = 16, .num_heads = 12, .embedding_dim = 768, .block_size = 1024, .vocab_size = 50257});
+  const ParameterBreakdown b = count_parameters(config);
   EXPECT_EQ(b.token_embedding, 38633472);
   EXPECT_EQ(b.position_embedding, 786432);
   EXPECT_EQ(b.attention, 2359296);
@@ -51,23 +52,23 @@ TEST(TensorTable, BreaksDownThe150MModel) {
 }
 
 TEST(TensorTable, CountsAnUntiedHeadOnce) {
-  ModelSizes sizes{.num_layers = 16, .num_heads = 12, .embedding_dim = 768, .block_size = 1024, .vocab_size = 50257};
+  Architecture sizes{.num_layers = 16, .num_heads = 12, .embedding_dim = 768, .block_size = 1024, .vocab_size = 50257};
   sizes.tie_weights = false;
-  const ParameterBreakdown b = count_parameters(architecture_of(ModelConfig(sizes), "untied"));
+  const ParameterBreakdown b = count_parameters(trainable(sizes));
   EXPECT_EQ(b.head, 38633472);
   EXPECT_EQ(b.total, 191324928);
 }
 
-ArchitectureSpec tiny_llama() {
+Architecture tiny_llama() {
   return checked({.name = "tiny",
                   .num_layers = 2,
                   .num_heads = 4,
-                  .num_kv_heads = 2,
-                  .head_size = 8,
                   .embedding_dim = 16,
-                  .d_ff = 24,
                   .block_size = 64,
                   .vocab_size = 100,
+                  .d_ff = 24,
+                  .num_kv_heads = 2,
+                  .head_size = 8,
                   .position = PositionKind::kRotary,
                   .norm = NormKind::kRmsNorm,
                   .mlp = MlpKind::kSwiGlu,
@@ -88,34 +89,34 @@ TEST(TensorTable, CountsGroupedQueriesGatesAndRmsNorm) {
 }
 
 TEST(TensorTable, CountsEachKindOfBias) {
-  ArchitectureSpec spec = tiny_llama();
+  Architecture spec = tiny_llama();
   const std::int64_t without = count_parameters(spec).per_layer;
-  spec.qkv_bias = true;
+  spec.biases.qkv = true;
   EXPECT_EQ(count_parameters(spec).per_layer, without + 32 + 16 + 16);
-  spec.projection_bias = true;
+  spec.biases.projection = true;
   EXPECT_EQ(count_parameters(spec).per_layer, without + 64 + 16);
-  spec.mlp_bias = true;
+  spec.biases.mlp = true;
   EXPECT_EQ(count_parameters(spec).per_layer, without + 80 + 24 + 24 + 16);
-  spec.norm_bias = true;  // RMSNorm has none
+  spec.biases.norm = true;  // RMSNorm has none
   EXPECT_EQ(count_parameters(spec).layer_norms, 32);
   spec.norm = NormKind::kLayerNorm;
   EXPECT_EQ(count_parameters(spec).layer_norms, 64);
 }
 
 TEST(TensorTable, MultiQueryAttentionHasOneKeyAndOneValueHead) {
-  ArchitectureSpec spec = tiny_llama();
+  Architecture spec = tiny_llama();
   spec.num_kv_heads = 1;
   EXPECT_EQ(count_parameters(spec).attention, 512 + 128 + 128 + 512);
 }
 
 TEST(TensorTable, SumOfTheListIsTheTotal) {
-  for (ArchitectureSpec spec : {tiny_llama(), checked({.name = "gpt",
-                                              .num_layers = 3,
-                                              .num_heads = 2,
-                                              .embedding_dim = 16,
-                                              .block_size = 32,
-                                              .vocab_size = 50,
-                                              .vocab_multiple = 64})}) {
+  for (Architecture spec : {tiny_llama(), checked({.name = "gpt",
+                                          .num_layers = 3,
+                                          .num_heads = 2,
+                                          .embedding_dim = 16,
+                                          .block_size = 32,
+                                          .vocab_size = 50,
+                                          .vocab_multiple = 64})}) {
     std::int64_t sum = 0;
     for (const NamedTensor& tensor : list_tensors(spec)) sum += tensor.num_elements;
     EXPECT_EQ(sum, count_parameters(spec).total) << spec.name;
@@ -123,7 +124,7 @@ TEST(TensorTable, SumOfTheListIsTheTotal) {
 }
 
 TEST(TensorTable, PaddingRowsCountInTheTotalOnly) {
-  ArchitectureSpec spec = tiny_llama();
+  Architecture spec = tiny_llama();
   spec.vocab_multiple = 64;
   const ParameterBreakdown b = count_parameters(spec);
   EXPECT_EQ(b.token_embedding, 128 * 16);
@@ -132,7 +133,7 @@ TEST(TensorTable, PaddingRowsCountInTheTotalOnly) {
 
 TEST(Architecture, RefusesSizesThatCannotBe) {
   const auto message = [](auto change) {
-    ArchitectureSpec spec = tiny_llama();
+    Architecture spec = tiny_llama();
     change(spec);
     return test_support::user_error_of([&] { (void)count_parameters(checked(spec)); });
   };
@@ -149,7 +150,7 @@ TEST(Architecture, RefusesSizesThatCannotBe) {
 }
 
 TEST(Architecture, OverflowIsAnErrorNotANumber) {
-  ArchitectureSpec spec = tiny_llama();
+  Architecture spec = tiny_llama();
   spec.num_layers = 1 << 14;
   spec.embedding_dim = 1 << 20;
   spec.num_heads = 1 << 20;
@@ -161,16 +162,13 @@ TEST(Architecture, OverflowIsAnErrorNotANumber) {
 
 TEST(Architecture, VirgilsModelsAreTrainableAndComeBackEqual) {
   for (std::uint64_t seed = 0; seed < 50; ++seed) {
-    const ModelConfig config(RandomModel(seed).sizes);
-    const auto sizes = trainable_sizes(architecture_of(config, "random"), config.dropout());
-    ASSERT_TRUE(std::holds_alternative<ModelSizes>(sizes)) << std::get<std::string>(sizes);
-    EXPECT_EQ(ParameterLayout(ModelConfig(std::get<ModelSizes>(sizes))).num_parameters(),
-              ParameterLayout(config).num_parameters());
+    const Architecture config = trainable(RandomModel(seed).sizes);
+    EXPECT_EQ(trainable(config), config) << "seed " << seed;
   }
 }
 
 TEST(Architecture, SaysWhatVirgilDoesNotTrain) {
-  const std::string reason = std::get<std::string>(trainable_sizes(tiny_llama(), 0));
+  const std::string reason = test_support::user_error_of([] { (void)trainable(tiny_llama()); });
   for (const char* part : {"rotary", "RMSNorm", "gated", "grouped"}) EXPECT_NE(reason.find(part), std::string::npos) << reason;
 }
 

@@ -243,18 +243,18 @@ TEST(Remedies, AreEmptyWhereNothingCanBeSaved) {
 }
 
 TEST(ModelsOfSize, AreNearAndOfAUsualShape) {
-  const ModelSizes like{.num_layers = 1, .num_heads = 1, .embedding_dim = 64, .block_size = 1024, .vocab_size = 50257};
+  const Architecture like{.num_layers = 1, .num_heads = 1, .embedding_dim = 64, .block_size = 1024, .vocab_size = 50257};
   for (const std::int64_t target : {50'000'000LL, 150'000'000LL, 350'000'000LL, 1'500'000'000LL, 7'000'000'000LL}) {
-    const std::vector<ModelSizes> found = models_of_size(target, like, 3);
+    const std::vector<Architecture> found = models_of_size(target, like, 3);
     ASSERT_EQ(found.size(), 3U) << target;
-    const auto count = static_cast<double>(ParameterLayout(ModelConfig(found.front())).num_parameters());
+    const auto count = static_cast<double>(ParameterLayout(trainable(found.front())).num_parameters());
     EXPECT_LT(std::abs(count / static_cast<double>(target) - 1), 0.05) << target;
     EXPECT_EQ(found.front().embedding_dim, 64 * found.front().num_heads);
   }
 }
 
 TEST(ModelsOfSize, ASizeBelowTheEmbeddingsHasNoModelNearIt) {
-  const ModelSizes like{.num_layers = 1, .num_heads = 1, .embedding_dim = 64, .block_size = 1024, .vocab_size = 50257};
+  const Architecture like{.num_layers = 1, .num_heads = 1, .embedding_dim = 64, .block_size = 1024, .vocab_size = 50257};
   EXPECT_TRUE(models_of_size(1000, like, 3).empty());
 }
 

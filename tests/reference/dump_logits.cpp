@@ -23,7 +23,7 @@ namespace {
 
 void run(const std::vector<std::string>& arguments) {
   const virgil::PretrainedModel pretrained = virgil::open_pretrained(arguments[0]);
-  const virgil::ModelConfig config(pretrained.model);
+  const virgil::Architecture config = trainable(pretrained.model);
   const virgil::StepShape shape{.batch_size = std::stoll(arguments[1]), .length = std::stoll(arguments[2]), .training = false};
   const std::int64_t count = shape.batch_size * shape.length;
   const std::string bytes = virgil::read_file(arguments[3], std::int64_t{1} << 30);
@@ -38,7 +38,7 @@ void run(const std::vector<std::string>& arguments) {
   const virgil::PlannedMemory memory(plan, backend->memory());
   virgil::Gpt gpt(*backend, plan, memory);
   virgil::load_parameters(*backend, plan.parameters(), pretrained, gpt.master_weights());
-  std::vector<float> logits(static_cast<std::size_t>(count * config.vocab_size()));
+  std::vector<float> logits(static_cast<std::size_t>(count * config.vocab_size));
   gpt.load_batch(tokens, tokens);
   (void)gpt.evaluate_with_logits(logits);
 

@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "virgil/base/philox.h"
-#include "virgil/model/model_config.h"
+#include "virgil/model/architecture.h"
 #include "virgil/model/step_shape.h"
 
 namespace virgil::test_support {
@@ -20,7 +20,7 @@ class RandomModel {
     sizes.block_size = between(1, 300);
     sizes.vocab_size = between(1, 3000);
     sizes.d_ff = between(0, 2) == 0 ? between(1, 700) : 0;
-    sizes.bias = between(0, 1) == 1;
+    sizes.biases = Biases::everywhere(between(0, 1) == 1);
     sizes.tie_weights = between(0, 1) == 1;
     sizes.dropout = between(0, 1) == 1 ? 0.1F : 0.0F;
     step.batch_size = between(1, 5);
@@ -37,7 +37,7 @@ class RandomModel {
     return low + static_cast<std::int64_t>(random_below(stream_, next_++, static_cast<std::uint64_t>(high - low + 1)));
   }
 
-  ModelSizes sizes;
+  Architecture sizes;
   StepShape step;
 
  private:

@@ -30,10 +30,10 @@ struct TestBatch {
   std::vector<std::int32_t> targets;
 
   /// Uniform ids, a pure function of `seed`; sequence b is the same whatever the number of sequences.
-  static TestBatch random(const ModelConfig& config, std::int64_t batch_size, std::int64_t length, std::uint64_t seed) {
+  static TestBatch random(const Architecture& config, std::int64_t batch_size, std::int64_t length, std::uint64_t seed) {
     TestBatch batch;
     const RandomStream stream{seed, RandomPurpose::kBatch, 0, 0};
-    const auto vocab_size = static_cast<std::uint64_t>(config.vocab_size());
+    const auto vocab_size = static_cast<std::uint64_t>(config.vocab_size);
     for (std::uint64_t i = 0; i < static_cast<std::uint64_t>(batch_size * length); ++i) {
       batch.inputs.push_back(static_cast<std::int32_t>(random_below(stream, 2 * i, vocab_size)));
       batch.targets.push_back(static_cast<std::int32_t>(random_below(stream, 2 * i + 1, vocab_size)));
@@ -55,9 +55,9 @@ struct TestBatch {
 /// Owns backend, plan, memory and model; weights are initialised from `seed`.
 class TestModel {
  public:
-  TestModel(const ModelSizes& sizes, const StepShape& step, int num_threads = 2, std::uint64_t seed = 1)
+  TestModel(const Architecture& sizes, const StepShape& step, int num_threads = 2, std::uint64_t seed = 1)
       : backend_(make_cpu_backend({.num_threads = num_threads})),
-        plan_(ModelConfig(sizes), {.step = step}, backend_->traits()),
+        plan_(trainable(sizes), {.step = step}, backend_->traits()),
         memory_(plan_, backend_->memory()),
         gpt_(*backend_, plan_, memory_) {
     // No op may rely on what its memory held: every byte starts as part of a NaN.
@@ -69,7 +69,7 @@ class TestModel {
   [[nodiscard]] Backend& backend() { return *backend_; }
   [[nodiscard]] const MemoryPlan& plan() const { return plan_; }
   [[nodiscard]] const PlannedMemory& memory() const { return memory_; }
-  [[nodiscard]] const ModelConfig& config() const { return plan_.model(); }
+  [[nodiscard]] const Architecture& config() const { return plan_.model(); }
   [[nodiscard]] Gpt& gpt() { return gpt_; }
   [[nodiscard]] TestBatch random_batch(std::uint64_t seed = 7) const {
     return TestBatch::random(config(), plan_.step().batch_size, plan_.step().length, seed);
@@ -149,15 +149,15 @@ inline double probable_gamma(std::int64_t n) { return 6 * std::sqrt(static_cast<
 /// Roundings on the longest path from the weights to a loss: every sum of a forward pass, one after the other. Per layer: two
 /// norms (2 C each, mean and variance), qkv (C), scores (HS), probabilities and their product with v (2 T), projection (C), the
 /// MLP (C + d_ff); then the final norm, the classifier (C) and the softmax over the vocabulary (V).
-inline std::int64_t forward_path_length(const ModelConfig& config, std::int64_t length) {
-  const std::int64_t C = config.embedding_dim();
-  const std::int64_t layer = 7 * C + config.head_size() + 2 * length + config.d_ff();
-  return config.num_layers() * layer + 3 * C + config.vocab_size();
+inline std::int64_t forward_path_length(const Architecture& config, std::int64_t length) {
+  const std::int64_t C = config.embedding_dim;
+  const std::int64_t layer = 7 * C + config.head_size + 2 * length + config.d_ff;
+  return config.num_layers * layer + 3 * C + config.vocab_size;
 }
 
 /// The same to a gradient: the forward path, then the way back, in which each product has two transposed ones (the sum over the
 /// rows of the batch, and the sum over the outputs) and which recomputes the probabilities.
-inline std::int64_t backward_path_length(const ModelConfig& config, std::int64_t batch_size, std::int64_t length) {
+inline std::int64_t backward_path_length(const Architecture& config, std::int64_t batch_size, std::int64_t length) {
   return 3 * forward_path_length(config, length) + batch_size * length;
 }
 

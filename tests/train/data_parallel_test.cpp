@@ -231,7 +231,7 @@ TEST_F(DataParallel, StateIsLoadedAsItWasSaved) {
   for (const int num_ranks : {1, 3, 8}) {
     test_support::run_ranks(num_ranks, [&](ProcessGroup& group) {
       const auto backend = make_cpu_backend({.num_threads = 1});
-      const MemoryPlan plan(ModelConfig(saved.model),
+      const MemoryPlan plan(trainable(saved.model),
                             {.step = StepShape{.batch_size = 1, .length = 8, .dtype = DType::kBFloat16},
                              .parallel = {.processes = num_ranks, .zero_stage = 1}},
                             backend->traits());

@@ -122,7 +122,7 @@ class Evaluation : public testing::Test {
   template <typename BeginOf>
   double loss_by_hand(BeginOf&& begin_of) {
     double sum = 0;
-    std::vector<float> logits(static_cast<std::size_t>(2 * kLength * model_.config().vocab_size()));
+    std::vector<float> logits(static_cast<std::size_t>(2 * kLength * model_.config().vocab_size));
     for (std::int64_t i = 1; i < kTokens; ++i) {
       const std::int64_t begin = begin_of(i);
       std::vector<std::int32_t> inputs(2 * kLength, 0);
@@ -130,7 +130,7 @@ class Evaluation : public testing::Test {
       std::copy(tokens_.begin() + begin, tokens_.begin() + i, inputs.begin());
       model_.gpt().load_batch(inputs, ignored);
       (void)model_.gpt().evaluate_with_logits(logits);
-      const auto V = static_cast<std::size_t>(model_.config().vocab_size());
+      const auto V = static_cast<std::size_t>(model_.config().vocab_size);
       const std::span<const float> row = std::span(logits).subspan(static_cast<std::size_t>(i - 1 - begin) * V, V);
       double total = 0;
       for (const float logit : row) total += std::exp(static_cast<double>(logit));

@@ -32,13 +32,13 @@ class Golden : public testing::TestWithParam<const char*> {
     load_parameters(model_.backend(), layout(), file_, "weights.", model_.gpt().master_weights(), DType::kFloat32);
   }
 
-  [[nodiscard]] ModelSizes sizes() const {
+  [[nodiscard]] Architecture sizes() const {
     return {.num_layers = case_.at("n_layer"),
             .num_heads = case_.at("n_head"),
             .embedding_dim = case_.at("n_embd"),
             .block_size = case_.at("block_size"),
             .vocab_size = case_.at("vocab_size"),
-            .bias = case_.at("bias")};
+            .biases = Biases::everywhere(case_.at("bias"))};
   }
   [[nodiscard]] const ParameterLayout& layout() const { return model_.plan().parameters(); }
 

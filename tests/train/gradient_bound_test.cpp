@@ -41,15 +41,15 @@ struct SumCase {
   std::optional<ShardRule> grouped = std::nullopt;  // some matrices of a layer are in a bucket of their own
 };
 
-ModelConfig model_of(const SumCase& c) {
-  return ModelConfig({.num_layers = 3,
-                      .num_heads = 2,
-                      .embedding_dim = 32,
-                      .block_size = kLength,
-                      .vocab_size = 70,
-                      .bias = !c.tie_weights,
-                      .tie_weights = c.tie_weights,
-                      .dropout = 0.1F});
+Architecture model_of(const SumCase& c) {
+  return trainable({.num_layers = 3,
+                    .num_heads = 2,
+                    .embedding_dim = 32,
+                    .block_size = kLength,
+                    .vocab_size = 70,
+                    .biases = Biases::everywhere(!c.tie_weights),
+                    .tie_weights = c.tie_weights,
+                    .dropout = 0.1F});
 }
 
 /// The elements of all parameters, one after the other: places that do not depend on the number of ranks.

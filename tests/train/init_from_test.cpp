@@ -120,7 +120,7 @@ TEST_F(InitFrom, TakesAHuggingFaceFolder) {
   EXPECT_EQ(run("tuned", {init(folder.path()), "--tokenizer=byte", "--learning_rate=0", "--min_lr=0"}), RunStatus::kFinished);
   EXPECT_THAT(sink_.lines, Contains(AllOf(HasSubstr("start"), HasSubstr("Hugging Face GPT-2"))));
   const LoadedCheckpoint last = load_checkpoint(last_step("tuned"));
-  EXPECT_TRUE(last.model.bias);
+  EXPECT_TRUE(last.model.biases.all());
   EXPECT_EQ(last.model.block_size, 8);
   const auto& entry = *last.parameters.find("transformer.h.1.mlp.c_fc.bias");
   float value = 0;

@@ -27,7 +27,7 @@ class TrainerTest : public test_support::TrainerFixture {};
 TEST_F(TrainerTest, BeginsAtTheLossOfAGuess) {
   TinyRun run(config());
   ASSERT_EQ(run.train(), RunStatus::kFinished);
-  const double guess = std::log(static_cast<double>(run.plan.model().vocab_size()));
+  const double guess = std::log(static_cast<double>(run.plan.model().vocab_size));
   EXPECT_NEAR(run.sink.steps.front().loss, guess, 0.02 * guess);
   EXPECT_NEAR(run.sink.evaluations.front().loss, guess, 0.02 * guess);
   EXPECT_LT(run.sink.evaluations.back().loss, run.sink.evaluations.front().loss);

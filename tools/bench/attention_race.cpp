@@ -96,8 +96,8 @@ AttentionRace race_attention(Backend& backend, Backend& other, const AttentionSh
 AttentionRace race_cudnn(const TrainConfig& config, const MemoryPlan& plan) {
   const AttentionShape shape{.batch = plan.step().batch_size,
                              .length = plan.step().length,
-                             .num_heads = plan.model().num_heads(),
-                             .head_size = plan.model().head_size(),
+                             .num_heads = plan.model().num_heads,
+                             .head_size = plan.model().head_size,
                              .dtype = plan.dtype()};
   NullLogger log;
   const auto make = [&](const char* attention) {

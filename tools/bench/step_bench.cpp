@@ -55,8 +55,8 @@ struct StepBench::Parts {
         planned(make_plan(subject)),
         used_before_bytes(used_bytes(*planned.backend)),
         memory(planned.get(), planned.backend->memory()),
-        tokens(random_tokens(num_tokens(), planned.get().model().vocab_size(), 0)),
-        targets(random_tokens(num_tokens(), planned.get().model().vocab_size(), 1)) {
+        tokens(random_tokens(num_tokens(), planned.get().model().vocab_size, 0)),
+        targets(random_tokens(num_tokens(), planned.get().model().vocab_size, 1)) {
     Gpt gpt(*planned.backend, planned.get(), memory);
     initialize_parameters(*planned.backend, planned.get().parameters(), gpt.master_weights(), config.seed);
     gpt.refresh_weights();
@@ -179,7 +179,7 @@ std::optional<GenerationResult> StepBench::time_generation() {
   }
   result.ms_per_token = median(times);
   for (const ParameterSpec& spec : plan().parameters().parameters()) {
-    const bool is_head = spec.name == "transformer.wte.weight" && plan().model().tie_weights();
+    const bool is_head = spec.name == "transformer.wte.weight" && plan().model().tie_weights;
     const bool is_looked_up = spec.name == "transformer.wpe.weight" || (spec.name == "transformer.wte.weight" && !is_head);
     if (!is_looked_up) result.weight_bytes += static_cast<double>(spec.num_elements() * size_of(plan().dtype()));
   }

@@ -17,18 +17,18 @@ namespace {
 constexpr int kNoTorch = 3;
 
 std::string torch_command(const StepBench& bench, const Subject& subject, const TorchOptions& options) {
-  const ModelConfig& model = bench.plan().model();
+  const Architecture& model = bench.plan().model();
   const StepShape& step = bench.plan().step();
   std::string command = fmt::format(
       "{} {} --n_layer {} --n_head {} --n_embd {} --d_ff {} --block_size {} --vocab_size {} --batch_size {} --grad_accum_steps "
       "{} "
       "--dropout {} --steps {}",
-      quoted(options.python), quoted(options.script), model.num_layers(), model.num_heads(), model.embedding_dim(),
-      model.d_ff(), step.length, model.padded_vocab_size(), step.batch_size, subject.resolved.grad_accum_steps, model.dropout(),
+      quoted(options.python), quoted(options.script), model.num_layers, model.num_heads, model.embedding_dim, model.d_ff,
+      step.length, model.padded_vocab_size(), step.batch_size, subject.resolved.grad_accum_steps, model.dropout,
       options.num_steps);
   command += fmt::format(" --dtype {}", name_of(step.dtype));
-  if (model.bias()) command += " --bias";
-  if (!model.tie_weights()) command += " --untied";
+  if (model.biases.all()) command += " --bias";
+  if (!model.tie_weights) command += " --untied";
   if (subject.resolved.threads > 0) command += fmt::format(" --threads {}", subject.resolved.threads);
   return command;
 }

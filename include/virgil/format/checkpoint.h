@@ -26,7 +26,7 @@
 #include "virgil/data/tokenizer.h"
 #include "virgil/format/safetensors.h"
 #include "virgil/model/memory_plan.h"
-#include "virgil/model/model_config.h"
+#include "virgil/model/architecture.h"
 #include "virgil/optim/loss_scaler.h"
 
 namespace virgil {
@@ -49,7 +49,7 @@ struct TrainingState {
 
 /// What a save needs. Tensor sources read from the engine's memory while the save runs.
 struct CheckpointContents {
-  ModelSizes model;
+  Architecture model;
   const Tokenizer* tokenizer = nullptr;
   std::vector<TensorSource> parameters;  // float32, every ParameterSpec by its name and stored_shape
   std::vector<TensorSource> optimizer;   // as state_sources() makes them of every state; empty: weights only
@@ -65,7 +65,7 @@ void save_checkpoint(FileSystem& files, const std::filesystem::path& directory, 
 /// as float32. A model without biases has zero biases in its file besides, for other programs (docs/checkpoints.md).
 struct LoadedCheckpoint {
   std::filesystem::path directory;  // where it was found: the one asked for, or that with ".old" appended
-  ModelSizes model;
+  Architecture model;
   TrainingState state;
   SafetensorsFile parameters;
   std::unique_ptr<SafetensorsFile> optimizer;  // null when the checkpoint has none or it was not asked for

@@ -6,8 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "virgil/model/model_config.h"
-#include "virgil/plan/architecture.h"
+#include "virgil/model/architecture.h"
 
 namespace virgil {
 
@@ -17,16 +16,16 @@ namespace virgil {
 
 /// What counting needs: model_type gpt2, llama, mistral and qwen2, and the keys that decide parameter counts; all others are
 /// ignored.
-[[nodiscard]] ArchitectureSpec parse_hf_config(std::string_view json_text, const std::string& where);
+[[nodiscard]] Architecture parse_hf_config(std::string_view json_text, const std::string& where);
 
 /// What loading weights of a GPT-2 needs: its sizes, within the ranges of the configuration keys that stand for them. Refuses
 /// settings under which transformers computes something else than Virgil. Dropout, which is not the weights' to say, is 0.
-[[nodiscard]] ModelSizes read_gpt2_config(std::string_view json_text, const std::string& where);
+[[nodiscard]] Architecture read_gpt2_config(std::string_view json_text, const std::string& where);
 
 /// What write_gpt2_config wrote: the same, with the model's dropout.
-[[nodiscard]] ModelSizes read_checkpoint_config(std::string_view json_text, const std::string& where);
+[[nodiscard]] Architecture read_checkpoint_config(std::string_view json_text, const std::string& where);
 
 /// For GPT2LMHeadModel. `end_of_text` is -1 when the vocabulary has none.
-[[nodiscard]] std::string write_gpt2_config(const ModelConfig& model, std::int32_t end_of_text);
+[[nodiscard]] std::string write_gpt2_config(const Architecture& model, std::int32_t end_of_text);
 
 }  // namespace virgil

@@ -31,7 +31,7 @@ struct StoredTensor {
 /// Weights without optimizer state. The tensors view `files` and `converted`.
 struct PretrainedModel {
   std::filesystem::path directory;  // where it was found
-  ModelSizes model;                 // dropout 0: how to train is not the weights' to say
+  Architecture model;               // dropout 0: how to train is not the weights' to say
   bool is_checkpoint = false;       // Virgil's own, with its hashes verified
   std::int64_t step = 0;            // updates, of a checkpoint
   std::vector<SafetensorsFile> files;

@@ -11,7 +11,7 @@
 #include "virgil/backend/backend.h"
 #include "virgil/base/dtype.h"
 #include "virgil/memory/tensor_view.h"
-#include "virgil/model/model_config.h"
+#include "virgil/model/architecture.h"
 #include "virgil/model/parameter_layout.h"
 #include "virgil/model/step_tape.h"
 
@@ -48,7 +48,7 @@ struct DecodePass {
 /// the same tensors, of sizes up to those of the largest pass, and they lie where that one's do.
 class DecodeTapes {
  public:
-  DecodeTapes(const ModelConfig& model, const DecodeShape& shape, const ParameterLayout& parameters,
+  DecodeTapes(const Architecture& model, const DecodeShape& shape, const ParameterLayout& parameters,
               std::int64_t alignment_bytes);
 
   [[nodiscard]] const DecodeShape& shape() const { return shape_; }
@@ -57,10 +57,10 @@ class DecodeTapes {
   /// All there are: for one sequence (a prompt that all share is read as one) and for all, of each number of rows.
   [[nodiscard]] std::span<const DecodePassSize> sizes() const { return sizes_; }
   /// One of them. The arguments are those of the constructor, here and below.
-  [[nodiscard]] DecodePass record(const ModelConfig& model, const ParameterLayout& parameters,
+  [[nodiscard]] DecodePass record(const Architecture& model, const ParameterLayout& parameters,
                                   const DecodePassSize& size) const;
   /// The largest scratch that any call of any pass asks for.
-  [[nodiscard]] std::int64_t workspace_bytes(const ModelConfig& model, const ParameterLayout& parameters,
+  [[nodiscard]] std::int64_t workspace_bytes(const Architecture& model, const ParameterLayout& parameters,
                                              const BackendTraits& traits) const;
   [[nodiscard]] std::int64_t key_cache_offset(std::int64_t layer) const { return 2 * layer * cache_bytes_; }
   [[nodiscard]] std::int64_t value_cache_offset(std::int64_t layer) const { return (2 * layer + 1) * cache_bytes_; }
@@ -77,7 +77,7 @@ class DecodeTapes {
     TensorView logits;
   };
   /// Through the first `num_layers` layers.
-  [[nodiscard]] Recorded record_calls(const ModelConfig& model, const ParameterLayout& parameters, const DecodePassSize& size,
+  [[nodiscard]] Recorded record_calls(const Architecture& model, const ParameterLayout& parameters, const DecodePassSize& size,
                                       std::int64_t num_layers) const;
 
   DecodeShape shape_;

@@ -92,7 +92,7 @@ class Gpt {
 
   Backend& backend_;
   const MemoryPlan& plan_;
-  const ModelConfig& config_;
+  const Architecture& config_;
   std::vector<Call> training_;  // bound; empty in a plan without training
   std::vector<Call> evaluation_;
   std::vector<BucketEvents> bucket_events_;  // by call of training_

@@ -63,7 +63,7 @@ class GptDecoder {
   Backend& backend_;
   const MemoryPlan& plan_;
   const PlannedMemory& memory_;
-  const ModelConfig& config_;
+  const Architecture& config_;
   std::vector<BoundPass> passes_;
   std::int64_t position_ = 0;
   bool inspecting_ = false;

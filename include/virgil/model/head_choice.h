@@ -17,7 +17,7 @@ struct HeadChoice {
   friend bool operator==(const HeadChoice&, const HeadChoice&) = default;
 };
 
-/// Whether attention takes such heads: all of one size, a multiple of 8 up to ModelConfig::kMaxHeadSize. Both are at least 1.
+/// Whether attention takes such heads: all of one size, a multiple of 8 up to kMaxHeadSize. Both are at least 1.
 [[nodiscard]] bool heads_fit(std::int64_t embedding_dim, std::int64_t num_heads);
 
 /// The heads of a width whose size is nearest to 64; nothing where no number of heads that n_head may be fits.

@@ -4,8 +4,8 @@
 #include <cstdint>
 
 #include "virgil/backend/backend.h"
+#include "virgil/model/architecture.h"
 #include "virgil/model/memory_plan.h"
-#include "virgil/model/model_config.h"
 
 namespace virgil {
 
@@ -16,6 +16,6 @@ struct InferenceShape {
 };
 
 /// Weights without gradients or optimizer, and the memory of the passes asked for (one of them at least).
-[[nodiscard]] MemoryPlan plan_inference(const ModelConfig& model, const InferenceShape& shape, const BackendTraits& traits);
+[[nodiscard]] MemoryPlan plan_inference(const Architecture& model, const InferenceShape& shape, const BackendTraits& traits);
 
 }  // namespace virgil

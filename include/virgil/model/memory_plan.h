@@ -30,7 +30,7 @@ struct PlanItem {
 
 /// Rows of a step's B * T whose logits exist at one time: equal chunks of at most step.logits_chunk, or of what the backend
 /// wants (but of 256 rows at least, or all there are).
-[[nodiscard]] std::int64_t choose_logits_rows(const ModelConfig& config, const StepShape& step, const BackendTraits& traits);
+[[nodiscard]] std::int64_t choose_logits_rows(const Architecture& config, const StepShape& step, const BackendTraits& traits);
 
 /// What a run does, as far as memory is concerned. Without a step the plan is for generation alone.
 struct PlanRequest {
@@ -62,7 +62,7 @@ class MemoryPlan {
  public:
   /// Throws UserError when a size overflows, InternalError without a step and a decode, when their dtypes differ, or in
   /// float16 without master weights.
-  MemoryPlan(const ModelConfig& config, const PlanRequest& request, const BackendTraits& traits);
+  MemoryPlan(const Architecture& config, const PlanRequest& request, const BackendTraits& traits);
 
   [[nodiscard]] std::span<const PlanItem> items() const { return items_; }
   [[nodiscard]] const BytesByCategory& by_category() const { return by_category_; }
@@ -75,7 +75,7 @@ class MemoryPlan {
   /// Their type: float32, but bfloat16 in training without a float32 copy.
   [[nodiscard]] DType master_dtype() const { return master_slot() == PlanSlot::kWeights ? dtype() : DType::kFloat32; }
 
-  [[nodiscard]] const ModelConfig& model() const { return config_; }
+  [[nodiscard]] const Architecture& model() const { return config_; }
   [[nodiscard]] const ParameterLayout& parameters() const { return parameters_; }
   [[nodiscard]] const DataParallel& parallel() const { return parallel_; }
   /// Of the optimizers; none in a plan without training.
@@ -101,7 +101,7 @@ class MemoryPlan {
   void add(PlanSlot slot, MemoryCategory category, std::string name, std::int64_t size_bytes);
   void note_workspace(const Tape& tape, const BackendTraits& traits);
 
-  ModelConfig config_;
+  Architecture config_;
   DataParallel parallel_;
   ParameterLayout parameters_;
   std::vector<PlannedState> states_;

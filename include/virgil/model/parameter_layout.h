@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "virgil/base/shape.h"
-#include "virgil/model/model_config.h"
+#include "virgil/model/architecture.h"
 #include "virgil/model/parameter_groups.h"
 
 namespace virgil {
@@ -53,7 +53,7 @@ struct ParameterBucket {
   std::size_t group = 0;
 };
 
-/// Pure function of a ModelConfig and groups. Each group is one run of the flat buffer, so that the optimizer makes one pass
+/// Pure function of a Architecture and groups. Each group is one run of the flat buffer, so that the optimizer makes one pass
 /// over it, and groups of one optimizer stand side by side. Inside a group tensors follow the model from the embeddings to the
 /// head. Each starts at a multiple of kAlignment elements, and each bucket so that it divides into as many equal, aligned parts
 /// as there are shards: rank r of R processes owns part r of every bucket. Where an optimizer needs whole tensors, none lies in
@@ -63,7 +63,7 @@ class ParameterLayout {
   static constexpr std::int64_t kAlignment = 64;
 
   /// Throws UserError when the total overflows, or for groups that do not fit the model. num_shards >= 1.
-  explicit ParameterLayout(const ModelConfig& config, std::int64_t num_shards = 1,
+  explicit ParameterLayout(const Architecture& config, std::int64_t num_shards = 1,
                            std::vector<ParameterGroup> groups = default_groups());
 
   /// In model order (as a reader of the model meets them).

@@ -7,8 +7,8 @@
 #include <cstdint>
 #include <memory>
 
+#include "virgil/model/architecture.h"
 #include "virgil/model/arena_layout.h"
-#include "virgil/model/model_config.h"
 #include "virgil/model/parameter_layout.h"
 #include "virgil/model/sharding.h"
 #include "virgil/model/step_shape.h"
@@ -29,7 +29,7 @@ enum class LogitsChunks : std::uint8_t { kAll, kOneOfEachSize };
 /// One micro-step over (B, T) tokens in PlanSlot::kInputs: losses and their sum, and with `training` gradients, which are added
 /// to. The logits of `logits_rows` rows exist at one time. What differs from run to run (the place in the random numbers,
 /// grad_scale) is left at its default.
-[[nodiscard]] Tape record_step(const ModelConfig& model, const StepShape& step, bool training,
+[[nodiscard]] Tape record_step(const Architecture& model, const StepShape& step, bool training,
                                const ParameterLayout& parameters, const GradientLayout& gradients, std::int64_t logits_rows,
                                LogitsChunks chunks = LogitsChunks::kAll);
 

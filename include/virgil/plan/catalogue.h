@@ -6,12 +6,12 @@
 #include <string_view>
 #include <vector>
 
-#include "virgil/plan/architecture.h"
+#include "virgil/model/architecture.h"
 
 namespace virgil {
 
 struct PublishedModel {
-  ArchitectureSpec spec;  // its name is the model's
+  Architecture spec;  // its name is the model's
   std::vector<std::string> aliases;
   std::string source;  // where the shape was published
 };

@@ -4,8 +4,7 @@
 
 #include <cstdint>
 
-#include "virgil/model/model_config.h"
-#include "virgil/plan/architecture.h"
+#include "virgil/model/architecture.h"
 
 namespace virgil {
 
@@ -20,12 +19,12 @@ struct InferenceEstimate {
   std::int64_t rule_of_thumb = 0;  // parameters * bytes * 1.2, which knows neither context nor heads
 };
 /// Generation token by token with weights, cache and activations of `bits` bits (16 or 32). Throws UserError on overflow.
-[[nodiscard]] InferenceEstimate estimate_inference(const ArchitectureSpec& spec, int bits, std::int64_t context,
+[[nodiscard]] InferenceEstimate estimate_inference(const Architecture& spec, int bits, std::int64_t context,
                                                    std::int64_t num_sequences);
 
 /// Bytes that stored attention matrices would add to training activations: L * B * NH * T^2 values of `bits` bits, once for the
 /// scores and once for the probabilities. Virgil stores none. Throws UserError on overflow.
-[[nodiscard]] std::int64_t attention_matrix_bytes(const ArchitectureSpec& spec, std::int64_t batch_size, int bits);
+[[nodiscard]] std::int64_t attention_matrix_bytes(const Architecture& spec, std::int64_t batch_size, int bits);
 
 /// Floating-point operations of a token.
 struct FlopsPerToken {
@@ -35,11 +34,11 @@ struct FlopsPerToken {
   [[nodiscard]] double inference() const { return training() / 3; }  // the backward pass is twice the forward pass
 };
 /// As Chowdhery et al. 2022 count. For Virgil's own models training() equals model_flops_per_token.
-[[nodiscard]] FlopsPerToken count_flops(const ArchitectureSpec& spec);
+[[nodiscard]] FlopsPerToken count_flops(const Architecture& spec);
 
 /// Floating-point operations a token costs in training: 6 N + 6 L C T (Chowdhery et al. 2022, with causal attention counted by
 /// half), N without what is only looked up: position embeddings and a token embedding that is not tied to the head.
-[[nodiscard]] double model_flops_per_token(const ModelConfig& model);
+[[nodiscard]] double model_flops_per_token(const Architecture& model);
 
 /// 20 tokens a parameter (Hoffmann et al. 2022).
 inline constexpr std::int64_t kOptimalTokensPerParameter = 20;

@@ -18,7 +18,7 @@ namespace virgil {
 [[nodiscard]] DType parse_dtype(std::string_view name);
 
 /// What a resolved config, whose dtype is not auto, trains: `model` with the config's batch, recomputation and samples.
-[[nodiscard]] TrainingShape training_shape(const TrainConfig& config, const ModelSizes& model,
+[[nodiscard]] TrainingShape training_shape(const TrainConfig& config, const Architecture& model,
                                            const DataParallel& parallel = {});
 /// What a config asks of several processes whose tensors `communicator` moves.
 [[nodiscard]] DataParallel data_parallel(const TrainConfig& config, std::int64_t processes, CommunicatorKind communicator);
@@ -30,7 +30,7 @@ namespace virgil {
 
 /// For batch_size auto: the largest that fits into `limit_bytes` and, where total_batch_size is given, divides it; resolves the
 /// config again. Where not even one sequence fits, the batch is 1. Otherwise does nothing. Throws UserError.
-void choose_batch_size(TrainConfig& config, const ModelSizes& model, std::int64_t limit_bytes, const BackendTraits& traits,
+void choose_batch_size(TrainConfig& config, const Architecture& model, std::int64_t limit_bytes, const BackendTraits& traits,
                        const DataParallel& parallel = {});
 
 /// Keys and values that turn `from` into `to`.

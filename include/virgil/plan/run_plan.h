@@ -67,7 +67,8 @@ struct RunPlan {
 };
 /// `config` is resolved but for dtype and batch_size, which may be auto; `model` is what it trains. Whether the plan fits is
 /// for the caller to judge. Throws UserError as resolve_dtype does, and where a size is invalid.
-[[nodiscard]] RunPlan plan_run(TrainConfig config, const ModelSizes& model, const Machine& machine, const MemoryBudget& budget);
+[[nodiscard]] RunPlan plan_run(TrainConfig config, const Architecture& model, const Machine& machine,
+                               const MemoryBudget& budget);
 
 /// Throws OutOfMemoryError with the plan item by item when it exceeds `limit_bytes`. `limit_source` says where the limit comes
 /// from ("max_memory is 12GB"), `remedy` what its user can do.

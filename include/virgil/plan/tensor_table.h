@@ -1,4 +1,4 @@
-// The parameters of any ArchitectureSpec as one table of symbolic shapes. Counting, formulas and the list of tensors read it;
+// The parameters of any Architecture as one table of symbolic shapes. Counting, formulas and the list of tensors read it;
 // for Virgil's own models it equals the ParameterLayout.
 #pragma once
 
@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "virgil/base/shape.h"
-#include "virgil/plan/architecture.h"
+#include "virgil/model/architecture.h"
 
 namespace virgil {
 
@@ -25,7 +25,7 @@ enum class Symbol : std::uint8_t {
 /// V, T, C, F, Q, K, QKV.
 [[nodiscard]] std::string_view name_of(Symbol symbol);
 /// Throws UserError on overflow.
-[[nodiscard]] std::int64_t value_of(Symbol symbol, const ArchitectureSpec& spec);
+[[nodiscard]] std::int64_t value_of(Symbol symbol, const Architecture& spec);
 
 /// The part of the model a tensor counts towards.
 enum class TensorGroup : std::uint8_t {
@@ -50,12 +50,12 @@ struct TensorRow {
 
 /// In model order. Names and orientations are those of Hugging Face: GPT-2's (x W, fused query, key and value) where GPT-2's
 /// modules can hold the tensors, else Llama's (W x).
-[[nodiscard]] std::vector<TensorRow> tensor_rows(const ArchitectureSpec& spec);
+[[nodiscard]] std::vector<TensorRow> tensor_rows(const Architecture& spec);
 /// "transformer.h.3." or "model.layers.3.".
-[[nodiscard]] std::string layer_prefix(const ArchitectureSpec& spec, std::int64_t layer);
+[[nodiscard]] std::string layer_prefix(const Architecture& spec, std::int64_t layer);
 
 /// Elements of one tensor of the row. Throws UserError on overflow.
-[[nodiscard]] std::int64_t count_elements(const TensorRow& row, const ArchitectureSpec& spec);
+[[nodiscard]] std::int64_t count_elements(const TensorRow& row, const Architecture& spec);
 
 struct NamedTensor {
   std::string name;
@@ -67,7 +67,7 @@ struct NamedTensor {
   bool tied = false;
 };
 /// Every tensor of the model, layers written out, in model order.
-[[nodiscard]] std::vector<NamedTensor> list_tensors(const ArchitectureSpec& spec);
+[[nodiscard]] std::vector<NamedTensor> list_tensors(const Architecture& spec);
 
 /// Sums over the table; `stored` ones leave padding rows out.
 struct ParameterBreakdown {
@@ -85,6 +85,6 @@ struct ParameterBreakdown {
   friend bool operator==(const ParameterBreakdown&, const ParameterBreakdown&) = default;
 };
 /// Throws UserError on overflow.
-[[nodiscard]] ParameterBreakdown count_parameters(const ArchitectureSpec& spec);
+[[nodiscard]] ParameterBreakdown count_parameters(const Architecture& spec);
 
 }  // namespace virgil

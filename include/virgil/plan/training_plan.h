@@ -13,7 +13,7 @@ namespace virgil {
 
 /// Everything that decides the memory of a training run on a given backend.
 struct TrainingShape {
-  ModelSizes model;
+  Architecture model;
   std::int64_t batch_size = 1;        // sequences of a micro-step
   std::int64_t grad_accum_steps = 1;  // micro-steps of an update
   Recompute recompute = Recompute::kNone;
@@ -103,6 +103,6 @@ enum class SolveVariable : std::uint8_t { kBatchSize, kBlockSize, kNumLayers, kE
 
 /// Models of about `num_parameters` parameters with heads of 64, nearest first, at most `most`: all else as in `like`. Widths
 /// are 32 to 128 times the depth, as in published models, where such a model is within 5 %.
-[[nodiscard]] std::vector<ModelSizes> models_of_size(std::int64_t num_parameters, const ModelSizes& like, std::size_t most);
+[[nodiscard]] std::vector<Architecture> models_of_size(std::int64_t num_parameters, const Architecture& like, std::size_t most);
 
 }  // namespace virgil

@@ -29,7 +29,7 @@ struct InferenceFit {
   Verdict verdict = Verdict::kNo;
 };
 /// One sequence of the whole context. Caches and activations have at least 16 bits; a quantized type's scales are not counted.
-[[nodiscard]] std::vector<InferenceFit> fit_inference(const ArchitectureSpec& spec, const MemoryBudget& budget);
+[[nodiscard]] std::vector<InferenceFit> fit_inference(const Architecture& spec, const MemoryBudget& budget);
 
 /// Yes, tight or no; if no, remedies and the resulting command line. Of a model that Virgil does not train: why, and which
 /// weights fit for generating.
@@ -67,8 +67,8 @@ struct SolveAnswer {
 };
 [[nodiscard]] SolveAnswer solve_for(SolveVariable variable, const PlannedSubject& planned, const CommandLine& given);
 /// models_of_size; throws UserError when there are none.
-[[nodiscard]] std::vector<ModelSizes> models_near(std::int64_t num_parameters, const ModelSizes& like);
+[[nodiscard]] std::vector<Architecture> models_near(std::int64_t num_parameters, const Architecture& like);
 /// The same in words.
-[[nodiscard]] std::string describe_models_of_size(std::int64_t num_parameters, const ModelSizes& like);
+[[nodiscard]] std::string describe_models_of_size(std::int64_t num_parameters, const Architecture& like);
 
 }  // namespace virgil

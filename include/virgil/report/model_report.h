@@ -11,9 +11,9 @@
 namespace virgil {
 
 /// Architecture, Parameter Breakdown, TOTAL PARAMETERS and the bytes of the weights.
-[[nodiscard]] std::string describe_parameters(const ArchitectureSpec& spec);
+[[nodiscard]] std::string describe_parameters(const Architecture& spec);
 /// Weights, cache and activations of generation, beside the rule of thumb; Virgil's own plan where it has one.
-[[nodiscard]] std::string describe_inference(const ArchitectureSpec& spec, const PlannedSubject& planned);
+[[nodiscard]] std::string describe_inference(const Architecture& spec, const PlannedSubject& planned);
 /// The plan of training by category, or why there is none.
 [[nodiscard]] std::string describe_training(const Subject& subject, const PlannedSubject& planned);
 
@@ -27,12 +27,12 @@ struct Rate {
 /// 40 % of a GPU's peak in that type.
 [[nodiscard]] Rate sustained_rate(const GpuModel& gpu, DType dtype);
 /// Operations a token, tokens worth training on, and time.
-[[nodiscard]] std::string describe_work(const ArchitectureSpec& spec, const Rate& rate);
+[[nodiscard]] std::string describe_work(const Architecture& spec, const Rate& rate);
 
 /// Every line of the count symbolic, then with numbers; the usual approximation and its error; what the context changes.
 [[nodiscard]] std::string describe_formulas(const Subject& subject, const PlannedSubject& planned);
 /// Each tensor with shape, count, share, decay and tie.
-[[nodiscard]] std::string describe_tensors(const ArchitectureSpec& spec);
+[[nodiscard]] std::string describe_tensors(const Architecture& spec);
 /// Two models side by side with differences.
 [[nodiscard]] std::string compare_models(const Subject& a, const PlannedSubject& plan_a, const Subject& b,
                                          const PlannedSubject& plan_b);

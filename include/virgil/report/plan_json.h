@@ -30,7 +30,7 @@ namespace virgil {
 [[nodiscard]] nlohmann::ordered_json solve_json(SolveVariable variable, const PlannedSubject& planned,
                                                 const SolveAnswer& answer);
 /// Models near a number of parameters.
-[[nodiscard]] nlohmann::ordered_json models_json(std::int64_t num_parameters, const ModelSizes& like);
+[[nodiscard]] nlohmann::ordered_json models_json(std::int64_t num_parameters, const Architecture& like);
 /// {a, b, difference} of what model_json says of both.
 [[nodiscard]] nlohmann::ordered_json compare_json(const Subject& a, const PlannedSubject& plan_a, const Subject& b,
                                                   const PlannedSubject& plan_b, const Rate& rate);

@@ -12,7 +12,7 @@
 
 #include "virgil/backend/backend.h"
 #include "virgil/config/config_schema.h"
-#include "virgil/plan/architecture.h"
+#include "virgil/model/architecture.h"
 #include "virgil/plan/catalogue.h"
 #include "virgil/plan/run_plan.h"
 #include "virgil/plan/training_plan.h"
@@ -37,9 +37,9 @@ struct ArchitectureOverrides {
 };
 
 struct Subject {
-  ArchitectureSpec spec;
-  CommandLine command_line;             // with the model's keys set when the source is not a configuration
-  std::optional<ModelSizes> trainable;  // what train would train; nothing: why_not tells
+  Architecture spec;
+  CommandLine command_line;               // with the model's keys set when the source is not a configuration
+  std::optional<Architecture> trainable;  // what train would train; nothing: why_not tells
   std::string why_not;
   TrainConfig resolved;        // command_line.config with everything that follows filled in; meaningful when trainable
   std::int64_t processes = 1;  // that train it together

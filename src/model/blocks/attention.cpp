@@ -9,7 +9,7 @@ namespace virgil {
 
 Attention::Attention(Recorder& recorder, const std::string& name, std::int64_t layer)
     : name_(name),
-      num_heads_(recorder.model().num_heads()),
+      num_heads_(recorder.model().num_heads),
       dropout_(recorder.dropout(RandomPurpose::kAttentionDropout, layer)),
       qkv_linear_(recorder, name + ".c_attn"),
       projection_(recorder, name + ".c_proj") {}
@@ -18,7 +18,7 @@ TensorView Attention::forward(Recorder& recorder, const ConstTensorView& x) {
   const auto [B, T, dtype, training] = recorder.shape();
   Tape& tape = recorder.tape();
   qkv_ = qkv_linear_.forward(recorder, x, Recompute::kBlock);
-  const TensorView out = recorder.activation(name_, recorder.model().embedding_dim(), Recompute::kBlock);
+  const TensorView out = recorder.activation(name_, recorder.model().embedding_dim, Recompute::kBlock);
   const TensorView lse = tape.tensor(
       {.name = name_ + ".lse", .dtype = DType::kFloat32, .shape = {B, num_heads_, T}, .dropped_from = Recompute::kBlock});
   tape.add(ops::AttentionForward{.out = out, .lse = lse, .qkv = qkv_, .num_heads = num_heads_, .dropout = dropout_});
@@ -29,7 +29,7 @@ TensorView Attention::forward(Recorder& recorder, const ConstTensorView& x) {
 
 TensorView Attention::decode(Recorder& recorder, const ConstTensorView& x, const KeyValueCache& cache) {
   const TensorView qkv = qkv_linear_.forward(recorder, x, {});
-  const TensorView out = recorder.activation(name_, recorder.model().embedding_dim());
+  const TensorView out = recorder.activation(name_, recorder.model().embedding_dim);
   recorder.tape().add(
       ops::AttentionDecode{.out = out, .k_cache = cache.keys, .v_cache = cache.values, .qkv = qkv, .num_heads = num_heads_});
   return projection_.forward(recorder, out, {});

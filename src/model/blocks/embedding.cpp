@@ -10,7 +10,7 @@ Embedding::Embedding(Recorder& recorder)
       dropout_(recorder.dropout(RandomPurpose::kEmbeddingDropout, 0)) {}
 
 ResidualStream Embedding::forward(Recorder& recorder, const ConstTensorView& tokens) const {
-  const TensorView out = recorder.activation("transformer.wte + transformer.wpe", recorder.model().embedding_dim());
+  const TensorView out = recorder.activation("transformer.wte + transformer.wpe", recorder.model().embedding_dim);
   recorder.tape().add(
       ops::EmbeddingForward{.out = out, .tokens = tokens, .wte = wte_.value, .wpe = wpe_.value, .dropout = dropout_});
   return {.sum = out, .branch = {}, .dropout = {}, .joined_name = {}, .joined_dropped_from = {}};

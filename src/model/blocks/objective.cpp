@@ -29,14 +29,14 @@ void NextTokenLoss::evaluate(Recorder& recorder, const LossRows& rows) const {
   recorder.tape().add(ops::CrossEntropyForward{.losses = rows.losses,
                                                .logits = rows.logits,
                                                .targets = targets_[0].slice(rows.first, rows.losses.shape()),
-                                               .vocab_size = recorder.model().vocab_size()});
+                                               .vocab_size = recorder.model().vocab_size});
 }
 
 void NextTokenLoss::train(Recorder& recorder, const LossRows& rows) const {
   recorder.tape().add(ops::CrossEntropyForwardBackward{.losses = rows.losses,
                                                        .logits = rows.logits,
                                                        .targets = targets_[0].slice(rows.first, rows.losses.shape()),
-                                                       .vocab_size = recorder.model().vocab_size()});
+                                                       .vocab_size = recorder.model().vocab_size});
 }
 
 Objective make_objective(Recorder& recorder, ObjectiveKind kind) {

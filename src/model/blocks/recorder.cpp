@@ -34,7 +34,7 @@ TensorView Recorder::gradient(const Parameter& parameter) {
   return made;
 }
 
-Parameter Recorder::bias_of(const std::string& name) { return model_.bias() ? parameter(name + ".bias") : Parameter{}; }
+Parameter Recorder::bias_of(const std::string& name) { return model_.biases.all() ? parameter(name + ".bias") : Parameter{}; }
 
 TensorView Recorder::activation(std::string name, std::int64_t width, std::optional<Recompute> dropped_from) {
   return tape_.tensor({.name = std::move(name),
@@ -54,7 +54,7 @@ TensorView Recorder::whole_slot(std::string name, PlanSlot slot, DType dtype, co
 
 Dropout Recorder::dropout(RandomPurpose purpose, std::int64_t site) const {
   if (!shape_.training) return {};
-  return {.p = model_.dropout(), .stream = {.purpose = purpose, .site = static_cast<std::uint32_t>(site)}};
+  return {.p = model_.dropout, .stream = {.purpose = purpose, .site = static_cast<std::uint32_t>(site)}};
 }
 
 }  // namespace virgil

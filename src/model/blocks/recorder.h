@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "virgil/memory/tensor_view.h"
-#include "virgil/model/model_config.h"
+#include "virgil/model/architecture.h"
 #include "virgil/model/parameter_layout.h"
 #include "virgil/model/sharding.h"
 #include "virgil/model/tape.h"
@@ -33,7 +33,7 @@ struct PassShape {
 /// Refers to all that it is given.
 class Recorder {
  public:
-  Recorder(Tape& tape, const ModelConfig& model, const PassShape& shape, const ParameterLayout& parameters,
+  Recorder(Tape& tape, const Architecture& model, const PassShape& shape, const ParameterLayout& parameters,
            const GradientLayout& gradients)
       : tape_(tape),
         model_(model),
@@ -43,7 +43,7 @@ class Recorder {
         gradients_made_(parameters.parameters().size()) {}
 
   [[nodiscard]] Tape& tape() { return tape_; }
-  [[nodiscard]] const ModelConfig& model() const { return model_; }
+  [[nodiscard]] const Architecture& model() const { return model_; }
   [[nodiscard]] const PassShape& shape() const { return shape_; }
 
   /// Of that name in a checkpoint, new tensors of the tape at each call. Throws InternalError for an unknown one.
@@ -65,7 +65,7 @@ class Recorder {
 
  private:
   Tape& tape_;
-  const ModelConfig& model_;
+  const Architecture& model_;
   PassShape shape_;
   const ParameterLayout& parameters_;
   const GradientLayout& gradients_;

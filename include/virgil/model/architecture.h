@@ -1,0 +1,74 @@
+// The shape of a decoder-only transformer: everything that its parameters, its calls and its files follow from. Wider than what
+// Virgil trains, so that GPT, Llama and Mistral models can be counted.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace virgil {
+
+inline constexpr std::int64_t kVocabMultiple = 64;  // rows of a trained model's embedding are padded to this
+inline constexpr std::int64_t kMaxHeadSize = 128;   // that attention takes
+
+enum class PositionKind : std::uint8_t { kLearned, kRotary };  // rotary (Su et al. 2021) has no parameters
+enum class NormKind : std::uint8_t { kLayerNorm, kRmsNorm };
+enum class MlpKind : std::uint8_t { kGelu, kSwiGlu };  // SwiGLU (Shazeer 2020) has three matrices instead of two
+
+/// learned | rotary, layernorm | rmsnorm, gelu | swiglu. The parsers throw UserError on anything else.
+[[nodiscard]] std::string_view name_of(PositionKind kind);
+[[nodiscard]] std::string_view name_of(NormKind kind);
+[[nodiscard]] std::string_view name_of(MlpKind kind);
+[[nodiscard]] PositionKind parse_position(std::string_view name);
+[[nodiscard]] NormKind parse_norm(std::string_view name);
+[[nodiscard]] MlpKind parse_mlp(std::string_view name);
+
+/// Which modules have one.
+struct Biases {
+  bool qkv = false;
+  bool projection = false;  // of attention's output
+  bool mlp = false;
+  bool norm = false;  // RMSNorm has none
+
+  [[nodiscard]] bool all() const { return qkv && projection && mlp && norm; }
+  [[nodiscard]] static constexpr Biases everywhere(bool present) { return {present, present, present, present}; }
+  friend bool operator==(const Biases&, const Biases&) = default;
+};
+inline constexpr Biases kAllBiases = Biases::everywhere(true);
+
+/// Sizes and kinds of one model. Made complete by checked() or trainable(); everything downstream relies on it.
+struct Architecture {
+  std::string name = {};  // for people: "gpt2-xl", "configs/tiny.json"
+  std::int64_t num_layers = 0;
+  std::int64_t num_heads = 0;      // query heads
+  std::int64_t embedding_dim = 0;  // C
+  std::int64_t block_size = 0;     // T, the longest context
+  std::int64_t vocab_size = 0;     // V, ids the tokenizer has
+  std::int64_t d_ff = 0;           // width of the MLP; 0: 4 * embedding_dim
+  std::int64_t num_kv_heads = 0;   // key and value heads (grouped-query attention, Ainslie et al. 2023); 0: num_heads
+  std::int64_t head_size = 0;      // 0: embedding_dim / num_heads
+  std::int64_t vocab_multiple = 1;
+  PositionKind position = PositionKind::kLearned;
+  NormKind norm = NormKind::kLayerNorm;
+  MlpKind mlp = MlpKind::kGelu;
+  Biases biases = {};
+  bool tie_weights = true;  // the LM head is the token embedding
+  float dropout = 0;
+
+  [[nodiscard]] std::int64_t query_width() const { return num_heads * head_size; }
+  [[nodiscard]] std::int64_t key_value_width() const { return num_kv_heads * head_size; }
+  /// Of queries, keys and values side by side.
+  [[nodiscard]] std::int64_t qkv_width() const { return query_width() + 2 * key_value_width(); }
+  /// vocab_size rounded up to vocab_multiple: rows of the embedding. Padding rows are zero and stay zero.
+  [[nodiscard]] std::int64_t padded_vocab_size() const;
+  friend bool operator==(const Architecture&, const Architecture&) = default;
+};
+
+/// With what 0 stands for filled in, for counting. Throws UserError naming the size, its value and the remedy.
+[[nodiscard]] Architecture checked(Architecture architecture);
+
+/// The same as Virgil trains it, its vocabulary padded to kVocabMultiple: GPT-2's pre-layernorm block with learned positions
+/// and a GELU MLP, with or without biases. Throws UserError naming what differs, or the key, its value and the remedy.
+[[nodiscard]] Architecture trainable(Architecture architecture);
+
+}  // namespace virgil
