@@ -154,6 +154,7 @@ class CudaBackend::Ops {
 
   void operator()(const ops::AttentionForward& op) const {
     const AttentionShape shape = op.check();
+    refuse_grouped_heads(op.kName, shape);
     backend_.expect_supported(op.kName, shape.dtype);
     const std::span<std::byte> scratch =
         backend_.workspace(op.kName, backend_.traits_->attention_forward_workspace_bytes(shape));
@@ -166,6 +167,7 @@ class CudaBackend::Ops {
 
   void operator()(const ops::AttentionBackward& op) const {
     const AttentionShape shape = op.check();
+    refuse_grouped_heads(op.kName, shape);
     backend_.expect_supported(op.kName, shape.dtype);
     const std::span<std::byte> scratch =
         backend_.workspace(op.kName, backend_.traits_->attention_backward_workspace_bytes(shape));
@@ -179,6 +181,7 @@ class CudaBackend::Ops {
 
   void operator()(const ops::AttentionDecode& op) const {
     const AttentionShape cache = op.cache_shape();
+    refuse_grouped_heads(op.kName, cache);
     backend_.expect_supported(op.kName, cache.dtype);
     const AttentionDecode operands{.out = op.out.data(),
                                    .k_cache = op.k_cache.data(),

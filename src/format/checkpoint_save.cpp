@@ -80,7 +80,7 @@ void write_checkpoint_files(FileSystem& files, const std::filesystem::path& dire
     table[file.name] = write_text(files, directory / file.name, file.content);
   }
   const std::int32_t end_of_text = contents.tokenizer == nullptr ? -1 : contents.tokenizer->end_of_text();
-  table[kConfigFile] = write_text(files, directory / kConfigFile, write_gpt2_config(model, end_of_text));
+  table[kConfigFile] = write_text(files, directory / kConfigFile, write_hf_config(model, end_of_text));
   table[kParametersFile] = write_parameters(files, directory / kParametersFile, contents, model);
   if (!contents.optimizer.empty()) {
     table[kOptimizerFile] = write_safetensors(files, directory / kOptimizerFile, contents.optimizer, {});

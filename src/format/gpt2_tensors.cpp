@@ -3,7 +3,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -52,11 +51,7 @@ std::string full_name(std::string_view name) {
 }
 
 /// The matrices of a block, which GPT-2 multiplies from the right (Conv1D) and nanoGPT from the left (nn.Linear).
-bool is_block_matrix(std::string_view name) {
-  constexpr std::array<std::string_view, 4> kMatrices = {".attn.c_attn.weight", ".attn.c_proj.weight", ".mlp.c_fc.weight",
-                                                         ".mlp.c_proj.weight"};
-  return std::ranges::any_of(kMatrices, [&](std::string_view matrix) { return name.ends_with(matrix); });
-}
+bool is_block_matrix(const ParameterSpec& spec) { return spec.layer >= 0 && spec.shape.rank() == 2; }
 
 bool is_transpose(const Shape& a, const Shape& b) { return a.rank() == 2 && b.rank() == 2 && a[0] == b[1] && a[1] == b[0]; }
 
@@ -191,7 +186,7 @@ StoredTensor Gpt2Tensors::take(const ParameterSpec& spec, bool is_linear,
   const SafetensorsFile::Entry& entry = find(spec.name);
   const Shape& shape = spec.stored_shape;
   const DType dtype = float_type_of(entry, directory_);
-  const bool is_turned = is_linear && is_block_matrix(spec.name);
+  const bool is_turned = is_linear && is_block_matrix(spec);
   if (is_turned ? !is_transpose(entry.shape, shape) : entry.shape != shape) {
     throw user_error("{}: {} is {}, but {} asks for {}{}; the folder holds files of different models", directory_,
                      quoted_excerpt(entry.name), entry.shape.to_string(), kConfigFile, shape.to_string(),

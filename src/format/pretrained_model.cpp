@@ -52,7 +52,7 @@ PretrainedModel open_gpt2(const fs::path& directory) {
   }
   PretrainedModel opened;
   opened.directory = directory;
-  opened.model = read_gpt2_config(read_file(config, kMaxConfigBytes), config.string());
+  opened.model = read_weights_config(read_file(config, kMaxConfigBytes), config.string());
   opened.files = open_weight_files(directory);
   Gpt2Tensors tensors(opened.files, directory.string());
   // Another program may have trained the biases that Virgil had saved as zeros, or have none at all (nanoGPT's bias=False).

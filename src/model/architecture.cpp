@@ -7,6 +7,7 @@
 
 #include "virgil/base/error.h"
 #include "virgil/base/shape.h"
+#include "virgil/model/family.h"
 #include "virgil/model/head_choice.h"
 
 namespace virgil {
@@ -47,6 +48,7 @@ std::string differences_to_gpt2(const Architecture& model) {
   note(model.mlp != MlpKind::kGelu, "a gated MLP");
   note(model.num_kv_heads != 0 && model.num_kv_heads != model.num_heads, "grouped key and value heads");
   note(model.head_size != 0 && model.query_width() != model.embedding_dim, "heads that are not n_embd wide together");
+  note(differences.empty() && !model.family->is_trained(), fmt::format("the modules of {}", model.family->model_type));
   note(model.biases != Biases::everywhere(model.biases.qkv), "biases in some places only");
   return differences;
 }

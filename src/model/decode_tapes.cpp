@@ -27,7 +27,7 @@ DecodeTapes::DecodeTapes(const Architecture& model, const DecodeShape& shape, co
                shape.max_length, model.block_size);
   VIRGIL_CHECK(shape.num_sequences >= 1, "{} sequences", shape.num_sequences);
   const std::int64_t positions = checked_multiply(shape.num_sequences, shape.max_length);
-  const std::int64_t elements = checked_multiply(positions, model.embedding_dim);
+  const std::int64_t elements = checked_multiply(positions, model.key_value_width());
   cache_bytes_ = round_up(checked_multiply(elements, size_of(shape.dtype)), alignment_bytes);
   all_caches_bytes_ = checked_multiply(checked_multiply(2, model.num_layers), cache_bytes_);
   for (const std::int64_t rows : kPrefillRows) {
@@ -69,9 +69,9 @@ DecodeTapes::Recorded DecodeTapes::record_calls(const Architecture& model, const
   const std::int64_t C = model.embedding_dim;
   const TensorView tokens = tape.tensor({.name = "tokens", .dtype = DType::kInt32, .shape = {num_sequences, rows}});
   const auto cache = [&](std::string_view kind, std::int64_t layer, std::int64_t offset) {
-    return tape.tensor({.name = fmt::format("transformer.h.{}.attn.{} cache", layer, kind),
+    return tape.tensor({.name = fmt::format("{}{}.{} cache", layer_prefix(model, layer), recorder.names().attention, kind),
                         .dtype = shape_.dtype,
-                        .shape = {size.num_sequences, model.num_heads, shape_.max_length, model.head_size},
+                        .shape = {size.num_sequences, model.num_kv_heads, shape_.max_length, model.head_size},
                         .offset_bytes = offset});
   };
   const Embedding embedding(recorder);
@@ -80,19 +80,22 @@ DecodeTapes::Recorded DecodeTapes::record_calls(const Architecture& model, const
     const KeyValueCache caches{cache("key", layer, key_cache_offset(layer)), cache("value", layer, value_cache_offset(layer))};
     Block(recorder, layer).forward(recorder, stream, &caches);
   }
-  Norm last_norm(recorder, "transformer.ln_f");
+  const std::string last_norm_name(recorder.names().last_norm);
+  Norm last_norm(recorder, last_norm_name);
   const ConstTensorView norm = last_norm.forward(recorder, stream, {}, {});
 
   const std::size_t first_head_call = tape.calls().size();
   // The last row of each sequence, side by side. A copy even of a single row: all passes have the same tensors.
   const TensorView last_rows =
-      tape.tensor({.name = "transformer.ln_f of last rows", .dtype = shape_.dtype, .shape = {num_sequences, C}});
+      tape.tensor({.name = last_norm_name + " of last rows", .dtype = shape_.dtype, .shape = {num_sequences, C}});
   for (std::int64_t s = 0; s < num_sequences; ++s) {
     tape.add(ops::Copy{.dst = last_rows.slice(s * C, {C}), .src = norm.slice((s * rows + rows - 1) * C, {C})});
   }
-  const TensorView logits =
-      tape.tensor({.name = "lm_head", .dtype = DType::kFloat32, .shape = {num_sequences, model.padded_vocab_size()}});
-  const Parameter head = model.tie_weights ? embedding.tokens() : recorder.parameter("lm_head.weight");
+  const TensorView logits = tape.tensor({.name = std::string(recorder.names().head),
+                                         .dtype = DType::kFloat32,
+                                         .shape = {num_sequences, model.padded_vocab_size()}});
+  const Parameter head =
+      model.tie_weights ? embedding.tokens() : recorder.parameter(module_path(recorder.names().head, "weight"));
   tape.add(ops::Matmul{.out = logits, .a = last_rows, .b = head.value, .bias = {}, .options = {.transpose_b = true}});
   return {std::move(tape), first_head_call, tokens, logits};
 }

@@ -1,9 +1,6 @@
 #include "virgil/model/parameter_layout.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <cmath>
 #include <functional>
 #include <numeric>
 #include <utility>
@@ -14,68 +11,10 @@ namespace virgil {
 
 namespace {
 
-constexpr float kInitStd = 0.02F;  // GPT-2
-
-/// Lists the parameters in model order, without offsets.
-class Lister {
- public:
-  explicit Lister(const Architecture& config) : config_(config) {}
-
-  std::vector<ParameterSpec> list() {
-    const std::int64_t C = config_.embedding_dim;
-    embedding("transformer.wte.weight", config_.padded_vocab_size(), config_.vocab_size);
-    embedding("transformer.wpe.weight", config_.block_size, config_.block_size);
-    for (layer_ = 0; layer_ < config_.num_layers; ++layer_) block(fmt::format("transformer.h.{}.", layer_));
-    layer_ = -1;
-    norm("transformer.ln_f", C);
-    if (!config_.tie_weights) embedding("lm_head.weight", config_.padded_vocab_size(), config_.vocab_size);
-    return std::move(specs_);
-  }
-
- private:
-  void block(const std::string& prefix) {
-    const std::int64_t C = config_.embedding_dim;
-    const std::int64_t F = config_.d_ff;
-    // GPT-2 scales the projections into the residual stream by the number of branches that add to it.
-    const float residual_std = kInitStd / std::sqrt(2.0F * static_cast<float>(config_.num_layers));
-    norm(prefix + "ln_1", C);
-    linear(prefix + "attn.c_attn", C, checked_multiply(3, C), kInitStd);
-    linear(prefix + "attn.c_proj", C, C, residual_std);
-    norm(prefix + "ln_2", C);
-    linear(prefix + "mlp.c_fc", C, F, kInitStd);
-    linear(prefix + "mlp.c_proj", F, C, residual_std);
-  }
-
-  void embedding(const std::string& name, std::int64_t rows, std::int64_t stored_rows) {
-    const std::int64_t C = config_.embedding_dim;
-    add({.name = name, .shape = {rows, C}, .stored_shape = {stored_rows, C}, .init = InitKind::kNormal, .init_std = kInitStd});
-  }
-  void linear(const std::string& name, std::int64_t inputs, std::int64_t outputs, float std) {
-    add({.name = name + ".weight",
-         .shape = {inputs, outputs},
-         .stored_shape = {inputs, outputs},
-         .init = InitKind::kNormal,
-         .init_std = std});
-    if (config_.biases.all()) add({.name = name + ".bias", .shape = {outputs}, .stored_shape = {outputs}});
-  }
-  void norm(const std::string& name, std::int64_t channels) {
-    add({.name = name + ".weight", .shape = {channels}, .stored_shape = {channels}, .init = InitKind::kOnes});
-    if (config_.biases.all()) add({.name = name + ".bias", .shape = {channels}, .stored_shape = {channels}});
-  }
-  void add(ParameterSpec spec) {
-    spec.layer = static_cast<int>(layer_);
-    specs_.push_back(std::move(spec));
-  }
-
-  const Architecture& config_;
-  std::vector<ParameterSpec> specs_;
-  std::int64_t layer_ = -1;
-};
-
 BucketKind bucket_kind(const ParameterSpec& spec) {
   if (spec.shape.rank() < 2) return BucketKind::kVectors;
   if (spec.layer >= 0) return BucketKind::kLayer;
-  return spec.name == "lm_head.weight" ? BucketKind::kHead : BucketKind::kEmbeddings;
+  return spec.part == TensorGroup::kHead ? BucketKind::kHead : BucketKind::kEmbeddings;
 }
 
 std::int64_t aligned_elements(const ParameterSpec& spec) { return round_up(spec.num_elements(), ParameterLayout::kAlignment); }
@@ -123,8 +62,8 @@ std::int64_t place_elements(std::span<ParameterSpec* const> members, std::int64_
 
 }  // namespace
 
-ParameterLayout::ParameterLayout(const Architecture& config, std::int64_t num_shards, std::vector<ParameterGroup> groups)
-    : parameters_(Lister(config).list()), groups_(std::move(groups)), num_shards_(num_shards) {
+ParameterLayout::ParameterLayout(const Architecture& model, std::int64_t num_shards, std::vector<ParameterGroup> groups)
+    : parameters_(list_parameters(model)), groups_(std::move(groups)), num_shards_(num_shards) {
   VIRGIL_CHECK(num_shards >= 1, "{} shards", num_shards);
   assign_to_groups();
   for (const std::size_t group : order_of_groups()) place_group(group);

@@ -1,6 +1,7 @@
 #include "virgil/model/step_tape.h"
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "model/blocks/block.h"
@@ -21,9 +22,10 @@ Tape record_step(const Architecture& model, const StepShape& step, bool training
   const Embedding embedding(recorder);
   std::vector<Block> blocks;
   for (std::int64_t layer = 0; layer < model.num_layers; ++layer) blocks.emplace_back(recorder, layer);
-  Norm last_norm(recorder, "transformer.ln_f");
-  const Classifier classifier(recorder, model.tie_weights ? embedding.tokens() : recorder.parameter("lm_head.weight"),
-                              step.objective, logits_rows, chunks);
+  Norm last_norm(recorder, std::string(recorder.names().last_norm));
+  const Classifier classifier(
+      recorder, model.tie_weights ? embedding.tokens() : recorder.parameter(module_path(recorder.names().head, "weight")),
+      step.objective, logits_rows, chunks);
 
   ResidualStream stream = embedding.forward(recorder, tokens);
   for (Block& block : blocks) block.forward(recorder, stream);

@@ -9,24 +9,21 @@
 #include "plan/embedded_data.h"
 #include "virgil/base/error.h"
 #include "virgil/base/json.h"
+#include "virgil/model/family.h"
 
 namespace virgil {
 
 namespace {
 
 /// What the models of a family have in common.
-Architecture family_spec(const std::string& family, const std::string& where) {
-  if (family == "gpt2") {
-    return {.biases = kAllBiases, .tie_weights = true};
-  }
-  if (family == "llama") {
-    return {.position = PositionKind::kRotary, .norm = NormKind::kRmsNorm, .mlp = MlpKind::kSwiGlu, .tie_weights = false};
-  }
-  throw user_error("{}: \"family\" is \"{}\"; choose gpt2 or llama", where, family);
+Architecture usual_model(const std::string& model_type, const std::string& where) {
+  const Family* family = find_family(model_type);
+  if (family == nullptr) throw user_error("{}: \"family\" is \"{}\"; known are {}", where, model_type, family_names(false));
+  return family->usual();
 }
 
 Architecture read_spec(const JsonObject& json, const std::string& where) {
-  Architecture spec = family_spec(json.string("family"), where);
+  Architecture spec = usual_model(json.string("family"), where);
   spec.name = json.string("name");
   spec.num_layers = json.integer("n_layer");
   spec.num_heads = json.integer("n_head");

@@ -3,7 +3,7 @@
 #include "plan/checked_product.h"
 #include "virgil/base/shape.h"
 #include "virgil/model/parameter_layout.h"
-#include "virgil/plan/tensor_table.h"
+#include "virgil/plan/parameter_count.h"
 
 namespace virgil {
 

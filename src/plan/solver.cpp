@@ -8,7 +8,7 @@
 
 #include "plan/fitting.h"
 #include "virgil/base/error.h"
-#include "virgil/plan/tensor_table.h"
+#include "virgil/plan/parameter_count.h"
 #include "virgil/plan/training_plan.h"
 
 namespace virgil {

@@ -4,8 +4,8 @@
 #include <optional>
 #include <string>
 
+#include "virgil/plan/parameter_count.h"
 #include "virgil/plan/plan_config.h"
-#include "virgil/plan/tensor_table.h"
 #include "virgil/report/plan_json.h"
 
 namespace virgil {

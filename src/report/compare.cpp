@@ -12,7 +12,7 @@
 #include "virgil/base/format.h"
 #include "virgil/plan/communication.h"
 #include "virgil/plan/estimates.h"
-#include "virgil/plan/tensor_table.h"
+#include "virgil/plan/parameter_count.h"
 #include "virgil/report/model_report.h"
 
 namespace virgil {

@@ -13,8 +13,8 @@
 #include "virgil/machine/device.h"
 #include "virgil/plan/catalogue.h"
 #include "virgil/plan/estimates.h"
+#include "virgil/plan/parameter_count.h"
 #include "virgil/plan/plan_config.h"
-#include "virgil/plan/tensor_table.h"
 #include "virgil/report/model_report.h"
 
 namespace virgil {

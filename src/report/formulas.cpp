@@ -8,8 +8,9 @@
 #include <vector>
 
 #include "virgil/base/format.h"
+#include "virgil/model/parameter_table.h"
 #include "virgil/plan/estimates.h"
-#include "virgil/plan/tensor_table.h"
+#include "virgil/plan/parameter_count.h"
 #include "virgil/report/model_report.h"
 #include "virgil/report/plan_json.h"
 
@@ -37,7 +38,7 @@ struct Product {
   std::string symbols;
   std::string numbers;
 };
-Product product_of(const TensorRow& row, const Architecture& spec) {
+Product product_of(const ParameterRow& row, const Architecture& spec) {
   Product product;
   for (const Symbol symbol : row.symbols) {
     const char* times = product.symbols.empty() ? "" : " x ";
@@ -47,7 +48,7 @@ Product product_of(const TensorRow& row, const Architecture& spec) {
   return product;
 }
 
-std::string describe_row(const TensorRow& row, const Architecture& spec) {
+std::string describe_row(const ParameterRow& row, const Architecture& spec) {
   const auto [symbols, numbers] = product_of(row, spec);
   return fmt::format("  {:<40}{:<10}= {:<22}= {:>15}{}\n", (row.per_layer ? "  " : "") + row.name, symbols, numbers,
                      format_count(count_elements(row, spec)), row.tied ? "  (also the LM head)" : "");
@@ -57,7 +58,7 @@ std::string describe_count(const Architecture& spec) {
   const ParameterBreakdown b = count_parameters(spec);
   std::string text = "Parameters\n";
   bool in_layer = false;
-  for (const TensorRow& row : tensor_rows(spec)) {
+  for (const ParameterRow& row : parameter_rows(spec)) {
     if (row.per_layer && !in_layer) text += "  in each layer:\n";
     if (!row.per_layer && in_layer) {
       text += fmt::format("  {:<40}{:<10}= {:<22}= {:>15}\n", "all layers", "L x layer",
@@ -154,7 +155,7 @@ nlohmann::ordered_json formulas_json(const Subject& subject, const PlannedSubjec
   using Json = nlohmann::ordered_json;
   const Architecture& spec = subject.spec;
   Json json = {{"rows", Json::array()}, {"approximations", Json::array()}, {"contexts", Json::array()}};
-  for (const TensorRow& row : tensor_rows(spec)) {
+  for (const ParameterRow& row : parameter_rows(spec)) {
     const auto [symbols, numbers] = product_of(row, spec);
     json["rows"].push_back({{"name", row.name},
                             {"per_layer", row.per_layer},

@@ -2,9 +2,11 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "virgil/model/family.h"
+#include "virgil/model/parameter_layout.h"
 #include "virgil/plan/communication.h"
 #include "virgil/plan/estimates.h"
-#include "virgil/plan/tensor_table.h"
+#include "virgil/plan/parameter_count.h"
 #include "virgil/report/model_report.h"
 #include "virgil/report/plan_json.h"
 
@@ -15,7 +17,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 Json architecture_json(const Architecture& spec) {
-  return {{"n_layer", spec.num_layers},
+  return {{"family", spec.family->model_type},
+          {"n_layer", spec.num_layers},
           {"n_head", spec.num_heads},
           {"n_kv_head", spec.num_kv_heads},
           {"head_size", spec.head_size},
@@ -60,12 +63,13 @@ Json inference_json(const Architecture& spec) {
 
 Json tensors_json(const Architecture& spec) {
   Json list = Json::array();
-  for (const NamedTensor& tensor : list_tensors(spec)) {
+  const ParameterLayout layout(spec);
+  for (const ParameterSpec& tensor : layout.parameters()) {
     Json shape = Json::array();
     for (int axis = 0; axis < tensor.shape.rank(); ++axis) shape.push_back(tensor.shape[axis]);
     list.push_back({{"name", tensor.name},
                     {"shape", shape},
-                    {"parameters", tensor.num_elements},
+                    {"parameters", tensor.num_elements()},
                     {"decayed", tensor.decayed},
                     {"tied", tensor.tied}});
   }

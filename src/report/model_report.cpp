@@ -3,14 +3,16 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <span>
 #include <string_view>
 #include <vector>
 
 #include "virgil/base/format.h"
 #include "virgil/model/inference_plan.h"
+#include "virgil/model/parameter_layout.h"
 #include "virgil/plan/communication.h"
 #include "virgil/plan/estimates.h"
-#include "virgil/plan/tensor_table.h"
+#include "virgil/plan/parameter_count.h"
 
 namespace virgil {
 
@@ -221,12 +223,13 @@ std::string describe_work(const Architecture& spec, const Rate& rate) {
 }
 
 std::string describe_tensors(const Architecture& spec) {
-  const std::vector<NamedTensor> tensors = list_tensors(spec);
+  const ParameterLayout layout(spec);
+  const std::span<const ParameterSpec> tensors = layout.parameters();
   const auto total = static_cast<double>(count_parameters(spec).total);
   std::string text = fmt::format("{:<48}{:>20}{:>16}{:>9}  {}\n", "tensor", "shape", "parameters", "share", "decayed  tied");
-  for (const NamedTensor& tensor : tensors) {
+  for (const ParameterSpec& tensor : tensors) {
     text += fmt::format("{:<48}{:>20}{:>16}{:>7.2f} %  {:<9}{}\n", tensor.name, tensor.shape.to_string(),
-                        format_count(tensor.num_elements), 100 * static_cast<double>(tensor.num_elements) / total,
+                        format_count(tensor.num_elements()), 100 * static_cast<double>(tensor.num_elements()) / total,
                         tensor.decayed ? "yes" : "no", tensor.tied ? "yes, with the LM head" : "no");
   }
   return text + fmt::format("{} tensors, {} parameters\n", format_count(static_cast<std::int64_t>(tensors.size())),

@@ -11,8 +11,8 @@
 #include "virgil/base/error.h"
 #include "virgil/base/format.h"
 #include "virgil/config/preset_files.h"
+#include "virgil/plan/parameter_count.h"
 #include "virgil/plan/plan_config.h"
-#include "virgil/plan/tensor_table.h"
 #include "virgil/report/fit_report.h"
 #include "virgil/report/model_report.h"
 

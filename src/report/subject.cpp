@@ -18,6 +18,7 @@
 #include "virgil/format/pretrained_model.h"
 #include "virgil/machine/device.h"
 #include "virgil/machine/measured_dtype.h"
+#include "virgil/model/family.h"
 #include "virgil/plan/catalogue.h"
 #include "virgil/plan/plan_config.h"
 
@@ -84,6 +85,8 @@ void apply_overrides(Architecture& spec, const ArchitectureOverrides& overrides)
   spec.position = overrides.position.value_or(spec.position);
   spec.norm = overrides.norm.value_or(spec.norm);
   spec.mlp = overrides.mlp.value_or(spec.mlp);
+  const bool other_kinds = overrides.position || overrides.norm || overrides.mlp;
+  if (other_kinds) spec.family = kGpt2Family.holds(spec) ? &kGpt2Family : &kLlamaFamily;
 }
 
 /// Makes the configuration say what the spec says, and notes the keys as given.

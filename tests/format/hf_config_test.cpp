@@ -11,7 +11,7 @@
 
 #include "support/user_error.h"
 #include "virgil/plan/catalogue.h"
-#include "virgil/plan/tensor_table.h"
+#include "virgil/plan/parameter_count.h"
 
 namespace virgil {
 namespace {
@@ -129,7 +129,7 @@ OrderedJson good() {
 }
 
 std::string gpt2_config_error(const std::string& text) {
-  const std::string message = user_error_of([&] { (void)read_gpt2_config(text, "a/config.json"); });
+  const std::string message = user_error_of([&] { (void)read_weights_config(text, "a/config.json"); });
   EXPECT_THAT(message, HasSubstr("a/config.json: "));
   return message;
 }
@@ -142,7 +142,7 @@ std::string error_with(const char* key, const Value& value) {
 }
 
 TEST(Gpt2Config, ReadsThePublishedForm) {
-  const Architecture sizes = read_gpt2_config(good().dump(), "config.json");
+  const Architecture sizes = read_weights_config(good().dump(), "config.json");
   EXPECT_EQ(sizes.num_layers, 12);
   EXPECT_EQ(sizes.num_heads, 12);
   EXPECT_EQ(sizes.embedding_dim, 768);
@@ -160,7 +160,7 @@ TEST(Gpt2Config, ReadsTheGeneralNamesOfTheSizes) {
   json["num_attention_heads"] = 4;
   json["hidden_size"] = 64;
   json["max_position_embeddings"] = 128;
-  const Architecture sizes = read_gpt2_config(json.dump(), "config.json");
+  const Architecture sizes = read_weights_config(json.dump(), "config.json");
   EXPECT_EQ(sizes.num_layers, 6);
   EXPECT_EQ(sizes.num_heads, 4);
   EXPECT_EQ(sizes.embedding_dim, 64);
@@ -173,7 +173,7 @@ TEST(Gpt2Config, TakesEveryNameOfTheTanhForm) {
   for (const char* name : {"gelu_new", "gelu_pytorch_tanh", "gelu_fast"}) {
     OrderedJson json = good();
     json["activation_function"] = name;
-    EXPECT_NO_THROW((void)read_gpt2_config(json.dump(), "config.json")) << name;
+    EXPECT_NO_THROW((void)read_weights_config(json.dump(), "config.json")) << name;
   }
 }
 
@@ -228,7 +228,7 @@ TEST(Gpt2Config, SurvivesMutations) {
       }
     }
     try {
-      const Architecture model = trainable(read_gpt2_config(mutant, "config.json"));
+      const Architecture model = trainable(read_weights_config(mutant, "config.json"));
       ASSERT_LE(model.num_layers, 1024);
       ++num_accepted;
     } catch (const UserError&) {
@@ -253,18 +253,18 @@ TEST(Gpt2Config, ComesBackAsItWasWritten) {
       .num_layers = 2, .num_heads = 4, .embedding_dim = 32, .block_size = 8, .vocab_size = 99, .biases = kAllBiases};
   for (const Architecture& sizes : {odd, usual}) {
     const Architecture model = trainable(sizes);
-    const std::string text = write_gpt2_config(model, -1);
-    EXPECT_EQ(write_gpt2_config(trainable(read_checkpoint_config(text, "c")), -1), text);
-    Architecture weights = read_gpt2_config(text, "c");
+    const std::string text = write_hf_config(model, -1);
+    EXPECT_EQ(write_hf_config(trainable(read_checkpoint_config(text, "c")), -1), text);
+    Architecture weights = read_weights_config(text, "c");
     EXPECT_EQ(std::exchange(weights.dropout, sizes.dropout), 0);
-    EXPECT_EQ(write_gpt2_config(trainable(weights), -1), text);
+    EXPECT_EQ(write_hf_config(trainable(weights), -1), text);
     Architecture spec = model;
     spec.name = "c";
     spec.dropout = 0;
     spec.vocab_multiple = 1;  // padding is Virgil's
     EXPECT_EQ(parse_hf_config(text, "c"), spec);
   }
-  EXPECT_EQ(OrderedJson::parse(write_gpt2_config(trainable(odd), 299))["eos_token_id"], 299);
+  EXPECT_EQ(OrderedJson::parse(write_hf_config(trainable(odd), 299))["eos_token_id"], 299);
 }
 
 TEST(Gpt2Config, OfACheckpointTellsBiasAndDropout) {

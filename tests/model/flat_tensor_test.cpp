@@ -22,7 +22,8 @@ constexpr StorageType kByteBlocks{"int8", DType::kInt32, 64, 17};
 constexpr StorageType kScales{"scales", DType::kFloat32, 64, 1};
 
 Architecture flat_model() {
-  return trainable({.num_layers = 2, .num_heads = 3, .embedding_dim = 24, .block_size = 10, .vocab_size = 65, .bias = true});
+  return trainable(
+      {.num_layers = 2, .num_heads = 3, .embedding_dim = 24, .block_size = 10, .vocab_size = 65, .biases = kAllBiases});
 }
 
 /// An optimizer with one state in blocks and one with a number for each of them.

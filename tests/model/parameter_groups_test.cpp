@@ -22,7 +22,8 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 
 Architecture grouped_model() {
-  return trainable({.num_layers = 3, .num_heads = 3, .embedding_dim = 24, .block_size = 10, .vocab_size = 65, .bias = true});
+  return trainable(
+      {.num_layers = 3, .num_heads = 3, .embedding_dim = 24, .block_size = 10, .vocab_size = 65, .biases = kAllBiases});
 }
 
 OptimizerTraits of_whole_tensors() {

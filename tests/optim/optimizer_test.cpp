@@ -23,7 +23,8 @@ namespace {
 using ByParameter = std::map<std::string, std::vector<float>>;
 
 Architecture updated_model() {
-  return trainable({.num_layers = 2, .num_heads = 3, .embedding_dim = 24, .block_size = 10, .vocab_size = 65, .bias = true});
+  return trainable(
+      {.num_layers = 2, .num_heads = 3, .embedding_dim = 24, .block_size = 10, .vocab_size = 65, .biases = kAllBiases});
 }
 
 /// Stored values of a parameter, a pure function of its name.

@@ -6,7 +6,7 @@
 #include <set>
 
 #include "support/user_error.h"
-#include "virgil/plan/tensor_table.h"
+#include "virgil/plan/parameter_count.h"
 
 namespace virgil {
 namespace {
@@ -88,7 +88,9 @@ TEST(Catalogue, DamagedFilesAreErrors) {
   EXPECT_NE(user_error_of([] { (void)parse_models("{", "m.json"); }).find("m.json: not valid JSON"), std::string::npos);
   EXPECT_NE(user_error_of([] { (void)parse_models("{}", "m.json"); }).find("\"models\" is missing"), std::string::npos);
   EXPECT_NE(user_error_of([] { (void)parse_models(R"({"models": [3]})", "m.json"); }).find("models[0]"), std::string::npos);
-  EXPECT_NE(user_error_of([] { (void)parse_models(R"({"models": [{"family": "rnn"}]})", "m.json"); }).find("gpt2 or llama"),
+  EXPECT_NE(user_error_of([] {
+              (void)parse_models(R"({"models": [{"family": "rnn"}]})", "m.json");
+            }).find("gpt2, llama, mistral and qwen2"),
             std::string::npos);
   EXPECT_NE(user_error_of([] { (void)parse_gpus(R"({"gpus": [{"memory_mib": -1}]})", "g.json"); }).find("memory_mib is -1"),
             std::string::npos);

@@ -4,7 +4,6 @@
 
 #include "virgil/base/error.h"
 #include "virgil/plan/catalogue.h"
-#include "virgil/plan/tensor_table.h"
 
 namespace virgil {
 namespace {

@@ -25,8 +25,8 @@
 #include "virgil/base/file_system.h"
 #include "virgil/data/tokenizer.h"
 #include "virgil/format/safetensors.h"
-#include "virgil/model/memory_plan.h"
 #include "virgil/model/architecture.h"
+#include "virgil/model/memory_plan.h"
 #include "virgil/optim/loss_scaler.h"
 
 namespace virgil {

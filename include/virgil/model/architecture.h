@@ -23,6 +23,9 @@ enum class MlpKind : std::uint8_t { kGelu, kSwiGlu };  // SwiGLU (Shazeer 2020) 
 [[nodiscard]] NormKind parse_norm(std::string_view name);
 [[nodiscard]] MlpKind parse_mlp(std::string_view name);
 
+struct Family;
+extern const Family kGpt2Family;
+
 /// Which modules have one.
 struct Biases {
   bool qkv = false;
@@ -38,7 +41,8 @@ inline constexpr Biases kAllBiases = Biases::everywhere(true);
 
 /// Sizes and kinds of one model. Made complete by checked() or trainable(); everything downstream relies on it.
 struct Architecture {
-  std::string name = {};  // for people: "gpt2-xl", "configs/tiny.json"
+  std::string name = {};                // for people: "gpt2-xl", "configs/tiny.json"
+  const Family* family = &kGpt2Family;  // whose names and files it has
   std::int64_t num_layers = 0;
   std::int64_t num_heads = 0;      // query heads
   std::int64_t embedding_dim = 0;  // C

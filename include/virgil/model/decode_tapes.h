@@ -44,8 +44,8 @@ struct DecodePass {
   TensorView logits;                // (num_sequences, Vp) float32, an activation
 };
 
-/// Pure function of its arguments. The caches lie at the beginning of the arena, layer l's (S, NH, L, HS) each. All passes have
-/// the same tensors, of sizes up to those of the largest pass, and they lie where that one's do.
+/// Pure function of its arguments. The caches lie at the beginning of the arena, layer l's (S, NKV, L, HS) each. All passes
+/// have the same tensors, of sizes up to those of the largest pass, and they lie where that one's do.
 class DecodeTapes {
  public:
   DecodeTapes(const Architecture& model, const DecodeShape& shape, const ParameterLayout& parameters,

@@ -1,5 +1,5 @@
-// The one table of parameters. Counting, planning, allocation, initialisation, weight decay, checkpoints and export all read
-// it.
+// Where the parameters of a model lie: the flat buffer that holds them all, and its runs that are updated, reduced and divided
+// together.
 #pragma once
 
 #include <cstddef>
@@ -13,28 +13,9 @@
 #include "virgil/base/shape.h"
 #include "virgil/model/architecture.h"
 #include "virgil/model/parameter_groups.h"
+#include "virgil/model/parameter_table.h"
 
 namespace virgil {
-
-enum class InitKind : std::uint8_t { kZeros, kOnes, kNormal };
-
-/// One parameter tensor. Offsets count elements in the flat buffer that holds all parameters (and, with the same offsets, all
-/// gradients and each optimizer state).
-struct ParameterSpec {
-  std::string name;         // Hugging Face GPT-2's: "transformer.h.0.attn.c_attn.weight"
-  Shape shape;              // as allocated
-  Shape stored_shape;       // as in a checkpoint: without padding rows (a prefix of `shape`'s elements)
-  std::int64_t offset = 0;  // elements
-  InitKind init = InitKind::kZeros;
-  float init_std = 0;     // for kNormal; padding rows are zero
-  std::size_t group = 0;  // ParameterLayout::groups()
-  bool decayed = false;   // as its group says
-  int layer = -1;         // -1: not in a layer
-  /// What `offset` would be with one shard: numbers its elements whatever the number of processes.
-  std::int64_t lone_offset = 0;
-
-  [[nodiscard]] std::int64_t num_elements() const { return shape.num_elements(); }
-};
 
 /// A run of the flat buffer: one group.
 struct ParameterRange {
@@ -53,7 +34,7 @@ struct ParameterBucket {
   std::size_t group = 0;
 };
 
-/// Pure function of a Architecture and groups. Each group is one run of the flat buffer, so that the optimizer makes one pass
+/// Pure function of an Architecture and groups. Each group is one run of the flat buffer, so that the optimizer makes one pass
 /// over it, and groups of one optimizer stand side by side. Inside a group tensors follow the model from the embeddings to the
 /// head. Each starts at a multiple of kAlignment elements, and each bucket so that it divides into as many equal, aligned parts
 /// as there are shards: rank r of R processes owns part r of every bucket. Where an optimizer needs whole tensors, none lies in
@@ -63,13 +44,14 @@ class ParameterLayout {
   static constexpr std::int64_t kAlignment = 64;
 
   /// Throws UserError when the total overflows, or for groups that do not fit the model. num_shards >= 1.
-  explicit ParameterLayout(const Architecture& config, std::int64_t num_shards = 1,
+  explicit ParameterLayout(const Architecture& model, std::int64_t num_shards = 1,
                            std::vector<ParameterGroup> groups = default_groups());
 
   /// In model order (as a reader of the model meets them).
   [[nodiscard]] std::span<const ParameterSpec> parameters() const { return parameters_; }
   /// Throws InternalError for an unknown name.
   [[nodiscard]] const ParameterSpec& find(std::string_view name) const;
+  [[nodiscard]] bool contains(std::string_view name) const { return index_.contains(std::string(name)); }
   [[nodiscard]] std::span<const ParameterGroup> groups() const { return groups_; }
   /// In order of offset; none of a group that has no parameters.
   [[nodiscard]] std::span<const ParameterRange> ranges() const { return ranges_; }

@@ -16,15 +16,24 @@ namespace virgil {
 struct AttentionShape {
   std::int64_t batch = 0;
   std::int64_t length = 0;
-  std::int64_t num_heads = 0;
+  std::int64_t num_heads = 0;  // of queries
   std::int64_t head_size = 0;
   DType dtype = DType::kFloat32;
+  std::int64_t num_kv_heads = 0;  // of keys and of values, each for as many query heads side by side; 0: num_heads
+
+  [[nodiscard]] std::int64_t kv_heads() const { return num_kv_heads == 0 ? num_heads : num_kv_heads; }
+  [[nodiscard]] bool has_grouped_heads() const { return kv_heads() != num_heads; }
 };
+
+/// For backends that do not compute them. Throws InternalError naming `op`: trainable() refuses such models before.
+void refuse_grouped_heads(std::string_view op, const AttentionShape& shape);
 
 namespace ops {
 
-/// out (B, T, C), lse (B, NH, T) float32 natural-log sum of exponents of the scaled scores; qkv (B, T, 3C) holds q, k, v side
-/// by side, heads inside each. Scale 1 / sqrt(HS); dropout on the probabilities. HS is a multiple of 8 up to 128.
+/// out (B, T, NH * HS), lse (B, NH, T) float32 natural-log sum of exponents of the scaled scores; qkv (B, T, (NH + 2 NKV) * HS)
+/// holds q, k, v side by side, heads inside each. Query head h attends to key and value head h / (NH / NKV). Scale 1 /
+/// sqrt(HS); dropout on the probabilities. HS is a multiple of 8 up to 128. No backend computes grouped heads (NKV < NH) yet:
+/// they can be recorded and planned.
 struct AttentionForward {
   static constexpr std::string_view kName = "attention_forward";
   static constexpr std::string_view kFamily = "attention";
@@ -33,6 +42,7 @@ struct AttentionForward {
   ConstTensorView qkv;
   std::int64_t num_heads = 0;
   Dropout dropout = {};
+  std::int64_t num_kv_heads = 0;  // 0: num_heads
 
   static void operands(auto& op, auto&& visit) {
     visit("out", op.out, Access::kWrite);
@@ -45,7 +55,7 @@ struct AttentionForward {
   [[nodiscard]] std::string sizes_text() const;
 };
 
-/// dqkv (B, T, 3C) from dout, out (B, T, C), qkv and lse of the forward pass.
+/// dqkv, as qkv, from dout, out (B, T, NH * HS), qkv and lse of the forward pass.
 struct AttentionBackward {
   static constexpr std::string_view kName = "attention_backward";
   static constexpr std::string_view kFamily = "attention";
@@ -56,6 +66,7 @@ struct AttentionBackward {
   ConstTensorView lse;
   std::int64_t num_heads = 0;
   Dropout dropout = {};
+  std::int64_t num_kv_heads = 0;  // 0: num_heads
 
   static void operands(auto& op, auto&& visit) {
     visit("dqkv", op.dqkv, Access::kWrite);
@@ -71,8 +82,8 @@ struct AttentionBackward {
 };
 
 /// Generation with a cache: appends the n new rows' k and v to the caches at positions first_position.. and attends from each
-/// new row to all positions up to its own. out (S, n, C), qkv (S, n, 3C), k_cache, v_cache (S, NH, L, HS) with first_position +
-/// n <= L.
+/// new row to all positions up to its own. out (S, n, NH * HS), qkv (S, n, (NH + 2 NKV) * HS), k_cache, v_cache (S, NKV, L, HS)
+/// with first_position + n <= L.
 struct AttentionDecode {
   static constexpr std::string_view kName = "attention_decode";
   static constexpr std::string_view kFamily = "attention";
@@ -82,6 +93,7 @@ struct AttentionDecode {
   ConstTensorView qkv;
   std::int64_t num_heads = 0;
   std::int64_t first_position = 0;
+  std::int64_t num_kv_heads = 0;  // 0: num_heads
 
   static void operands(auto& op, auto&& visit) {
     visit("out", op.out, Access::kWrite);

@@ -75,7 +75,7 @@ struct AttentionBackward {
   bool native_bfloat16;
 
   [[nodiscard]] AttentionBackwardTask<Element> task_of(std::int64_t head) const {
-    const auto [B, T, NH, HS, dtype] = shape;
+    const auto [B, T, NH, HS, dtype, NKV] = shape;
     const std::int64_t C = NH * HS;
     const std::int64_t b = head / NH;
     const std::int64_t h = head % NH;
@@ -143,7 +143,7 @@ namespace {
 
 template <typename Element>
 void run_backward(const AttentionBackward<Element>& op, const CpuContext& context) {
-  const auto [B, T, NH, HS, dtype] = op.shape;
+  const auto [B, T, NH, HS, dtype, NKV] = op.shape;
   const std::int64_t scratch_floats = backward_scratch_floats(op.shape);
   const auto scratch =
       workspace_as<float>(context, "attention_backward", static_cast<std::size_t>(scratch_floats * context.num_threads));
@@ -167,6 +167,7 @@ void run_backward(const AttentionBackward<Element>& op, const CpuContext& contex
 
 void run(const ops::AttentionBackward& op, const CpuContext& context) {
   const AttentionShape shape = op.check();
+  refuse_grouped_heads(op.kName, shape);
   with_float_type(op.kName, shape.dtype, [&]<typename Element>(Element) {
     run_backward(
         AttentionBackward<Element>{op.dqkv.as<Element>(), op.dout.as<Element>(), op.out.as<Element>(), op.qkv.as<Element>(),

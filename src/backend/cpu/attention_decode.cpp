@@ -120,6 +120,7 @@ std::int64_t attention_decode_workspace_bytes(const AttentionShape& shape, int n
 
 void run(const ops::AttentionDecode& op, const CpuContext& context) {
   const AttentionShape shape = op.check();
+  refuse_grouped_heads(op.kName, shape);
   with_float_type(op.kName, shape.dtype, [&]<typename T>(T) {
     const AttentionDecode<T> decode{.out = op.out.as<T>(),
                                     .k_cache = op.k_cache.as<T>(),

@@ -64,7 +64,7 @@ struct AttentionForward {
 
   /// Part `part` of `parts` of a head; 0 <= head < B * NH.
   [[nodiscard]] AttendTask<Element> task_of(std::int64_t head, std::int64_t part, std::int64_t parts) const {
-    const auto [B, T, NH, HS, dtype] = shape;
+    const auto [B, T, NH, HS, dtype, NKV] = shape;
     const std::int64_t C = NH * HS;
     const std::int64_t b = head / NH;
     const std::int64_t h = head % NH;
@@ -107,7 +107,7 @@ namespace {
 
 template <typename Element>
 void run_forward(const AttentionForward<Element>& op, const CpuContext& context) {
-  const auto [B, T, NH, HS, dtype] = op.shape;
+  const auto [B, T, NH, HS, dtype, NKV] = op.shape;
   const std::int64_t scratch_floats = attend_scratch_floats(T, HS, dtype);
   const auto scratch =
       workspace_as<float>(context, "attention_forward", static_cast<std::size_t>(scratch_floats * context.num_threads));
@@ -128,6 +128,7 @@ void run_forward(const AttentionForward<Element>& op, const CpuContext& context)
 
 void run(const ops::AttentionForward& op, const CpuContext& context) {
   const AttentionShape shape = op.check();
+  refuse_grouped_heads(op.kName, shape);
   with_float_type(op.kName, shape.dtype, [&]<typename Element>(Element) {
     run_forward(AttentionForward<Element>{op.out.as<Element>(), op.lse.as<float>(), op.qkv.as<Element>(), shape, op.dropout,
                                           context.native_bfloat16},

@@ -2,26 +2,46 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "virgil/ops/attention.h"
 
 namespace virgil {
 
+void Attention::declare(ParameterTable& table) {
+  using enum Symbol;
+  const ModuleNames& names = table.names();
+  const Biases& biases = table.model().biases;
+  const auto linear = [&](std::string_view module, Symbol inputs, Symbol outputs, bool bias, float init_std) {
+    Linear::declare(table, TensorGroup::kAttention, module_path(names.attention, module), inputs, outputs, bias, init_std);
+  };
+  if (!names.qkv.empty()) {
+    linear(names.qkv, kC, kQkv, biases.qkv, ParameterTable::usual_std());
+  } else {
+    linear(names.query, kC, kQ, biases.qkv, ParameterTable::usual_std());
+    linear(names.key, kC, kKv, biases.qkv, ParameterTable::usual_std());
+    linear(names.value, kC, kKv, biases.qkv, ParameterTable::usual_std());
+  }
+  linear(names.projection, kQ, kC, biases.projection, table.residual_std());
+}
+
 Attention::Attention(Recorder& recorder, const std::string& name, std::int64_t layer)
     : name_(name),
       num_heads_(recorder.model().num_heads),
+      num_kv_heads_(recorder.model().num_kv_heads),
       dropout_(recorder.dropout(RandomPurpose::kAttentionDropout, layer)),
-      qkv_linear_(recorder, name + ".c_attn"),
-      projection_(recorder, name + ".c_proj") {}
+      qkv_linear_(recorder, module_path(name, recorder.names().qkv)),
+      projection_(recorder, module_path(name, recorder.names().projection)) {}
 
 TensorView Attention::forward(Recorder& recorder, const ConstTensorView& x) {
   const auto [B, T, dtype, training] = recorder.shape();
   Tape& tape = recorder.tape();
   qkv_ = qkv_linear_.forward(recorder, x, Recompute::kBlock);
-  const TensorView out = recorder.activation(name_, recorder.model().embedding_dim, Recompute::kBlock);
+  const TensorView out = recorder.activation(name_, recorder.model().query_width(), Recompute::kBlock);
   const TensorView lse = tape.tensor(
       {.name = name_ + ".lse", .dtype = DType::kFloat32, .shape = {B, num_heads_, T}, .dropped_from = Recompute::kBlock});
-  tape.add(ops::AttentionForward{.out = out, .lse = lse, .qkv = qkv_, .num_heads = num_heads_, .dropout = dropout_});
+  tape.add(ops::AttentionForward{
+      .out = out, .lse = lse, .qkv = qkv_, .num_heads = num_heads_, .dropout = dropout_, .num_kv_heads = num_kv_heads_});
   out_ = out;
   lse_ = lse;
   return projection_.forward(recorder, out, Recompute::kBlock);
@@ -29,9 +49,13 @@ TensorView Attention::forward(Recorder& recorder, const ConstTensorView& x) {
 
 TensorView Attention::decode(Recorder& recorder, const ConstTensorView& x, const KeyValueCache& cache) {
   const TensorView qkv = qkv_linear_.forward(recorder, x, {});
-  const TensorView out = recorder.activation(name_, recorder.model().embedding_dim);
-  recorder.tape().add(
-      ops::AttentionDecode{.out = out, .k_cache = cache.keys, .v_cache = cache.values, .qkv = qkv, .num_heads = num_heads_});
+  const TensorView out = recorder.activation(name_, recorder.model().query_width());
+  recorder.tape().add(ops::AttentionDecode{.out = out,
+                                           .k_cache = cache.keys,
+                                           .v_cache = cache.values,
+                                           .qkv = qkv,
+                                           .num_heads = num_heads_,
+                                           .num_kv_heads = num_kv_heads_});
   return projection_.forward(recorder, out, {});
 }
 
@@ -48,7 +72,8 @@ TensorView Attention::backward(Recorder& recorder, const ConstTensorView& x, con
                                   .qkv = qkv,
                                   .lse = tape.read(lse_),
                                   .num_heads = num_heads_,
-                                  .dropout = dropout_});
+                                  .dropout = dropout_,
+                                  .num_kv_heads = num_kv_heads_});
   qkv_linear_.backward_weight(recorder, tape.read(x), dqkv);
   return qkv_linear_.backward_input(recorder, name_ + ".inp.grad", dqkv);
 }

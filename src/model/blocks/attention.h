@@ -10,7 +10,7 @@
 
 namespace virgil {
 
-/// Where generation keeps keys and values: (S, NH, L, HS) each.
+/// Where generation keeps keys and values: (S, NKV, L, HS) each.
 struct KeyValueCache {
   TensorView keys;
   TensorView values;
@@ -18,6 +18,7 @@ struct KeyValueCache {
 
 class Attention {
  public:
+  static void declare(ParameterTable& table);
   /// `name` is the module's, "transformer.h.0.attn".
   Attention(Recorder& recorder, const std::string& name, std::int64_t layer);
 
@@ -28,11 +29,13 @@ class Attention {
   /// dx (B, T, C) from d(branch); x as forward() was given it.
   TensorView backward(Recorder& recorder, const ConstTensorView& x, const ConstTensorView& dbranch) const;
 
+  [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] const std::string& branch_name() const { return projection_.name(); }
 
  private:
   std::string name_;
   std::int64_t num_heads_;
+  std::int64_t num_kv_heads_;
   Dropout dropout_;
   Linear qkv_linear_;
   Linear projection_;

@@ -6,12 +6,20 @@
 
 namespace virgil {
 
+void Block::declare(ParameterTable& table) {
+  const ModuleNames& names = table.names();
+  Norm::declare(table, TensorGroup::kLayerNorms, names.first_norm);
+  Attention::declare(table);
+  Norm::declare(table, TensorGroup::kLayerNorms, names.second_norm);
+  Mlp::declare(table);
+}
+
 Block::Block(Recorder& recorder, std::int64_t layer)
-    : name_(fmt::format("transformer.h.{}", layer)),
-      norm1_(recorder, name_ + ".ln_1"),
-      attention_(recorder, name_ + ".attn", layer),
-      norm2_(recorder, name_ + ".ln_2"),
-      mlp_(recorder, name_ + ".mlp"),
+    : name_(fmt::format("{}.{}", recorder.names().layers, layer)),
+      norm1_(recorder, module_path(name_, recorder.names().first_norm)),
+      attention_(recorder, module_path(name_, recorder.names().attention), layer),
+      norm2_(recorder, module_path(name_, recorder.names().second_norm)),
+      mlp_(recorder, module_path(name_, recorder.names().mlp)),
       attention_dropout_(recorder.dropout(RandomPurpose::kResidualDropout, 2 * layer)),
       mlp_dropout_(recorder.dropout(RandomPurpose::kResidualDropout, 2 * layer + 1)) {}
 
@@ -19,12 +27,12 @@ void Block::forward(Recorder& recorder, ResidualStream& stream, const KeyValueCa
   const TensorView x = norm1_.forward(recorder, stream, Recompute::kNorm, Recompute::kBlock);
   stream.branch = cache == nullptr ? attention_.forward(recorder, x) : attention_.decode(recorder, x, *cache);
   stream.dropout = attention_dropout_;
-  stream.joined_name = name_ + ".attn + residual";
+  stream.joined_name = attention_.name() + " + residual";
   stream.joined_dropped_from = Recompute::kBlock;
 
   stream.branch = mlp_.forward(recorder, norm2_.forward(recorder, stream, Recompute::kNorm, Recompute::kBlock));
   stream.dropout = mlp_dropout_;
-  stream.joined_name = name_ + ".mlp + residual";  // the next block's input: stored at every level
+  stream.joined_name = mlp_.name() + " + residual";  // the next block's input: stored at every level
 }
 
 void Block::backward(Recorder& recorder, const StreamGradient& dstream) const {

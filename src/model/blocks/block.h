@@ -12,6 +12,8 @@ namespace virgil {
 
 class Block {
  public:
+  /// Of one layer.
+  static void declare(ParameterTable& table);
   Block(Recorder& recorder, std::int64_t layer);
 
   /// Adds both branches to the stream; the second joins where the next norm reads it. With a cache for new rows alone.

@@ -10,6 +10,12 @@
 
 namespace virgil {
 
+void Classifier::declare(ParameterTable& table) {
+  if (table.model().tie_weights) return;
+  table.add_matrix(TensorGroup::kHead, module_path(table.names().head, "weight"), Symbol::kV, Symbol::kC,
+                   ParameterTable::usual_std());
+}
+
 Classifier::Classifier(Recorder& recorder, Parameter head, ObjectiveKind objective, std::int64_t chunk_rows,
                        LogitsChunks chunks)
     : head_(std::move(head)),

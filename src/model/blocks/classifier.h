@@ -11,6 +11,8 @@ namespace virgil {
 
 class Classifier {
  public:
+  /// A head of its own, where the model has one.
+  static void declare(ParameterTable& table);
   /// `head` (Vp, C): of its own, or the token embedding.
   Classifier(Recorder& recorder, Parameter head, ObjectiveKind objective, std::int64_t chunk_rows, LogitsChunks chunks);
 

@@ -1,6 +1,8 @@
 // Token and position embeddings.
 #pragma once
 
+#include <string>
+
 #include "model/blocks/recorder.h"
 #include "model/blocks/residual_norm.h"
 
@@ -8,6 +10,7 @@ namespace virgil {
 
 class Embedding {
  public:
+  static void declare(ParameterTable& table);
   explicit Embedding(Recorder& recorder);
 
   /// The stream (B, T, C) of tokens (B, T). Where they stand is set when it runs.
@@ -17,6 +20,7 @@ class Embedding {
   [[nodiscard]] const Parameter& tokens() const { return wte_; }
 
  private:
+  std::string name_;
   Parameter wte_;  // (Vp, C)
   Parameter wpe_;  // (block_size, C)
   Dropout dropout_;

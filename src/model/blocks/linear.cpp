@@ -4,9 +4,17 @@
 #include <string>
 #include <utility>
 
+#include "virgil/model/family.h"
 #include "virgil/ops/matmul.h"
 
 namespace virgil {
+
+void Linear::declare(ParameterTable& table, TensorGroup group, const std::string& module, Symbol inputs, Symbol outputs,
+                     bool bias, float init_std) {
+  const bool turned = table.model().family->weight_order == WeightOrder::kOutputsInputs;
+  table.add_matrix(group, module + ".weight", turned ? outputs : inputs, turned ? inputs : outputs, init_std);
+  if (bias) table.add_vector(group, module + ".bias", outputs, InitKind::kZeros);
+}
 
 Linear::Linear(Recorder& recorder, std::string name)
     : name_(std::move(name)), weight_(recorder.parameter(name_ + ".weight")), bias_(recorder.bias_of(name_)) {}

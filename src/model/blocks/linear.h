@@ -6,11 +6,15 @@
 #include <string>
 
 #include "model/blocks/recorder.h"
+#include "virgil/model/parameter_table.h"
 
 namespace virgil {
 
 class Linear {
  public:
+  /// W in the family's order, and with `bias` b (outputs). `module` as the table's rows are named.
+  static void declare(ParameterTable& table, TensorGroup group, const std::string& module, Symbol inputs, Symbol outputs,
+                      bool bias, float init_std);
   /// `name` is the module's in a checkpoint; W is (inputs, outputs).
   Linear(Recorder& recorder, std::string name);
 

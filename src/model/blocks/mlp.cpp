@@ -1,14 +1,29 @@
 #include "model/blocks/mlp.h"
 
 #include <string>
+#include <string_view>
 
 #include "virgil/ops/gelu.h"
 #include "virgil/ops/matmul.h"
 
 namespace virgil {
 
+void Mlp::declare(ParameterTable& table) {
+  using enum Symbol;
+  const ModuleNames& names = table.names();
+  const auto linear = [&](std::string_view module, Symbol inputs, Symbol outputs, float init_std) {
+    Linear::declare(table, TensorGroup::kMlp, module_path(names.mlp, module), inputs, outputs, table.model().biases.mlp,
+                    init_std);
+  };
+  if (table.model().mlp == MlpKind::kSwiGlu) linear(names.gate, kC, kF, ParameterTable::usual_std());
+  linear(names.up, kC, kF, ParameterTable::usual_std());
+  linear(names.down, kF, kC, table.residual_std());
+}
+
 Mlp::Mlp(Recorder& recorder, const std::string& name)
-    : name_(name), up_(recorder, name + ".c_fc"), down_(recorder, name + ".c_proj") {}
+    : name_(name),
+      up_(recorder, module_path(name, recorder.names().up)),
+      down_(recorder, module_path(name, recorder.names().down)) {}
 
 TensorView Mlp::forward(Recorder& recorder, const ConstTensorView& x) {
   hidden_ = up_.forward(recorder, x, Recompute::kBlock);

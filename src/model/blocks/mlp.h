@@ -10,6 +10,7 @@ namespace virgil {
 
 class Mlp {
  public:
+  static void declare(ParameterTable& table);
   /// `name` is the module's, "transformer.h.0.mlp".
   Mlp(Recorder& recorder, const std::string& name);
 
@@ -18,6 +19,8 @@ class Mlp {
   /// dx (B, T, C) from d(stream), in which the branch joined with `dropout`; x as forward() was given it.
   TensorView backward(Recorder& recorder, const ConstTensorView& x, const StreamGradient& dstream,
                       const Dropout& dropout) const;
+
+  [[nodiscard]] const std::string& name() const { return name_; }
 
  private:
   std::string name_;

@@ -34,7 +34,10 @@ TensorView Recorder::gradient(const Parameter& parameter) {
   return made;
 }
 
-Parameter Recorder::bias_of(const std::string& name) { return model_.biases.all() ? parameter(name + ".bias") : Parameter{}; }
+Parameter Recorder::bias_of(const std::string& name) {
+  const std::string bias = name + ".bias";
+  return parameters_.contains(bias) ? parameter(bias) : Parameter{};
+}
 
 TensorView Recorder::activation(std::string name, std::int64_t width, std::optional<Recompute> dropped_from) {
   return tape_.tensor({.name = std::move(name),

@@ -6,8 +6,10 @@
 #include <string>
 #include <vector>
 
+#include "virgil/base/error.h"
 #include "virgil/memory/tensor_view.h"
 #include "virgil/model/architecture.h"
+#include "virgil/model/family.h"
 #include "virgil/model/parameter_layout.h"
 #include "virgil/model/sharding.h"
 #include "virgil/model/tape.h"
@@ -40,15 +42,19 @@ class Recorder {
         shape_(shape),
         parameters_(parameters),
         gradients_(gradients),
-        gradients_made_(parameters.parameters().size()) {}
+        gradients_made_(parameters.parameters().size()) {
+    VIRGIL_CHECK(model.position == PositionKind::kLearned && model.norm == NormKind::kLayerNorm && model.mlp == MlpKind::kGelu,
+                 "no part computes {} positions, {} or {}", name_of(model.position), name_of(model.norm), name_of(model.mlp));
+  }
 
   [[nodiscard]] Tape& tape() { return tape_; }
   [[nodiscard]] const Architecture& model() const { return model_; }
+  [[nodiscard]] const ModuleNames& names() const { return model_.family->modules; }
   [[nodiscard]] const PassShape& shape() const { return shape_; }
 
   /// Of that name in a checkpoint, new tensors of the tape at each call. Throws InternalError for an unknown one.
   [[nodiscard]] Parameter parameter(const std::string& name);
-  /// "NAME.bias", or two absent views in a model without biases.
+  /// "NAME.bias", or two absent views where there is none.
   [[nodiscard]] Parameter bias_of(const std::string& name);
   /// Of a parameter, float32: one tensor however often it is asked for; absent for an absent one. Made when the backward pass
   /// first needs it, so that a forward pass has the same tensors with and without training.

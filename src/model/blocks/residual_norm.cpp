@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "virgil/ops/layernorm.h"
@@ -14,6 +15,13 @@ ConstTensorView StreamGradient::of_branch(Recorder& recorder, const std::string&
   const TensorView dbranch = recorder.activation(name + ".grad", sum.shape()[-1]);
   recorder.tape().add(ops::DropoutBackward{.dinp = dbranch, .dout = sum, .dropout = dropout});
   return dbranch;
+}
+
+void Norm::declare(ParameterTable& table, TensorGroup group, std::string_view module) {
+  table.add_vector(group, module_path(module, "weight"), Symbol::kC, InitKind::kOnes);
+  const Architecture& model = table.model();
+  const bool has_bias = model.norm == NormKind::kLayerNorm && model.biases.norm;
+  if (has_bias) table.add_vector(group, module_path(module, "bias"), Symbol::kC, InitKind::kZeros);
 }
 
 Norm::Norm(Recorder& recorder, std::string name)

@@ -5,8 +5,10 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "model/blocks/recorder.h"
+#include "virgil/model/parameter_table.h"
 
 namespace virgil {
 
@@ -28,6 +30,8 @@ struct StreamGradient {
 
 class Norm {
  public:
+  /// A weight (C), and a bias where the model's norms have one.
+  static void declare(ParameterTable& table, TensorGroup group, std::string_view module);
   /// `name` is the module's in a checkpoint.
   Norm(Recorder& recorder, std::string name);
 

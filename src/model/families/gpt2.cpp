@@ -1,0 +1,138 @@
+// GPT-2 (Radford et al. 2019), as GPT2LMHeadModel of transformers names and stores it.
+#include <fmt/format.h>
+
+#include <array>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "virgil/base/error.h"
+#include "virgil/base/excerpt.h"
+#include "virgil/model/family.h"
+
+namespace virgil {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr const char* kOldPositions = "n_ctx";  // stands for positions where nothing else does
+constexpr const char* kTied = "tie_word_embeddings";
+constexpr const char* kActivation = "activation_function";
+constexpr const char* kTanhGelu = "gelu_new";
+constexpr const char* kEpsilon = "layer_norm_epsilon";
+constexpr double kEpsilonValue = 1e-5;
+constexpr const char* kDropout = "resid_pdrop";
+constexpr const char* kOwn = "virgil";  // what GPT2Config has no key for
+constexpr const char* kBias = "bias";
+
+// GPT2Config.attribute_map holds the general names.
+constexpr std::array kGpt2Sizes = {
+    ConfigSize{"n_layer", "num_hidden_layers", "n_layer", &Architecture::num_layers},
+    ConfigSize{"n_head", "num_attention_heads", "n_head", &Architecture::num_heads},
+    ConfigSize{"n_embd", "hidden_size", "n_embd", &Architecture::embedding_dim},
+    ConfigSize{"n_positions", "max_position_embeddings", "block_size", &Architecture::block_size, true, kOldPositions},
+    ConfigSize{"vocab_size", "vocab_size", "vocab_size", &Architecture::vocab_size},
+    ConfigSize{"n_inner", "n_inner", "d_ff", &Architecture::d_ff, false},
+};
+
+Architecture usual_gpt2() { return {.family = &kGpt2Family, .biases = kAllBiases}; }
+
+bool holds_gpt2(const Architecture& model) {
+  return model.position == PositionKind::kLearned && model.norm == NormKind::kLayerNorm && model.mlp == MlpKind::kGelu;
+}
+
+Architecture read_gpt2(const JsonObject& json) {
+  const bool bias = !json.has(kOwn) || json.object(kOwn).boolean_or(kBias, true);
+  Architecture model = read_sizes(kGpt2Family, json);
+  model.biases = Biases::everywhere(bias);
+  model.tie_weights = json.boolean_or(kTied, true);
+  return model;
+}
+
+void refuse_other_gpt2(const JsonObject& json, const std::string& where) {
+  const auto refuse = [&](const char* key, const std::string& value, const char* wanted) {
+    throw user_error("{}: \"{}\" is {}; Virgil computes GPT-2 with {} only, and would not give this model's results", where,
+                     key, value, wanted);
+  };
+  const std::string activation = json.string_or(kActivation, kTanhGelu);
+  // Three names of the tanh form.
+  const bool is_tanh = activation == kTanhGelu || activation == "gelu_pytorch_tanh" || activation == "gelu_fast";
+  if (!is_tanh) refuse(kActivation, quoted_excerpt(activation), kTanhGelu);
+  if (!json.boolean_or("scale_attn_weights", true)) refuse("scale_attn_weights", "false", "true");
+  if (json.boolean_or("scale_attn_by_inverse_layer_idx", false)) refuse("scale_attn_by_inverse_layer_idx", "true", "false");
+  if (json.boolean_or("add_cross_attention", false)) refuse("add_cross_attention", "true", "false");
+  if (json.has("quantization_config")) refuse("quantization_config", "set", "plain weights");
+  const double epsilon = json.number_or(kEpsilon, kEpsilonValue);
+  if (epsilon != kEpsilonValue) refuse(kEpsilon, fmt::format("{}", epsilon), "1e-05");
+}
+
+Json write_gpt2(const Architecture& model, std::int32_t end_of_text) {
+  // Through text, so that 0.1F is written as 0.1 and not as 0.10000000149.
+  const double dropout = Json::parse(fmt::format("{}", model.dropout)).get<double>();
+  const Json end_id = end_of_text >= 0 ? Json(end_of_text) : Json(nullptr);
+  const bool usual_width = model.d_ff == 4 * model.embedding_dim;
+  return {
+      {"architectures", Json::array({"GPT2LMHeadModel"})},
+      {"model_type", kGpt2Family.model_type},
+      {"vocab_size", model.vocab_size},
+      {"n_positions", model.block_size},
+      {kOldPositions, model.block_size},
+      {"n_embd", model.embedding_dim},
+      {"n_layer", model.num_layers},
+      {"n_head", model.num_heads},
+      {"n_inner", usual_width ? Json(nullptr) : Json(model.d_ff)},
+      {kActivation, kTanhGelu},
+      {kDropout, dropout},
+      {"embd_pdrop", dropout},
+      {"attn_pdrop", dropout},
+      {kEpsilon, kEpsilonValue},
+      {"initializer_range", 0.02},
+      {kTied, model.tie_weights},
+      {"bos_token_id", end_id},
+      {"eos_token_id", end_id},
+      {"torch_dtype", "float32"},
+      {"use_cache", true},
+      {kOwn, {{kBias, model.biases.all()}}},
+  };
+}
+
+Architecture read_written_gpt2(const JsonObject& json) {
+  Architecture model = read_gpt2(json);
+  model.biases = Biases::everywhere(json.object(kOwn).boolean(kBias));
+  model.dropout = static_cast<float>(json.number(kDropout));
+  return model;
+}
+
+}  // namespace
+
+const Family kGpt2Family{
+    .model_type = "gpt2",
+    .modules = {.token_embedding = "transformer.wte",
+                .position_embedding = "transformer.wpe",
+                .layers = "transformer.h",
+                .first_norm = "ln_1",
+                .attention = "attn",
+                .qkv = "c_attn",
+                .query = {},
+                .key = {},
+                .value = {},
+                .projection = "c_proj",
+                .second_norm = "ln_2",
+                .mlp = "mlp",
+                .gate = {},
+                .up = "c_fc",
+                .down = "c_proj",
+                .last_norm = "transformer.ln_f",
+                .head = "lm_head"},
+    .weight_order = WeightOrder::kInputsOutputs,
+    .sizes = kGpt2Sizes,
+    .usual = usual_gpt2,
+    .holds = holds_gpt2,
+    .read = read_gpt2,
+    .refuse_other_functions = refuse_other_gpt2,
+    .write = write_gpt2,
+    .read_written = read_written_gpt2,
+};
+
+}  // namespace virgil

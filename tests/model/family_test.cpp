@@ -1,0 +1,110 @@
+#include "virgil/model/family.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "support/user_error.h"
+#include "virgil/model/parameter_layout.h"
+#include "virgil/model/parameter_table.h"
+
+namespace virgil {
+namespace {
+
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+TEST(Families, AreFoundByTheirModelType) {
+  for (const Family* family : families()) EXPECT_EQ(find_family(family->model_type), family);
+  EXPECT_EQ(find_family("gpt"), nullptr);
+  EXPECT_EQ(find_family(""), nullptr);
+  EXPECT_EQ(family_names(false), "gpt2, llama, mistral and qwen2");
+  EXPECT_EQ(family_names(true), "gpt2");
+}
+
+TEST(Families, HoldTheirUsualModels) {
+  for (const Family* family : families()) {
+    const Architecture usual = family->usual();
+    EXPECT_EQ(usual.family, family) << family->model_type;
+    EXPECT_TRUE(family->holds(usual)) << family->model_type;
+  }
+}
+
+/// Sizes that are all different, with grouped heads where the family's config.json can tell them.
+nlohmann::ordered_json config_of(const Family& family) {
+  nlohmann::ordered_json json = {{"model_type", family.model_type}};
+  for (const ConfigSize& size : family.sizes) {
+    const std::int64_t value = size.member == &Architecture::num_layers      ? 3
+                               : size.member == &Architecture::num_heads     ? 4
+                               : size.member == &Architecture::num_kv_heads  ? 2
+                               : size.member == &Architecture::head_size     ? 8
+                               : size.member == &Architecture::embedding_dim ? 32
+                               : size.member == &Architecture::block_size    ? 20
+                               : size.member == &Architecture::vocab_size    ? 99
+                                                                             : 48;
+    json[size.name] = value;
+  }
+  return json;
+}
+
+TEST(Families, NameEveryParameterOnce) {
+  for (const Family* family : families()) {
+    const nlohmann::ordered_json json = config_of(*family);
+    const Architecture model = checked(family->read(JsonObject(json, "c")));
+    std::set<std::string> names;
+    const ParameterLayout layout(model);
+    for (const ParameterSpec& spec : layout.parameters()) {
+      EXPECT_TRUE(names.insert(spec.name).second) << spec.name;
+      EXPECT_EQ(spec.name.find(".."), std::string::npos) << spec.name;
+      EXPECT_TRUE(spec.name.ends_with(".weight") || spec.name.ends_with(".bias")) << spec.name;
+    }
+  }
+}
+
+std::vector<std::string> names_and_shapes(const Architecture& model) {
+  std::vector<std::string> texts;
+  for (const ParameterSpec& spec : list_parameters(model)) texts.push_back(spec.name + " " + spec.stored_shape.to_string());
+  return texts;
+}
+
+// As Qwen2ForCausalLM of transformers stores them: outputs first, biases on queries, keys and values.
+TEST(Families, Qwen2HasLlamasNamesAndBiasesOnQueriesKeysAndValues) {
+  const nlohmann::ordered_json json = config_of(kQwen2Family);
+  Architecture model = checked(kQwen2Family.read(JsonObject(json, "c")));
+  model.num_layers = 1;
+  EXPECT_THAT(
+      names_and_shapes(model),
+      ElementsAre("model.embed_tokens.weight (99, 32)", "model.layers.0.input_layernorm.weight (32)",
+                  "model.layers.0.self_attn.q_proj.weight (32, 32)", "model.layers.0.self_attn.q_proj.bias (32)",
+                  "model.layers.0.self_attn.k_proj.weight (16, 32)", "model.layers.0.self_attn.k_proj.bias (16)",
+                  "model.layers.0.self_attn.v_proj.weight (16, 32)", "model.layers.0.self_attn.v_proj.bias (16)",
+                  "model.layers.0.self_attn.o_proj.weight (32, 32)", "model.layers.0.post_attention_layernorm.weight (32)",
+                  "model.layers.0.mlp.gate_proj.weight (48, 32)", "model.layers.0.mlp.up_proj.weight (48, 32)",
+                  "model.layers.0.mlp.down_proj.weight (32, 48)", "model.norm.weight (32)", "lm_head.weight (99, 32)"));
+}
+
+TEST(Families, Gpt2HoldsGroupedHeadsInItsFusedMatrix) {
+  const Architecture model =
+      checked({.num_layers = 1, .num_heads = 4, .embedding_dim = 32, .block_size = 20, .vocab_size = 99, .num_kv_heads = 2});
+  const ParameterLayout layout(model);
+  EXPECT_EQ(layout.find("transformer.h.0.attn.c_attn.weight").shape, (Shape{32, 32 + 2 * 16}));
+  EXPECT_EQ(layout.find("transformer.h.0.attn.c_proj.weight").shape, (Shape{32, 32}));
+}
+
+TEST(Families, WhatIsNotTrainedSaysSo) {
+  const nlohmann::ordered_json json = config_of(kLlamaFamily);
+  EXPECT_THAT(test_support::user_error_of([&] { (void)trainable(kLlamaFamily.read(JsonObject(json, "c"))); }),
+              AllOf(HasSubstr("rotary positions"), HasSubstr("RMSNorm"), HasSubstr("a gated MLP"), HasSubstr("grouped")));
+  Architecture model = trainable({.num_layers = 1, .num_heads = 4, .embedding_dim = 32, .block_size = 20, .vocab_size = 99});
+  model.family = &kLlamaFamily;
+  EXPECT_THAT(test_support::user_error_of([&] { (void)trainable(model); }), HasSubstr("the modules of llama"));
+}
+
+}  // namespace
+}  // namespace virgil
