@@ -10,6 +10,7 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -23,6 +24,7 @@
 #include "virgil/base/progress_printer.h"
 #include "virgil/base/standard_streams.h"
 #include "virgil/base/stop_signal.h"
+#include "virgil/base/terminal.h"
 #include "virgil/config/config_schema.h"
 #include "virgil/config/default_preset.h"
 #include "virgil/config/program_name.h"
@@ -59,8 +61,10 @@ int run(const virgil::CommandLine& command_line, virgil::ProcessGroup& group, vi
   // What the others would say, rank 0 says.
   const std::unique_ptr<FILE, int (*)(FILE*)> nowhere(group.is_root() ? nullptr : std::fopen("/dev/null", "w"), std::fclose);
   // mpirun reads its processes through terminals of its own, and where it writes to cannot be told.
-  const bool is_terminal = !virgil::is_launched() && isatty(STDOUT_FILENO) == 1;
-  virgil::ConsoleMetrics console(nowhere ? nowhere.get() : stdout, is_terminal,
+  const bool is_terminal = !virgil::is_launched() && virgil::terminal_style(STDOUT_FILENO).has_value();
+  std::function<virgil::TerminalStyle()> style;
+  if (is_terminal) style = [] { return virgil::terminal_style(STDOUT_FILENO).value_or(virgil::TerminalStyle{}); };
+  virgil::ConsoleMetrics console(nowhere ? nowhere.get() : stdout, style,
                                  [&] { stop.request("nobody reads the output any more"); });
   virgil::ProgressOutput output{[&](std::string_view line) { console.info(line); }};
   if (is_terminal) output.live = [&](std::string_view text) { console.live(text); };

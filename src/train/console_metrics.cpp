@@ -2,11 +2,15 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cmath>
+#include <cstdint>
 #include <cstdio>
 #include <string>
 #include <string_view>
+
+#include "virgil/train/live_line.h"
 
 namespace virgil {
 
@@ -49,7 +53,7 @@ void ConsoleMetrics::write(std::string_view text) {
 }
 
 void ConsoleMetrics::live(std::string_view text) {
-  if (!is_terminal_) return;
+  if (!style_) return;
   // No wrap while the live line is written, so that a narrow terminal cuts it instead of scrolling.
   write(text.empty() ? "\r\x1b[K" : fmt::format("\r\x1b[?7l{}\x1b[K\x1b[?7h", text));
   live_ = !text.empty();
@@ -61,11 +65,27 @@ void ConsoleMetrics::print(std::string_view line) {
 }
 
 void ConsoleMetrics::info(std::string_view line) { print(line); }
-void ConsoleMetrics::warn(std::string_view line) { print(fmt::format("warning: {}", line)); }
+void ConsoleMetrics::warn(std::string_view line) { print(fmt::format("{} {}", coloured(kYellowText, "warning:"), line)); }
 
 void ConsoleMetrics::step(const StepMetrics& metrics) {
-  if (is_terminal_) return live(format_step(metrics));
+  if (style_) return show(metrics);
   if (metrics.is_logged) print(format_step(metrics));
+}
+
+/// A line every twentieth stays, so that a window that was scrolled away tells the story.
+void ConsoleMetrics::show(const StepMetrics& metrics) {
+  losses_.add(metrics.loss);
+  const TerminalStyle style = style_();
+  const auto twentieths_at = [&](std::int64_t steps) { return 20 * steps / std::max<std::int64_t>(1, metrics.max_steps); };
+  if (twentieths_ < 0) twentieths_ = twentieths_at(metrics.step);
+  const bool lasts = twentieths_at(metrics.step + 1) > twentieths_ || !metrics.updated;
+  twentieths_ = twentieths_at(metrics.step + 1);
+  if (lasts) print(format_lasting_line(metrics, losses_, style));
+  live(format_live_line(metrics, losses_, style));
+}
+
+std::string ConsoleMetrics::coloured(std::string_view colour, std::string_view text) const {
+  return style_ && style_().colours ? fmt::format("{}{}{}", colour, text, kPlainText) : std::string(text);
 }
 
 void ConsoleMetrics::evaluation(const EvalMetrics& m) {
@@ -74,7 +94,7 @@ void ConsoleMetrics::evaluation(const EvalMetrics& m) {
                                : "";
   print(fmt::format("eval {:>5}  val loss {:.4f}  perplexity {:.2f}  bits/byte {:.4f}  {} tokens{} in {:.1f} s{}", m.step,
                     m.loss, m.perplexity, m.bits_per_byte, format_count(m.num_tokens), part, m.elapsed_ms / 1000,
-                    m.is_best ? "  best" : ""));
+                    m.is_best ? "  " + coloured(kGreenText, "best") : ""));
 }
 
 void ConsoleMetrics::sample(std::int64_t step, std::string_view text) {

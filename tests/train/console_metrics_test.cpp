@@ -5,10 +5,13 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <limits>
+#include <string>
 
 namespace virgil {
 namespace {
@@ -19,7 +22,8 @@ using testing::Not;
 /// A console that writes into memory.
 class RecordedConsole {
  public:
-  explicit RecordedConsole(bool is_terminal) : stream_(open_memstream(&text_, &size_)), console_(stream_, is_terminal) {}
+  explicit RecordedConsole(bool is_terminal)
+      : stream_(open_memstream(&text_, &size_)), console_(stream_, is_terminal ? terminal() : nullptr) {}
   RecordedConsole(const RecordedConsole&) = delete;
   RecordedConsole& operator=(const RecordedConsole&) = delete;
   ~RecordedConsole() {
@@ -34,6 +38,10 @@ class RecordedConsole {
   }
 
  private:
+  static std::function<TerminalStyle()> terminal() {
+    return [] { return TerminalStyle{.columns = 100}; };
+  }
+
   char* text_ = nullptr;
   std::size_t size_ = 0;
   std::FILE* stream_;
@@ -118,6 +126,17 @@ TEST(ConsoleMetrics, OnATerminalRewritesOneLineAndKeepsTheRest) {
                                                 "61,234 tokens in 0.0 s  best\n"));
 }
 
+TEST(ConsoleMetrics, OnATerminalKeepsAStepOfEveryTwentieth) {
+  RecordedConsole console(true);
+  StepMetrics metrics = console_step();
+  metrics.max_steps = 200;
+  for (metrics.step = 57; metrics.step < 200; ++metrics.step) console->step(metrics);  // as a run that is resumed
+  const std::string text = console.text();
+  EXPECT_EQ(std::ranges::count(text, '\n'), 15);
+  EXPECT_THAT(text, HasSubstr(" 30%  60/200 loss 2.431"));
+  EXPECT_THAT(text, HasSubstr("100% 200/200 loss 2.431"));
+}
+
 TEST(ConsoleMetrics, SaysOnceThatNobodyReads) {
   int ends[2];
   ASSERT_EQ(pipe(ends), 0);
@@ -126,7 +145,7 @@ TEST(ConsoleMetrics, SaysOnceThatNobodyReads) {
   auto* const handler = std::signal(SIGPIPE, SIG_IGN);
   int times = 0;
   {
-    ConsoleMetrics console(stream, false, [&] { ++times; });
+    ConsoleMetrics console(stream, nullptr, [&] { ++times; });
     console.info("one");
     console.info("two");
   }

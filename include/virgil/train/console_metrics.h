@@ -9,17 +9,20 @@
 #include <utility>
 
 #include "virgil/base/format.h"
+#include "virgil/base/terminal.h"
+#include "virgil/train/loss_history.h"
 #include "virgil/train/metrics.h"
 
 namespace virgil {
 
 /// Writes to a stream it does not own. On a pipe the steps that is_logged marks get a line each; on a terminal the live line
-/// shows every step and evaluations, samples and warnings stay. Where nobody reads the stream any more (EPIPE; SIGPIPE must be
-/// ignored) it says so once and goes on in silence.
+/// shows every step, and a step every 5 %, evaluations, samples and warnings stay. Where nobody reads the stream any more
+/// (EPIPE; SIGPIPE must be ignored) it says so once and goes on in silence.
 class ConsoleMetrics final : public MetricsSink {
  public:
-  ConsoleMetrics(std::FILE* stream, bool is_terminal, std::function<void()> on_closed = {})
-      : stream_(stream), is_terminal_(is_terminal), on_closed_(std::move(on_closed)) {}
+  /// `style` tells what the terminal behind the stream is like at present; empty: there is none.
+  ConsoleMetrics(std::FILE* stream, std::function<TerminalStyle()> style, std::function<void()> on_closed = {})
+      : stream_(stream), style_(std::move(style)), on_closed_(std::move(on_closed)) {}
   ~ConsoleMetrics() override { clear_live_line(); }
   ConsoleMetrics(const ConsoleMetrics&) = delete;
   ConsoleMetrics& operator=(const ConsoleMetrics&) = delete;
@@ -36,12 +39,18 @@ class ConsoleMetrics final : public MetricsSink {
   void print(std::string_view line);
   void clear_live_line();
   void write(std::string_view text);
+  /// A step on a terminal.
+  void show(const StepMetrics& metrics);
+  /// In this colour, where there are colours.
+  [[nodiscard]] std::string coloured(std::string_view colour, std::string_view text) const;
 
   std::FILE* stream_;
-  bool is_terminal_;
+  std::function<TerminalStyle()> style_;
   std::function<void()> on_closed_;
   bool closed_ = false;
   bool live_ = false;
+  LossHistory losses_;
+  std::int64_t twentieths_ = -1;  // of the run that are over; -1: not known yet
 };
 
 /// One step as text: "step 120/1500  loss 2.4312  lr 1.00e-03 ...".
