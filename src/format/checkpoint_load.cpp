@@ -103,10 +103,9 @@ LoadedCheckpoint load_folder(const std::filesystem::path& wanted, CheckpointPart
 
   const MappedFile& config = mapped.at(kConfigFile);
   const std::string_view config_text(reinterpret_cast<const char*>(config.bytes().data()), config.bytes().size());
-  const Architecture sizes = read_checkpoint_config(config_text, config.path().string());
-  const Architecture model = trainable(sizes);
+  const Architecture model = read_checkpoint_config(config_text, config.path().string());
   const auto path_of = [&](const char* name) { return (folder.path() / name).string(); };
-  LoadedCheckpoint loaded{folder.path(), sizes, std::move(state), SafetensorsFile(std::move(mapped.at(kParametersFile))),
+  LoadedCheckpoint loaded{folder.path(), model, std::move(state), SafetensorsFile(std::move(mapped.at(kParametersFile))),
                           nullptr};
   verify_tensors(loaded.parameters, expected_parameters(model), path_of(kParametersFile));
   if (files.contains(kOptimizerFile)) {

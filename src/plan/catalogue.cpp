@@ -18,7 +18,7 @@ namespace {
 /// What the models of a family have in common.
 Architecture usual_model(const std::string& model_type, const std::string& where) {
   const Family* family = find_family(model_type);
-  if (family == nullptr) throw user_error("{}: \"family\" is \"{}\"; known are {}", where, model_type, family_names(false));
+  if (family == nullptr) throw user_error("{}: \"family\" is \"{}\"; choose one of {}", where, model_type, family_names(false));
   return family->usual();
 }
 

@@ -45,7 +45,7 @@ std::string missing_input(const TrainConfig& config) {
   return "";
 }
 
-/// A run that goes on reads its inputs again.
+/// A resumed run reads its inputs again.
 UserError moved_input(const TrainConfig& config, const std::string& input) {
   const bool is_val = std::ranges::find(config.input, input) == config.input.end();
   const std::filesystem::path path(input);

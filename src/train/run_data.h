@@ -11,7 +11,7 @@
 
 namespace virgil {
 
-/// Reads and tokenises the inputs, with the checkpoint's tokenizer when a run goes on. Throws UserError, Stopped.
+/// Reads and tokenises the inputs, with the checkpoint's tokenizer when a run is resumed. Throws UserError, Stopped.
 [[nodiscard]] Dataset load_run_data(const TrainConfig& config, const LoadedCheckpoint* checkpoint, FileSystem& files,
                                     Logger& log, ProgressMonitor* progress = nullptr);
 

@@ -113,7 +113,7 @@ RunStatus Trainer::run() {
 /// With several processes a stop is agreed on once a step, and an evaluation agrees by itself.
 bool Trainer::stop_is_due() { return exchange_ ? stop_agreed_ : parts_.progress.stop_requested(); }
 
-/// What was begun at this step is dropped, and done again by a run that goes on. Weights that no update has changed are kept by
+/// What was begun at this step is dropped, and done again by a resumed run. Weights that no update has changed are kept by
 /// nobody.
 RunStatus Trainer::stop() {
   if (state_.step > 0) save(step_checkpoint_name(state_.step));

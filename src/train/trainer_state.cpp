@@ -1,4 +1,4 @@
-// How a trainer begins, goes on and saves; its steps are in trainer.cpp.
+// How a trainer begins, resumes and saves; its steps are in trainer.cpp.
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -129,7 +129,7 @@ void Trainer::restore_scaler(const LoadedCheckpoint& checkpoint) {
   }
 }
 
-/// What a run that goes on does otherwise than before, and may.
+/// What a resumed run does otherwise than before, and may.
 void Trainer::report_changes(const TrainingState& saved) {
   const bool other_steps = saved.tokens_seen != checked_multiply(saved.step, config_.total_batch_size);
   if (config_.sampling == "epoch" && other_steps) {

@@ -45,7 +45,7 @@ StepMetrics Trainer::train_step() {
 void Trainer::accumulate_micro_steps() {
   zero_gradients();
   for (std::int64_t micro = 0; micro < config_.grad_accum_steps; ++micro) {
-    // Gradients of a part of the step are of no use: a run that goes on does it again. The others would wait for this one's.
+    // Gradients of a part of the step are of no use: a resumed run does it again. The others would wait for this one's.
     if (micro > 0 && !exchange_ && parts_.progress.stop_requested()) throw Stopped();
     const bool is_last = micro + 1 == config_.grad_accum_steps;
     enqueue_micro_step(micro, exchange_ ? exchange_->observe(is_last) : nullptr);

@@ -71,7 +71,7 @@ class TrainingRun {
                                 config_.batch_size, batch_size));
     }
     if (group_.size() > 1 && config_.batch_size != 0) {
-      // A run that goes on in another number of processes keeps the tokens of its steps.
+      // A run resumed in another number of processes keeps the tokens of its steps.
       given_.total_batch_size = config_.total_batch_size;
       given_.grad_accum_steps = 1;
     }
@@ -224,7 +224,7 @@ class TrainingRun {
     RunPlan planned = plan_run(config_, model, machine_, budget_);
     config_ = planned.config;
     settle_length({config_, given_, command_line_, checkpoint_ ? &*checkpoint_ : nullptr}, data, windows, console_);
-    // A run that goes on elsewhere keeps what was chosen here.
+    // A run resumed elsewhere keeps what was chosen here.
     given_.dtype = config_.dtype;
     given_.master_weights = config_.master_weights;
     given_.batch_size = config_.batch_size;
@@ -330,7 +330,7 @@ class TrainingRun {
   std::filesystem::path run_;
   std::optional<DirectoryLock> lock_;
   std::optional<ProvisionalFolder> new_folder_;  // goes with the run where nothing is written into it
-  std::optional<LoadedCheckpoint> checkpoint_;   // what a resumed run goes on from
+  std::optional<LoadedCheckpoint> checkpoint_;   // what the run resumes from
   std::optional<PretrainedModel> start_;         // what a new run starts from, where it does not start from random weights
 };
 

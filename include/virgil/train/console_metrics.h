@@ -17,7 +17,7 @@ namespace virgil {
 
 /// Writes to a stream it does not own. On a pipe the steps that is_logged marks get a line each; on a terminal the live line
 /// shows every step, and a step every 5 %, evaluations, samples and warnings stay. Where nobody reads the stream any more
-/// (EPIPE; SIGPIPE must be ignored) it says so once and goes on in silence.
+/// (EPIPE; SIGPIPE must be ignored) it says so once and writes no more.
 class ConsoleMetrics final : public MetricsSink {
  public:
   /// `style` tells what the terminal behind the stream is like at present; empty: there is none.
