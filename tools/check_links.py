@@ -15,6 +15,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import unicodedata
 import urllib.parse
 
 FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})(.*)$")
@@ -70,9 +71,14 @@ def plain_text(heading):
     return re.sub(r"\0(\d+)\0", lambda match: spans[int(match.group(1))], text)
 
 
+def stays(character):
+    """Whether an anchor keeps a character: letters, marks and digits; unlike Python's \\w no superscripts and fractions."""
+    return character in "- " or unicodedata.category(character)[0] in "LM" or unicodedata.category(character) in ("Nd", "Nl", "Pc")
+
+
 def anchor_of(heading):
     """A heading's anchor on GitHub, before repeated ones are numbered."""
-    return re.sub(r"[^\w\- ]", "", plain_text(heading).strip().lower()).replace(" ", "-")
+    return "".join(filter(stays, plain_text(heading).strip().lower())).replace(" ", "-")
 
 
 def anchors_of(lines):

@@ -70,6 +70,7 @@ class CheckLinks(unittest.TestCase):
             "C++ and CUDA": "c-and-cuda",
             "`--zero_stage`: what?": "--zero_stage-what",
             "A & B": "a--b",
+            "T² and ½": "t-and-",
             "1. Größe, x.y (z)": "1-größe-xy-z",
             "**Bold**, _it_ and snake_case_name": "bold-it-and-snake_case_name",
             "[A link](near.md) here": "a-link-here",
