@@ -73,10 +73,19 @@ def read_steps(path):
     return [line for line in lines if "loss" in line]
 
 
+def read_planned(run):
+    """Bytes that the last start of a run planned; None where run.json does not tell."""
+    try:
+        return json.loads((run / "run.json").read_text())["sessions"][-1]["planned"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
 def read_training(path):
     """Figures of the steps in metrics.jsonl."""
     steps = read_steps(path)
-    if not steps:
+    planned = read_planned(path.parent)
+    if not steps or planned is None:
         return None
     timed = steps[WARM_UP_STEPS:] or steps
     memory = steps[-1]["mem"]
@@ -86,7 +95,7 @@ def read_training(path):
         "ms": statistics.median(step["dt_ms"] for step in timed),
         "first_loss": float(steps[0]["loss"]),
         "last_loss": float(steps[-1]["loss"]),
-        "planned_bytes": memory["planned"],
+        "planned_bytes": planned,
         "allocated_bytes": memory["allocated"],
     }
     if "mfu" in steps[-1]:
@@ -95,7 +104,7 @@ def read_training(path):
         result["device_used_bytes"] = memory["device_used"]
         result["context_bytes"] = memory.get("device_context", 0)
         held = result["context_bytes"] + memory.get("device_others", 0)
-        result["beyond_plan_bytes"] = memory["device_used"] - held - memory["planned"]
+        result["beyond_plan_bytes"] = memory["device_used"] - held - planned
     return result
 
 

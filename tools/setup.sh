@@ -28,6 +28,7 @@ libcli11-dev
 libfmt-dev
 libssl-dev
 libpcre2-dev
+libisal-dev
 zlib1g-dev'
 mpi_requirements='
 openmpi-bin mpirun
@@ -40,7 +41,7 @@ git git
 clang clang++
 libomp-dev
 clang-format clang-format'
-libraries='oneDNN 2.6 or later, Highway 1.0 or later, nlohmann/json, CLI11 2, {fmt} 8 or later, OpenSSL 3, PCRE2, zlib'
+libraries='oneDNN 2.6 or later, Highway 1.0 or later, nlohmann/json, CLI11 2, {fmt} 8 or later, OpenSSL 3, PCRE2, ISA-L, zlib'
 
 requirements=$build_requirements
 case ${1:-} in

@@ -209,6 +209,7 @@ std::vector<ConfigKey> progress_keys() {
                 "Samples draw from so many likeliest tokens; 0: from all."),
           whole("keep_last", &TrainConfig::keep_last, 0, kMaxCount,
                 "Newest step checkpoints kept beside the best one; 0: all."),
+          toggle("tensorboard", &TrainConfig::tensorboard, "Write an event file for TensorBoard into the run's folder."),
       });
 }
 

@@ -30,7 +30,7 @@ constexpr std::string_view kProcesses =
 constexpr std::string_view kSharding =
     "optimizer state and gradients are sharded with --zero_stage 1 or 2, in processes that mpirun or srun starts";
 constexpr std::string_view kMetrics =
-    "every figure of every step is written to metrics.jsonl in the run's folder; leave it out";
+    "every figure of every step is written to metrics.jsonl and to an event file for TensorBoard in the run's folder; leave it out";
 constexpr std::string_view kWhole = "all weights are trained: there are no adapters; leave it out";
 
 constexpr ForeignName same_as(std::string_view program, std::string_view name, std::string_view key) {
@@ -238,7 +238,6 @@ constexpr ForeignName kNames[] = {
     without_effect(kOthers, "flash_attention", "attention never stores its matrix of scores"),
     without_effect(kOthers, "use_flash_attn", "attention never stores its matrix of scores"),
     without_effect(kOthers, "verbose", "--log_interval says how often a step's line is written"),
-    only_off(kOthers, "tensorboard", kMetrics),
     only_off(kOthers, "amp", "16-bit training with float32 master weights is --dtype bfloat16 (float16 on GPUs)"),
     refused(kOthers, "optimizer", "AdamW is the only optimizer; leave it out"),
     refused(kOthers, "num_workers", "tokens are read by memory mapping, without workers; leave it out"),

@@ -12,6 +12,7 @@
 #include "virgil/base/error.h"
 #include "virgil/base/json.h"
 #include "virgil/base/paths.h"
+#include "virgil/format/event_file.h"
 
 namespace virgil {
 namespace {
@@ -75,11 +76,16 @@ std::vector<fs::path> strangers_in(const fs::path& checkpoint) {
   return strangers;
 }
 
+bool is_run_file(std::string_view name) {
+  constexpr std::array<std::string_view, 4> kNames = {kMetricsFile, kRunSessionsFile, kRunConfigFile, kRunConfigHashFile};
+  return std::ranges::find(kNames, name) != kNames.end() || event_file_time(name).has_value();
+}
+
 bool is_leftover(const fs::path& path, const std::string& also) {
   const std::string name = name_of_temporary(path);
   if (name.empty()) return false;
   const fs::file_type type = type_of(path);
-  if (type == fs::file_type::regular) return name == kMetricsFile || name == kRunConfigFile || name == kRunConfigHashFile;
+  if (type == fs::file_type::regular) return is_run_file(name);
   if (type != fs::file_type::directory || !(name == also || is_checkpoint_name(name))) return false;
   return strangers_in(path).empty();
 }

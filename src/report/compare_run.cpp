@@ -20,6 +20,7 @@
 #include "virgil/plan/plan_config.h"
 #include "virgil/report/verify.h"
 #include "virgil/train/run_folder.h"
+#include "virgil/train/run_sessions.h"
 
 namespace virgil {
 
@@ -62,7 +63,6 @@ MemoryComparison read_comparison(const Json& line, const fs::path& path) {
     comparison.peak[category] = has_peaks ? bytes_in(memory["peak_by_category"], name, path) : comparison.allocated[category];
   }
   comparison.peak_bytes = bytes_in(memory, "peak", path);
-  if (memory.contains("process_before")) comparison.before.rss_bytes = bytes_in(memory, "process_before", path);
   if (memory.contains("process_rss")) comparison.after.rss_bytes = bytes_in(memory, "process_rss", path);
   if (memory.contains("process_peak")) comparison.after.peak_bytes = bytes_in(memory, "process_peak", path);
   return comparison;
@@ -91,6 +91,11 @@ RunComparison compare_run(const fs::path& run) {
   }
   const Json line = last_line_with_memory(metrics_path(run));
   RunComparison result{.run = run, .backend = {}, .memory = read_comparison(line, metrics_path(run))};
+  if (const std::vector<RunSession> sessions = read_run_sessions(run); !sessions.empty()) {
+    result.memory.before.rss_bytes = sessions.back().process_before_bytes;
+  } else if (line["mem"].contains("process_before")) {  // of a version that wrote no sessions
+    result.memory.before.rss_bytes = bytes_in(line["mem"], "process_before", metrics_path(run));
+  }
   const bool has_ranks = line.contains("ranks") && line["ranks"].is_array() && !line["ranks"].empty();
   const auto processes = has_ranks ? static_cast<std::int64_t>(line["ranks"].size()) : 1;
   const PlannedSubject planned = plan_subject(read_subject(run, processes));

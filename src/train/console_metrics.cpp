@@ -67,21 +67,20 @@ void ConsoleMetrics::print(std::string_view line) {
 void ConsoleMetrics::info(std::string_view line) { print(line); }
 void ConsoleMetrics::warn(std::string_view line) { print(fmt::format("{} {}", coloured(kYellowText, "warning:"), line)); }
 
-void ConsoleMetrics::step(const StepMetrics& metrics) {
-  if (style_) return show(metrics);
+void ConsoleMetrics::step(const StepMetrics& metrics, const LossHistory& losses) {
+  if (style_) return show(metrics, losses);
   if (metrics.is_logged) print(format_step(metrics));
 }
 
 /// A line every twentieth stays, so that a window that was scrolled away tells the story.
-void ConsoleMetrics::show(const StepMetrics& metrics) {
-  losses_.add(metrics.loss);
+void ConsoleMetrics::show(const StepMetrics& metrics, const LossHistory& losses) {
   const TerminalStyle style = style_();
   const auto twentieths_at = [&](std::int64_t steps) { return 20 * steps / std::max<std::int64_t>(1, metrics.max_steps); };
   if (twentieths_ < 0) twentieths_ = twentieths_at(metrics.step);
   const bool lasts = twentieths_at(metrics.step + 1) > twentieths_ || !metrics.updated;
   twentieths_ = twentieths_at(metrics.step + 1);
-  if (lasts) print(format_lasting_line(metrics, losses_, style));
-  live(format_live_line(metrics, losses_, style));
+  if (lasts) print(format_lasting_line(metrics, losses, style));
+  live(format_live_line(metrics, losses, style));
 }
 
 std::string ConsoleMetrics::coloured(std::string_view colour, std::string_view text) const {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <variant>
 #include <vector>
 
@@ -39,6 +40,17 @@ std::vector<fs::path> checkpoint_folders(const fs::path& run) {
   return folders;
 }
 
+/// What else of it is the run's own, whatever stands under these names.
+std::vector<fs::path> run_files(const fs::path& run) {
+  std::vector<fs::path> paths;
+  std::error_code error;
+  for (fs::directory_iterator entry(run, error); !error && entry != fs::directory_iterator(); entry.increment(error)) {
+    if (is_run_file(entry->path().filename().string())) paths.push_back(entry->path());
+  }
+  std::ranges::sort(paths);
+  return paths;
+}
+
 bool holds_run(const fs::path& run) {
   return path_exists(run_config_path(run)) || path_exists(metrics_path(run)) || !checkpoint_folders(run).empty();
 }
@@ -46,7 +58,7 @@ bool holds_run(const fs::path& run) {
 /// Throws UserError where --overwrite would remove what no run wrote.
 void check_only_own(const fs::path& run) {
   std::vector<std::string> strangers;
-  for (const fs::path& path : {metrics_path(run), run_config_path(run)}) {
+  for (const fs::path& path : run_files(run)) {
     if (is_folder(path)) strangers.push_back(path.filename().string());
   }
   for (const fs::path& folder : checkpoint_folders(run)) {
@@ -72,7 +84,7 @@ void remove_run(FileSystem& files, const fs::path& run) {
   check_only_own(run);
   for (const fs::path& folder : checkpoint_folders(run)) remove_checkpoint(files, folder);
   remove_leftovers(files, run);
-  for (const fs::path& path : {metrics_path(run), run_config_path(run), run_config_hash_path(run)}) files.remove_all(path);
+  for (const fs::path& path : run_files(run)) files.remove_all(path);
 }
 
 /// As sha256sum writes it.

@@ -93,8 +93,8 @@ RunStatus Trainer::run() {
       foresee_stop(true);
       const StepMetrics metrics = train_step();
       start_writing();
-      parts_.console.step(metrics);
-      parts_.jsonl.step(metrics);
+      parts_.console.step(metrics, parts_.record.add_loss(metrics.loss));
+      parts_.record.step(metrics);
       if (bad_steps_ >= config_.max_bad_steps) return RunStatus::kDiverged;
     }
     foresee_stop(false);
@@ -104,9 +104,10 @@ RunStatus Trainer::run() {
   }
   start_writing();
   // Before the checkpoint: a run whose last checkpoint stands is whole, whenever the process dies.
-  if (pending_evaluation_) parts_.jsonl.final_evaluation(*pending_evaluation_);
+  if (pending_evaluation_) parts_.record.final_evaluation(*pending_evaluation_);
   save(step_checkpoint_name(state_.step));
   sample_if_due();
+  parts_.record.final_sample();
   return RunStatus::kFinished;
 }
 
@@ -197,7 +198,9 @@ void Trainer::sample_if_due() {
   }
   if (stopped) return;
   pace_.sample_s = milliseconds_since(start) / 1000;
-  parts_.console.sample(state_.step, sample + text.finish());
+  sample += text.finish();
+  parts_.console.sample(state_.step, sample);
+  parts_.record.sample(state_.step, sample);
 }
 
 void Trainer::save_if_due() {

@@ -163,7 +163,7 @@ void Trainer::save(const std::string& name) {
   saved.insert(saved.end(), optimizer_.states().begin(), optimizer_.states().end());
   PartGathering gathering(parts_.backend, group, parts_.plan.parameters(), std::move(saved));
   if (parts_.ranks.is_root()) {
-    parts_.jsonl.sync();  // a checkpoint never stands for steps whose figures are lost
+    parts_.record.sync();  // a checkpoint never stands for steps whose figures are lost
     write_checkpoint(name, gathering);
     gathering.finish();
   } else {

@@ -139,6 +139,7 @@ void Trainer::measure(StepMetrics& metrics, double elapsed_ms) {
   // The first step makes the libraries' code. A running mean follows a machine that changes its pace.
   const std::int64_t num_steps = state_.step - first_step_;
   pace_.step_s = num_steps <= 2 ? elapsed_ms / 1000 : 0.9 * pace_.step_s + 0.1 * elapsed_ms / 1000;
+  metrics.time_s = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
   metrics.tokens = state_.tokens_seen;
   metrics.epoch = static_cast<double>(state_.tokens_seen) / static_cast<double>(parts_.train_data.tokens.size());
   metrics.tokens_per_s = static_cast<double>(config_.total_batch_size) / elapsed_ms * 1000;
@@ -195,7 +196,6 @@ MemoryUse Trainer::memory_use() const {
           .by_category = parts_.tracker.current(),
           .planned_by_category = parts_.plan.by_category(),
           .peak_by_category = parts_.tracker.peak(),
-          .process_before_bytes = parts_.process_before_bytes,
           .process_rss_bytes = process.rss_bytes,
           .process_peak_bytes = process.peak_bytes,
           .device = parts_.backend.device_memory()};

@@ -147,14 +147,14 @@ class TrainingRun {
     const double matmul_gflops = time_matmul(*backend, plan, memory) * group_.size();
     const double step_s = estimate_seconds(config_, plan.model(), matmul_gflops, 1);
     const TimeSource time_source = choose_time_source(step_s / static_cast<double>(config_.grad_accum_steps), config_.dry_run);
-    JsonlMetrics jsonl;
-    std::int64_t first_step = 0;
+    RunRecord record;
+    RunSession session = describe_session(data, plan, *backend, before);
     Trainer trainer({config_, *backend, tracker, plan, memory, *data.tokenizer, data.train, data.val ? &*data.val : nullptr,
-                     files_, run_, console_, jsonl, progress_, matmul_gflops, before.rss_bytes,
-                     Ranks{&group_, communicator.get()}, [&] { begin_writing(jsonl, first_step); },
-                     time_source == TimeSource::kFirstSteps});
+                     files_, run_, console_, record, progress_, matmul_gflops, Ranks{&group_, communicator.get()},
+                     [&] { begin_writing(record, session); }, time_source == TimeSource::kFirstSteps});
     in_agreement(group_, [&] { prepare(trainer); });
-    first_step = trainer.state().step;
+    session.first_step = trainer.state().step;
+    session.peak_gflops = matmul_gflops;
     in_agreement(group_, [&] { tell_forecast(trainer, plan, data, step_s, time_source); });
     if (config_.dry_run) {
       console_.info(
@@ -281,6 +281,21 @@ class TrainingRun {
     checkpoint_.reset();  // unmaps its files
   }
 
+  /// What run.json keeps of this start. The first step and the peak are not known yet.
+  RunSession describe_session(const Dataset& data, const MemoryPlan& plan, const Backend& backend,
+                              const ProcessMemory& before) {
+    RunSession session = begin_session("train");
+    session.device = describe_device(backend);
+    session.processes = group_.size();
+    session.parameters = plan.parameters().num_parameters();
+    session.vocab_size = plan.model().vocab_size;
+    session.train_tokens = std::ssize(data.train.tokens);
+    session.val_tokens = data.val ? std::ssize(data.val->tokens) : 0;
+    session.planned_by_category = plan.by_category();
+    session.process_before_bytes = before.rss_bytes;
+    return session;
+  }
+
   /// What the run will evaluate on, and take of disk and time.
   void tell_forecast(Trainer& trainer, const MemoryPlan& plan, const Dataset& data, double step_s, TimeSource time_source) {
     const std::int64_t first_step = trainer.state().step;
@@ -303,18 +318,16 @@ class TrainingRun {
   }
 
   /// Only now, when the first step of a new run is done, an earlier one is overwritten.
-  void begin_writing(JsonlMetrics& jsonl, std::int64_t first_step) {
+  void begin_writing(RunRecord& record, const RunSession& session) {
     in_agreement(group_, [&] {
-      if (group_.is_root()) open_run_folder(jsonl, first_step);
+      if (group_.is_root()) open_run_folder(record, session);
     });
   }
 
   /// The first writes of the run.
-  void open_run_folder(JsonlMetrics& jsonl, std::int64_t first_step) {
+  void open_run_folder(RunRecord& record, const RunSession& session) {
     prepare_run_folder(files_, given_);
-    const std::string problem = truncate_metrics(files_, metrics_path(run_), first_step);
-    if (!problem.empty()) console_.warn(problem);
-    jsonl.open(files_.open_for_append(metrics_path(run_)));
+    for (const std::string& problem : record.open(files_, run_, session, config_)) console_.warn(problem);
   }
 
   const CommandLine& command_line_;

@@ -173,6 +173,10 @@ class ProgramTest(unittest.TestCase):
         self.assertTrue(text.endswith("\n"), "metrics.jsonl ends inside a line")
         return [json.loads(line) for line in text.splitlines()]
 
+    def sessions(self, name="run"):
+        """What run.json holds of each start of the run, oldest first."""
+        return json.loads((self.run_folder(name) / "run.json").read_text(encoding="utf-8"))["sessions"]
+
     def figures(self, name="run"):
         """What must be the same in every run of the same settings: (step, figures) without times and memory."""
         keys = ("step", "tokens", "epoch", "loss", "lr", "grad_norm", "val_loss", "val_ppl", "val_bpb")

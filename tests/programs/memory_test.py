@@ -37,14 +37,15 @@ class Memory(harness.ProgramTest):
     def check_growth(self, **settings):
         output = self.run_train(**LARGE, **settings)
         memory = self.metrics()[-1]["mem"]
-        planned = memory["planned"]
+        (session,) = self.sessions()
+        planned = session["planned"]
         self.assertGreaterEqual(planned, 500 * MIB)
         self.assertEqual(memory["allocated"], planned)
         self.assertEqual(memory["peak"], planned)
         if memory["process_rss"] == 0:
             self.skipTest("this system does not tell a process's resident bytes")
         # Threads, a library's code and buffers, and rounding to pages: less than 3 % of the plan.
-        growth = memory["process_rss"] - memory["process_before"]
+        growth = memory["process_rss"] - session["process_before"]
         self.assertLess(abs(growth - planned), 0.03 * planned, f"grew by {growth} bytes for a plan of {planned}\n{output}")
         self.assert_says(output, "the plan cannot know", "equal")
         self.assertNotIn("bytes apart", output)

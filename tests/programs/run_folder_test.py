@@ -74,18 +74,19 @@ class RunFolder(harness.ProgramTest):
         self.run_train()
         steps = [m for m in self.metrics() if "loss" in m]
         self.assertEqual([m["step"] for m in steps], list(range(20)))
+        (session,) = self.sessions()
+        self.assertGreater(session["process_before"], 0)
         for m in steps:
-            for key in ("tokens", "epoch", "loss", "lr", "grad_norm", "dt_ms", "tokens_per_s"):
+            for key in ("time", "loss_smoothed", "tokens", "epoch", "loss", "lr", "grad_norm", "dt_ms", "tokens_per_s"):
                 self.assertIsInstance(m[key], (int, float), key)
             memory = m["mem"]
             self.assertEqual(set(memory["by_category"]), CATEGORIES)
             # The plan is the allocator: what was planned is what is held.
-            self.assertEqual(memory["planned"], memory["allocated"])
+            self.assertEqual(session["planned"], memory["allocated"])
             self.assertEqual(sum(memory["by_category"].values()), memory["allocated"])
-            self.assertEqual(memory["planned_by_category"], memory["by_category"])
+            self.assertEqual(session["planned_by_category"], memory["by_category"])
             self.assertEqual(memory["peak_by_category"], memory["by_category"])
             self.assertEqual(memory["peak"], memory["allocated"])
-            self.assertGreater(memory["process_before"], 0)
             self.assertGreater(memory["process_rss"], 0)
         tokens_per_step = 4 * 32 * 2  # batch_size * block_size * grad_accum_steps
         self.assertEqual([m["tokens"] for m in steps], [tokens_per_step * (i + 1) for i in range(20)])

@@ -46,9 +46,10 @@ TRAIN = """while (($# > 0)); do
     out=$out/$name
     mkdir -p "$out"
     for loss in 10.9 9.0 8.0; do
-      printf '{"loss": %s, "grad_norm": 1.5, "tokens_per_s": 1000, "dt_ms": 5, "mem": {"planned": 1000, "allocated": 1000, ' "$loss"
+      printf '{"loss": %s, "grad_norm": 1.5, "tokens_per_s": 1000, "dt_ms": 5, "mem": {"allocated": 1000, ' "$loss"
       echo '"device_used": 1500, "device_free": 9000, "device_context": 400}}'
     done >"$out/metrics.jsonl"
+    echo '{"format": 1, "sessions": [{"planned": 1000}]}' >"$out/run.json"
     """
 
 

@@ -98,16 +98,17 @@ TEST(FormatStep, MarksAnUpdateThatWasNotApplied) {
 
 TEST(ConsoleMetrics, OnAPipePrintsTheStepsThatAreLogged) {
   RecordedConsole console(false);
+  const LossHistory losses;
   StepMetrics metrics = console_step();
-  console->step(metrics);
+  console->step(metrics, losses);
   metrics.is_logged = false;
-  console->step(metrics);
+  console->step(metrics, losses);
   EXPECT_EQ(console.text(), format_step(console_step()) + "\n");
 }
 
 TEST(ConsoleMetrics, OnAPipeUsesNoControlCharacters) {
   RecordedConsole console(false);
-  console->step(console_step());
+  console->step(console_step(), {});
   console->info("note");
   console->warn("careful");
   console->evaluation({.step = 5, .loss = 2.5});
@@ -118,7 +119,7 @@ TEST(ConsoleMetrics, OnAPipeUsesNoControlCharacters) {
 
 TEST(ConsoleMetrics, OnATerminalRewritesOneLineAndKeepsTheRest) {
   RecordedConsole console(true);
-  console->step(console_step());
+  console->step(console_step(), {});
   EXPECT_THAT(console.text(), Not(HasSubstr("\n")));
   console->evaluation(
       {.step = 120, .loss = 2.5, .perplexity = 12.18, .bits_per_byte = 3.6, .num_tokens = 61234, .is_best = true});
@@ -130,7 +131,9 @@ TEST(ConsoleMetrics, OnATerminalKeepsAStepOfEveryTwentieth) {
   RecordedConsole console(true);
   StepMetrics metrics = console_step();
   metrics.max_steps = 200;
-  for (metrics.step = 57; metrics.step < 200; ++metrics.step) console->step(metrics);  // as a run that is resumed
+  LossHistory losses;
+  losses.add(metrics.loss);
+  for (metrics.step = 57; metrics.step < 200; ++metrics.step) console->step(metrics, losses);  // as a run that is resumed
   const std::string text = console.text();
   EXPECT_EQ(std::ranges::count(text, '\n'), 15);
   EXPECT_THAT(text, HasSubstr(" 30%  60/200 loss 2.431"));

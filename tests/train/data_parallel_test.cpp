@@ -271,7 +271,7 @@ TEST_F(DataParallel, OnlyTheRootWritesAndSamples) {
   EXPECT_FALSE(outcome.sinks[0].samples.empty());
   EXPECT_TRUE(outcome.sinks[1].samples.empty());
   const std::string metrics = test_support::read_all(run_folder(config) / "metrics.jsonl");
-  EXPECT_EQ(std::ranges::count(metrics, '\n'), 5);  // and the evaluation at the end
+  EXPECT_EQ(std::ranges::count(metrics, '\n'), 6);  // and the evaluation and the sample at the end
   EXPECT_THAT(metrics, testing::HasSubstr("\"slowest_rank\""));
 }
 

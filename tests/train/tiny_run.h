@@ -58,7 +58,7 @@ class RecordingSink final : public MetricsSink {
  public:
   void info(std::string_view line) override { lines.emplace_back(line); }
   void warn(std::string_view line) override { warnings.emplace_back(line); }
-  void step(const StepMetrics& metrics) override { steps.push_back(metrics); }
+  void step(const StepMetrics& metrics, const LossHistory&) override { steps.push_back(metrics); }
   void evaluation(const EvalMetrics& metrics) override { evaluations.push_back(metrics); }
   void sample(std::int64_t step, std::string_view text) override { samples.emplace_back(step, text); }
 
@@ -79,10 +79,23 @@ class TinyRun {
         plan(make_model_config(config, *data.tokenizer), request(config), backend->traits()),
         tracker(backend->memory()),
         memory(plan, tracker),
-        trainer({config, *backend, tracker, plan, memory, *data.tokenizer, data.train, data.val ? &*data.val : nullptr, files,
-                 folder(), sink, jsonl, progress}) {
+        trainer({config,
+                 *backend,
+                 tracker,
+                 plan,
+                 memory,
+                 *data.tokenizer,
+                 data.train,
+                 data.val ? &*data.val : nullptr,
+                 files,
+                 folder(),
+                 sink,
+                 record,
+                 progress,
+                 0,
+                 {},
+                 [this] { begin_writing(); }}) {
     std::filesystem::create_directories(folder());
-    jsonl.open(files.open_for_append(folder() / "metrics.jsonl"));
   }
 
   /// From new weights to the end, or to what ends it before.
@@ -134,7 +147,7 @@ class TinyRun {
   MemoryPlan plan;
   TrackingResource tracker;
   PlannedMemory memory;
-  JsonlMetrics jsonl;
+  RunRecord record;
   Monitor progress{*this};
   Trainer trainer;
 
@@ -153,6 +166,11 @@ class TinyRun {
       request.decode = DecodeShape{.num_sequences = 1, .max_length = config.block_size, .dtype = shape.dtype};
     }
     return request;
+  }
+  /// A new run has done its first step by then.
+  void begin_writing() {
+    const bool is_new = !std::filesystem::exists(folder() / "metrics.jsonl");
+    record.open(files, folder(), {.first_step = is_new ? 0 : trainer.state().step}, config);
   }
   static void write_input(const TrainConfig& config, std::string_view text) {
     if (!std::filesystem::exists(config.input.front())) write_all(config.input.front(), text);

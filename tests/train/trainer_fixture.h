@@ -43,7 +43,7 @@ class TrainerFixture : public testing::Test {
     std::istringstream text(read_all(run.folder() / "metrics.jsonl"));
     for (std::string line; std::getline(text, line);) {
       nlohmann::json object = nlohmann::json::parse(line);
-      for (const char* key : {"dt_ms", "tokens_per_s", "model_gflops", "mfu"}) object.erase(key);
+      for (const char* key : {"time", "dt_ms", "tokens_per_s", "model_gflops", "mfu"}) object.erase(key);
       if (!with_memory) object.erase("mem");
       result.push_back(std::move(object));
     }

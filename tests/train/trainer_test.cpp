@@ -89,7 +89,7 @@ TEST_F(TrainerTest, TrainsWithoutAHeldOutText) {
   EXPECT_THAT(run.sink.evaluations, IsEmpty());
   EXPECT_FALSE(std::filesystem::exists(run.folder() / "best"));
   EXPECT_EQ(run.trainer.state().best_step, -1);
-  EXPECT_EQ(figures(run).size(), 8U);
+  EXPECT_EQ(figures(run).size(), 9U);  // and the sample at the end
 }
 
 TEST_F(TrainerTest, SamplesBeyondTheContext) {

@@ -54,7 +54,6 @@ TEST_F(TrainingRunTest, EndsWithThePlanBesideReality) {
   for (const StepMetrics& step : sink_.steps) {
     EXPECT_EQ(step.memory.planned_by_category, step.memory.by_category);
     EXPECT_EQ(step.memory.peak_by_category, step.memory.by_category);
-    EXPECT_GT(step.memory.process_before_bytes, 0);
   }
   stop_at_ = 2;
   EXPECT_EQ(run({"--overwrite"}), RunStatus::kInterrupted);
@@ -137,8 +136,9 @@ TEST_F(TrainingRunTest, DropsTheFiguresOfStepsThatAreDoneAgain) {
   std::istringstream text(test_support::read_all(folder() / "metrics.jsonl"));
   std::vector<std::string> steps;
   for (std::string line; std::getline(text, line);) steps.push_back(line.substr(0, line.find(',')));
-  EXPECT_THAT(steps, ElementsAre("{\"step\":0", "{\"step\":1", "{\"step\":2", "{\"step\":3", "{\"step\":4", "{\"step\":5",
-                                 "{\"step\":6", "{\"step\":7", "{\"step\":8"));
+  EXPECT_THAT(steps,
+              ElementsAre("{\"step\":0", "{\"step\":1", "{\"step\":2", "{\"step\":3", "{\"step\":4", "{\"step\":5",
+                          "{\"step\":6", "{\"step\":7", "{\"step\":8", "{\"step\":8"));  // evaluation and sample of the end
 }
 
 TEST_F(TrainingRunTest, AFinishedRunIsLeftAsItIs) {

@@ -71,6 +71,7 @@ struct TrainConfig {
   double sample_temperature = 0.8;
   std::int64_t sample_top_k = 0;  // 0: all
   std::int64_t keep_last = 2;     // step checkpoints kept besides best
+  bool tensorboard = true;        // the figures once more, in an event file
 
   // Run
   std::string out_dir = "runs";

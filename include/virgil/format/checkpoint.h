@@ -91,6 +91,7 @@ inline constexpr const char* kStateFile = "training_state.json";
 inline constexpr const char* kOldSuffix = ".old";
 inline constexpr const char* kBestCheckpoint = "best";
 inline constexpr const char* kMetricsFile = "metrics.jsonl";
+inline constexpr const char* kRunSessionsFile = "run.json";
 inline constexpr const char* kRunConfigFile = "run_config.json";
 inline constexpr const char* kRunConfigHashFile = "run_config.sha256";
 

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "virgil/base/file_system.h"
@@ -13,6 +14,9 @@ namespace virgil {
 /// Entries of the folder of a checkpoint that no checkpoint holds: neither a file that checkpoints are made of, nor one that
 /// its training_state.json lists. Sorted. Throws UserError when the folder cannot be read.
 [[nodiscard]] std::vector<std::filesystem::path> strangers_in(const std::filesystem::path& checkpoint);
+
+/// Whether a file of this name in a run's folder is the run's: its configuration, its figures, its event files.
+[[nodiscard]] bool is_run_file(std::string_view name);
 
 /// Whether `path` was left by a process that ended while it wrote: a name that temporary_name made of one of a run's, or of
 /// `also`, and nothing in it but what a save writes.

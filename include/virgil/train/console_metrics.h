@@ -29,7 +29,7 @@ class ConsoleMetrics final : public MetricsSink {
 
   void info(std::string_view line) override;
   void warn(std::string_view line) override;
-  void step(const StepMetrics& metrics) override;
+  void step(const StepMetrics& metrics, const LossHistory& losses) override;
   void evaluation(const EvalMetrics& metrics) override;
   void sample(std::int64_t step, std::string_view text) override;
   /// On a terminal: shows `text` in place of the live line; an empty one removes it.
@@ -40,7 +40,7 @@ class ConsoleMetrics final : public MetricsSink {
   void clear_live_line();
   void write(std::string_view text);
   /// A step on a terminal.
-  void show(const StepMetrics& metrics);
+  void show(const StepMetrics& metrics, const LossHistory& losses);
   /// In this colour, where there are colours.
   [[nodiscard]] std::string coloured(std::string_view colour, std::string_view text) const;
 
@@ -49,7 +49,6 @@ class ConsoleMetrics final : public MetricsSink {
   std::function<void()> on_closed_;
   bool closed_ = false;
   bool live_ = false;
-  LossHistory losses_;
   std::int64_t twentieths_ = -1;  // of the run that are over; -1: not known yet
 };
 

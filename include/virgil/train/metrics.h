@@ -2,18 +2,14 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
-#include <memory>
 #include <optional>
-#include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "virgil/backend/backend.h"
-#include "virgil/base/file_system.h"
 #include "virgil/base/logging.h"
 #include "virgil/memory/memory_resource.h"
+#include "virgil/train/loss_history.h"
 
 namespace virgil {
 
@@ -25,7 +21,6 @@ struct MemoryUse {
   BytesByCategory by_category;  // allocated
   BytesByCategory planned_by_category;
   BytesByCategory peak_by_category;
-  std::int64_t process_before_bytes = 0;  // resident before the plan was allocated; 0: not known
   std::int64_t process_rss_bytes = 0;
   std::int64_t process_peak_bytes = 0;
   std::optional<DeviceMemory> device;  // where it has memory of its own
@@ -67,6 +62,7 @@ struct StepMetrics {
   double model_gflops = 0;  // (6 N + 6 L C T) * tokens_per_s / 10^9, N without looked-up embeddings
   double mfu = 0;           // model_gflops over the rate of the matrix product timed before step 0; 0: none was timed
   double remaining_s = 0;
+  double time_s = 0;                      // when the step was done, in Unix seconds
   bool is_logged = true;                  // log_interval asks for a line on the console
   MemoryUse memory;                       // of this process
   std::vector<RankStep> ranks;            // of all processes, by rank
@@ -76,42 +72,14 @@ struct StepMetrics {
 /// Takes what happens, in order. info() and warn() are lines for a person.
 class MetricsSink : public Logger {
  public:
-  virtual void step(const StepMetrics& metrics) = 0;
+  /// `losses` holds those of the run so far, this step's with them.
+  virtual void step(const StepMetrics& metrics, const LossHistory& losses) = 0;
   virtual void evaluation(const EvalMetrics& metrics) = 0;
   virtual void sample(std::int64_t step, std::string_view text) = 0;
 };
 
 /// The number of the rank that took longest.
 [[nodiscard]] std::size_t slowest_rank(const std::vector<RankStep>& ranks);
-
-/// metrics.jsonl: one object a step, handed to the system line by line. An evaluation after the last step has its own object.
-class JsonlMetrics final : public MetricsSink {
- public:
-  /// Appends to `file` from now on; what came before was dropped.
-  void open(std::unique_ptr<WritableFile> file) { file_ = std::move(file); }
-  void info(std::string_view) override {}
-  void warn(std::string_view) override {}
-  void step(const StepMetrics& metrics) override;
-  /// Nothing: a step carries its evaluation in its own object.
-  void evaluation(const EvalMetrics&) override {}
-  void sample(std::int64_t, std::string_view) override {}
-  /// Makes what was written durable.
-  void sync() {
-    if (file_ != nullptr) file_->sync();
-  }
-  /// Writes an evaluation that no step follows.
-  void final_evaluation(const EvalMetrics& metrics);
-
- private:
-  void write_line(const std::string& line);
-  std::unique_ptr<WritableFile> file_;  // null: not open yet
-};
-
-/// Keeps the lines of a metrics.jsonl that belong to steps before `step`, drops later and torn ones, atomically: what a resumed
-/// run will write again. A missing file stays missing. Returns what is wrong with the figures of the steps before `step`, for a
-/// warning: that the file is missing, that lines are damaged (the file as it was is then kept beside, as
-/// "metrics.jsonl.damaged"), or that steps are absent; empty where all are there.
-std::string truncate_metrics(FileSystem& files, const std::filesystem::path& path, std::int64_t step);
 
 /// Resident bytes of this process, now and at the peak, as the system counts them; 0 where the system does not tell.
 struct ProcessMemory {

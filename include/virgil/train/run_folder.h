@@ -3,6 +3,8 @@
 //   run_config.json   the configuration as given
 //   run_config.sha256 its SHA-256: a resumed run does not train on with a configuration that a flipped bit has changed
 //   metrics.jsonl     every figure of every step
+//   run.json          what stays the same while it runs, for each start (run_sessions.h)
+//   events.out.*      the figures once more, for TensorBoard
 //   step-00000500     checkpoints (checkpoint.h), the newest keep_last of them
 //   best              checkpoint with the lowest validation loss
 #pragma once

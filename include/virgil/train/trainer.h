@@ -27,6 +27,7 @@
 #include "virgil/train/evaluator.h"
 #include "virgil/train/metrics.h"
 #include "virgil/train/ranks.h"
+#include "virgil/train/run_record.h"
 #include "virgil/train/run_time.h"
 
 namespace virgil {
@@ -52,12 +53,11 @@ struct TrainerParts {
   FileSystem& files;
   std::filesystem::path run;
   MetricsSink& console;
-  JsonlMetrics& jsonl;
-  ProgressMonitor& progress;              // is asked for a stop between micro-steps, and inside evaluations and samples
-  double matmul_gflops = 0;               // rate that StepMetrics::mfu is measured against; 0: unknown
-  std::int64_t process_before_bytes = 0;  // resident before the plan was allocated, for the metrics; 0: unknown
-  Ranks ranks = {};                       // every rank runs a trainer with equal parts; only rank 0 writes files
-  /// Called once before the first write, which comes after the first step: makes the folder and opens `jsonl`. Null: they are.
+  RunRecord& record;
+  ProgressMonitor& progress;  // is asked for a stop between micro-steps, and inside evaluations and samples
+  double matmul_gflops = 0;   // rate that StepMetrics::mfu is measured against; 0: unknown
+  Ranks ranks = {};           // every rank runs a trainer with equal parts; only rank 0 writes files
+  /// Called once before the first write, which comes after the first step: makes the folder and opens `record`. Null: they are.
   std::function<void()> begin_writing = nullptr;
   bool tells_time = false;  // after a few steps, how long the run will take
 };

@@ -1,0 +1,11 @@
+# Finds Intel's Intelligent Storage Acceleration Library as the target Isal::Isal, by its header and its library.
+find_path(Isal_INCLUDE_DIR isa-l/crc.h)
+find_library(Isal_LIBRARY isal)
+mark_as_advanced(Isal_INCLUDE_DIR Isal_LIBRARY)
+include(FindPackageHandleStandardArgs)
+find_package_handle_standard_args(Isal REQUIRED_VARS Isal_LIBRARY Isal_INCLUDE_DIR)
+if(Isal_FOUND AND NOT TARGET Isal::Isal)
+  add_library(Isal::Isal INTERFACE IMPORTED)
+  target_include_directories(Isal::Isal INTERFACE ${Isal_INCLUDE_DIR})
+  target_link_libraries(Isal::Isal INTERFACE ${Isal_LIBRARY})
+endif()
