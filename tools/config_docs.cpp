@@ -1,4 +1,4 @@
-// Prints docs/configuration.md; with --foreign docs/coming-from.md.
+// Prints docs/configuration.md; with --foreign docs/foreign-flags.md.
 #include <cstdio>
 #include <string>
 #include <string_view>

@@ -318,23 +318,15 @@ std::span<const ShortFlag> short_flags() { return kShortFlags; }
 
 std::string foreign_names_markdown() {
   std::string text =
-      "# Coming from nanoGPT, Hugging Face or llm.c\n\n"
+      "# Flags of other trainers\n\n"
       "<!-- Made from src/config/foreign_names.cpp by the program config_docs. Do not edit: change the table and run\n"
-      "     build/config_docs --foreign > docs/coming-from.md -->\n\n"
+      "     build/config_docs --foreign > docs/foreign-flags.md -->\n\n"
       "`train` knows the flags of other trainers. Where one means the same, in the same unit, it is taken as it is written;\n"
       "where nothing here is equal, the error says what to do instead. nanoGPT's own names (`n_layer`, `max_iters`,\n"
-      "`eval_interval`, ...) are Virgil's too.\n\n"
-      "```\n"
-      "train --train_file book.txt --per_device_train_batch_size 8 --num_train_epochs 3 --bf16 --output_dir runs\n"
-      "```\n\n"
+      "`eval_interval`, ...) are Virgil's too. [coming-from.md](coming-from.md) has the most common ones side by side, and says how\n"
+      "data and weights come in and go out.\n\n"
       "Values are understood as well: `bf16`, `fp16`, `half`, `fp32` for a type, `gpu` for a device, `True` and `False` for a\n"
-      "switch, `1e4`, `10k` and `1_000` for a whole number, `12G`, `\"12 GB\"` and `1.5GB` for an amount of memory.\n\n"
-      "- A run's folder is `out_dir/model_name`; other trainers put the run into `out_dir` itself.\n"
-      "- `grad_accum_steps` counts each process's micro-steps, as Hugging Face counts them; nanoGPT divides its number by the\n"
-      "  processes. `total_batch_size` counts the tokens of a step, as nanochat and llm.c do.\n"
-      "- Weights of Hugging Face's GPT-2 are read from a folder: `hf download openai-community/gpt2 --local-dir gpt2`, then\n"
-      "  `train --init_from gpt2 --input book.txt`. Every checkpoint is such a folder again ([checkpoints.md](checkpoints.md)).\n"
-      "- Token files of nanoGPT and llm.c are read as they are: `--input data/train.bin --val_input data/val.bin`.\n";
+      "switch, `1e4`, `10k` and `1_000` for a whole number, `12G`, `\"12 GB\"` and `1.5GB` for an amount of memory.\n";
   std::string_view program;
   for (const ForeignName& foreign : kNames) {
     if (foreign.program != program) text += fmt::format("\n## {}\n\n| Flag | In Virgil |\n|---|---|\n", foreign.program);

@@ -54,8 +54,8 @@ TEST(ForeignNames, AreFoundInAnySpelling) {
 }
 
 TEST(ForeignNames, StandInTheDocumentation) {
-  EXPECT_EQ(test_support::read_all(test_support::repository_path("docs/coming-from.md")), foreign_names_markdown())
-      << "run: build/config_docs --foreign > docs/coming-from.md";
+  EXPECT_EQ(test_support::read_all(test_support::repository_path("docs/foreign-flags.md")), foreign_names_markdown())
+      << "run: build/config_docs --foreign > docs/foreign-flags.md";
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // What the flags of other trainers mean here: nanoGPT's, nanochat's, Hugging Face's, llm.c's and Lightning's.
 //
-// docs/coming-from.md is made from these tables.
+// docs/foreign-flags.md is made from these tables.
 #pragma once
 
 #include <cstdint>
@@ -53,7 +53,7 @@ struct ShortFlag {
 };
 [[nodiscard]] std::span<const ShortFlag> short_flags();
 
-/// docs/coming-from.md.
+/// docs/foreign-flags.md.
 [[nodiscard]] std::string foreign_names_markdown();
 
 }  // namespace virgil
