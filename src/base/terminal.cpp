@@ -18,8 +18,16 @@ std::string_view variable(const char* name) {
   return value == nullptr ? "" : value;
 }
 
+int count_columns(int descriptor) {
+  constexpr int kUsual = 80;
+  winsize size{};
+  return ioctl(descriptor, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : kUsual;
+}
+
+}  // namespace
+
 /// As setlocale() chooses, which nothing here calls: the first that is set counts.
-bool is_utf8_locale() {
+bool has_utf8_locale() {
   std::string_view locale;
   for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
     locale = variable(name);
@@ -29,19 +37,11 @@ bool is_utf8_locale() {
          locale.find("utf-8") != locale.npos;
 }
 
-int count_columns(int descriptor) {
-  constexpr int kUsual = 80;
-  winsize size{};
-  return ioctl(descriptor, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : kUsual;
-}
-
-}  // namespace
-
 std::optional<TerminalStyle> terminal_style(int descriptor) {
   const std::string_view term = variable("TERM");
   if (isatty(descriptor) != 1 || term.empty() || term == "dumb") return std::nullopt;
   return TerminalStyle{
-      .columns = count_columns(descriptor), .colours = variable("NO_COLOR").empty(), .unicode = is_utf8_locale()};
+      .columns = count_columns(descriptor), .colours = variable("NO_COLOR").empty(), .unicode = has_utf8_locale()};
 }
 
 std::size_t text_columns(std::string_view text) {

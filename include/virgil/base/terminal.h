@@ -25,6 +25,9 @@ struct TerminalStyle {
 /// (TERM is unset or "dumb"). NO_COLOR, set and not empty, is respected (https://no-color.org).
 [[nodiscard]] std::optional<TerminalStyle> terminal_style(int descriptor);
 
+/// Whether the environment's locale (LC_ALL, LC_CTYPE, LANG) is one of UTF-8.
+[[nodiscard]] bool has_utf8_locale();
+
 /// Columns that UTF-8 text without control characters takes, each of its characters being one wide.
 [[nodiscard]] std::size_t text_columns(std::string_view text);
 
