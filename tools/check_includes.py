@@ -50,7 +50,7 @@ NAMES = {
     "cstddef": "byte max_align_t nullptr_t ptrdiff_t size_t to_integer",
     "cstdint": """int16_t int32_t int64_t int8_t intmax_t intptr_t uint16_t uint32_t uint64_t uint8_t uintmax_t uintptr_t""",
     "cstdio": """FILE fclose fflush fgetc fgets fopen fprintf fputc fputs fread fscanf fseek ftell fwrite printf putchar puts rename
-        setvbuf snprintf sscanf tmpfile vfprintf vsnprintf""",
+        rewind setvbuf snprintf sscanf tmpfile vfprintf vsnprintf""",
     "cstring": """memchr memcmp memcpy memmove memset strchr strcmp strerror strlen strncmp strncpy strrchr strstr strtok""",
     "ctime": "clock clock_t difftime gmtime localtime mktime strftime time time_t tm",
     "deque": "deque",
