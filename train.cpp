@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <functional>
@@ -20,6 +21,7 @@
 #include "virgil/base/error.h"
 #include "virgil/base/failure.h"
 #include "virgil/base/file_system.h"
+#include "virgil/base/logging.h"
 #include "virgil/base/progress.h"
 #include "virgil/base/progress_printer.h"
 #include "virgil/base/standard_streams.h"
@@ -32,6 +34,7 @@
 #include "virgil/dist/agreement.h"
 #include "virgil/dist/launch.h"
 #include "virgil/train/console_metrics.h"
+#include "virgil/train/run_folder.h"
 #include "virgil/train/training_run.h"
 
 namespace {
@@ -51,9 +54,30 @@ int exit_code(virgil::RunStatus status) {
   return 1;
 }
 
+/// Notes go to standard error, so that what is printed is a config file.
+class StandardErrorLog final : public virgil::Logger {
+ public:
+  void info(std::string_view line) override { complain(fmt::format("{}\n", line)); }
+  void warn(std::string_view line) override { complain(fmt::format("warning: {}\n", line)); }
+};
+
+/// Every key as a run of this command would have it, but for what only the data and the device tell.
+void print_config(const virgil::CommandLine& command_line, std::int64_t processes) {
+  StandardErrorLog log;
+  virgil::tell_notes(command_line.notes, log);
+  const virgil::CommandLine settled = virgil::with_default_preset(command_line, virgil::cuda_device_count() > 0, log);
+  virgil::TrainConfig config = settled.config.resume ? virgil::load_run_config(settled, processes) : settled.config;
+  virgil::resolve_config(config, processes);
+  fmt::print("{}", virgil::config_to_json(config));
+}
+
 int run(const virgil::CommandLine& command_line, virgil::ProcessGroup& group, virgil::StopSignal& stop) {
   if (command_line.help || command_line.version) {
     if (group.is_root()) fmt::print("{}", command_line.help ? virgil::config_help() : virgil::program_version("train"));
+    return 0;
+  }
+  if (command_line.config.print_config) {
+    if (group.is_root()) print_config(command_line, group.size());
     return 0;
   }
   std::signal(SIGPIPE, SIG_IGN);  // `train | head` ends with a checkpoint

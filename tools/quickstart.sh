@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# From a fresh clone to a GPT that learns Dante, on the CPU, in 300 steps.
+# From a fresh clone to a GPT that has learned from Dante and writes, on the CPU, in 300 steps.
 #   tools/quickstart.sh [--input FILE...] [train flags]
-# Installs what is missing, builds, fetches the Divine Comedy unless --input names other texts, trains configs/tiny.json for a few
-# hundred steps and says how to go on. Every further flag goes to `train` (`build/train --help` lists them).
+# Installs what is missing, builds all programs, fetches the Divine Comedy unless --input names other texts, trains configs/tiny.json for
+# a few hundred steps, and lets the model write a few lines. Every further flag goes to `train` (`build/train --help` lists them).
 set -euo pipefail
 caller=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -81,7 +81,7 @@ done
 
 tools/setup.sh
 say 'building (build/build.log)'
-build_preset release -DVIRGIL_BUILD_TESTS=OFF train
+build_preset release -DVIRGIL_BUILD_TESTS=OFF
 if ((${#inputs[@]} == 0)); then fetch_text; fi
 
 out_dir=$(last_value out_dir runs "$@")
@@ -90,16 +90,31 @@ command=(build/train --config configs/tiny.json --device cpu --lr_decay_iters "$
   --sample_interval 100 --save_interval 100 "$@" --input "${inputs[@]}" --out_dir "$out_dir" --model_name "$run_name")
 max_iters=$(last_value max_steps "$(last_value max_iters "$first_steps" "$@")" "$@")
 
-# Interrupted with Ctrl-C, train saves a checkpoint and exits with 130; the script then still says how to go on.
+# Interrupted with Ctrl-C, train saves a checkpoint and exits with 130; it has then said how to resume.
 trap : INT
 status=0
 "${command[@]}" --max_iters "$max_iters" || status=$?
-if ((status != 0 && status != 130)); then exit "$status"; fi
+if ((status != 0)); then exit "$status"; fi
 
-next_iters=$((max_iters < all_steps ? all_steps : 2 * max_iters))
-if ((status == 130)); then next_iters=$max_iters; fi
+prompt=$'\n'
+if [[ ${inputs[0]} == data/divine_comedy.txt ]]; then prompt='Nel mezzo del cammin'; fi
+sample=(build/generate --checkpoint "$out_dir/$run_name" --prompt "$prompt" --temperature 0.7 --max_new_tokens 240)
 say ''
-say "The run lies in $out_dir/$run_name: metrics.jsonl, the newest checkpoints (step-*) and the best one (best)."
-say "To continue from there, to step $next_iters:"
-printf '  build/train --resume --out_dir %q --model_name %q --max_iters %d\n' "$out_dir" "$run_name" "$next_iters"
-exit "$status"
+say "What the model writes after $max_iters steps:"
+printf '  '
+printf '%q ' "${sample[@]}"
+say ''
+say ''
+"${sample[@]}" || exit
+
+say ''
+if [[ $caller != "$PWD" ]]; then
+  say 'The commands here are for this folder:'
+  printf '  cd %q\n' "$PWD"
+fi
+if ((max_iters < all_steps)); then
+  say "It has learned for $max_iters of the $all_steps steps of configs/tiny.json. To train it to their end:"
+  printf '  build/train --resume --out_dir %q --model_name %q --max_iters %d\n' "$out_dir" "$run_name" "$all_steps"
+fi
+say 'Its loss, rates and samples as one page to open in a browser:'
+printf '  build/report %q\n' "$out_dir/$run_name"

@@ -225,6 +225,9 @@ std::vector<ConfigKey> run_keys() {
           toggle("resume", &TrainConfig::resume, "Resume from the run's newest checkpoint.").for_one_invocation(),
           toggle("overwrite", &TrainConfig::overwrite, "Replace a run of the same name.").for_one_invocation(),
           toggle("dry_run", &TrainConfig::dry_run, "Do all that precedes the first step, then stop.").for_one_invocation(),
+          toggle("print_config", &TrainConfig::print_config,
+                 "Print every key with its value, as a config file that --config takes, and stop.")
+              .for_one_invocation(),
           text("device", &TrainConfig::device,
                "cpu; cuda, the first GPU, or cuda:N; auto: cuda where there is one and the program is built for it, else cpu.")
               .checked_by(check_device),

@@ -62,6 +62,29 @@ MemoryComparison compare_memory(const MemoryPlan& plan, const TrackingResource& 
           .device = device};
 }
 
+std::vector<std::string> summarize_memory(const MemoryComparison& c) {
+  const bool as_planned = c.allocated == c.planned && c.peak_bytes == c.planned.total();
+  if (!as_planned) return describe_memory(c);
+  std::vector<std::string> lines = {
+      fmt::format("memory   {} planned, allocated and held at most: equal in each category", format_bytes(c.planned.total()))};
+  if (c.device) {
+    const std::int64_t used = c.device->total_bytes - c.device->free_bytes;
+    const std::int64_t beside = used - c.device->context_bytes - c.planned.total();
+    lines.push_back(fmt::format("         device: {} of {} used; context {}, libraries and other programs {}",
+                                format_bytes(used), format_bytes(c.device->total_bytes), format_bytes(c.device->context_bytes),
+                                signed_bytes(beside)));
+  } else if (c.after.rss_bytes > 0 && c.before.rss_bytes > 0) {
+    const std::int64_t growth = c.after.rss_bytes - c.before.rss_bytes;
+    lines.push_back(fmt::format("         process: {}; the plan cannot know {} before it, {} since (code, texts, threads)",
+                                format_bytes(c.after.rss_bytes), format_bytes(c.before.rss_bytes),
+                                signed_bytes(growth - c.planned.total())));
+  } else if (c.after.rss_bytes > 0) {
+    lines.push_back(
+        fmt::format("         process: {}, {} at its peak", format_bytes(c.after.rss_bytes), format_bytes(c.after.peak_bytes)));
+  }
+  return lines;
+}
+
 std::vector<std::string> describe_memory(const MemoryComparison& c) {
   std::vector<std::string> lines = {fmt::format("{:<18}{:>14}{:>14}{:>14}", "memory", "planned", "allocated", "peak")};
   for (const MemoryCategory category : kAllMemoryCategories) {

@@ -6,14 +6,17 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <iterator>
 #include <limits>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
 #include "virgil/base/error.h"
 #include "virgil/base/format.h"
+#include "virgil/base/terminal.h"
 #include "virgil/config/config_schema.h"
 #include "virgil/plan/estimates.h"
 #include "virgil/train/trainer.h"
@@ -86,6 +89,26 @@ void describe_memory(const MemoryPlan& plan, std::int64_t limit_bytes, Logger& l
                        format_bytes(limit_bytes)));
 }
 
+/// What differs from the defaults, in as few lines of 80 columns as hold it; what other lines tell is left out.
+std::vector<std::string> pack_changes(const TrainConfig& config) {
+  constexpr std::size_t kColumns = 80;
+  constexpr std::string_view kToldElsewhere[] = {"input",   "val_input", "model_name", "out_dir",
+                                                 "dry_run", "resume",    "overwrite"};
+  constexpr std::string_view kBegin = "config   ", kGap = "  ";
+  std::vector<std::string> lines;
+  std::string line;
+  for (const std::string& change : describe_changes(config)) {
+    if (std::ranges::find(kToldElsewhere, std::string_view(change).substr(0, change.find(' '))) != std::end(kToldElsewhere))
+      continue;
+    const bool fits = line.size() + kGap.size() + text_columns(change) <= kColumns;
+    if (!line.empty() && !fits) lines.push_back(std::exchange(line, {}));
+    line += line.empty() ? kBegin : kGap;
+    line += change;
+  }
+  if (!line.empty()) lines.push_back(line);
+  return lines;
+}
+
 }  // namespace
 
 void describe_run(const TrainConfig& config, const MemoryPlan& plan, const Dataset& data, std::int64_t limit_bytes,
@@ -94,7 +117,7 @@ void describe_run(const TrainConfig& config, const MemoryPlan& plan, const Datas
   describe_model(plan.model(), data, num_parameters, log);
   describe_data(config, data, num_parameters, log);
   describe_memory(plan, limit_bytes, log);
-  for (const std::string& line : describe_changes(config)) log.info("config   " + line);
+  for (const std::string& line : pack_changes(config)) log.info(line);
   if (num_tokens(data.train) < num_parameters) {
     log.warn(
         fmt::format("there are fewer tokens than parameters ({} for {}): the model can memorise the text; watch the "

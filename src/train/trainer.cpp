@@ -14,6 +14,7 @@
 #include "virgil/generate/prompt.h"
 #include "virgil/generate/text_generator.h"
 #include "virgil/generate/text_stream.h"
+#include "virgil/plan/estimates.h"
 #include "virgil/train/schedule_config.h"
 
 namespace virgil {
@@ -79,6 +80,15 @@ Trainer::Trainer(const TrainerParts& parts)
 Trainer::~Trainer() = default;
 
 RunStatus Trainer::run() {
+  tally_ = {.tokens_per_epoch = static_cast<double>(parts_.train_data.tokens.size()),
+            .flops_per_token = model_flops_per_token(parts_.plan.model())};
+  const auto start = std::chrono::steady_clock::now();
+  const RunStatus status = train();
+  tally_.total_s = milliseconds_since(start) / 1000;
+  return status;
+}
+
+RunStatus Trainer::train() {
   constexpr std::chrono::seconds kBetweenLooksAtData(10);
   first_step_ = state_.step;
   if (state_.step > 0) start_writing();  // an evaluation may save the best
@@ -93,7 +103,9 @@ RunStatus Trainer::run() {
       foresee_stop(true);
       const StepMetrics metrics = train_step();
       start_writing();
-      parts_.console.step(metrics, parts_.record.add_loss(metrics.loss));
+      const LossHistory& losses = parts_.record.add_loss(metrics.loss);
+      count(metrics, losses);
+      parts_.console.step(metrics, losses);
       parts_.record.step(metrics);
       if (bad_steps_ >= config_.max_bad_steps) return RunStatus::kDiverged;
     }
@@ -109,6 +121,14 @@ RunStatus Trainer::run() {
   sample_if_due();
   parts_.record.final_sample();
   return RunStatus::kFinished;
+}
+
+void Trainer::count(const StepMetrics& metrics, const LossHistory& losses) {
+  ++tally_.steps;
+  tally_.tokens += config_.total_batch_size;
+  tally_.steps_s += metrics.elapsed_ms / 1000;
+  tally_.loss = metrics.loss;
+  tally_.smoothed_loss = losses.empty() ? metrics.loss : losses.smoothed();
 }
 
 /// With several processes a stop is agreed on once a step, and an evaluation agrees by itself.

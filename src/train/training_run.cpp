@@ -35,6 +35,7 @@
 #include "virgil/plan/run_plan.h"
 #include "virgil/train/memory_summary.h"
 #include "virgil/train/run_folder.h"
+#include "virgil/train/run_record.h"
 
 namespace virgil {
 
@@ -167,10 +168,11 @@ class TrainingRun {
     });
     const RunStatus status = trainer.run();
     if (status == RunStatus::kInterrupted && trainer.state().step == 0) throw Stopped();
-    const MemoryComparison comparison = compare_memory(plan, tracker, before, backend->device_memory());
-    for (const std::string& line : describe_memory(comparison)) console_.info(line);
-    if (group_.is_root())
-      report_end(status, trainer.state(), config_, resume_command(command_line_, config_, group_), console_);
+    if (group_.is_root()) {
+      const MemoryComparison comparison = compare_memory(plan, tracker, before, backend->device_memory());
+      report_end({status, trainer.state(), trainer.tally(), matmul_gflops, comparison, prompt_for(config_, data)}, config_,
+                 {command_line_.program_folder, group_.size()}, console_);
+    }
     return status;
   }
 
@@ -188,10 +190,10 @@ class TrainingRun {
     if (lock_) prune_checkpoints(files_, run_, config_.keep_last);  // what a kill at the very end left to do
     const std::int64_t step = checkpoint_->state.step;
     const std::string rate = describe_further_rate(planned_config(config_, *checkpoint_), step, 2 * step);
-    console_.info(
-        fmt::format("{} is finished: it stands at step {}, and max_iters is {}; to train further: {} --max_iters {}{}",
-                    run_.string(), step, config_.max_iters, resume_command(command_line_, config_, group_), 2 * step,
-                    rate.empty() ? "" : fmt::format(" ({})", rate)));
+    console_.info(fmt::format(
+        "{} is finished: it stands at step {}, and max_iters is {}; to train further: {} --max_iters {}{}", run_.string(), step,
+        config_.max_iters, resume_command(config_, {command_line_.program_folder, group_.size()}), 2 * step,
+        rate.empty() ? "" : fmt::format(" ({})", rate)));
     return true;
   }
 

@@ -40,16 +40,15 @@ TEST_F(TrainingRunTest, TrainsAndSaysWhatItDoes) {
   EXPECT_THAT(sink_.lines, Contains(AllOf(HasSubstr("planned"), HasSubstr("optimizer"), HasSubstr("activations"))));
   EXPECT_THAT(sink_.lines, Contains(HasSubstr("cpu: 1 thread,")));
   EXPECT_THAT(sink_.lines, Contains(AllOf(HasSubstr("time     "), HasSubstr("by a timed micro-step"))));
-  EXPECT_THAT(sink_.lines, Contains(AllOf(HasSubstr("finished at step 8"), HasSubstr("step-00000008"))));
+  EXPECT_THAT(sink_.lines, Contains(HasSubstr("finished at step 8: 512 tokens")));
+  EXPECT_THAT(sink_.lines, Contains(AllOf(HasSubstr("files    "), HasSubstr("step-00000008"), HasSubstr("TensorBoard"))));
   EXPECT_THAT(sink_.warnings, Contains(HasSubstr("fewer tokens than parameters")));
   EXPECT_THAT(checkpoints(), ElementsAre("step-00000008"));
 }
 
 TEST_F(TrainingRunTest, EndsWithThePlanBesideReality) {
   EXPECT_EQ(run({}), RunStatus::kFinished);
-  for (const char* category : {"weights", "gradients", "optimizer", "activations", "logits", "workspace", "data", "total"}) {
-    EXPECT_THAT(sink_.lines, Contains(AllOf(HasSubstr(category), testing::EndsWith("  equal"))));
-  }
+  EXPECT_THAT(sink_.lines, Contains(testing::EndsWith("planned, allocated and held at most: equal in each category")));
   EXPECT_THAT(sink_.lines, Contains(HasSubstr("the plan cannot know")));
   for (const StepMetrics& step : sink_.steps) {
     EXPECT_EQ(step.memory.planned_by_category, step.memory.by_category);
@@ -85,8 +84,8 @@ TEST_F(TrainingRunTest, InterruptedSaysHowToGoOn) {
   stop_at_ = 3;
   EXPECT_EQ(run({}), RunStatus::kInterrupted);
   EXPECT_THAT(checkpoints(), ElementsAre("step-00000003"));
-  EXPECT_THAT(sink_.lines.back(),
-              AllOf(HasSubstr("stopped at step 3"), HasSubstr("train --resume --out_dir"), HasSubstr("--model_name run")));
+  EXPECT_THAT(sink_.lines,
+              Contains(AllOf(HasSubstr("resume it"), HasSubstr("train --resume --out_dir"), HasSubstr("--model_name run"))));
 }
 
 TEST_F(TrainingRunTest, GoesOnFromTheSavedConfigAlone) {

@@ -80,6 +80,7 @@ struct TrainConfig {
   bool resume = false;
   bool overwrite = false;
   bool dry_run = false;
+  bool print_config = false;
   std::string device = "auto";                    // auto | cpu | cuda | cuda:N
   std::string dtype = "auto";                     // auto | float32 | bfloat16 | float16
   bool master_weights = true;                     // false: bfloat16 weights without a float32 copy

@@ -28,6 +28,9 @@ struct MemoryComparison {
 [[nodiscard]] MemoryComparison compare_memory(const MemoryPlan& plan, const TrackingResource& tracker,
                                               const ProcessMemory& before, const std::optional<DeviceMemory>& device);
 
+/// The same in two lines, for the end of a run; the table instead where plan and reality differ.
+[[nodiscard]] std::vector<std::string> summarize_memory(const MemoryComparison& comparison);
+
 /// A table by category, then what the plan cannot know (code, libraries, texts, threads), measured. Lines without line ends.
 [[nodiscard]] std::vector<std::string> describe_memory(const MemoryComparison& comparison);
 

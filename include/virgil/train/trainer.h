@@ -28,6 +28,7 @@
 #include "virgil/train/metrics.h"
 #include "virgil/train/ranks.h"
 #include "virgil/train/run_record.h"
+#include "virgil/train/run_tally.h"
 #include "virgil/train/run_time.h"
 
 namespace virgil {
@@ -92,6 +93,8 @@ class Trainer {
   /// What evaluations cover; null: there are none.
   [[nodiscard]] const Evaluator* evaluator() const { return evaluator_ ? &*evaluator_ : nullptr; }
   [[nodiscard]] const TrainingState& state() const { return state_; }
+  /// What run() has done.
+  [[nodiscard]] const RunTally& tally() const { return tally_; }
 
  private:
   void begin_run();
@@ -99,6 +102,7 @@ class Trainer {
   void restore_scaler(const LoadedCheckpoint& checkpoint);
   void report_changes(const TrainingState& saved);
   [[nodiscard]] std::string val_fingerprint() const;
+  [[nodiscard]] RunStatus train();
   [[nodiscard]] RunStatus stop();
   [[nodiscard]] bool stop_is_due();
   void start_writing();
@@ -118,6 +122,7 @@ class Trainer {
   void update(StepMetrics& metrics, double compute_ms);
   void report_overflow();
   void measure(StepMetrics& metrics, double elapsed_ms);
+  void count(const StepMetrics& metrics, const LossHistory& losses);
   void report_non_finite(double loss);
   [[nodiscard]] std::string first_named(const std::string& mine) const;
   [[nodiscard]] RankStep rank_step(double compute_ms) const;
@@ -151,6 +156,7 @@ class Trainer {
   std::int64_t first_step_ = 0;  // of this invocation
   bool writing_ = false;
   RunPace pace_;  // as measured on the way
+  RunTally tally_;
 };
 
 }  // namespace virgil
