@@ -35,8 +35,12 @@ void check_output(const ReportRequest& request, const std::string& path, const c
   if (!folder.empty() && !is_folder(folder))
     throw user_error("{}: there is no folder {}; make it first", path, folder.string());
   if (is_folder(path)) throw user_error("{}: is a folder; give the name of a file with {}", path, flag);
-  if (!is_name_taken(path) || request.overwrite) return;
-  if (is_own != nullptr && is_plain_file(path) && is_own(beginning_of(path))) return;
+  if (!is_name_taken(path)) return;
+  if (path_exists(path) && !is_plain_file(path)) {
+    throw user_error("{}: is neither a file nor free; choose another name with {}", path, flag);  // a device, a pipe
+  }
+  if (request.overwrite) return;
+  if (is_own != nullptr && path_exists(path) && is_own(beginning_of(path))) return;
   throw user_error(
       "{}: is there already, and not known to be a report; replace it with --overwrite, or choose another name with {}", path,
       flag);

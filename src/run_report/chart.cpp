@@ -22,7 +22,7 @@ constexpr double kFont = 12;
 constexpr double kTitleFont = 15;
 constexpr double kLegendRow = 18;
 constexpr std::size_t kMostDots = 80;
-constexpr std::size_t kLongestLabel = 48;
+constexpr std::size_t kLongestLabel = 64;
 
 /// About how wide a text is: no font is at hand.
 double width_of(std::string_view text, double font = kFont) {
@@ -119,7 +119,9 @@ class ChartPainter {
   }
 
   void place_legend() {
-    for (const ChartLine& line : chart_.lines) add_entry(line.label, line.note, &line, nullptr);
+    for (const ChartLine& line : chart_.lines) {
+      if (line.in_legend) add_entry(line.label, line.note, &line, nullptr);
+    }
     // The uppermost layer first, as they lie on one another.
     for (auto band = chart_.bands.rbegin(); band != chart_.bands.rend(); ++band)
       add_entry(band->label, band->note, nullptr, &*band);

@@ -19,11 +19,12 @@ struct ChartLine {
     kDashed,  // beside kLine in the same colour; with a dot for each point where these are few
     kPlan,    // in the colour of text, dashed
   };
-  std::string label = {};  // in the legend; empty: it has no place there
+  std::string label = {};  // in the legend, and under the pointer
   std::string note = {};   // after the label: "final 1.4471"
   std::size_t colour = 0;  // beyond kNumColours they come again, with other dashes
   Look look = Look::kLine;
   std::vector<Point> points = {};
+  bool in_legend = true;
 };
 
 /// One layer of a stack: between two lines over the same x.

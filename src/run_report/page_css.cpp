@@ -63,6 +63,7 @@ constexpr const char* kPrint =
     "body{background:none;font-size:11pt}main{max-width:none;padding:0}.card,.tile,pre{border-color:#bbb;break-inside:avoid}"
     ".sample{break-inside:avoid-page}pre{max-height:none}.tip{display:none}h2{break-after:avoid}"
     ".plots{grid-template-columns:1fr 1fr}"
+    ".card{overflow:visible}table{font-size:7.5pt}th,td{padding:3px 7px 3px 0}td.name{min-width:0}th.n{white-space:normal}"
     "*{print-color-adjust:exact;-webkit-print-color-adjust:exact}";
 
 }  // namespace

@@ -14,9 +14,9 @@
 
 #include "run_report/axis.h"
 #include "run_report/html_text.h"
-#include "run_report/run_digest.h"
 #include "virgil/base/format.h"
 #include "virgil/memory/memory_resource.h"
+#include "virgil/run_report/run_digest.h"
 
 namespace virgil {
 
@@ -163,7 +163,11 @@ Chart figure_chart(const std::vector<RunHistory>& runs, const Places& places, Fi
     if (points.empty()) continue;
     const std::vector<Point> mean = smooth ? smoothed_points(points) : points;
     if (smooth && runs.size() <= kMostFaint) {
-      chart.lines.push_back({.colour = i, .look = ChartLine::Look::kFaint, .points = thinned(points)});
+      chart.lines.push_back({.label = name_in(runs, runs[i], "each step"),
+                             .colour = i,
+                             .look = ChartLine::Look::kFaint,
+                             .points = thinned(points),
+                             .in_legend = false});
     }
     chart.lines.push_back({.label = name_in(runs, runs[i],
                                             runs.size() > 1 ? ""
@@ -256,11 +260,12 @@ Chart loss_chart(const std::vector<RunHistory>& runs, Abscissa abscissa) {
   if (runs.size() <= kMostFaint) {
     for (std::size_t i = 0; i < runs.size(); ++i) {
       chart.lines.push_back(
-          {.label = runs.size() == 1 ? "train" : "",
+          {.label = name_in(runs, runs[i], runs.size() == 1 ? "train" : "train, each step"),
            .note = runs.size() == 1 ? fmt::format("final {}", figure_text(digest_of(runs[i]).final_loss)) : "",
            .colour = i,
            .look = ChartLine::Look::kFaint,
-           .points = thinned(line_of(runs[i], places, Figure::kLoss))});
+           .points = thinned(line_of(runs[i], places, Figure::kLoss)),
+           .in_legend = runs.size() == 1});
     }
   }
   for (std::size_t i = 0; i < runs.size(); ++i) add_losses(runs, i, places, chart);

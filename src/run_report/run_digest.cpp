@@ -1,4 +1,4 @@
-#include "run_report/run_digest.h"
+#include "virgil/run_report/run_digest.h"
 
 #include <algorithm>
 #include <cmath>

@@ -13,8 +13,8 @@
 #include "run_report/chart.h"
 #include "run_report/html_text.h"
 #include "run_report/page_parts.h"
-#include "run_report/run_digest.h"
 #include "virgil/base/format.h"
+#include "virgil/run_report/run_digest.h"
 
 namespace virgil {
 

@@ -6,6 +6,7 @@ import html.parser
 import io
 import json
 import math
+import os
 import pathlib
 import re
 import shutil
@@ -183,6 +184,8 @@ class Report(ReportTest):
         self.report("runs/run", "--output", mine, "--overwrite")
         self.assertIn("Virgil", mine.read_text(encoding="utf-8"))
         self.assert_says(self.report("runs/run", "--output", "no/such.html", expect=2), "no folder")
+        os.mkfifo(self.out_dir / "pipe")
+        self.assert_says(self.report("runs/run", "--output", "runs/pipe", "--overwrite", expect=2), "choose another name")
         self.assertEqual(sorted(p.name for p in self.folder.iterdir()), ["input.txt", "mine.html", "runs"])
 
     def test_damaged_and_odd_figures_make_sound_pages(self):

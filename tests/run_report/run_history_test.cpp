@@ -9,11 +9,11 @@
 #include <string>
 #include <vector>
 
-#include "run_report/run_digest.h"
 #include "support/temporary_directory.h"
 #include "support/unsynced_file_system.h"
 #include "virgil/base/error.h"
 #include "virgil/memory/memory_resource.h"
+#include "virgil/run_report/run_digest.h"
 #include "virgil/train/run_sessions.h"
 
 namespace virgil {
