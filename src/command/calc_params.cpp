@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -14,8 +15,11 @@
 #include "virgil/config/program_flags.h"
 #include "virgil/config/program_name.h"
 #include "virgil/config/program_version.h"
+#include "virgil/plan/generation_estimate.h"
 #include "virgil/report/calls_report.h"
 #include "virgil/report/fit_report.h"
+#include "virgil/report/inference_report.h"
+#include "virgil/report/model_report.h"
 #include "virgil/report/plan_json.h"
 #include "virgil/report/verify.h"
 
@@ -42,6 +46,8 @@ std::span<const ToolFlag> calc_params_flags() {
       {"fits", kOptionalValue, "[MEMORY]",
        "Does training fit, such as into 12GB? Without a value: what is free, or the GPU's memory."},
       {"gpu", kValue, "NAME", "Plan for a GPU of data/gpus.json, not for this machine: does it fit? Also the rate for times."},
+      {"weights", kValue, "TYPE",
+       "Does generating fit, with weights of float32, bfloat16, int8 or int4? Without a model: the largest published one that does."},
       {"solve", kValue, "WHAT", "Largest batch_size, block_size, n_layer or n_embd that fits, or target_params=150M."},
       {"matrix", kNothing, "", "Memory of every batch size and recomputation level."},
       {"verify", kNothing, "", "Run two real steps and compare with the plan."},
@@ -63,7 +69,8 @@ std::string help_text() {
       "Counts parameters exactly and plans memory exactly: the plan is what train allocates.\n\n"
       "  calc_params 150M_1024 [flags]              a preset or a config file\n"
       "  calc_params --model llama3-70b\n"
-      "  calc_params --n_layer 24 --n_embd 1280 --n_head 16 --block_size 1024 --fits 12GB\n\n"
+      "  calc_params --n_layer 24 --n_embd 1280 --n_head 16 --block_size 1024 --fits 12GB\n"
+      "  calc_params --weights int4 --fits 24GB     the largest published model that can generate there\n\n"
       "{}\n"
       "  --config FILE and every configuration key are taken as train takes them (train --help).\n"
       "  Exit code: 0; 1 when the question was what fits, and training does not or Virgil does not train the model; 2 for an\n"
@@ -123,6 +130,13 @@ void take_word(CommandLine& line, SubjectSource& source) {
   if (!meaning.config_file.empty()) line = with_config(line, meaning.config_file);
 }
 
+/// Whether a flag shapes a model; block_size alone is how much of a model's context is meant.
+bool names_sizes(const CommandLine& line) {
+  return std::ranges::any_of(line.set_keys, [](const std::string& key) {
+    return key == "n_layer" || key == "n_head" || key == "n_embd" || key == "d_ff" || key == "vocab_size";
+  });
+}
+
 /// One question about one model.
 class Calculation {
  public:
@@ -134,7 +148,9 @@ class Calculation {
         rate_(read_rate(arguments, request_, planned_.shape.dtype)),
         out_(out) {}
 
-  int run() {
+  /// `names_model`: the command says which.
+  int run(bool names_model) {
+    if (arguments_.has("weights")) return weights(names_model);
     if (arguments_.has("solve")) return solve();
     if (arguments_.has("verify")) return verify();
     if (arguments_.has("json")) return print_json();
@@ -143,7 +159,7 @@ class Calculation {
     if (arguments_.has("show_formula")) return print(describe_formulas(subject_, planned_));
     if (arguments_.has("tensors")) return print(describe_tensors(subject_.spec));
     out_ << describe_parameters(subject_.spec) << "\n"
-         << describe_inference(subject_.spec, planned_) << "\n"
+         << describe_inference(subject_, planned_, request_.gpu) << "\n"
          << describe_training(subject_, planned_) << "\n"
          << describe_work(subject_.spec, rate_);
     if (!asks_about_memory()) return 0;
@@ -167,7 +183,7 @@ class Calculation {
   int print(const Json& json) { return print(json.dump(2) + "\n"); }
 
   int print_json() {
-    Json json = model_json(subject_, planned_, rate_, arguments_.has("tensors"));
+    Json json = model_json(subject_, planned_, rate_, arguments_.has("tensors"), request_.gpu);
     if (arguments_.has("show_formula")) json["formulas"] = formulas_json(subject_, planned_);
     if (arguments_.has("matrix")) json["matrix"] = matrix_json(planned_);
     if (arguments_.has("calls")) json["step"] = calls_json(planned_.get(), planned_.traits());
@@ -182,6 +198,19 @@ class Calculation {
     return print(Json{{"first_loss", verification.first_loss},
                       {"step_seconds", verification.step_seconds},
                       {"memory", memory_json(verification.memory)}});
+  }
+
+  int weights(bool names_model) {
+    const WeightType& type = parse_weight_type(*arguments_.value("weights"));
+    if (!planned_.machine) throw UserError(planned_.why_not);
+    const Subject* subject = names_model ? &subject_ : nullptr;
+    const std::vector<std::string>& keys = subject_.command_line.set_keys;
+    const bool has_context = names_model || std::ranges::find(keys, "block_size") != keys.end();
+    GenerationShape shape = generation_shape(subject_);
+    if (!has_context) shape.context = 0;  // each model's own
+    const WeightsAnswer answer = answer_weights(type, subject, shape, planned_.budget, request_.gpu);
+    out_ << (arguments_.has("json") ? weights_json(type, subject, shape, planned_.budget).dump(2) + "\n" : answer.text);
+    return answer.fits ? 0 : 1;
   }
 
   int solve() {
@@ -246,7 +275,8 @@ int run_calc_params(std::span<const std::string> arguments, std::istream& in, st
   SubjectSource source{.model = parsed.value("model").value_or(""), .hf_file = parsed.value("hf").value_or("")};
   if (!line.words.empty()) take_word(line, source);
   Subject subject = make_subject(source, line, read_overrides(parsed), processes);
-  const int code = Calculation(parsed, std::move(subject), out).run();
+  const bool names_model = !source.model.empty() || !source.hf_file.empty() || !line.config_file.empty() || names_sizes(line);
+  const int code = Calculation(parsed, std::move(subject), out).run(names_model);
   if (parsed.has("interactive")) offer_to_save(line, in, out);
   return code;
 }

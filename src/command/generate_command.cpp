@@ -58,14 +58,23 @@ class Speed {
   void token(bool first) {
     const auto now = Clock::now();
     (first ? reading_s_ : making_s_) += std::chrono::duration<double>(now - last_).count();
+    if (first) last_first_s_ = std::chrono::duration<double>(now - last_).count();
+    num_prompts_ += first ? 1 : 0;
     last_ = now;
     ++num_made_;
     num_timed_ += first ? 0 : 1;
   }
   [[nodiscard]] std::string describe() const {
-    return fmt::format("speed    prompt {}{}; generated {}{}", describe_count(num_read_), describe_rate(num_read_, reading_s_),
-                       describe_count(num_made_), describe_rate(num_timed_, making_s_));
+    const std::string first =
+        num_prompts_ == 0 ? ""
+                          : fmt::format("; first token after {:.0f} ms", 1000 * reading_s_ / static_cast<double>(num_prompts_));
+    return fmt::format("speed    prompt {}{}{}; generated {}{}", describe_count(num_read_),
+                       describe_rate(num_read_, reading_s_), first, describe_count(num_made_),
+                       describe_rate(num_timed_, making_s_));
   }
+  /// Milliseconds from the last prompt's beginning to its first token, and tokens a second behind the first ones.
+  [[nodiscard]] double last_first_token_ms() const { return 1000 * last_first_s_; }
+  [[nodiscard]] double tokens_per_s() const { return making_s_ > 0 ? static_cast<double>(num_timed_) / making_s_ : 0; }
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -81,6 +90,8 @@ class Speed {
   Clock::time_point last_;
   double reading_s_ = 0;
   double making_s_ = 0;
+  double last_first_s_ = 0;
+  std::int64_t num_prompts_ = 0;
   std::int64_t num_read_ = 0;
   std::int64_t num_made_ = 0;
   std::int64_t num_timed_ = 0;  // made after the first of their prompt
@@ -215,7 +226,9 @@ class Session {
             {"repetition_penalty", options.sampling.repetition_penalty},
             {"seed", options.seed},
             {"dtype", name_of(model_.plan().dtype())},
-            {"elapsed_ms", elapsed_ms}};
+            {"elapsed_ms", elapsed_ms},
+            {"first_token_ms", speed_.last_first_token_ms()},
+            {"tokens_per_s", speed_.tokens_per_s()}};
   }
 
   const GenerateRequest& request_;

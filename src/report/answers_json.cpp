@@ -6,6 +6,7 @@
 
 #include "virgil/plan/parameter_count.h"
 #include "virgil/plan/plan_config.h"
+#include "virgil/report/inference_report.h"
 #include "virgil/report/plan_json.h"
 
 namespace virgil {
@@ -33,8 +34,8 @@ std::int64_t plan_bytes(const PlannedSubject& planned) { return planned.plan ? p
 Json fit_json(const Subject& subject, const PlannedSubject& planned) {
   if (!subject.trainable) {
     Json list = Json::array();
-    for (const InferenceFit& fit : fit_inference(subject.spec, planned.budget)) {
-      list.push_back({{"weights", fit.weights}, {"total_bytes", fit.total_bytes}, {"verdict", name_of(fit.verdict)}});
+    for (const InferenceFit& fit : fit_inference(subject.spec, generation_shape(subject), planned.budget)) {
+      list.push_back({{"weights", fit.weights.name}, {"total_bytes", fit.total_bytes}, {"verdict", name_of(fit.verdict)}});
     }
     return {{"verdict", name_of(Verdict::kNo)},
             {"why", subject.why_not},

@@ -15,6 +15,7 @@
 #include "virgil/plan/estimates.h"
 #include "virgil/plan/parameter_count.h"
 #include "virgil/plan/plan_config.h"
+#include "virgil/report/inference_report.h"
 #include "virgil/report/model_report.h"
 
 namespace virgil {
@@ -87,21 +88,6 @@ std::string_view name_of(Verdict verdict) {
   return "unknown";
 }
 
-std::vector<InferenceFit> fit_inference(const Architecture& spec, const MemoryBudget& budget) {
-  struct WeightType {
-    const char* name;
-    int bits;
-  };
-  const std::int64_t parameters = count_parameters(spec).total;
-  std::vector<InferenceFit> fits;
-  for (const WeightType& type : {WeightType{"float32", 32}, {"bfloat16", 16}, {"int8", 8}, {"int4", 4}}) {
-    const InferenceEstimate estimate = estimate_inference(spec, std::max(type.bits, 16), spec.block_size, 1);
-    const std::int64_t bytes = checked_add(estimate.kv_cache + estimate.activations, weight_bytes(parameters, type.bits));
-    fits.push_back({type.name, bytes, judge(bytes, budget.limit_bytes)});
-  }
-  return fits;
-}
-
 namespace {
 
 std::string describe_inference_fit(const Subject& subject, const MemoryBudget& budget) {
@@ -110,8 +96,8 @@ std::string describe_inference_fit(const Subject& subject, const MemoryBudget& b
       "  In other programs, generating one sequence of {} tokens, by the type of the weights (cache and activations in 16 bits "
       "or more):\n",
       format_bytes(budget.limit_bytes), budget.source, subject.why_not, format_count(subject.spec.block_size));
-  for (const InferenceFit& fit : fit_inference(subject.spec, budget)) {
-    text += fmt::format("  {:<10}{:>12}  {}\n", fit.weights, format_bytes(fit.total_bytes), name_of(fit.verdict));
+  for (const InferenceFit& fit : fit_inference(subject.spec, generation_shape(subject), budget)) {
+    text += fmt::format("  {:<10}{:>12}  {}\n", fit.weights.name, format_bytes(fit.total_bytes), name_of(fit.verdict));
   }
   return text +
          "  tight: it leaves less than code, libraries and a driver may need. The scales of INT8 and INT4 come on top.\n";

@@ -7,6 +7,7 @@
 #include "virgil/plan/communication.h"
 #include "virgil/plan/estimates.h"
 #include "virgil/plan/parameter_count.h"
+#include "virgil/report/inference_report.h"
 #include "virgil/report/model_report.h"
 #include "virgil/report/plan_json.h"
 
@@ -46,19 +47,6 @@ Json breakdown_json(const Architecture& spec, const ParameterBreakdown& b) {
           {"final_norm", b.final_norm},
           {"lm_head", b.head},
           {"lm_head_shared", spec.tie_weights}};
-}
-
-Json inference_json(const Architecture& spec) {
-  Json json = {{"context", spec.block_size}, {"sequences", 1}};
-  for (const int bits : {32, 16}) {
-    const InferenceEstimate e = estimate_inference(spec, bits, spec.block_size, 1);
-    json[bits == 32 ? "float32" : "float16"] = {{"weights_bytes", e.weights},
-                                                {"kv_cache_bytes", e.kv_cache},
-                                                {"activation_bytes", e.activations},
-                                                {"total_bytes", e.total},
-                                                {"rule_of_thumb_bytes", e.rule_of_thumb}};
-  }
-  return json;
 }
 
 Json tensors_json(const Architecture& spec) {
@@ -109,7 +97,7 @@ Json training_plan_json(const PlannedSubject& planned) {
   return json;
 }
 
-Json model_json(const Subject& subject, const PlannedSubject& planned, const Rate& rate, bool tensors) {
+Json model_json(const Subject& subject, const PlannedSubject& planned, const Rate& rate, bool tensors, const GpuModel* gpu) {
   const Architecture& spec = subject.spec;
   const ParameterBreakdown b = count_parameters(spec);
   const FlopsPerToken flops = count_flops(spec);
@@ -124,7 +112,7 @@ Json model_json(const Subject& subject, const PlannedSubject& planned, const Rat
                  {"float16", weight_bytes(b.total, 16)},
                  {"int8", weight_bytes(b.total, 8)},
                  {"int4", weight_bytes(b.total, 4)}}},
-               {"inference", inference_json(spec)},
+               {"inference", inference_json(subject, gpu)},
                {"plan", planned.plan ? training_plan_json(planned) : Json(nullptr)}};
   if (!planned.plan) json["no_plan"] = planned.why_not;
   json["work"] = {{"training_flops_per_token", flops.training()},

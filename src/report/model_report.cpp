@@ -136,27 +136,6 @@ std::string describe_parameters(const Architecture& spec) {
   return text + "\n" + describe_weights(b.total);
 }
 
-std::string describe_inference(const Architecture& spec, const PlannedSubject& planned) {
-  std::string text = fmt::format("Inference, one sequence of {} tokens\n", format_count(spec.block_size));
-  text += fmt::format("  {:<14}{:>12}{:>14}{:>14}{:>14}{:>22}\n", "", "weights", "KV cache", "activations", "total",
-                      "N x bytes x 1.2");
-  for (const int bits : {32, 16}) {
-    const InferenceEstimate e = estimate_inference(spec, bits, spec.block_size, 1);
-    text += fmt::format("  {:<14}{:>12}{:>14}{:>14}{:>14}{:>22}\n", bits == 32 ? "FP32" : "FP16 / BF16",
-                        format_bytes(e.weights), format_bytes(e.kv_cache), format_bytes(e.activations), format_bytes(e.total),
-                        format_bytes(e.rule_of_thumb));
-  }
-  text += "  activations: of the one token a sequence is at; a prompt read in one pass takes as much for each of its tokens\n";
-  if (!planned.plan) return text;
-  for (const DType dtype : planned.machine->dtypes) {
-    const MemoryPlan plan = plan_inference(planned.plan->model(), {.num_sequences = 1, .dtype = dtype}, planned.traits());
-    text += fmt::format("  Virgil's own plan for generating ({}, {}): {}{}\n", name_of(dtype), planned.machine->description,
-                        format_bytes(plan.total_bytes()),
-                        dtype == DType::kFloat32 ? "" : fmt::format(", with generate --dtype {}", name_of(dtype)));
-  }
-  return text;
-}
-
 std::string describe_training(const Subject& subject, const PlannedSubject& planned) {
   if (!planned.plan) {
     const OptimizerTraits optimizer = traits_of(planned.shape.optimizer);

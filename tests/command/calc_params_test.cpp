@@ -137,6 +137,51 @@ TEST(CalcParams, GeneratingIsPlannedInTheTypeOfGenerate) {
   EXPECT_THAT(calc(small_with({"--dtype", "bfloat16"})).text, HasSubstr("own plan for generating (float32, cpu"));
 }
 
+TEST(CalcParams, BatchAndContextCountInInferenceToo) {
+  const auto cache_of = [](const std::vector<std::string>& arguments) {
+    return json_of(arguments).at("inference").at("float16").at("kv_cache_bytes").get<std::int64_t>();
+  };
+  const std::int64_t one = cache_of({"--model", "llama2-7b"});
+  EXPECT_EQ(cache_of({"--model", "llama2-7b", "--batch_size", "8"}), 8 * one);
+  EXPECT_EQ(cache_of({"--model", "llama2-7b", "--block_size", "1024"}), one / 4);
+  EXPECT_THAT(calc({"--model", "gpt2", "--batch_size", "8", "--block_size", "512"}).text,
+              HasSubstr("Inference, 8 sequences of 512 tokens"));
+}
+
+TEST(CalcParams, AGpuBoundsTheSpeedOfGenerating) {
+  EXPECT_THAT(calc({"--model", "gpt2", "--gpu", "RTX 4090"}).text, HasSubstr("At best on RTX 4090 (1008 GB/s)"));
+  const nlohmann::json inference = json_of({"--model", "gpt2", "--gpu", "RTX 4090"}).at("inference");
+  EXPECT_GT(inference.at("int4").at("most_tokens_per_s"), inference.at("float32").at("most_tokens_per_s"));
+  EXPECT_FALSE(json_of({"--model", "gpt2"}).at("inference").at("int4").contains("most_tokens_per_s"));
+}
+
+TEST(CalcParams, WeightsNameTheLargestPublishedModelThatFits) {
+  const auto largest = calc({"--weights", "int4", "--fits", "24GB"});
+  EXPECT_EQ(largest.code, 0);
+  EXPECT_THAT(largest.text, HasSubstr("The largest published model with int4 weights that fits 22.35 GiB (24GB): "));
+  std::istringstream lines(largest.text);
+  std::string first_yes, line;
+  while (first_yes.empty() && std::getline(lines, line)) {
+    if (line.ends_with("  yes")) first_yes = line.substr(2, line.find(' ', 2) - 2);
+  }
+  EXPECT_THAT(largest.text, HasSubstr("(24GB): " + first_yes + "\n"));
+  const auto none = calc({"--weights", "float32", "--fits", "100MB"});
+  EXPECT_EQ(none.code, 1);
+  EXPECT_THAT(none.text, HasSubstr("No published model"));
+  const nlohmann::json models = json_of({"--weights", "int4", "--fits", "24GB"}).at("models");
+  EXPECT_GT(models.at(0).at("parameters"), models.at(1).at("parameters"));
+}
+
+TEST(CalcParams, WeightsOfANamedModelFitOrNot) {
+  const auto yes = calc({"--model", "llama2-7b", "--weights", "int4", "--fits", "12GB"});
+  EXPECT_EQ(yes.code, 0);
+  EXPECT_THAT(yes.text, HasSubstr("Generating with int4 weights, one sequence of 4,096 tokens: "));
+  const auto no = calc({"llama2-7b", "--weights", "bfloat16", "--fits", "12GB"});
+  EXPECT_EQ(no.code, 1);
+  EXPECT_THAT(no.text, ::testing::EndsWith("? no\n"));
+  EXPECT_THAT(error_of({"--weights", "int3"}), HasSubstr("float32, bfloat16, int8 or int4"));
+}
+
 TEST(CalcParams, TellsWhatItTakesWithoutEffect) {
   std::istringstream in;
   std::ostringstream out;

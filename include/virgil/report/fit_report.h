@@ -22,15 +22,6 @@ namespace virgil {
 /// "yes", "tight", "no".
 [[nodiscard]] std::string_view name_of(Verdict verdict);
 
-/// Whether a model can generate, with weights of a type.
-struct InferenceFit {
-  std::string weights;  // "float32", "bfloat16", "int8", "int4"
-  std::int64_t total_bytes = 0;
-  Verdict verdict = Verdict::kNo;
-};
-/// One sequence of the whole context. Caches and activations have at least 16 bits; a quantized type's scales are not counted.
-[[nodiscard]] std::vector<InferenceFit> fit_inference(const Architecture& spec, const MemoryBudget& budget);
-
 /// Yes, tight or no; if no, remedies and the resulting command line. Of a model that Virgil does not train: why, and which
 /// weights fit for generating.
 [[nodiscard]] std::string describe_fit(const Subject& subject, const PlannedSubject& planned);

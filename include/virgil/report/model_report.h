@@ -12,8 +12,6 @@ namespace virgil {
 
 /// Architecture, Parameter Breakdown, TOTAL PARAMETERS and the bytes of the weights.
 [[nodiscard]] std::string describe_parameters(const Architecture& spec);
-/// Weights, cache and activations of generation, beside the rule of thumb; Virgil's own plan where it has one.
-[[nodiscard]] std::string describe_inference(const Architecture& spec, const PlannedSubject& planned);
 /// The plan of training by category, or why there is none.
 [[nodiscard]] std::string describe_training(const Subject& subject, const PlannedSubject& planned);
 

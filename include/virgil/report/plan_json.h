@@ -17,7 +17,7 @@ namespace virgil {
 [[nodiscard]] nlohmann::ordered_json training_plan_json(const PlannedSubject& planned);
 /// All that calc_params says of a model; `tensors` adds the list of tensors.
 [[nodiscard]] nlohmann::ordered_json model_json(const Subject& subject, const PlannedSubject& planned, const Rate& rate,
-                                                bool tensors);
+                                                bool tensors, const GpuModel* gpu = nullptr);
 
 /// Every line of --show_formula.
 [[nodiscard]] nlohmann::ordered_json formulas_json(const Subject& subject, const PlannedSubject& planned);
