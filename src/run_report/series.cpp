@@ -66,8 +66,7 @@ class ColumnOfPoints {
     if (count_ > 0) {
       std::vector<Point> points = {first_, lowest_, highest_, last_};
       std::ranges::stable_sort(points, {}, &Point::x);
-      const auto rest = std::ranges::unique(points);
-      points.erase(rest.begin(), rest.end());
+      points.erase(std::unique(points.begin(), points.end()), points.end());
       out.insert(out.end(), points.begin(), points.end());
     }
     *this = {};
