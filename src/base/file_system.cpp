@@ -19,6 +19,7 @@
 #include "virgil/base/error.h"
 #include "virgil/base/input_file.h"
 #include "virgil/base/nearest_name.h"
+#include "virgil/base/paths.h"
 
 namespace virgil {
 namespace {
@@ -192,6 +193,10 @@ std::string name_of_temporary(const std::filesystem::path& path) {
 }
 
 void write_file_atomically(FileSystem& files, const std::filesystem::path& path, std::string_view content) {
+  // The rename would put a file where a device was, and /dev/null would be gone for every program.
+  if (kind_of_path(path) == PathKind::kOther) {
+    throw user_error("{}: is a device or a pipe, and a file would take its place; name a file", path.string());
+  }
   const std::filesystem::path partial = temporary_name(path);
   try {
     const std::unique_ptr<WritableFile> file = files.create(partial);

@@ -77,6 +77,13 @@ TEST_F(FileSystemTest, TemporaryNamesAreFreeAndKnownAgain) {
   EXPECT_TRUE(fs::is_symlink(first)) << "what another left is not written through";
 }
 
+TEST_F(FileSystemTest, AFileNeverTakesThePlaceOfADevice) {
+  ASSERT_EQ(mkfifo(file_.c_str(), 0600), 0);
+  EXPECT_THAT(user_error_of([&] { write_file_atomically(*files_, file_, "content"); }), HasSubstr("a device or a pipe"));
+  EXPECT_TRUE(fs::is_fifo(file_));
+  EXPECT_EQ(std::distance(fs::directory_iterator(file_.parent_path()), {}), 1) << "nothing is left beside it";
+}
+
 TEST_F(FileSystemTest, SyncKeepsTheFileOpen) {
   const auto file = files_->create(file_);
   file->append(bytes_of("a"));

@@ -49,6 +49,7 @@ class FileSystem {
 [[nodiscard]] std::unique_ptr<FileSystem> make_posix_file_system();
 
 /// Writes `content` beside `path`, makes it durable and renames it into place: readers see the old file or the new one whole.
+/// Throws UserError where a device or a pipe stands there.
 void write_file_atomically(FileSystem& files, const std::filesystem::path& path, std::string_view content);
 
 /// `path` with ".tmp-" and digits appended to its name, so that nothing stands there: what is written under this name becomes
