@@ -27,6 +27,7 @@
 #include "virgil/base/standard_streams.h"
 #include "virgil/base/stop_signal.h"
 #include "virgil/base/terminal.h"
+#include "virgil/base/thread_waiting.h"
 #include "virgil/config/config_schema.h"
 #include "virgil/config/default_preset.h"
 #include "virgil/config/program_name.h"
@@ -126,6 +127,7 @@ int run_as_rank(const virgil::CommandLine& command_line, const std::exception_pt
 }  // namespace
 
 int main(int argc, char** argv) {
+  virgil::bound_thread_waiting(argv);
   virgil::open_standard_streams();
   virgil::StopSignal stop;  // before MPI starts threads
   virgil::CommandLine command_line;

@@ -7,6 +7,7 @@
 #include "virgil/base/failure.h"
 #include "virgil/base/progress.h"
 #include "virgil/base/standard_streams.h"
+#include "virgil/base/thread_waiting.h"
 
 namespace virgil {
 
@@ -14,6 +15,7 @@ void StderrLogger::info(std::string_view line) { fmt::print(stderr, "{}\n", line
 void StderrLogger::warn(std::string_view line) { fmt::print(stderr, "warning: {}\n", line); }
 
 int run_program(int argc, char** argv, const std::function<int(const std::vector<std::string>& arguments)>& body) {
+  bound_thread_waiting(argv);
   open_standard_streams();
   try {
     return body(std::vector<std::string>(argv + 1, argv + argc));

@@ -1,0 +1,42 @@
+#include "virgil/base/thread_waiting.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <filesystem>
+#include <system_error>
+
+namespace virgil {
+namespace {
+
+constexpr const char* kSpinCount = "GOMP_SPINCOUNT";
+constexpr const char* kStartedAgain = "VIRGIL_STARTED_AGAIN";
+/// Loops: some microseconds to some tens of them, longer than most threads wait at the end of an even loop.
+constexpr const char* kBriefSpin = "1000";
+
+void forget() noexcept {
+  ::unsetenv(kStartedAgain);
+  ::unsetenv(kSpinCount);
+}
+
+}  // namespace
+
+bool is_thread_waiting_chosen() {
+  constexpr std::array kNames = {kSpinCount, "OMP_WAIT_POLICY", "KMP_BLOCKTIME", "KMP_LIBRARY"};
+  return std::ranges::any_of(kNames, [](const char* name) { return std::getenv(name) != nullptr; });
+}
+
+void bound_thread_waiting(char** argv) noexcept {
+  if (std::getenv(kStartedAgain) != nullptr) return forget();  // libgomp has read it, and programs started from here need not
+  if (is_thread_waiting_chosen()) return;
+  // By its own path: started as /proc/self/exe, it would be listed under the name "exe".
+  std::error_code error;
+  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
+  if (error || ::setenv(kStartedAgain, "1", 1) != 0 || ::setenv(kSpinCount, kBriefSpin, 1) != 0) return forget();
+  ::execv(program.c_str(), argv);
+  forget();
+}
+
+}  // namespace virgil
