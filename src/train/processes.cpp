@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <vector>
 
+#include "virgil/backend/processor_quota.h"
 #include "virgil/base/error.h"
 #include "virgil/base/format.h"
 #include "virgil/base/sha256.h"
@@ -57,7 +59,8 @@ CpuShare cpu_share(ProcessGroup& group) {
   const std::vector<int> processors = allowed_processors();
   const std::string mine = fmt::format("{} {}", machine_name(), fmt::join(processors, ","));
   const auto sharers = std::ranges::count(group.all_gather_texts(mine), mine);
-  share.threads = std::max(1, static_cast<int>(std::ssize(processors) / sharers));
+  const std::int64_t at_once = std::min<std::int64_t>(std::ssize(processors), processor_quota());
+  share.threads = std::max(1, static_cast<int>(at_once / sharers));
   const long online = sysconf(_SC_NPROCESSORS_ONLN);
   if (processors.size() == 1 && online >= 2L * group.local_size()) {
     share.warning = fmt::format(

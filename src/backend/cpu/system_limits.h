@@ -11,8 +11,8 @@ namespace virgil::cpu {
 /// system tells nothing. `root` is the file system's root, another one in tests.
 [[nodiscard]] std::int64_t available_memory_bytes(const std::filesystem::path& root = "/");
 
-/// Threads that run at once: OMP_NUM_THREADS if set, else the processors of the affinity mask; never more than
-/// OMP_THREAD_LIMIT.
-[[nodiscard]] int available_threads();
+/// Threads that run at once: OMP_NUM_THREADS if set, else the processors of the affinity mask, or as many (rounded up) as the
+/// process's control groups grant time of (`docker run --cpus 2`), if less; never more than OMP_THREAD_LIMIT.
+[[nodiscard]] int available_threads(const std::filesystem::path& root = "/");
 
 }  // namespace virgil::cpu
