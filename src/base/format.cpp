@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <limits>
 
 namespace virgil {
 
@@ -13,6 +14,8 @@ std::string format_count(std::int64_t count) {
   }
   return digits;
 }
+
+double plain_nan(double value) { return std::isnan(value) ? std::numeric_limits<double>::quiet_NaN() : value; }
 
 std::string format_duration(double seconds) {
   if (!std::isfinite(seconds) || seconds < 0 || seconds > 1e15) return "?";
@@ -28,7 +31,7 @@ std::string format_duration(double seconds) {
 std::string duration_in_words(double seconds) {
   constexpr double kDay = 24 * 3600;
   constexpr double kYear = 365.25 * kDay;
-  if (!(seconds >= 2 * kDay && seconds <= 1e15)) return format_duration(seconds);
+  if (!(seconds >= 2 * kDay && seconds <= 1e20)) return format_duration(seconds);
   if (seconds < 2 * kYear) return fmt::format("{:.0f} days", seconds / kDay);
   if (seconds < 100 * kYear) return fmt::format("{:.1f} years", seconds / kYear);
   return fmt::format("{} years", format_count(std::llround(seconds / kYear)));

@@ -96,11 +96,13 @@ std::string describe_inference_fit(const Subject& subject, const MemoryBudget& b
       "  In other programs, generating one sequence of {} tokens, by the type of the weights (cache and activations in 16 bits "
       "or more):\n",
       format_bytes(budget.limit_bytes), budget.source, subject.why_not, format_count(subject.spec.block_size));
+  bool any_tight = false;
   for (const InferenceFit& fit : fit_inference(subject.spec, generation_shape(subject), budget)) {
+    any_tight = any_tight || fit.verdict == Verdict::kTight;
     text += fmt::format("  {:<10}{:>12}  {}\n", fit.weights.name, format_bytes(fit.total_bytes), name_of(fit.verdict));
   }
-  return text +
-         "  tight: it leaves less than code, libraries and a driver may need. The scales of INT8 and INT4 come on top.\n";
+  if (any_tight) text += "  tight: it leaves less than code, libraries and a driver may need.\n";
+  return text + "  The scales of INT8 and INT4 come on top.\n";
 }
 
 }  // namespace

@@ -20,6 +20,7 @@ namespace {
 
 constexpr double kSustainedShare = 0.4;  // of a GPU's peak, what good trainers reach on models of this size
 constexpr double kSecondsPerDay = 86400;
+constexpr double kDaysPerYear = 365.25;
 
 std::string line(std::string_view name, const std::string& value) { return fmt::format("  {:<24}{}\n", name, value); }
 
@@ -93,7 +94,8 @@ std::string describe_communication(const TrainingShape& shape) {
 
 std::string describe_duration(double seconds) {
   if (seconds < 1) return "less than a second";
-  return seconds < 2 * kSecondsPerDay ? format_duration(seconds) : fmt::format("{:.1f} days", seconds / kSecondsPerDay);
+  const bool in_days = seconds >= 2 * kSecondsPerDay && seconds < 2 * kDaysPerYear * kSecondsPerDay;
+  return in_days ? fmt::format("{:.1f} days", seconds / kSecondsPerDay) : duration_in_words(seconds);
 }
 
 }  // namespace

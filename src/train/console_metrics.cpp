@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "virgil/base/format.h"
 #include "virgil/train/live_line.h"
 
 namespace virgil {
@@ -32,9 +33,9 @@ std::string format_step(const StepMetrics& m) {
   return fmt::format(
       "step {:>{}}/{}  loss {:.4f}  lr {:.2e}  norm {:.3f}{}  {} tok/s  {:.0f} ms{}  mem {} of {} planned (peak {}){}  "
       "rss {} (peak {})  {:.0f}%  {} left{}",
-      m.step, width, m.max_steps, m.loss, m.learning_rate, m.grad_norm, scale, format_count(std::llround(m.tokens_per_s)),
-      m.elapsed_ms, ranks, format_bytes(m.memory.allocated_bytes), format_bytes(m.memory.planned_bytes),
-      format_bytes(m.memory.peak_bytes), device, format_bytes(m.memory.process_rss_bytes),
+      m.step, width, m.max_steps, plain_nan(m.loss), m.learning_rate, plain_nan(m.grad_norm), scale,
+      format_count(std::llround(m.tokens_per_s)), m.elapsed_ms, ranks, format_bytes(m.memory.allocated_bytes),
+      format_bytes(m.memory.planned_bytes), format_bytes(m.memory.peak_bytes), device, format_bytes(m.memory.process_rss_bytes),
       format_bytes(m.memory.process_peak_bytes), percent, format_duration(m.remaining_s), m.updated ? "" : "  NOT APPLIED");
 }
 
@@ -92,8 +93,8 @@ void ConsoleMetrics::evaluation(const EvalMetrics& m) {
                                ? fmt::format(" ({} of {} windows)", format_count(m.num_windows), format_count(m.total_windows))
                                : "";
   print(fmt::format("eval {:>5}  val loss {:.4f}  perplexity {:.2f}  bits/byte {:.4f}  {} tokens{} in {:.1f} s{}", m.step,
-                    m.loss, m.perplexity, m.bits_per_byte, format_count(m.num_tokens), part, m.elapsed_ms / 1000,
-                    m.is_best ? "  " + coloured(kGreenText, "best") : ""));
+                    plain_nan(m.loss), plain_nan(m.perplexity), plain_nan(m.bits_per_byte), format_count(m.num_tokens), part,
+                    m.elapsed_ms / 1000, m.is_best ? "  " + coloured(kGreenText, "best") : ""));
 }
 
 void ConsoleMetrics::sample(std::int64_t step, std::string_view text) {

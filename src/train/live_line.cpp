@@ -159,14 +159,15 @@ std::string format_line(const StepMetrics& m, const LossHistory& history, const 
   const int digits = static_cast<int>(std::to_string(m.max_steps).size());
   line.add(1, {fmt::format("{:>{}}/{}", m.step + 1, digits, m.max_steps)});
   const bool has_loss = std::isfinite(m.loss) && !history.empty();
-  line.add(0, {has_loss ? fmt::format("loss {:.3f}", history.smoothed()) : fmt::format("loss {}", m.loss)}, kBoldText);
+  line.add(0, {has_loss ? fmt::format("loss {:.3f}", history.smoothed()) : fmt::format("loss {}", plain_nan(m.loss))},
+           kBoldText);
   line.add_elastic(4, 5, 32, kGreenText, [&](std::size_t width) { return sparkline(history.points(width), style.unicode); });
   line.add(3, {fmt::format("{} tok/s", short_rate(m.tokens_per_s))});
   line.add(3, {memory_text(m.memory, true), memory_text(m.memory, false)});
   line.add(2, {format_duration(m.remaining_s), format_duration(m.remaining_s) + " left"});
   if (!m.updated) line.add(0, {"NOT APPLIED"}, kRedText);
   line.add(6, {fmt::format("lr {:.1e}", m.learning_rate)}, kDimText);
-  line.add(7, {fmt::format("norm {:.2f}", m.grad_norm)}, kDimText);
+  line.add(7, {fmt::format("norm {:.2f}", plain_nan(m.grad_norm))}, kDimText);
   if (m.loss_scale > 0) line.add(7, {fmt::format("scale {}", m.loss_scale)}, kDimText);
   line.add(8, {fmt::format("{:.0f} ms", m.elapsed_ms)}, kDimText);
   add_device(line, 9, m);

@@ -13,6 +13,7 @@
 
 #include "train/gradient_exchange.h"
 #include "train/trainer_time.h"
+#include "virgil/base/format.h"
 #include "virgil/base/progress.h"
 #include "virgil/optim/non_finite.h"
 #include "virgil/optim/step_figures.h"
@@ -161,7 +162,7 @@ void Trainer::report_non_finite(double loss) {
   const std::int64_t rank = parts_.ranks.rank();
   const std::string weight = first_named(find_non_finite_weight(parts_.backend, parts_.plan, parts_.memory, rank));
   const std::string gradient = first_named(find_non_finite_gradient(parts_.backend, parts_.plan, parts_.memory, rank));
-  std::string what = std::isfinite(loss) ? "" : fmt::format("the loss is {}; ", loss);
+  std::string what = std::isfinite(loss) ? "" : fmt::format("the loss is {}; ", plain_nan(loss));
   what += !weight.empty()     ? fmt::format("the weight {} is not finite", weight)
           : !gradient.empty() ? fmt::format("the gradient of {} is not finite", gradient)
                               : "the norm of all gradients together overflows";

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <limits>
 
 namespace virgil {
@@ -37,6 +38,12 @@ TEST(DurationInWords, SpeaksOfDaysAndYears) {
   EXPECT_EQ(duration_in_words(1234.0 * 365.25 * 86400), "1,234 years");
   EXPECT_EQ(duration_in_words(std::numeric_limits<double>::quiet_NaN()), "?");
   EXPECT_EQ(duration_in_words(1e300), "?");
+}
+
+TEST(PlainNan, HasNoSign) {
+  EXPECT_FALSE(std::signbit(plain_nan(-std::numeric_limits<double>::quiet_NaN())));
+  EXPECT_EQ(plain_nan(-1.5), -1.5);
+  EXPECT_EQ(plain_nan(-std::numeric_limits<double>::infinity()), -std::numeric_limits<double>::infinity());
 }
 
 TEST(FormatGib, HasTwoDecimals) {

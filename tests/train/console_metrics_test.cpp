@@ -90,6 +90,12 @@ TEST(FormatStep, TellsOfADevicesMemoryAndOfTheLossScale) {
       "planned (peak 310.0 MiB)  device 4.00 GiB of 24.00 GiB  rss 1.50 GiB (peak 2.00 GiB)  8%  28m24s left");
 }
 
+TEST(FormatStep, PrintsANanWithoutItsSign) {
+  StepMetrics metrics = console_step();
+  metrics.loss = metrics.grad_norm = -std::numeric_limits<double>::quiet_NaN();
+  EXPECT_THAT(format_step(metrics), testing::AllOf(HasSubstr("loss nan "), HasSubstr("norm nan ")));
+}
+
 TEST(FormatStep, MarksAnUpdateThatWasNotApplied) {
   StepMetrics metrics = console_step();
   metrics.updated = false;
