@@ -88,7 +88,7 @@ void MpiChannel::fail(int code) {
   if (is_mismatch(code)) {
     roll_call_.condemn(false, fmt::format("{} of {}, {}: {}", where_, roll_call_.name_of(rank_), to_string(current_), error));
   }
-  roll_call_.condemn(true, fmt::format("{} has lost the connection to others in {} ({}): {}. The newest checkpoint stands",
+  roll_call_.condemn(true, fmt::format("{} has lost the connection to others in {} ({}): {}. The newest checkpoint is intact",
                                        roll_call_.name_of(rank_), where_, to_string(current_), error));
 }
 

@@ -201,7 +201,7 @@ std::string RollCall::describe_lost(const Wait& caller) const {
   const bool is_one = num_lost == 1;
   return fmt::format(
       "{} {} died or {}: {} waited {:.1f} s in {} (the limit is {:g} s), and {} did not answer in the last {:g} s of it. The "
-      "newest checkpoint stands",
+      "newest checkpoint is intact",
       lost, is_one ? "has" : "have", is_one ? "hangs" : "hang", names_[static_cast<std::size_t>(rank_)],
       seconds_of(Clock::now() - caller.start_), caller.place_, seconds_of(caller.timeout_), is_one ? "it" : "they",
       seconds_of(grace_));
@@ -213,7 +213,7 @@ RollCall::Verdict RollCall::judge_stuck(const Wait& caller) const {
   if (std::ranges::all_of(answers, [&](const auto& answer) { return answer == answers.front(); })) {
     return {.is_lost = true,
             .why = fmt::format("all ranks have come to {}, and its messages have not arrived after {:.1f} s (the limit is {:g} "
-                               "s): the network does not deliver them. The newest checkpoint stands",
+                               "s): the network does not deliver them. The newest checkpoint is intact",
                                *answers.front(), seconds, seconds_of(caller.timeout_))};
   }
   std::string text = fmt::format("all ranks wait for each other, after {:.1f} s:", seconds);

@@ -36,15 +36,15 @@ std::optional<std::string> describe_foreign_file(std::string_view start) {
   if (start.starts_with("PK\x03\x04"sv)) {
     // torch.save writes a zip whose first member is ARCHIVE/data.pkl.
     if (start.substr(0, kForeignFileBytes).find("/data.pkl"sv) != std::string_view::npos) {
-      return "a PyTorch pickle, which can run code when it is opened; convert it to safetensors (save_pretrained of "
-             "transformers)";
+      return "a PyTorch pickle, which can run code when it is opened; convert it to safetensors (docs/coming-from.md has "
+             "the scripts)";
     }
     return "a zip archive; unpack it with unzip";
   }
   const bool is_pickle = start.size() >= 2 && start[0] == '\x80' && start[1] >= 2 && start[1] <= 5;
   // The length of a safetensors header may begin with the same two bytes, but its seventh and eighth are zero then.
   if (is_pickle && !(start.size() > 8 && start.substr(4, 5) == "\0\0\0\0{"sv)) {
-    return "a Python pickle, which can run code when it is opened; convert it to safetensors (save_pretrained of transformers)";
+    return "a Python pickle, which can run code when it is opened; convert it to safetensors (docs/coming-from.md has the scripts)";
   }
   if (start.starts_with("GGUF"sv)) return "a GGUF file of llama.cpp; give the Hugging Face folder it was made from";
   return std::nullopt;

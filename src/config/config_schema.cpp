@@ -236,7 +236,7 @@ std::vector<ConfigKey> run_keys() {
               "Type of weights and activations; auto: the fastest that the device has: bfloat16 on GPUs from compute capability 8.0 on and on processors where it is measured to be faster, else float16 on GPUs and float32 on processors. With 16 bits, float32 master weights are kept beside; float16, on GPUs only, also scales the loss."),
           toggle(
               "master_weights", &TrainConfig::master_weights,
-              "Keep a float32 copy of 16-bit weights, which the optimizer updates; false, with bfloat16 only: no copy, and updates are rounded stochastically. Where dtype auto is float32 it changes nothing."),
+              "Keep a float32 copy of 16-bit weights, which the optimizer updates; false, with bfloat16 only: no copy, and updates are rounded stochastically. Where dtype auto is float32 it has no effect."),
           choice("optimizer_state_dtype", &TrainConfig::optimizer_state_dtype, state_storage_names(),
                  "Type of AdamW's two moments; bfloat16 halves them and is rounded stochastically."),
           toggle(

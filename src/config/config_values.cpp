@@ -92,7 +92,7 @@ std::string unknown_key_message(std::string_view key, std::string_view where) {
   }
   const std::string nearest = nearest_key(key);
   const std::string hint = nearest.empty() ? "" : fmt::format("did you mean \"{}\"? ", nearest);
-  return fmt::format("{}: unknown key \"{}\"; {}train --help lists all keys", where, shortened(key), hint);
+  return fmt::format("{}: unknown key \"{}\"; {}the --help of train lists all keys", where, shortened(key), hint);
 }
 
 /// "configs/a.json: n_layer", or "--n_layer", which says both.

@@ -62,7 +62,8 @@ constexpr ForeignName kNames[] = {
         "the data is named by its files: --input book.txt, or nanoGPT's own --input data/NAME/train.bin --val_input data/NAME/val.bin"),
     only_off(kNanoGpt, "always_save_checkpoint",
              "--save_interval N saves every N steps whatever the loss, and the best one is kept besides"),
-    only_off(kNanoGpt, "eval_only", "evaluating is a program of its own: evaluate --checkpoint runs/NAME --input held-out.txt"),
+    only_off(kNanoGpt, "eval_only",
+             "a program of its own evaluates: evaluate, with --checkpoint runs/NAME --input held-out.txt"),
 
     refused(kNanochat, "depth",
             "nanochat derives all sizes from it; give them: --n_layer, --n_embd, --n_head, or a preset with --config"),
@@ -307,11 +308,11 @@ ForeignMeaning meaning_of(const ForeignName& foreign, const std::string& written
     const std::string_view value = *on ? foreign.on : foreign.off;
     if (!value.empty()) return {.key = foreign.key, .value = std::string(value)};
     const std::string why = foreign.note.empty() || !*on ? std::string() : fmt::format(": {}", foreign.note);
-    return {.note = fmt::format("{} changes nothing{}", written, why)};
+    return {.note = fmt::format("{} has no effect{}", written, why)};
   }
   const bool is_off = word == "none" || word == "None" || (word && parse_switch(*word) == std::optional(false));
   if (foreign.kind != Kind::kOnlyOff || !is_off) throw user_error("{}: no such flag here; {}", written, foreign.note);
-  return {.note = fmt::format("{} {} changes nothing", written, *word)};
+  return {.note = fmt::format("{} {} has no effect", written, *word)};
 }
 
 std::span<const ShortFlag> short_flags() { return kShortFlags; }

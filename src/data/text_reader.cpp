@@ -118,7 +118,9 @@ void log_text_report(const TextReport& report, const std::filesystem::path& path
                     path.string(), shell_quote(path.string())));
   }
   if (!report.table.empty()) log.warn(fmt::format("{}: looks like {}", path.string(), report.table));
-  if (report.num_crlf > 0) log.info(fmt::format("{}: turned {} line ends from CRLF into LF", path.string(), report.num_crlf));
+  if (report.num_crlf > 0)
+    log.info(fmt::format("{}: converted {} line ending{} from CRLF to LF", path.string(), report.num_crlf,
+                         report.num_crlf == 1 ? "" : "s"));
   if (report.num_invalid == 0) return;
   if (utf8) {
     log.warn(

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <fstream>
+#include <ios>
 #include <map>
 #include <memory>
 #include <optional>
@@ -16,6 +18,7 @@
 #include "virgil/base/error.h"
 #include "virgil/base/excerpt.h"
 #include "virgil/base/folder.h"
+#include "virgil/base/foreign_file.h"
 #include "virgil/base/nearest_name.h"
 #include "virgil/base/paths.h"
 #include "virgil/base/sha256.h"
@@ -27,13 +30,23 @@ namespace virgil {
 namespace {
 
 constexpr std::int64_t kMaxJsonBytes = std::int64_t{1} << 26;
+constexpr std::size_t kDigitsShown = 12;  // of a SHA-256
 constexpr const char* kRemedy = "restore it from a copy or load another checkpoint";
+
+std::optional<std::string> describe_foreign_start(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string start(kForeignFileBytes, '\0');
+  file.read(start.data(), static_cast<std::streamsize>(start.size()));
+  start.resize(static_cast<std::size_t>(file.gcount()));
+  return describe_foreign_file(start);
+}
 
 /// The folder that holds the checkpoint: a kill between the two renames of a save leaves only "<name>.old".
 Folder open_folder(const std::filesystem::path& wanted) {
   std::filesystem::path old = with_suffix(wanted, kOldSuffix);
   if (is_folder(wanted)) return Folder(wanted);
   if (path_exists(wanted)) {
+    if (const auto foreign = describe_foreign_start(wanted)) throw user_error("{}: is {}", wanted.string(), *foreign);
     throw user_error("{}: a file, not a checkpoint's folder; give the folder it lies in", wanted.string());
   }
   if (is_folder(old)) return Folder(std::move(old));
@@ -75,8 +88,8 @@ MappedFile map_verified(const Folder& folder, const std::string& name, const Wri
   }
   const std::string sha256 = sha256_hex({reinterpret_cast<const char*>(file.bytes().data()), size});
   if (sha256 != recorded.sha256) {
-    throw user_error("{}: corrupted: its SHA-256 is {}, but {} when it was saved; {}", path, sha256,
-                     quoted_excerpt(recorded.sha256), kRemedy);
+    throw user_error("{}: corrupted: its SHA-256 is {}, but was {} when it was saved; {}", path,
+                     quoted_excerpt(sha256, kDigitsShown), quoted_excerpt(recorded.sha256, kDigitsShown), kRemedy);
   }
   return file;
 }

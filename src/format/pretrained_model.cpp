@@ -121,8 +121,11 @@ std::optional<std::string> tokenizer_spec(const PretrainedModel& model) {
 
 std::string describe_missing_tokenizer(const PretrainedModel& model) {
   const std::string directory = model.directory.string();
-  return fmt::format("{}: holds no tokenizer, and its vocabulary of {} ids is not GPT-2's of {}; put its tokenizer.json there",
-                     directory, model.model.vocab_size, kGpt2Vocabulary);
+  return fmt::format(
+      "{}: holds no tokenizer, and its vocabulary of {} ids is not GPT-2's of {}; copy the tokenizer files that it was "
+      "trained with (tokenizer.json, or Virgil's tokenizer.virgil.json) into the folder. The program tokenize makes Virgil's again "
+      "from the same text: --input TEXT --val_fraction 0.1 --tokenizer char --save_tokenizer NEW-FOLDER (or bpe:SIZE, byte)",
+      directory, model.model.vocab_size, kGpt2Vocabulary);
 }
 
 std::unique_ptr<Tokenizer> load_tokenizer(const PretrainedModel& model) {

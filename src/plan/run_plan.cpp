@@ -113,7 +113,7 @@ void check_plan_fits(const MemoryPlan& plan, std::int64_t limit_bytes, std::stri
   for (const PlanItem& item : plan.items()) {
     message += fmt::format("  {:<15} {:<18} {:>12}\n", name_of(item.category), item.name, format_bytes(item.size_bytes));
   }
-  throw OutOfMemoryError(message + fmt::format("to mend it: {}", remedy));
+  throw OutOfMemoryError(message + fmt::format("to fix it: {}", remedy));
 }
 
 }  // namespace virgil

@@ -105,7 +105,7 @@ void adopt_tokenizer(const CommandLine& command_line, TrainConfig& config, const
   }
   if (!own_spec) {
     const bool is_given = is_flag || config.tokenizer != TrainConfig{}.tokenizer;
-    if (!is_given) throw user_error("{}; or name the right one with --tokenizer", describe_missing_tokenizer(model));
+    if (!is_given) throw user_error("{}. Or name the right one with --tokenizer", describe_missing_tokenizer(model));
     check_given_tokenizer(config, model, log);
     return;
   }

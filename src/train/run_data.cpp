@@ -5,12 +5,13 @@
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <system_error>
+#include <type_traits>
 #include <vector>
 
 #include "virgil/base/error.h"
-#include "virgil/base/shell_quote.h"
 
 namespace virgil {
 
@@ -45,20 +46,19 @@ std::string missing_input(const TrainConfig& config) {
   return "";
 }
 
-/// A resumed run reads its inputs again.
-UserError moved_input(const TrainConfig& config, const std::string& input) {
+}  // namespace
+
+void check_inputs_of_resumed(const TrainConfig& config, const std::string& resume_command) {
+  const std::string input = missing_input(config);
+  if (input.empty()) return;
   const bool is_val = std::ranges::find(config.input, input) == config.input.end();
   const std::filesystem::path path(input);
   const std::string tried = path.is_absolute() ? "" : fmt::format(" in {}", std::filesystem::current_path().string());
-  return user_error(
-      "{}: the run reads this input again, and it is not there{}. If it has been moved{}, name it anew: train --resume "
-      "--out_dir {} "
-      "--model_name {} --{} PATH",
-      input, tried, path.is_absolute() ? "" : ", or the run was started in another folder", shell_quote(config.out_dir),
-      shell_quote(config.model_name), is_val ? "val_input" : "input");
+  throw user_error(
+      "{}: the run reads this input again, and it is not there{}. If it has been moved{}, give its new path: {} --{} PATH",
+      input, tried, path.is_absolute() ? "" : ", or the run was started in another folder", resume_command,
+      is_val ? "val_input" : "input");
 }
-
-}  // namespace
 
 Dataset load_run_data(const TrainConfig& config, const LoadedCheckpoint* checkpoint, FileSystem& files, Logger& log,
                       ProgressMonitor* progress) {
@@ -67,8 +67,6 @@ Dataset load_run_data(const TrainConfig& config, const LoadedCheckpoint* checkpo
   request.progress = progress;
   if (checkpoint == nullptr) return load_dataset(request, files, log);
   request.tokenizer = std::filesystem::absolute(checkpoint->directory).string();
-  const std::string missing = missing_input(config);
-  if (!missing.empty()) throw moved_input(config, missing);
   return load_dataset(request, files, log);
 }
 
@@ -88,13 +86,17 @@ Architecture make_model_config(const TrainConfig& config, const Tokenizer& token
                     .dropout = static_cast<float>(config.dropout)});
 }
 
-void check_same_model(const LoadedCheckpoint& checkpoint, const Architecture& model) {
+void check_same_model(const LoadedCheckpoint& checkpoint, const Architecture& model, std::span<const std::string> set_keys) {
   const Architecture& saved = checkpoint.model;
   const Architecture& asked = model;
   const auto check = [&](const char* key, auto saved_value, auto asked_value) {
     if (saved_value == asked_value) return;
-    throw user_error("checkpoint {}: {} is {}, the config says {}; set \"{}\": {}", checkpoint.directory.string(), key,
-                     saved_value, asked_value, key, saved_value);
+    const bool is_flag = std::ranges::find(set_keys, key) != set_keys.end();
+    const std::string flag =
+        std::is_same_v<decltype(asked_value), bool> && !asked_value ? fmt::format("--no_{}", key) : fmt::format("--{}", key);
+    throw user_error("checkpoint {}: {} is {}, {}", checkpoint.directory.string(), key, saved_value,
+                     is_flag ? fmt::format("and a resumed run cannot change it to {}; leave {} out", asked_value, flag)
+                             : fmt::format("the config says {}; set \"{}\": {}", asked_value, key, saved_value));
   };
   check("n_layer", saved.num_layers, asked.num_layers);
   check("n_head", saved.num_heads, asked.num_heads);

@@ -39,9 +39,10 @@ std::string describe_work(const RunEnd& end, const TrainConfig& config) {
 /// "loss     train 1.4471 (1.4502 smoothed), validation 1.4729; best 1.4729 at step 1500".
 std::string describe_losses(const RunEnd& end) {
   std::string text = "loss     ";
-  if (end.tally.steps > 0) text += fmt::format("train {:.4f} ({:.4f} smoothed)", end.tally.loss, end.tally.smoothed_loss);
+  if (end.tally.steps > 0)
+    text += fmt::format("train {:.4f} ({:.4f} smoothed)", plain_nan(end.tally.loss), end.tally.smoothed_loss);
   if (end.state.last_eval_step >= 0) {
-    text += fmt::format("{}validation {:.4f}", end.tally.steps > 0 ? ", " : "", end.state.last_val_loss);
+    text += fmt::format("{}validation {:.4f}", end.tally.steps > 0 ? ", " : "", plain_nan(end.state.last_val_loss));
     if (end.state.last_eval_step != end.state.step) text += fmt::format(" at step {}", end.state.last_eval_step);
   }
   if (end.state.best_step > 0) {
@@ -99,8 +100,8 @@ void warn_of_divergence(const RunEnd& end, const TrainConfig& config, const std:
   const std::string remedy =
       newest.empty()
           ? "There is no checkpoint yet: start again with --overwrite and a lower learning_rate"
-          : fmt::format("The last good checkpoint stands: {}. Resume from it with: {} --learning_rate {:.3g} --min_lr {:.3g}",
-                        newest, resume, config.learning_rate / 2, config.min_lr / 2);
+          : fmt::format("The last good checkpoint is {}. To resume from it: {} --learning_rate {:.3g} --min_lr {:.3g}", newest,
+                        resume, config.learning_rate / 2, config.min_lr / 2);
   log.warn(
       fmt::format("stopped at step {}: {} steps in a row were not finite. {}", end.state.step, config.max_bad_steps, remedy));
 }
@@ -110,6 +111,13 @@ void warn_of_divergence(const RunEnd& end, const TrainConfig& config, const std:
 std::string resume_command(const TrainConfig& config, const StartedAs& started) {
   return fmt::format("{} --resume --out_dir {} --model_name {}", train_command(started.program_folder, started.processes),
                      shell_quote(config.out_dir), shell_quote(config.model_name));
+}
+
+std::string init_from_command(const std::string& train, const std::filesystem::path& checkpoint, const TrainConfig& config) {
+  std::string inputs;
+  for (const std::string& input : config.input) inputs += ' ' + shell_quote(input);
+  return fmt::format("{} --init_from {} --input{} --out_dir {} --model_name {}", train, shell_quote(checkpoint.string()),
+                     inputs, shell_quote(config.out_dir), shell_quote(config.model_name + "-new"));
 }
 
 std::string prompt_for(const TrainConfig& config, const Dataset& data) {

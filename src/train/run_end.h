@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
 
 #include "virgil/base/logging.h"
@@ -31,6 +32,11 @@ struct RunEnd {
 
 /// The command that resumes a run, from the folder in which this one was started.
 [[nodiscard]] std::string resume_command(const TrainConfig& config, const StartedAs& started);
+
+/// The command that starts a run from a checkpoint's weights, on the inputs of `config` and beside its run. `train` is
+/// train_command's.
+[[nodiscard]] std::string init_from_command(const std::string& train, const std::filesystem::path& checkpoint,
+                                            const TrainConfig& config);
 
 /// A prompt that the model knows something of: that of the run's samples, unless it is the default and the training text begins
 /// with words, which are then a few of its first line.

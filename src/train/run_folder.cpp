@@ -147,7 +147,7 @@ TrainConfig load_run_config(const CommandLine& command_line, std::int64_t proces
   }
   if (state_of_run_config(run) == ConfigFileState::kChanged) {
     throw user_error(
-        "{}: is not as the run wrote it: its SHA-256 is not the one in {}, so it is damaged or was edited. Restore it from a copy; "
+        "{}: has changed since the run wrote it (its SHA-256 is not the one in {}): it is damaged or was edited. Restore it from a copy; "
         "or, if you edited it, remove {} and resume again, which names what differs from the checkpoint",
         run_config_path(run).string(), kRunConfigHashFile, run_config_hash_path(run).string());
   }
@@ -238,19 +238,40 @@ std::string describe_config_changes(const fs::path& run, const LoadedCheckpoint&
                      run_config_path(run).string(), checkpoint.directory.filename().string(), changes);
 }
 
-LoadedCheckpoint load_newest_checkpoint(const fs::path& run) {
+namespace {
+
+bool is_whole(const fs::path& checkpoint) {
+  try {
+    check_finite(load_checkpoint(checkpoint, CheckpointParts::kWeights));
+    return true;
+  } catch (const UserError&) {
+    return false;
+  }
+}
+
+/// For a run without a checkpoint to resume from.
+std::string start_again(const fs::path& run, const std::string& from_best) {
+  if (from_best.empty() || !is_whole(run / kBestCheckpoint)) return "start again with --overwrite";
+  return fmt::format("{} is intact: start a new run from its weights with {}; or start again with --overwrite",
+                     (run / kBestCheckpoint).string(), from_best);
+}
+
+}  // namespace
+
+LoadedCheckpoint load_newest_checkpoint(const fs::path& run, const std::string& from_best) {
   const auto checkpoints = list_step_checkpoints(run);
   if (checkpoints.empty()) {
-    throw user_error("{}: the run has no checkpoint to resume from; start again with --overwrite", run.string());
+    throw user_error("{}: the run has no checkpoint to resume from; {}", run.string(), start_again(run, from_best));
   }
   try {
     LoadedCheckpoint newest = load_checkpoint(checkpoints.back());
     check_finite(newest);
     return newest;
   } catch (const UserError& error) {
-    const std::string remedy = checkpoints.size() > 1 ? fmt::format("remove that folder to resume from {}",
-                                                                    checkpoints[checkpoints.size() - 2].string())
-                                                      : std::string("it is the run's only one: start again with --overwrite");
+    const std::string remedy =
+        checkpoints.size() > 1
+            ? fmt::format("remove that folder to resume from {}", checkpoints[checkpoints.size() - 2].string())
+            : fmt::format("it is the run's only one to resume from; {}", start_again(run, from_best));
     throw user_error("{}; {}", error.what(), remedy);
   }
 }

@@ -15,8 +15,8 @@
 
 #include "train/gradient_exchange.h"
 #include "train/part_gathering.h"
+#include "train/run_end.h"
 #include "virgil/base/error.h"
-#include "virgil/base/shell_quote.h"
 #include "virgil/config/config_schema.h"
 #include "virgil/format/parameter_io.h"
 #include "virgil/model/float_copy.h"
@@ -27,15 +27,6 @@
 namespace virgil {
 
 namespace {
-
-std::string quoted_inputs(const std::vector<std::string>& inputs) {
-  std::string text;
-  for (const std::string& input : inputs) {
-    if (!text.empty()) text += ' ';
-    text += shell_quote(input);
-  }
-  return text;
-}
 
 /// Of the weights in a checkpoint, whatever the type they are trained in.
 constexpr DType kSavedDType = DType::kFloat32;
@@ -68,12 +59,10 @@ void Trainer::restore(const LoadedCheckpoint& checkpoint) {
   }
   if (checkpoint.state.data_fingerprint != parts_.train_data.fingerprint) {
     throw user_error(
-        "{}: was trained on other data than input {} gives now; resume with the run's own text, val_fraction, text_field and "
-        "split_documents, or train its weights on with the new text in a run of their own: train --init_from {} --input {} "
-        "--out_dir {} --model_name {}",
+        "{}: was trained on other data than input {} gives now. Resume with the run's own text, val_fraction, text_field and "
+        "split_documents; or start a new run from its weights on this text: {}",
         checkpoint.directory.string(), fmt::format("{}", fmt::join(config_.input, ", ")),
-        shell_quote(checkpoint.directory.string()), quoted_inputs(config_.input), shell_quote(config_.out_dir),
-        shell_quote(config_.model_name + "-new"));
+        init_from_command(parts_.train_command, checkpoint.directory, config_));
   }
   const ParameterLayout& layout = parts_.plan.parameters();
   const StorageType saved = state_storage_of(*checkpoint.optimizer);

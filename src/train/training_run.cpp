@@ -46,7 +46,13 @@ class TrainingRun {
  public:
   TrainingRun(const CommandLine& command_line, FileSystem& files, MetricsSink& console, ProgressMonitor& progress,
               ProcessGroup& group)
-      : command_line_(command_line), files_(files), console_(console), progress_(progress), group_(group) {
+      : command_line_(command_line),
+        files_(files),
+        console_(console),
+        progress_(progress),
+        group_(group),
+        started_{command_line.program_folder, group.size()},
+        train_command_(train_command(command_line.program_folder, group.size())) {
     in_agreement(group_, [&] { configure(); });
     check_same_on_all(group_, "the program", program_fingerprint(),
                       "start the same build on every machine, of one version of Virgil");
@@ -80,7 +86,7 @@ class TrainingRun {
     run_ = run_folder(config_);
     if (!config_.dry_run && group_.is_root() && path_exists(run_)) lock_.emplace(run_);
     if (config_.resume) {
-      checkpoint_ = load_newest_checkpoint(run_);
+      checkpoint_ = load_newest_checkpoint(run_, init_from_command(train_command_, run_ / kBestCheckpoint, config_));
       const std::string changes = describe_config_changes(run_, *checkpoint_, command_line_);
       if (!changes.empty()) console_.warn(changes);
     }
@@ -123,7 +129,7 @@ class TrainingRun {
     in_agreement(group_, [&] { choose_dtype(); });
     check_same_on_all(group_, "the type that dtype auto stands for", config_.dtype, "give --dtype");
     if (config_.master_weights != given_.master_weights) {
-      console_.info("config   master_weights false changes nothing: dtype auto is float32 here, whose weights have no copy");
+      console_.info("config   master_weights false has no effect: dtype auto is float32 here, whose weights have no copy");
     }
     const std::unique_ptr<Communicator> communicator = make_communicator(*backend, group_);
     const Dataset data = load_data();
@@ -152,7 +158,7 @@ class TrainingRun {
     RunSession session = describe_session(data, plan, *backend, before);
     Trainer trainer({config_, *backend, tracker, plan, memory, *data.tokenizer, data.train, data.val ? &*data.val : nullptr,
                      files_, run_, console_, record, progress_, matmul_gflops, Ranks{&group_, communicator.get()},
-                     [&] { begin_writing(record, session); }, time_source == TimeSource::kFirstSteps});
+                     [&] { begin_writing(record, session); }, time_source == TimeSource::kFirstSteps, train_command_});
     in_agreement(group_, [&] { prepare(trainer); });
     session.first_step = trainer.state().step;
     session.peak_gflops = matmul_gflops;
@@ -171,7 +177,7 @@ class TrainingRun {
     if (group_.is_root()) {
       const MemoryComparison comparison = compare_memory(plan, tracker, before, backend->device_memory());
       report_end({status, trainer.state(), trainer.tally(), matmul_gflops, comparison, prompt_for(config_, data)}, config_,
-                 {command_line_.program_folder, group_.size()}, console_);
+                 started_, console_);
     }
     return status;
   }
@@ -192,8 +198,7 @@ class TrainingRun {
     const std::string rate = describe_further_rate(planned_config(config_, *checkpoint_), step, 2 * step);
     console_.info(fmt::format(
         "{} is finished: it stands at step {}, and max_iters is {}; to train further: {} --max_iters {}{}", run_.string(), step,
-        config_.max_iters, resume_command(config_, {command_line_.program_folder, group_.size()}), 2 * step,
-        rate.empty() ? "" : fmt::format(" ({})", rate)));
+        config_.max_iters, resume_command(config_, started_), 2 * step, rate.empty() ? "" : fmt::format(" ({})", rate)));
     return true;
   }
 
@@ -201,6 +206,7 @@ class TrainingRun {
   Dataset load_data() {
     std::optional<Dataset> data;
     const auto load = [&] {
+      if (checkpoint_) check_inputs_of_resumed(config_, resume_command(config_, started_));
       data.emplace(load_run_data(config_, checkpoint_ ? &*checkpoint_ : nullptr, files_, console_, &progress_));
     };
     for (const bool root_turn : {true, false}) {
@@ -220,7 +226,7 @@ class TrainingRun {
 
   MemoryPlan make_plan(const Dataset& data, Backend& backend, const Communicator& communicator) {
     const Architecture model = make_model_config(config_, *data.tokenizer);
-    if (checkpoint_) check_same_model(*checkpoint_, model);
+    if (checkpoint_) check_same_model(*checkpoint_, model, command_line_.set_keys);
     // Windows must fit before anything large is allocated.
     const BatchSampler windows(data.train.tokens, config_.block_size, config_.seed);
     RunPlan planned = plan_run(config_, model, machine_, budget_);
@@ -342,6 +348,8 @@ class TrainingRun {
   MetricsSink& console_;
   ProgressMonitor& progress_;
   ProcessGroup& group_;
+  const StartedAs started_;
+  const std::string train_command_;
   std::filesystem::path run_;
   std::optional<DirectoryLock> lock_;
   std::optional<ProvisionalFolder> new_folder_;  // goes with the run where nothing is written into it

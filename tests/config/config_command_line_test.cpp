@@ -136,7 +136,7 @@ TEST(CommandLine, NotesWhatItTakesWithoutEffect) {
       parse({"--compile=False", "--wandb_log", "False", "--report_to", "none", "--fp16=False", "--compile"});
   EXPECT_EQ(line.config, TrainConfig{});
   EXPECT_EQ(line.notes.size(), 5U);
-  EXPECT_THAT(line.notes.back(), AllOf(HasSubstr("--compile changes nothing"), HasSubstr("compiled already")));
+  EXPECT_THAT(line.notes.back(), AllOf(HasSubstr("--compile has no effect"), HasSubstr("compiled already")));
   EXPECT_EQ(parse({"--decay_lr=False"}).config.lr_schedule, "constant");
 }
 

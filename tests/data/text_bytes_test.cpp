@@ -45,7 +45,7 @@ TEST_F(TextBytes, BecomeWhatAFileWouldBecome) {
   EXPECT_EQ(convert("\xEF\xBB\xBF"), "") << "a mark and nothing else";
   EXPECT_EQ(convert("x\0y"sv), "x\0y"sv) << "what it means is for others to say";
   EXPECT_THAT(log_.lines(), Contains(HasSubstr("standard input: removed a byte order mark")));
-  EXPECT_THAT(log_.lines(), Contains(HasSubstr("standard input: turned 1 line ends from CRLF into LF")));
+  EXPECT_THAT(log_.lines(), Contains(HasSubstr("standard input: converted 1 line ending from CRLF to LF")));
 }
 
 TEST_F(TextBytes, KeepWhatIsNotUtf8AndSayWhere) {

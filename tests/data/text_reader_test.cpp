@@ -54,7 +54,7 @@ TEST(TextReader, RemovesAByteOrderMarkAndSaysSo) {
 TEST(TextReader, TurnsCrlfIntoLfAndSaysSo) {
   RecordingLogger log;
   EXPECT_EQ(read_bytes("a\r\nb\r\n\r\rc\r", log), "a\nb\n\r\rc\r");
-  EXPECT_THAT(log.lines(), testing::ElementsAre(HasSubstr("2 line ends")));
+  EXPECT_THAT(log.lines(), testing::ElementsAre(HasSubstr("2 line endings from CRLF to LF")));
 }
 
 TEST(TextReader, SaysNothingOfPlainText) {

@@ -175,6 +175,8 @@ TEST_F(CheckpointTest, NamesMissingFolders) {
   EXPECT_THAT(load_error(), AllOf(HasSubstr(best_.string()), HasSubstr("no such checkpoint")));
   write_all(best_, "a file");
   EXPECT_THAT(load_error(), HasSubstr("a file, not a checkpoint's folder"));
+  write_all(best_, "PK\x03\x04............archive/data.pkl");
+  EXPECT_THAT(load_error(), AllOf(HasSubstr("is a PyTorch pickle"), HasSubstr("docs/coming-from.md")));
   fs::remove(best_);
   fs::create_directory(best_);
   EXPECT_THAT(load_error(), AllOf(HasSubstr("training_state.json: missing"), HasSubstr("not a checkpoint of Virgil")));
@@ -196,6 +198,11 @@ TEST_F(CheckpointTest, DetectsAFlippedBitATruncationAndAMissingFile) {
         write_all(entry.path(), bad);
         EXPECT_THAT(load_error(), AllOf(HasSubstr(blamed), HasSubstr("corrupted"))) << position;
       }
+    }
+    if (name == "model.safetensors") {
+      const std::string digits = "\"[0-9a-f]{12}\\.\\.\\.\"";
+      EXPECT_THAT(load_error(),
+                  ::testing::ContainsRegex("SHA-256 is " + digits + ", but was " + digits + " when it was saved"));
     }
     for (const std::size_t size : {std::size_t{0}, good.size() / 2, good.size() - 1}) {
       write_all(entry.path(), good.substr(0, size));

@@ -250,7 +250,7 @@ TEST_F(Pretrained, FindsTheTokenizer) {
   saved.write();
   EXPECT_EQ(tokenizer_spec(open_pretrained(saved.path())), std::nullopt);
   EXPECT_THAT(user_error_of([&] { (void)load_tokenizer(open_pretrained(saved.path())); }),
-              AllOf(HasSubstr("no tokenizer"), HasSubstr("256"), HasSubstr("50257")));
+              AllOf(HasSubstr("no tokenizer"), HasSubstr("256"), HasSubstr("50257"), HasSubstr("--save_tokenizer")));
   const auto bytes = make_tokenizer("byte", "");
   test_support::write_all(saved.path() / bytes->files()[0].name, bytes->files()[0].content);
   EXPECT_EQ(tokenizer_spec(open_pretrained(saved.path())), fs::absolute(saved.path()).string());

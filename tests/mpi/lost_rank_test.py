@@ -39,7 +39,7 @@ class LostRank(unittest.TestCase):
         self.assertEqual(sorted(lost), ["0", "1"], output)
         for said in lost.values():
             self.assertTrue(said.startswith(f"{names[2]} has died or hangs: "), said)
-            self.assertRegex(said, r"waited \d\.\d s in .*\(the limit is 2 s\).*newest checkpoint stands")
+            self.assertRegex(said, r"waited \d\.\d s in .*\(the limit is 2 s\).*newest checkpoint is intact")
         self.assertLess(seconds, 20, "the limit, as long again, and time to start and to end on a busy machine")
 
     def test_that_stops_before_a_barrier_is_named_by_all(self):

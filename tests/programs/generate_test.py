@@ -126,10 +126,10 @@ class Flags(Checkpoint):
         self.assertEqual(self.run_program("generate", "--version")[0].split(b",")[0], b"generate")
         # Without effect, with train's note.
         notes = self.generate("--prompt", "ba", "--max_new_tokens", 1, "--compile", "True", "--wandb_log=False", "--cpu")[1]
-        self.assert_says(notes, "config   --compile changes nothing: there is nothing to compile", "--wandb_log False changes nothing")
+        self.assert_says(notes, "config   --compile has no effect: there is nothing to compile", "--wandb_log False has no effect")
         (self.folder / "t.txt").write_text("ba co ba co")
         flags = ["--checkpoint", self.run_folder(), "--input", "t.txt", "--bs", 2, "--no-cuda"]
-        self.assert_says(self.run_program("evaluate", *flags, "--compile")[1], "config   --compile changes nothing")
+        self.assert_says(self.run_program("evaluate", *flags, "--compile")[1], "config   --compile has no effect")
 
     def test_that_have_no_equal_are_answered(self):
         self.assert_refused(["--max_length", "--max_new_tokens"], "generate", "--max_length", 9)

@@ -54,7 +54,7 @@ class LostRanks(ranks.RanksTest):
             self.assertEqual(process.returncode, 1, output)
             machine = re.escape(os.uname().nodename)
             self.assertRegex(output, rf"error: rank {rank} \(process {pid} on {machine}\) has died or hangs")
-            self.assert_says(output, "the limit is 3 s", "newest checkpoint stands")
+            self.assert_says(output, "the limit is 3 s", "newest checkpoint is intact")
             self.assertLess(time.monotonic() - start, 20, "the limit, as long again, and time to end on a busy machine")
             self.assert_newest_checkpoint_loads()
 

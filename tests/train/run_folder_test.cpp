@@ -154,7 +154,7 @@ TEST_F(RunFolder, ResumingRefusesAConfigThatWasChanged) {
     flipped[i] = static_cast<char>(flipped[i] ^ 1);
     write_all(run_config_path(run_), flipped);
     EXPECT_THAT(user_error_of([&] { (void)load_run_config(command_line({})); }),
-                AllOf(HasSubstr("run_config.json: is not as the run wrote it"), HasSubstr("run_config.sha256")));
+                AllOf(HasSubstr("run_config.json: has changed since the run wrote it"), HasSubstr("run_config.sha256")));
   }
   fs::remove(run_config_hash_path(run_));  // as the message says
   write_all(run_config_path(run_), good);

@@ -247,7 +247,8 @@ TEST_F(TrainerState, RefusesToGoOnWithOtherData) {
   other.input = {(directory_.path() / "other.txt").string()};
   TinyRun second(other, tiny_text(6000, 2));
   EXPECT_THAT(user_error_of([&] { second.trainer.restore(load_checkpoint(run.folder() / "step-00000008")); }),
-              AllOf(HasSubstr("step-00000008"), HasSubstr("other.txt"), HasSubstr("other data")));
+              AllOf(HasSubstr("step-00000008"), HasSubstr("other.txt"), HasSubstr("other data"),
+                    HasSubstr("on this text: train --init_from "), HasSubstr("--model_name other-new")));
 }
 
 TEST_F(TrainerState, RefusesToGoOnWithAnotherShape) {

@@ -151,11 +151,38 @@ TEST_F(TrainingRunChecks, RefusesToGoOnWithAnotherModelKeyByKey) {
                                                       {"block_size", "8"}, {"vocab_size", "99"}, {"d_ff", "64"}};
   for (const auto& [key, value] : changes) {
     EXPECT_THAT(refused({"--resume", "--max_iters=16", "--lr_decay_iters=16", "--" + key + "=" + value}),
-                AllOf(HasSubstr("step-00000008"), HasSubstr(key + " is"), HasSubstr(value), HasSubstr("set \"" + key + "\"")));
+                AllOf(HasSubstr("step-00000008"), HasSubstr(key + " is"), HasSubstr("to " + value),
+                      HasSubstr("leave --" + key + " out")));
   }
-  EXPECT_THAT(refused({"--resume", "--max_iters=16", "--lr_decay_iters=16", "--bias"}), HasSubstr("bias is false"));
+  EXPECT_THAT(refused({"--resume", "--max_iters=16", "--lr_decay_iters=16", "--bias"}),
+              AllOf(HasSubstr("bias is false"), HasSubstr("leave --bias out")));
   EXPECT_THAT(refused({"--resume", "--max_iters=16", "--lr_decay_iters=16", "--no_tie_weights"}),
-              HasSubstr("tie_weights is true"));
+              AllOf(HasSubstr("tie_weights is true"), HasSubstr("leave --no_tie_weights out")));
+}
+
+TEST_F(TrainingRunChecks, ResumingWithAMovedTextNamesTheCommandAsItWasStarted) {
+  EXPECT_EQ(run({}), RunStatus::kFinished);
+  const std::string input = (directory_.path() / "input.txt").string();
+  std::filesystem::remove(input);
+  CommandLine line = command_line({"--resume", "--max_iters=16"});
+  line.program_folder = "my build/";
+  EXPECT_THAT(
+      user_error_of([&] { (void)start(line); }),
+      AllOf(HasSubstr(input), HasSubstr("give its new path: 'my build/train' --resume --out_dir "), HasSubstr("--input PATH")));
+}
+
+TEST_F(TrainingRunChecks, WithTheOnlyCheckpointDamagedOffersTheBest) {
+  EXPECT_EQ(run({}), RunStatus::kFinished);
+  test_support::write_all(folder() / "step-00000008" / "optimizer.safetensors", "damaged");
+  CommandLine line = command_line({"--resume", "--max_iters=16"});
+  line.program_folder = "build/";
+  const std::string best = (folder() / "best").string();
+  EXPECT_THAT(user_error_of([&] { (void)start(line); }),
+              AllOf(HasSubstr("best is intact"), HasSubstr("build/train --init_from " + best + " --input "),
+                    HasSubstr("--model_name run-new"), HasSubstr("--overwrite")));
+  test_support::write_all(folder() / "best" / "model.safetensors", "damaged");
+  EXPECT_THAT(user_error_of([&] { (void)start(line); }),
+              AllOf(testing::Not(HasSubstr("intact")), HasSubstr("start again with --overwrite")));
 }
 
 TEST_F(TrainingRunChecks, RefusesToGoOnWithOtherData) {

@@ -47,6 +47,9 @@ class TrainingRunFixture : public testing::Test {
     return parse_train_command_line(arguments);
   }
 
+  RunStatus start(const CommandLine& line) {
+    return run_training(line, files_, sink_, [] { return false; });
+  }
   RunStatus run(const std::vector<std::string>& flags) {
     sink_ = {};
     return run_training(command_line(flags), files_, sink_, [this] { return stop_at_ == std::ssize(sink_.steps); });

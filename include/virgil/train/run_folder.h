@@ -47,7 +47,8 @@ void check_run_folder(const TrainConfig& config);
 /// Makes the folder and writes run_config.json; with `overwrite` removes the files of the run that was there, and only those.
 void prepare_run_folder(FileSystem& files, const TrainConfig& config);
 
-/// The newest step checkpoint. Throws UserError when there is none, it is damaged, or a value in it is NaN or infinite.
-[[nodiscard]] LoadedCheckpoint load_newest_checkpoint(const std::filesystem::path& run);
+/// The newest step checkpoint. Throws UserError when there is none, it is damaged, or a value in it is NaN or infinite. Where
+/// none is left to resume from and the run's best is whole, the error offers `from_best`, a command that starts from it.
+[[nodiscard]] LoadedCheckpoint load_newest_checkpoint(const std::filesystem::path& run, const std::string& from_best = "");
 
 }  // namespace virgil

@@ -60,7 +60,8 @@ struct TrainerParts {
   Ranks ranks = {};           // every rank runs a trainer with equal parts; only rank 0 writes files
   /// Called once before the first write, which comes after the first step: makes the folder and opens `record`. Null: they are.
   std::function<void()> begin_writing = nullptr;
-  bool tells_time = false;  // after a few steps, how long the run will take
+  bool tells_time = false;              // after a few steps, how long the run will take
+  std::string train_command = "train";  // program_name.h, for the commands in messages
 };
 
 class GradientExchange;
