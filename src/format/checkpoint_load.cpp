@@ -3,8 +3,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
-#include <ios>
 #include <map>
 #include <memory>
 #include <optional>
@@ -19,6 +17,7 @@
 #include "virgil/base/excerpt.h"
 #include "virgil/base/folder.h"
 #include "virgil/base/foreign_file.h"
+#include "virgil/base/input_file.h"
 #include "virgil/base/nearest_name.h"
 #include "virgil/base/paths.h"
 #include "virgil/base/sha256.h"
@@ -34,10 +33,8 @@ constexpr std::size_t kDigitsShown = 12;  // of a SHA-256
 constexpr const char* kRemedy = "restore it from a copy or load another checkpoint";
 
 std::optional<std::string> describe_foreign_start(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
   std::string start(kForeignFileBytes, '\0');
-  file.read(start.data(), static_cast<std::streamsize>(start.size()));
-  start.resize(static_cast<std::size_t>(file.gcount()));
+  start.resize(InputFile(path).read(start));  // which waits for no pipe
   return describe_foreign_file(start);
 }
 
