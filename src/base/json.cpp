@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "virgil/base/error.h"
@@ -13,6 +15,10 @@ namespace virgil {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+constexpr const char* kNanWord = "nan";
+constexpr const char* kInfinityWord = "inf";
+constexpr const char* kMinusInfinityWord = "-inf";
 
 /// Builds the document. Members are appended to the list underneath an object, since adding them by key would search it each
 /// time.
@@ -135,6 +141,20 @@ Json parse_json(std::string_view text, const std::string& where) {
 }
 
 nlohmann::json parse_sorted_json(std::string_view text, const std::string& where) { return parse_json(text, where); }
+
+Json json_of_figure(double figure) {
+  if (std::isnan(figure)) return kNanWord;
+  if (std::isinf(figure)) return figure > 0 ? kInfinityWord : kMinusInfinityWord;
+  return figure;
+}
+
+std::optional<double> figure_of_json(const Json& json) {
+  if (json.is_number()) return json.get<double>();
+  if (json == kNanWord) return std::numeric_limits<double>::quiet_NaN();
+  if (json == kInfinityWord) return std::numeric_limits<double>::infinity();
+  if (json == kMinusInfinityWord) return -std::numeric_limits<double>::infinity();
+  return std::nullopt;
+}
 
 Json parse_json_or_null(std::string_view text) {
   try {

@@ -2,10 +2,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cmath>
 #include <cstddef>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <limits>
 #include <memory>
@@ -13,11 +15,12 @@
 #include <span>
 #include <sstream>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
 
-#include "command/train_process.h"
+#include "virgil/base/child_process.h"
 #include "virgil/base/error.h"
 #include "virgil/base/file_system.h"
 #include "virgil/base/format.h"
@@ -65,7 +68,8 @@ std::string command_of(const std::string& train, const std::vector<std::string>&
   return command;
 }
 
-/// What to start a run with: where it has a checkpoint it goes on (a finished one says so and ends), what has none begins anew.
+/// What to start a run with: it resumes from its checkpoint (a finished one says so and ends), or starts over where it has
+/// none.
 std::vector<std::string> arguments_now(const SweepRun& run) {
   std::vector<std::string> arguments = run.arguments;
   if (!path_exists(run.folder)) return arguments;
@@ -76,6 +80,8 @@ std::vector<std::string> arguments_now(const SweepRun& run) {
   }
   return arguments;
 }
+
+using OpenFile = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
 
 /// Runs of a sweep, as many at once as asked for.
 class SweepRunner {
@@ -94,7 +100,7 @@ class SweepRunner {
       if (stopping_ && running_.empty()) break;
     }
     if (stop_.requested()) throw Stopped();
-    if (!refused_.empty()) throw user_error("{}; once that is mended, start the sweep again", refused_);
+    if (!refused_.empty()) throw user_error("{}; fix that, and start the sweep again", refused_);
     return std::move(failed_);
   }
 
@@ -111,7 +117,26 @@ class SweepRunner {
   void start_next() {
     const SweepRun& run = runs_[next_++];
     log_.info(fmt::format("sweep    run {} of {}: {}", next_, runs_.size(), run.name));
-    running_.push_back({&run, ChildProcess(train_, arguments_now(run), log_of(run))});
+    running_.push_back({&run, start(run)});
+  }
+
+  /// Its output goes to the terminal, or to the end of its log.
+  [[nodiscard]] ChildProcess start(const SweepRun& run) const {
+    const std::filesystem::path log = log_of(run);
+    const OpenFile nothing(log.empty() ? nullptr : std::fopen("/dev/null", "re"), std::fclose);
+    const OpenFile output(log.empty() ? nullptr : std::fopen(log.c_str(), "ae"), std::fclose);
+    if (!log.empty() && output == nullptr) {
+      throw user_error("{}: cannot be written: {}; make room, or choose another --out_dir", log.string(), std::strerror(errno));
+    }
+    ChildStreams streams;
+    if (nothing) streams.in = fileno(nothing.get());
+    if (output) streams.out = streams.err = fileno(output.get());
+    try {
+      return {train_, arguments_now(run), streams};
+    } catch (const std::system_error& error) {
+      throw user_error("{}: cannot be started: {}; build it (cmake --build --preset release --target train)", train_,
+                       error.code().message());
+    }
   }
 
   void stop_running() {
@@ -133,7 +158,7 @@ class SweepRunner {
     log_.warn(fmt::format("{}: ended with exit status {}{}", run.name, status, log.empty() ? "" : "; see " + log.string()));
     failed_.push_back(run.name);
     if (status == 130) stop_.request("a run was stopped");
-    // What its user can mend would befall the others too.
+    // What its user can fix would stop the others too.
     if (status != 2 || !refused_.empty()) return;
     refused_ =
         fmt::format("{}: train refused it, as {} says", run.folder.string(), log.empty() ? "the line above" : log.string());
@@ -220,7 +245,7 @@ int sweep_program(std::span<const std::string> arguments, const std::string& tra
     return 0;
   }
   StopSignal stop;
-  stop.foresee("when the running runs have saved what there is to keep", "the same command resumes the sweep", false);
+  stop.foresee("when the current runs have saved their checkpoints", "the same command resumes the sweep", false);
   const auto files = make_posix_file_system();
   const std::filesystem::path folder = runs.front().folder.parent_path();
   files->create_directories(folder);

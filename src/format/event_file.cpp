@@ -37,6 +37,7 @@ constexpr std::uint32_t kHparamsVersion = 1, kSessionStart = 3, kHparams = 1, kS
 constexpr std::uint32_t kNumber = 2, kText = 3, kBoolean = 4;
 constexpr std::int64_t kFloatType = 1, kStringType = 7;
 }  // namespace event_proto
+
 ProtobufWriter begin_event(std::int64_t step, double time) {
   ProtobufWriter message;
   message.float64(event_proto::kWallTime, time);
@@ -65,14 +66,6 @@ ProtobufWriter hparam_value(const Hyperparameter& parameter) {
   if (const double* number = std::get_if<double>(&parameter.value)) message.float64(event_proto::kNumber, *number);
   if (const auto* text = std::get_if<std::string>(&parameter.value)) message.bytes(event_proto::kText, *text);
   return message;
-}
-
-/// Little-endian.
-template <typename Bits>
-std::string fixed_bytes(Bits bits) {
-  std::string bytes;
-  for (std::size_t i = 0; i < sizeof(Bits); ++i) bytes += static_cast<char>(bits >> (8 * i) & 0xFF);
-  return bytes;
 }
 
 }  // namespace
@@ -143,10 +136,11 @@ void EventFile::hyperparameters(double time, std::span<const Hyperparameter> val
 }
 
 void EventFile::write_record(std::string_view event) {
-  std::string record = fixed_bytes(static_cast<std::uint64_t>(event.size()));
-  record += fixed_bytes(masked_crc32c(record));
+  std::string record;
+  append_little_endian(record, static_cast<std::uint64_t>(event.size()));
+  append_little_endian(record, masked_crc32c(record));
   record += event;
-  record += fixed_bytes(masked_crc32c(event));
+  append_little_endian(record, masked_crc32c(event));
   file_->append(std::as_bytes(std::span(record)));
 }
 

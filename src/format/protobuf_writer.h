@@ -2,12 +2,19 @@
 #pragma once
 
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
 
 namespace virgil {
+
+/// Appends the bytes of a number, little-endian whatever the machine is.
+template <typename Bits>
+void append_little_endian(std::string& bytes, Bits bits) {
+  for (std::size_t i = 0; i < sizeof(Bits); ++i) bytes += static_cast<char>(bits >> (8 * i) & 0xFF);
+}
 
 /// Builds one message, field by field.
 class ProtobufWriter {
@@ -19,12 +26,12 @@ class ProtobufWriter {
   }
   ProtobufWriter& float64(std::uint32_t field, double value) {
     tag(field, kFixed64);
-    fixed(std::bit_cast<std::uint64_t>(value));
+    append_little_endian(message_, std::bit_cast<std::uint64_t>(value));
     return *this;
   }
   ProtobufWriter& float32(std::uint32_t field, float value) {
     tag(field, kFixed32);
-    fixed(std::bit_cast<std::uint32_t>(value));
+    append_little_endian(message_, std::bit_cast<std::uint32_t>(value));
     return *this;
   }
   /// A string, bytes, or a message within this one.
@@ -46,12 +53,6 @@ class ProtobufWriter {
     for (; value >= 0x80; value >>= 7) message_ += static_cast<char>((value & 0x7F) | 0x80);
     message_ += static_cast<char>(value);
   }
-  /// Little-endian, whatever the machine is.
-  template <typename Bits>
-  void fixed(Bits bits) {
-    for (std::size_t i = 0; i < sizeof(Bits); ++i) message_ += static_cast<char>(bits >> (8 * i) & 0xFF);
-  }
-
   std::string message_;
 };
 

@@ -8,6 +8,7 @@
 #include "virgil/plan/plan_config.h"
 #include "virgil/report/inference_report.h"
 #include "virgil/report/plan_json.h"
+#include "virgil/train/memory_json.h"
 
 namespace virgil {
 
@@ -19,12 +20,6 @@ Json changes_json(const TrainingShape& from, const TrainingShape& to) {
   Json changes = Json::object();
   for (const auto& [key, value] : changed_keys(from, to)) changes[key] = value;
   return changes;
-}
-
-Json categories_json(const BytesByCategory& bytes) {
-  Json json;
-  for (const MemoryCategory category : kAllMemoryCategories) json[std::string(name_of(category))] = bytes[category];
-  return json;
 }
 
 std::int64_t plan_bytes(const PlannedSubject& planned) { return planned.plan ? planned.plan->total_bytes() : 0; }

@@ -10,6 +10,7 @@
 #include "virgil/report/inference_report.h"
 #include "virgil/report/model_report.h"
 #include "virgil/report/plan_json.h"
+#include "virgil/train/memory_json.h"
 
 namespace virgil {
 
@@ -78,11 +79,7 @@ Json communication_json(const TrainingShape& shape) {
 }  // namespace
 
 Json plan_json(const MemoryPlan& plan) {
-  Json categories;
-  for (const MemoryCategory category : kAllMemoryCategories) {
-    categories[std::string(name_of(category))] = plan.by_category()[category];
-  }
-  return {{"total_bytes", plan.total_bytes()}, {"by_category", categories}};
+  return {{"total_bytes", plan.total_bytes()}, {"by_category", categories_json(plan.by_category())}};
 }
 
 Json training_plan_json(const PlannedSubject& planned) {

@@ -30,14 +30,10 @@ constexpr std::size_t kMostRows = 50'000'000;     // 10 GB of lines
 constexpr std::size_t kMostKeptSamples = 256;     // kept; of more, every second, every fourth...
 constexpr std::size_t kLongestSample = 8 * 1024;  // bytes
 
-/// A number, or what stands for one that is not finite. Nothing for anything else.
+/// A figure, or a flag as 0 or 1. Nothing for anything else.
 std::optional<double> figure_value(const Json& value) {
-  if (value.is_number()) return value.get<double>();
   if (value.is_boolean()) return value.get<bool>() ? 1.0 : 0.0;
-  if (value == "nan") return std::numeric_limits<double>::quiet_NaN();
-  if (value == "inf") return std::numeric_limits<double>::infinity();
-  if (value == "-inf") return -std::numeric_limits<double>::infinity();
-  return std::nullopt;
+  return figure_of_json(value);
 }
 
 const Json* find_member(const Json& object, std::string_view key) {

@@ -37,7 +37,7 @@ void add_sessions(RunHistory& history) {
   try {
     history.sessions = read_run_sessions(history.folder);
   } catch (const UserError& error) {
-    history.problems.push_back(fmt::format("{}; the page goes without it", bounded_message(error.what())));
+    history.problems.push_back(fmt::format("{}; the page leaves it out", bounded_message(error.what())));
   }
   std::vector<PlanFromStep> plans;
   auto& starts = history.session_starts;
@@ -54,7 +54,7 @@ void add_config(RunHistory& history) {
   try {
     const std::filesystem::path path = history.folder / kRunConfigFile;
     if (!path_exists(path)) {
-      history.problems.push_back(fmt::format("{}: missing; the page goes without the configuration", kRunConfigFile));
+      history.problems.push_back(fmt::format("{}: missing; the page leaves the configuration out", kRunConfigFile));
       return;
     }
     const nlohmann::ordered_json document = parse_json(read_file(path, kMaxConfigBytes), kRunConfigFile);
@@ -63,7 +63,7 @@ void add_config(RunHistory& history) {
       history.config.emplace_back(excerpt(key, kLongestWord), excerpt(value.dump(), kLongestWord));
     }
   } catch (const UserError& error) {
-    history.problems.push_back(fmt::format("{}; the page goes without it", bounded_message(error.what())));
+    history.problems.push_back(fmt::format("{}; the page leaves it out", bounded_message(error.what())));
   }
 }
 

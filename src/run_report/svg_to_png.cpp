@@ -1,8 +1,4 @@
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -12,13 +8,12 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <utility>
+#include <system_error>
 
+#include "virgil/base/child_process.h"
 #include "virgil/base/error.h"
 #include "virgil/base/excerpt.h"
 #include "virgil/run_report/report_page.h"
-
-extern char** environ;
 
 namespace virgil {
 
@@ -51,42 +46,20 @@ std::string read_all(std::FILE* file) {
   return content;
 }
 
-class Actions {
- public:
-  Actions() { posix_spawn_file_actions_init(&actions_); }
-  ~Actions() { posix_spawn_file_actions_destroy(&actions_); }
-  Actions(const Actions&) = delete;
-  Actions& operator=(const Actions&) = delete;
-  void connect(std::FILE* file, int descriptor) { posix_spawn_file_actions_adddup2(&actions_, fileno(file), descriptor); }
-  [[nodiscard]] const posix_spawn_file_actions_t* get() const { return &actions_; }
-
- private:
-  posix_spawn_file_actions_t actions_{};
-};
-
-/// Runs the converter, and gives its exit status; -1 where it was ended by a signal.
+/// Runs the converter, and gives its exit status.
 int run_converter(std::FILE* in, std::FILE* out, std::FILE* messages) {
-  Actions actions;
-  actions.connect(in, STDIN_FILENO);
-  actions.connect(out, STDOUT_FILENO);
-  actions.connect(messages, STDERR_FILENO);
-  std::array<std::string, 5> words = {kConverter, "--format", "png", "--zoom", "2"};
-  std::array<char*, 6> arguments{};
-  for (std::size_t i = 0; i < words.size(); ++i) arguments[i] = words[i].data();
-  pid_t child = 0;
-  const int error = posix_spawnp(&child, kConverter, actions.get(), nullptr, arguments.data(), environ);
-  if (error == ENOENT) {
-    throw user_error(
-        "--png needs the program {}, which is not installed: install it (Debian, Ubuntu: apt-get install librsvg2-bin), or open "
-        "the page of --output in a browser",
-        kConverter);
+  const std::array<std::string, 4> arguments = {"--format", "png", "--zoom", "2"};
+  try {
+    return ChildProcess(kConverter, arguments, {.in = fileno(in), .out = fileno(out), .err = fileno(messages)}).wait();
+  } catch (const std::system_error& error) {
+    if (error.code() != std::errc::no_such_file_or_directory) {
+      throw user_error("{}: cannot be started: {}", kConverter, error.code().message());
+    }
   }
-  if (error != 0) throw user_error("{}: cannot be started: {}", kConverter, std::strerror(error));
-  int status = 0;
-  while (waitpid(child, &status, 0) == -1) {
-    if (errno != EINTR) throw user_error("{}: cannot be waited for: {}", kConverter, std::strerror(errno));
-  }
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  throw user_error(
+      "--png needs the program {}, which is not installed: install it (Debian, Ubuntu: apt-get install librsvg2-bin), or open the "
+      "page of --output in a browser",
+      kConverter);
 }
 
 }  // namespace

@@ -61,14 +61,24 @@ std::string as_markdown_code(std::string_view text) {
   return code;
 }
 
-/// Readers go on to the file whose name comes next, so a session that begins in the second of the one before waits for nothing.
+struct EarlierFile {
+  std::filesystem::path path;
+  std::int64_t seconds = 0;
+};
+
+std::vector<EarlierFile> earlier_files(const std::filesystem::path& run) {
+  std::vector<EarlierFile> files;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(run, error), end; !error && entry != end; entry.increment(error)) {
+    if (const auto seconds = event_file_time(entry->path().filename().string())) files.push_back({entry->path(), *seconds});
+  }
+  return files;
+}
+
+/// Readers continue with the file whose name comes next, so it is later than all others, also of a session in the same second.
 std::filesystem::path unused_event_path(const std::filesystem::path& run, double started) {
   auto seconds = static_cast<std::int64_t>(std::max(0.0, started));
-  std::error_code error;
-  for (std::filesystem::directory_iterator entry(run, error); !error && entry != std::filesystem::directory_iterator();
-       entry.increment(error)) {
-    if (const auto earlier = event_file_time(entry->path().filename().string())) seconds = std::max(seconds, *earlier + 1);
-  }
+  for (const EarlierFile& file : earlier_files(run)) seconds = std::max(seconds, file.seconds + 1);
   return run / event_file_name(seconds);
 }
 
@@ -100,13 +110,7 @@ void EventLog::add(const MetricsLine& line) {
 
 void EventLog::publish() {
   file_->flush();
-  std::error_code error;
-  std::vector<std::filesystem::path> earlier;
-  for (std::filesystem::directory_iterator entry(run_, error); !error && entry != std::filesystem::directory_iterator();
-       entry.increment(error)) {
-    if (event_file_time(entry->path().filename().string())) earlier.push_back(entry->path());
-  }
-  for (const std::filesystem::path& path : earlier) files_.remove_all(path);
+  for (const EarlierFile& file : earlier_files(run_)) files_.remove_all(file.path);
   files_.rename(temporary_, path_);
   published_ = true;
 }

@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
-#include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -17,25 +16,11 @@
 #include "virgil/base/file_system.h"
 #include "virgil/base/json.h"
 #include "virgil/base/paths.h"
+#include "virgil/train/memory_json.h"
 
 namespace virgil {
 
-MetricsLine categories_json(const BytesByCategory& bytes) {
-  MetricsLine json;
-  for (const MemoryCategory category : kAllMemoryCategories) json[std::string(name_of(category))] = bytes[category];
-  return json;
-}
-
 namespace {
-
-constexpr std::string_view kNan = "nan", kInf = "inf", kMinusInf = "-inf";
-
-/// JSON has no NaN or infinity; a figure that is not finite is written as a string, so that no reader takes it for a number.
-MetricsLine number(double value) {
-  if (std::isnan(value)) return kNan;
-  if (std::isinf(value)) return value > 0 ? kInf : kMinusInf;
-  return value;
-}
 
 double to_milliseconds(double seconds) { return std::round(seconds * 1000) / 1000; }
 
@@ -69,9 +54,9 @@ MetricsLine ranks_json(const std::vector<RankStep>& ranks) {
 }
 
 void add_evaluation(MetricsLine& line, const EvalMetrics& evaluation) {
-  line["val_loss"] = number(evaluation.loss);
-  line["val_ppl"] = number(evaluation.perplexity);
-  line["val_bpb"] = number(evaluation.bits_per_byte);
+  line["val_loss"] = json_of_figure(evaluation.loss);
+  line["val_ppl"] = json_of_figure(evaluation.perplexity);
+  line["val_bpb"] = json_of_figure(evaluation.bits_per_byte);
 }
 
 }  // namespace
@@ -81,10 +66,10 @@ MetricsLine step_line(const StepMetrics& m, double smoothed_loss, std::string_vi
                       {"time", to_milliseconds(m.time_s)},
                       {"tokens", m.tokens},
                       {"epoch", m.epoch},
-                      {"loss", number(m.loss)},
-                      {"loss_smoothed", number(smoothed_loss)},
+                      {"loss", json_of_figure(m.loss)},
+                      {"loss_smoothed", json_of_figure(smoothed_loss)},
                       {"lr", m.learning_rate},
-                      {"grad_norm", number(m.grad_norm)},
+                      {"grad_norm", json_of_figure(m.grad_norm)},
                       {"updated", m.updated},
                       {"dt_ms", m.elapsed_ms},
                       {"tokens_per_s", m.tokens_per_s},
@@ -119,14 +104,7 @@ std::string line_text(const MetricsLine& line) {
 
 std::optional<double> number_in(const MetricsLine& line, const char* key) {
   const auto entry = line.find(key);
-  if (entry == line.end()) return std::nullopt;
-  if (entry->is_number()) return entry->get<double>();
-  constexpr double kInfinity = std::numeric_limits<double>::infinity();
-  const std::string_view word = text_in(line, key);
-  if (word == kNan) return std::numeric_limits<double>::quiet_NaN();
-  if (word == kInf) return kInfinity;
-  if (word == kMinusInf) return -kInfinity;
-  return std::nullopt;
+  return entry == line.end() ? std::nullopt : figure_of_json(*entry);
 }
 
 std::string_view text_in(const MetricsLine& line, const char* key) {

@@ -10,7 +10,6 @@
 #include <string_view>
 
 #include "virgil/base/file_system.h"
-#include "virgil/memory/memory_resource.h"
 #include "virgil/train/metrics.h"
 
 namespace virgil {
@@ -35,7 +34,5 @@ using MetricsLine = nlohmann::ordered_json;
 /// then kept beside, as "metrics.jsonl.damaged"), or that steps are absent; empty where all are there.
 std::string truncate_metrics(FileSystem& files, const std::filesystem::path& path, std::int64_t step,
                              const std::function<void(const MetricsLine&)>& on_kept = {});
-
-[[nodiscard]] MetricsLine categories_json(const BytesByCategory& bytes);
 
 }  // namespace virgil

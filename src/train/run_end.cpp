@@ -51,7 +51,7 @@ std::string describe_losses(const RunEnd& end) {
   return text;
 }
 
-/// What stands in the run's folder.
+/// What is in the run's folder.
 std::string describe_files(const std::filesystem::path& run, const std::string& newest, const TrainConfig& config) {
   return fmt::format("files    {}: {}{}metrics.jsonl, run.json{}", run.string(), newest.empty() ? "" : newest + ", ",
                      std::filesystem::exists(run / kBestCheckpoint) ? "best, " : "",

@@ -1,4 +1,4 @@
-// How a run ends, and the commands that go on from there.
+// How a run ends, and the commands to continue from there.
 #pragma once
 
 #include <cstdint>

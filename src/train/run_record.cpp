@@ -1,6 +1,5 @@
 #include "virgil/train/run_record.h"
 
-#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -13,15 +12,10 @@
 
 #include "train/event_log.h"
 #include "train/metrics_lines.h"
+#include "virgil/base/unix_time.h"
 #include "virgil/train/run_folder.h"
 
 namespace virgil {
-
-namespace {
-
-double unix_seconds() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
-
-}  // namespace
 
 RunRecord::RunRecord() = default;
 RunRecord::~RunRecord() = default;

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <array>
-#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -12,12 +11,13 @@
 #include <string_view>
 #include <vector>
 
-#include "train/metrics_lines.h"
 #include "virgil/base/error.h"
 #include "virgil/base/json.h"
 #include "virgil/base/paths.h"
+#include "virgil/base/unix_time.h"
 #include "virgil/config/program_version.h"
 #include "virgil/format/checkpoint.h"
+#include "virgil/train/memory_json.h"
 
 namespace virgil {
 
@@ -48,7 +48,8 @@ nlohmann::ordered_json session_json(const RunSession& session) {
 std::int64_t count_in(const JsonObject& json, const char* key, std::int64_t absent) {
   constexpr std::int64_t kMost = std::int64_t{1} << 56;
   const std::int64_t count = json.integer_or(key, absent);
-  if (count < 0 || count > kMost) throw user_error("{}: \"{}\" is {}", json.where(), key, count);
+  if (count < 0 || count > kMost)
+    throw user_error("{}: \"{}\" is {}, which no run writes: the file is damaged", json.where(), key, count);
   return count;
 }
 
@@ -77,7 +78,7 @@ RunSession parse_session(const JsonObject& json) {
 
 RunSession begin_session(std::string_view program) {
   RunSession session;
-  session.started = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+  session.started = unix_seconds();
   session.program = program_version(program);
   while (session.program.ends_with('\n')) session.program.pop_back();
   std::array<char, 256> host{};

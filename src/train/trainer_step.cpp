@@ -15,6 +15,7 @@
 #include "train/trainer_time.h"
 #include "virgil/base/format.h"
 #include "virgil/base/progress.h"
+#include "virgil/base/unix_time.h"
 #include "virgil/optim/non_finite.h"
 #include "virgil/optim/step_figures.h"
 #include "virgil/plan/estimates.h"
@@ -140,7 +141,7 @@ void Trainer::measure(StepMetrics& metrics, double elapsed_ms) {
   // The first step makes the libraries' code. A running mean follows a machine that changes its pace.
   const std::int64_t num_steps = state_.step - first_step_;
   pace_.step_s = num_steps <= 2 ? elapsed_ms / 1000 : 0.9 * pace_.step_s + 0.1 * elapsed_ms / 1000;
-  metrics.time_s = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+  metrics.time_s = unix_seconds();
   metrics.tokens = state_.tokens_seen;
   metrics.epoch = static_cast<double>(state_.tokens_seen) / static_cast<double>(parts_.train_data.tokens.size());
   metrics.tokens_per_s = static_cast<double>(config_.total_batch_size) / elapsed_ms * 1000;

@@ -196,9 +196,9 @@ class TrainingRun {
     if (lock_) prune_checkpoints(files_, run_, config_.keep_last);  // what a kill at the very end left to do
     const std::int64_t step = checkpoint_->state.step;
     const std::string rate = describe_further_rate(planned_config(config_, *checkpoint_), step, 2 * step);
-    console_.info(fmt::format(
-        "{} is finished: it stands at step {}, and max_iters is {}; to train further: {} --max_iters {}{}", run_.string(), step,
-        config_.max_iters, resume_command(config_, started_), 2 * step, rate.empty() ? "" : fmt::format(" ({})", rate)));
+    console_.info(fmt::format("{} is finished: it is at step {}, and max_iters is {}; to train further: {} --max_iters {}{}",
+                              run_.string(), step, config_.max_iters, resume_command(config_, started_), 2 * step,
+                              rate.empty() ? "" : fmt::format(" ({})", rate)));
     return true;
   }
 

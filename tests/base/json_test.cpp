@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <limits>
 #include <random>
 
 #include "support/user_error.h"
@@ -153,6 +155,19 @@ TEST(BoundedMessage, ShortensLongLinesInTheirMiddle) {
   const std::string bounded = bounded_message("a: " + std::string(50000, 'p') + " is wrong; mend it\nnext");
   EXPECT_THAT(bounded, AllOf(HasSubstr("a: ppp"), HasSubstr("bytes ...]"), HasSubstr("is wrong; mend it\nnext")));
   EXPECT_LT(bounded.size(), 1000U);
+}
+
+TEST(JsonFigures, AreReadAsTheyWereWritten) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  for (const double figure : {0.0, -1.5, 0.1, 1e300, kInfinity, -kInfinity}) {
+    EXPECT_EQ(figure_of_json(json_of_figure(figure)), figure);
+  }
+  EXPECT_TRUE(std::isnan(figure_of_json(json_of_figure(std::numeric_limits<double>::quiet_NaN())).value()));
+  EXPECT_EQ(json_of_figure(kInfinity).dump(), "\"inf\"");
+  EXPECT_EQ(figure_of_json(7), 7.0);
+  for (const char* other : {"\"1\"", "\"NaN\"", "null", "true", "[1]"}) {
+    EXPECT_FALSE(figure_of_json(nlohmann::ordered_json::parse(other)).has_value()) << other;
+  }
 }
 
 }  // namespace

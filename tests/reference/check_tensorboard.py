@@ -156,7 +156,6 @@ def check(train, folder):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--train", required=True)
-    parser.add_argument("--dump_logits", help="as other checks take it; not used")
     arguments = parser.parse_args()
     try:
         import tensorboard  # noqa: F401

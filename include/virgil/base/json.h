@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_set>
@@ -68,6 +69,12 @@ void parse_json_events(std::string_view text, JsonEvents& events);
 
 /// As parse_json, or null where the text is not JSON: for lines of a file that may be torn.
 [[nodiscard]] nlohmann::ordered_json parse_json_or_null(std::string_view text);
+
+/// JSON has no NaN or infinity: a figure that is not finite is the string "nan", "inf" or "-inf", which no reader takes for a
+/// number.
+[[nodiscard]] nlohmann::ordered_json json_of_figure(double figure);
+/// The figure that json_of_figure wrote; nothing for any other value.
+[[nodiscard]] std::optional<double> figure_of_json(const nlohmann::ordered_json& json);
 
 /// What stands there, for a message: "a list", "an object", or an excerpt of the value.
 template <typename Document>

@@ -1,4 +1,4 @@
-// run.json: what stays the same while a run goes on, once for each time that it was started or resumed.
+// run.json: what does not change during a run, once for each time that it was started or resumed.
 #pragma once
 
 #include <cstdint>

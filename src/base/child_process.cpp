@@ -1,19 +1,20 @@
-#include "command/train_process.h"
+#include "virgil/base/child_process.h"
 
-#include <fcntl.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <csignal>
-#include <cstddef>
-#include <cstring>
-#include <filesystem>
 #include <optional>
+#include <span>
 #include <string>
+#include <system_error>
+#include <utility>
 #include <vector>
 
+#include "posix_file.h"
 #include "virgil/base/error.h"
 
 extern char** environ;
@@ -43,10 +44,8 @@ class SpawnOptions {
     posix_spawnattr_setsigmask(&attributes_, &none);
     posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSIGMASK);
   }
-  void write_to(const std::filesystem::path& log) {
-    posix_spawn_file_actions_addopen(&actions_, STDOUT_FILENO, log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0666);
-    posix_spawn_file_actions_adddup2(&actions_, STDOUT_FILENO, STDERR_FILENO);
-    posix_spawn_file_actions_addopen(&actions_, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+  void connect(int descriptor, int stream) {
+    if (descriptor >= 0) posix_spawn_file_actions_adddup2(&actions_, descriptor, stream);
   }
   [[nodiscard]] const posix_spawnattr_t* attributes() const { return &attributes_; }
   [[nodiscard]] const posix_spawn_file_actions_t* actions() const { return &actions_; }
@@ -56,31 +55,39 @@ class SpawnOptions {
   posix_spawn_file_actions_t actions_{};
 };
 
+int status_of(int wait_status) { return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status); }
+
 }  // namespace
 
-ChildProcess::ChildProcess(const std::string& program, const std::vector<std::string>& arguments,
-                           const std::filesystem::path& log) {
+ChildProcess::ChildProcess(const std::string& program, std::span<const std::string> arguments, const ChildStreams& streams) {
   SpawnOptions options;
   options.unblock_signals();
-  if (!log.empty()) options.write_to(log);
+  options.connect(streams.in, STDIN_FILENO);
+  options.connect(streams.out, STDOUT_FILENO);
+  options.connect(streams.err, STDERR_FILENO);
   std::vector<std::string> words = {program};
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<char*> pointers;
   for (std::string& word : words) pointers.push_back(word.data());
   pointers.push_back(nullptr);
   const int error = posix_spawnp(&process_, program.c_str(), options.actions(), options.attributes(), pointers.data(), environ);
-  if (error != 0) {
-    throw user_error("{}: cannot be started: {}; build it (cmake --build --preset release --target train)", program,
-                     std::strerror(error));
-  }
+  if (error != 0) throw std::system_error(error, std::generic_category());
 }
 
 std::optional<int> ChildProcess::exit_status() {
   int status = 0;
-  const pid_t ended = waitpid(process_, &status, WNOHANG);
-  if (ended == 0 || (ended == -1 && errno == EINTR)) return std::nullopt;
-  if (ended == -1) throw user_error("a run cannot be waited for: {}", std::strerror(errno));
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  const pid_t ended = retry_interrupted([&] { return waitpid(process_, &status, WNOHANG); });
+  if (ended == 0) return std::nullopt;
+  if (ended == -1) throw InternalError("a child that was waited for already");
+  return status_of(status);
+}
+
+int ChildProcess::wait() {
+  int status = 0;
+  if (retry_interrupted([&] { return waitpid(process_, &status, 0); }) == -1) {
+    throw InternalError("a child that was waited for already");
+  }
+  return status_of(status);
 }
 
 void ChildProcess::ask_to_stop() { kill(process_, SIGTERM); }
