@@ -13,6 +13,7 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,6 +29,7 @@
 #include "virgil/base/stop_signal.h"
 #include "virgil/base/terminal.h"
 #include "virgil/base/thread_waiting.h"
+#include "virgil/base/ticker.h"
 #include "virgil/config/config_schema.h"
 #include "virgil/config/default_preset.h"
 #include "virgil/config/program_name.h"
@@ -39,6 +41,8 @@
 #include "virgil/train/training_run.h"
 
 namespace {
+
+constexpr std::chrono::milliseconds kLiveLinePeriod(250);
 
 /// Nobody need be listening.
 void complain(const std::string& text) { static_cast<void>(!std::fwrite(text.data(), 1, text.size(), stderr)); }
@@ -92,7 +96,11 @@ int run(const virgil::CommandLine& command_line, virgil::ProcessGroup& group, vi
   virgil::ConsoleMetrics console(nowhere ? nowhere.get() : stdout, style,
                                  [&] { stop.request("nobody reads the output any more"); });
   virgil::ProgressOutput output{[&](std::string_view line) { console.info(line); }};
-  if (is_terminal) output.live = [&](std::string_view text) { console.live(text); };
+  std::optional<virgil::Ticker> ticker;
+  if (is_terminal) {
+    output.phase = [&](const virgil::PhaseProgress* phase) { console.phase_under_way(phase); };
+    ticker.emplace(kLiveLinePeriod, [&] { console.tick(); });
+  }
   virgil::ProgressPrinter progress(output, &stop);
   if (!group.is_root()) stop.leave_usr1_to_others();
   virgil::tell_notes(command_line.notes, console);

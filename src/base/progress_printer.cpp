@@ -65,6 +65,7 @@ void ProgressPrinter::report(const PhaseProgress& progress) {
     shown_s_ = now - kLineSeconds + kShownAfterSeconds;
     if (stop_ != nullptr) stop_->set_phase(phase_);
   }
+  if (output_.phase) return output_.phase(&progress);
   if (now - start_s_ < kShownAfterSeconds) return;
   if (now - shown_s_ < (output_.live ? kLiveSeconds : kLineSeconds)) return;
   shown_s_ = now;
@@ -78,6 +79,7 @@ void ProgressPrinter::report(const PhaseProgress& progress) {
 }
 
 void ProgressPrinter::end_phase() {
+  if (output_.phase) output_.phase(nullptr);
   if (is_live_) output_.live("");
   is_live_ = false;
   phase_.clear();

@@ -4,16 +4,34 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
+#include <mutex>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "virgil/base/format.h"
+#include "virgil/base/progress_printer.h"
 #include "virgil/train/live_line.h"
 
 namespace virgil {
+
+namespace {
+
+constexpr double kShownAfterSeconds = 1;  // what is over before needs no line that moves
+
+}  // namespace
+
+ConsoleMetrics::ConsoleMetrics(std::FILE* stream, std::function<TerminalStyle()> style, std::function<void()> on_closed,
+                               Clock clock)
+    : stream_(stream), style_(std::move(style)), on_closed_(std::move(on_closed)), clock_(std::move(clock)) {
+  if (!clock_) {
+    clock_ = [] { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); };
+  }
+}
 
 std::string format_step(const StepMetrics& m) {
   const std::string scale = m.loss_scale > 0 ? fmt::format("  scale {}", m.loss_scale) : "";
@@ -65,11 +83,25 @@ void ConsoleMetrics::print(std::string_view line) {
   write(fmt::format("{}\n", line));
 }
 
-void ConsoleMetrics::info(std::string_view line) { print(line); }
-void ConsoleMetrics::warn(std::string_view line) { print(fmt::format("{} {}", coloured(kYellowText, "warning:"), line)); }
+void ConsoleMetrics::info(std::string_view line) {
+  const std::lock_guard lock(mutex_);
+  print(line);
+}
+
+void ConsoleMetrics::warn(std::string_view line) {
+  const std::lock_guard lock(mutex_);
+  print(fmt::format("{} {}", coloured(kYellowText, "warning:"), line));
+}
 
 void ConsoleMetrics::step(const StepMetrics& metrics, const LossHistory& losses) {
-  if (style_) return show(metrics, losses);
+  const std::lock_guard lock(mutex_);
+  has_step_ = false;
+  if (style_) {
+    last_ = metrics;
+    losses_ = losses;
+    last_s_ = clock_();
+    return show(metrics, losses);
+  }
   if (metrics.is_logged) print(format_step(metrics));
 }
 
@@ -84,11 +116,66 @@ void ConsoleMetrics::show(const StepMetrics& metrics, const LossHistory& losses)
   live(format_live_line(metrics, losses, style));
 }
 
+void ConsoleMetrics::step_under_way(const StepUnderWay* step) {
+  if (!style_) return;
+  const std::lock_guard lock(mutex_);
+  has_step_ = step != nullptr;
+  if (!has_step_) return;
+  step_clock_.update(*step, clock_());
+  last_.step = step->step - 1;
+  last_.max_steps = step->max_steps;
+}
+
+void ConsoleMetrics::phase_under_way(const PhaseProgress* phase) {
+  if (!style_) return;
+  const std::lock_guard lock(mutex_);
+  if (phase == nullptr) {
+    // Figures stay until there are others.
+    if (last_.elapsed_ms <= 0) clear_live_line();
+    phase_.reset();
+    return;
+  }
+  if (!phase_ || phase_->name != phase->name) {
+    phase_ = Phase{.name = std::string(phase->name), .unit = std::string(phase->unit), .start_s = clock_()};
+  }
+  phase_->done = phase->done;
+  phase_->total = phase->total;
+}
+
+void ConsoleMetrics::tick() {
+  if (!style_) return;
+  const std::lock_guard lock(mutex_);
+  const double now_s = clock_();
+  if (phase_) {
+    show_phase(now_s);
+  } else if (has_step_) {
+    show_step(now_s);
+  }
+}
+
+void ConsoleMetrics::show_phase(double now_s) {
+  const double elapsed_s = now_s - phase_->start_s;
+  if (elapsed_s < kShownAfterSeconds) return;
+  if (last_.elapsed_ms <= 0) return live(format_progress(phase_->progress(), elapsed_s));
+  show_work({.phase = phase_->progress(), .remaining_s = std::max(0.0, last_.remaining_s - (now_s - last_s_))});
+}
+
+void ConsoleMetrics::show_step(double now_s) {
+  if (step_clock_.elapsed_s(now_s) < kShownAfterSeconds) return;
+  show_work({.step_share = step_clock_.share(now_s),
+             .micro_step = step_clock_.micro_step(now_s),
+             .micro_steps = step_clock_.step().micro_steps,
+             .remaining_s = step_clock_.remaining_s(now_s)});
+}
+
+void ConsoleMetrics::show_work(const WorkUnderWay& work) { live(format_live_line(last_, losses_, style_(), &work)); }
+
 std::string ConsoleMetrics::coloured(std::string_view colour, std::string_view text) const {
   return style_ && style_().colours ? fmt::format("{}{}{}", colour, text, kPlainText) : std::string(text);
 }
 
 void ConsoleMetrics::evaluation(const EvalMetrics& m) {
+  const std::lock_guard lock(mutex_);
   const std::string part = m.num_windows < m.total_windows
                                ? fmt::format(" ({} of {} windows)", format_count(m.num_windows), format_count(m.total_windows))
                                : "";
@@ -98,6 +185,7 @@ void ConsoleMetrics::evaluation(const EvalMetrics& m) {
 }
 
 void ConsoleMetrics::sample(std::int64_t step, std::string_view text) {
+  const std::lock_guard lock(mutex_);
   print(fmt::format("---- sample at step {} ----\n{}\n----", step, text));
 }
 

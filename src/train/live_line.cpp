@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "virgil/base/format.h"
+#include "virgil/base/progress.h"
 
 namespace virgil {
 
@@ -148,23 +149,54 @@ void add_slowest(Line& line, int rank, const StepMetrics& metrics) {
   line.add(rank, {fmt::format("slowest rank {} {:.0f} ms", slowest, metrics.ranks[slowest].compute_ms)});
 }
 
-std::string format_line(const StepMetrics& m, const LossHistory& history, const TerminalStyle& style, bool has_bar) {
+/// "675/1500", or "675.31/1500" in the midst of the next step.
+std::string steps_text(const StepMetrics& m, const WorkUnderWay* work) {
+  const std::size_t digits = std::to_string(m.max_steps).size();
+  if (work == nullptr || work->phase) return fmt::format("{:>{}}/{}", m.step + 1, digits, m.max_steps);
+  const auto hundredths = static_cast<std::int64_t>(100 * work->step_share);
+  return fmt::format("{:>{}}.{:02}/{}", m.step + 1, digits, hundredths, m.max_steps);
+}
+
+/// "eval 37%", or in more words where there is room.
+void add_phase(Line& line, int rank, const PhaseProgress& phase) {
+  const std::string_view brief = phase.name == "evaluating" ? "eval" : phase.name;
+  const std::int64_t total = std::max(phase.done, phase.total);
+  const std::string amount = phase.total > 0 ? fmt::format("{}%", 100 * phase.done / total) : format_count(phase.done);
+  const std::string all = phase.total > 0
+                              ? fmt::format(", {} of {} {}", format_count(phase.done), format_count(total), phase.unit)
+                              : fmt::format(" {}", phase.unit);
+  line.add(rank, {fmt::format("{} {}", brief, amount), fmt::format("{} {}{}", phase.name, amount, all)}, kYellowText);
+}
+
+std::string format_line(const StepMetrics& m, const LossHistory& history, const TerminalStyle& style, bool has_bar,
+                        const WorkUnderWay* work = nullptr) {
   // The last column stays free: some terminals wrap as soon as it is written.
   Line line(static_cast<std::size_t>(std::max(1, style.columns - 1)));
-  const double share = static_cast<double>(m.step + 1) / static_cast<double>(std::max<std::int64_t>(1, m.max_steps));
+  const double steps = static_cast<double>(m.step + 1) + (work != nullptr ? work->step_share : 0);
+  const double share = steps / static_cast<double>(std::max<std::int64_t>(1, m.max_steps));
   line.add(0, {fmt::format("{:3.0f}%", std::floor(100 * share))}, kGreenText);
   if (has_bar) {
     line.add_elastic(5, 5, 24, kGreenText, [&](std::size_t width) { return progress_bar(share, width, style.unicode); });
   }
-  const int digits = static_cast<int>(std::to_string(m.max_steps).size());
-  line.add(1, {fmt::format("{:>{}}/{}", m.step + 1, digits, m.max_steps)});
+  line.add(1, {steps_text(m, work)});
+  if (work != nullptr && work->phase) add_phase(line, 1, *work->phase);
+  if (work != nullptr && !work->phase && work->micro_steps > 1) {
+    line.add(6, {fmt::format("micro {}/{}", work->micro_step, work->micro_steps),
+                 fmt::format("micro-step {} of {}", work->micro_step, work->micro_steps)});
+  }
+  const double remaining_s = work != nullptr ? work->remaining_s : m.remaining_s;
+  const std::string left = format_duration(remaining_s);
+  if (m.elapsed_ms <= 0) {  // no step is over
+    if (remaining_s > 0) line.add(2, {left, left + " left"});
+    return line.format(style.colours);
+  }
   const bool has_loss = std::isfinite(m.loss) && !history.empty();
   line.add(0, {has_loss ? fmt::format("loss {:.3f}", history.smoothed()) : fmt::format("loss {}", plain_nan(m.loss))},
            kBoldText);
   line.add_elastic(4, 5, 32, kGreenText, [&](std::size_t width) { return sparkline(history.points(width), style.unicode); });
   line.add(3, {fmt::format("{} tok/s", short_rate(m.tokens_per_s))});
   line.add(3, {memory_text(m.memory, true), memory_text(m.memory, false)});
-  line.add(2, {format_duration(m.remaining_s), format_duration(m.remaining_s) + " left"});
+  line.add(2, {left, left + " left"});
   if (!m.updated) line.add(0, {"NOT APPLIED"}, kRedText);
   line.add(6, {fmt::format("lr {:.1e}", m.learning_rate)}, kDimText);
   line.add(7, {fmt::format("norm {:.2f}", plain_nan(m.grad_norm))}, kDimText);
@@ -182,8 +214,9 @@ std::string format_line(const StepMetrics& m, const LossHistory& history, const 
 
 }  // namespace
 
-std::string format_live_line(const StepMetrics& metrics, const LossHistory& history, const TerminalStyle& style) {
-  return format_line(metrics, history, style, true);
+std::string format_live_line(const StepMetrics& metrics, const LossHistory& history, const TerminalStyle& style,
+                             const WorkUnderWay* work) {
+  return format_line(metrics, history, style, true, work);
 }
 
 std::string format_lasting_line(const StepMetrics& metrics, const LossHistory& history, const TerminalStyle& style) {

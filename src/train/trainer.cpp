@@ -62,7 +62,9 @@ Trainer::Trainer(const TrainerParts& parts)
       schedule_(lr_schedule_of(config_)),
       sampler_(parts.train_data.tokens, config_.block_size, config_.seed, epoch_sampling(config_)),
       data_watches_{DataWatch(&parts.train_data), DataWatch(parts.val_data)},
-      batch_(parts.plan.step()) {
+      batch_(parts.plan.step()),
+      works_behind_host_(parts.backend.device_memory().has_value()),
+      pace_{.step_s = parts.expected_step_s} {
   const StepShape& shape = parts.plan.step();
   if (parts.ranks.size() > 1) {
     exchange_ = std::make_unique<GradientExchange>(parts.backend, parts.plan, parts.memory, *parts.ranks.communicator);
@@ -137,6 +139,7 @@ bool Trainer::stop_is_due() { return exchange_ ? stop_agreed_ : parts_.progress.
 /// What was begun at this step is dropped, and done again by a resumed run. Weights that no update has changed are kept by
 /// nobody.
 RunStatus Trainer::stop() {
+  parts_.console.step_under_way(nullptr);
   if (state_.step > 0) save(step_checkpoint_name(state_.step));
   return RunStatus::kInterrupted;
 }

@@ -27,7 +27,7 @@ double median(std::vector<double> values) {
 RunPace Trainer::time_pace() {
   RunPace pace;
   const double micro_s = time_micro_step();
-  pace.step_s = micro_s * static_cast<double>(config_.grad_accum_steps);
+  pace.step_s = pace_.step_s = micro_s * static_cast<double>(config_.grad_accum_steps);
   if (evaluator_ && config_.eval_interval > 0) {
     const auto start = PaceClock::now();
     static_cast<void>(gpt_.evaluate());

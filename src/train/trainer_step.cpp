@@ -45,13 +45,27 @@ StepMetrics Trainer::train_step() {
 
 /// Asks for the gradients of the mean loss over all micro-steps, times the loss scale.
 void Trainer::accumulate_micro_steps() {
+  const double remaining_s = predict_run_time(config_, state_.step, pace_).total_s();
   zero_gradients();
   for (std::int64_t micro = 0; micro < config_.grad_accum_steps; ++micro) {
     // Gradients of a part of the step are of no use: a resumed run does it again. The others would wait for this one's.
     if (micro > 0 && !exchange_ && parts_.progress.stop_requested()) throw Stopped();
     const bool is_last = micro + 1 == config_.grad_accum_steps;
+    tell_step_under_way(micro + 1, remaining_s);
     enqueue_micro_step(micro, exchange_ ? exchange_->observe(is_last) : nullptr);
   }
+}
+
+/// A device that computes in the machine's memory is done when an op returns; another works behind the host.
+void Trainer::tell_step_under_way(std::int64_t begun, double remaining_s) {
+  const StepUnderWay step{.step = state_.step,
+                          .max_steps = config_.max_iters,
+                          .micro_steps = config_.grad_accum_steps,
+                          .begun = begun,
+                          .done = works_behind_host_ ? 0 : begun - 1,
+                          .expected_s = pace_.step_s,
+                          .remaining_s = remaining_s};
+  parts_.console.step_under_way(&step);
 }
 
 void Trainer::zero_gradients() {

@@ -158,7 +158,7 @@ class TrainingRun {
     RunSession session = describe_session(data, plan, *backend, before);
     Trainer trainer({config_, *backend, tracker, plan, memory, *data.tokenizer, data.train, data.val ? &*data.val : nullptr,
                      files_, run_, console_, record, progress_, matmul_gflops, Ranks{&group_, communicator.get()},
-                     [&] { begin_writing(record, session); }, time_source == TimeSource::kFirstSteps, train_command_});
+                     [&] { begin_writing(record, session); }, time_source == TimeSource::kFirstSteps, train_command_, step_s});
     in_agreement(group_, [&] { prepare(trainer); });
     session.first_step = trainer.state().step;
     session.peak_gflops = matmul_gflops;

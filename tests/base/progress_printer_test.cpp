@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace virgil {
@@ -60,6 +62,20 @@ TEST_F(ProgressPrinterTest, KeepsALiveLineOnATerminalAndRemovesIt) {
   EXPECT_LE(live_.size(), 12U);
   EXPECT_EQ(live_.front(), "reading  50 %  156.0 MB of 312.0 MB  78.0 MB/s  2s left");
   EXPECT_EQ(live_.back(), "");
+}
+
+TEST_F(ProgressPrinterTest, LeavesAllOfItToWhoShowsPhases) {
+  std::vector<std::int64_t> done;
+  ProgressOutput output;
+  output.line = [this](std::string_view line) { lines_.emplace_back(line); };
+  output.phase = [&](const PhaseProgress* phase) { done.push_back(phase != nullptr ? phase->done : -1); };
+  ProgressPrinter printer(output, nullptr, [this] { return now_; });
+  run(printer, 30);
+  EXPECT_TRUE(lines_.empty());
+  ASSERT_EQ(done.size(), 102U);
+  EXPECT_EQ(done.front(), 0);
+  EXPECT_EQ(done[100], 312'000'000);
+  EXPECT_EQ(done.back(), -1);
 }
 
 TEST(FormatProgress, CountsWhatIsNotBytes) {

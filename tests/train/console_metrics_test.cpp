@@ -7,34 +7,48 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
 #include <limits>
+#include <optional>
 #include <string>
 
 namespace virgil {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 
 /// A console that writes into memory.
 class RecordedConsole {
  public:
-  explicit RecordedConsole(bool is_terminal)
-      : stream_(open_memstream(&text_, &size_)), console_(stream_, is_terminal ? terminal() : nullptr) {}
+  explicit RecordedConsole(bool is_terminal) : stream_(open_memstream(&text_, &size_)) {
+    console_.emplace(stream_, is_terminal ? terminal() : nullptr, std::function<void()>(), [this] { return now_s_; });
+  }
   RecordedConsole(const RecordedConsole&) = delete;
   RecordedConsole& operator=(const RecordedConsole&) = delete;
   ~RecordedConsole() {
+    console_.reset();  // which removes its live line
     std::fclose(stream_);
     std::free(text_);
   }
-  ConsoleMetrics& operator*() { return console_; }
-  ConsoleMetrics* operator->() { return &console_; }
+  ConsoleMetrics& operator*() { return *console_; }
+  ConsoleMetrics* operator->() { return &*console_; }
   std::string text() {
     std::fflush(stream_);
     return {text_, size_};
+  }
+  /// What is written in so many seconds, as a ticker moves the line four times in each.
+  std::string after(double seconds) {
+    const std::size_t before = text().size();
+    for (int i = 0; i < static_cast<int>(4 * seconds); ++i) {
+      now_s_ += 0.25;
+      console_->tick();
+    }
+    return text().substr(before);
   }
 
  private:
@@ -45,7 +59,8 @@ class RecordedConsole {
   char* text_ = nullptr;
   std::size_t size_ = 0;
   std::FILE* stream_;
-  ConsoleMetrics console_;
+  double now_s_ = 1000;
+  std::optional<ConsoleMetrics> console_;
 };
 
 StepMetrics console_step() {
@@ -171,15 +186,78 @@ TEST(ConsoleMetrics, NamesThePartOfALargeTextThatAnEvaluationCovers) {
   EXPECT_THAT(console.text(), HasSubstr("131,072 tokens in"));
 }
 
-TEST(ConsoleMetrics, ShowsAndRemovesALiveLineOnATerminalOnly) {
+constexpr StepUnderWay kLongStep = {
+    .step = 120, .max_steps = 1500, .micro_steps = 4, .begun = 1, .expected_s = 40, .remaining_s = 1704};
+
+TEST(ConsoleMetrics, ShowsAndRemovesAPhaseOnATerminalOnly) {
   RecordedConsole terminal(true), pipe(false);
+  const PhaseProgress phase{"reading", "bytes", 50, 100};
   for (RecordedConsole* console : {&terminal, &pipe}) {
-    (*console)->live("reading  50 %");
+    (*console)->phase_under_way(&phase);
+    console->after(2);
+    (*console)->phase_under_way(nullptr);
+    console->after(2);
     (*console)->info("read");
   }
   EXPECT_THAT(terminal.text(), HasSubstr("reading  50 %"));
-  EXPECT_THAT(terminal.text(), HasSubstr("\x1b[Kread\n"));
+  EXPECT_THAT(terminal.text(), HasSubstr("2s left\x1b[K\x1b[?7h\r\x1b[Kread\n"));
   EXPECT_EQ(pipe.text(), "read\n");
+}
+
+TEST(ConsoleMetrics, MovesWithinAStepThatLastsLongerThanASecond) {
+  RecordedConsole console(true);
+  console->step(console_step(), {});
+  console->step_under_way(&kLongStep);
+  EXPECT_EQ(console.after(0.75), "");
+  const std::string first = console.after(0.25);
+  EXPECT_THAT(first, AllOf(HasSubstr("120.02/1500"), HasSubstr("2,490 tok/s"), HasSubstr("28m23s")));
+  EXPECT_THAT(first, Not(HasSubstr("\n")));
+  EXPECT_THAT(console.after(4), AllOf(HasSubstr("120.12/1500"), HasSubstr("28m19s")));
+  StepUnderWay second = kLongStep;
+  ++second.begun;
+  ++second.done;
+  console->step_under_way(&second);
+  EXPECT_THAT(console.after(0.25), HasSubstr("120.26/1500"));
+  console->warn("careful");
+  EXPECT_THAT(console.after(0.25), HasSubstr("120.27/1500")) << "a line that stays is no reason to stand still";
+}
+
+TEST(ConsoleMetrics, MovesNoMoreOnceAStepIsOverOrGivenUp) {
+  RecordedConsole console(true);
+  console->step_under_way(&kLongStep);
+  EXPECT_THAT(console.after(2), HasSubstr("120.05/1500"));
+  console->step(console_step(), {});
+  EXPECT_EQ(console.after(2), "");
+  console->step_under_way(&kLongStep);
+  console->step_under_way(nullptr);
+  EXPECT_EQ(console.after(2), "");
+}
+
+TEST(ConsoleMetrics, ShowsTheFirstStepWithoutFigures) {
+  RecordedConsole console(true);
+  StepUnderWay step = kLongStep;
+  step.step = 0;
+  console->step_under_way(&step);
+  EXPECT_THAT(console.after(2), AllOf(HasSubstr("0.05/1500"), HasSubstr("micro-step 1 of 4"), Not(HasSubstr("loss"))));
+}
+
+TEST(ConsoleMetrics, KeepsTheFiguresOfTrainingDuringAnEvaluation) {
+  RecordedConsole console(true);
+  console->step(console_step(), {});
+  const PhaseProgress phase{"evaluating", "windows", 50, 200};
+  console->phase_under_way(&phase);
+  EXPECT_EQ(console.after(0.75), "");
+  EXPECT_THAT(console.after(1), AllOf(HasSubstr("120/1500"), HasSubstr("eval 25%"), HasSubstr("2,490 tok/s")));
+  const std::size_t before = console.text().size();
+  console->phase_under_way(nullptr);
+  EXPECT_EQ(console.text().size(), before) << "the evaluation's line takes its place";
+  EXPECT_EQ(console.after(2), "");
+}
+
+TEST(ConsoleMetrics, OnAPipeNothingMoves) {
+  RecordedConsole console(false);
+  console->step_under_way(&kLongStep);
+  EXPECT_EQ(console.after(5), "");
 }
 
 TEST(ConsoleMetrics, ShowsSamplesBetweenMarks) {

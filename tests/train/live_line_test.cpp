@@ -71,17 +71,62 @@ TEST(LiveLine, FitsEveryWidthAndNeverLosesPercentAndLoss) {
   large.memory.allocated_bytes = large.memory.peak_bytes = 1390 * kMiB * 100;
   large.memory.device = {.total_bytes = 1440 * kMiB * 100, .free_bytes = kMiB, .context_bytes = 1, .others_bytes = 0};
   large.ranks.resize(8);
+  const WorkUnderWay step{.step_share = 0.5, .micro_step = 100, .micro_steps = 1000, .remaining_s = 4e5};
+  const WorkUnderWay evaluation{.phase = PhaseProgress{"evaluating", "windows", 190, 512'000}, .remaining_s = 4e5};
   for (const StepMetrics& metrics : {step_of_tiny(), large}) {
     for (int columns = 1; columns <= 300; ++columns) {
       for (const bool unicode : {false, true}) {
-        const std::string line = format_live_line(metrics, falling_history(), {.columns = columns, .unicode = unicode});
-        EXPECT_LE(text_columns(line), static_cast<std::size_t>(std::max(1, columns - 1))) << line;
-        if (columns > 20) {
-          EXPECT_THAT(line, AllOf(HasSubstr("%"), HasSubstr("loss 1.6"))) << columns;
+        for (const WorkUnderWay* work : {static_cast<const WorkUnderWay*>(nullptr), &step, &evaluation}) {
+          const std::string line = format_live_line(metrics, falling_history(), {.columns = columns, .unicode = unicode}, work);
+          EXPECT_LE(text_columns(line), static_cast<std::size_t>(std::max(1, columns - 1))) << line;
+          if (columns > 20) {
+            EXPECT_THAT(line, AllOf(HasSubstr("%"), HasSubstr("loss 1.6"))) << columns;
+          }
         }
       }
     }
   }
+}
+
+TEST(LiveLine, GoesOnWithinAStep) {
+  const WorkUnderWay work{.step_share = 0.319, .micro_step = 6, .micro_steps = 16, .remaining_s = 1690};
+  const std::string narrow = format_live_line(step_of_tiny(), falling_history(), {.columns = 80, .unicode = true}, &work);
+  EXPECT_EQ(narrow, " 45% ██▎░░  675.31/1500 loss 1.633 █▅▃▂▁▁▁▁ 3,378 tok/s mem 61/62/64 MiB 28m10s");
+  const std::string wide = format_live_line(step_of_tiny(), falling_history(), {.columns = 200, .unicode = true}, &work);
+  EXPECT_THAT(wide, AllOf(HasSubstr("675.31/1500"), HasSubstr("micro-step 6 of 16"), HasSubstr("28m10s left")));
+  const WorkUnderWay almost{.step_share = 0.999, .micro_step = 1, .micro_steps = 1, .remaining_s = 0};
+  EXPECT_THAT(format_live_line(step_of_tiny(), falling_history(), {.columns = 200}, &almost),
+              AllOf(HasSubstr(" 675.99/1500"), Not(HasSubstr("micro"))));
+}
+
+TEST(LiveLine, MovesPercentAndBarWithinOneOfAFewSteps) {
+  StepMetrics metrics = step_of_tiny();
+  metrics.step = 0;
+  metrics.max_steps = 2;
+  const WorkUnderWay work{.step_share = 0.5, .remaining_s = 10};
+  EXPECT_THAT(format_live_line(metrics, falling_history(1), {.columns = 80, .unicode = true}, &work),
+              StartsWith(" 75% ███▊░ 1.50/2 "));
+}
+
+TEST(LiveLine, HasNoFiguresBeforeTheFirstStepIsOver) {
+  StepMetrics metrics;
+  metrics.step = -1;
+  metrics.max_steps = 20;
+  const WorkUnderWay work{.step_share = 0.4, .micro_step = 4, .micro_steps = 8, .remaining_s = 3600};
+  EXPECT_EQ(format_live_line(metrics, {}, {.columns = 80}, &work),
+            "  2%  ------------------------   0.40/20  micro-step 4 of 8  1h00m left");
+  const WorkUnderWay unknown{.micro_step = 1, .micro_steps = 1};
+  EXPECT_EQ(format_live_line(metrics, {}, {.columns = 20}, &unknown), "  0% -----  0.00/20");
+}
+
+TEST(LiveLine, KeepsTheFiguresDuringAnEvaluation) {
+  const WorkUnderWay work{.phase = PhaseProgress{"evaluating", "windows", 190, 512}, .remaining_s = 1690};
+  const std::string narrow = format_live_line(step_of_tiny(), falling_history(), {.columns = 80, .unicode = true}, &work);
+  EXPECT_EQ(narrow, " 45%  675/1500 eval 37% loss 1.633 █▅▃▂▁▁▁▁ 3,378 tok/s mem 61/62/64 MiB 28m10s");
+  EXPECT_THAT(format_live_line(step_of_tiny(), falling_history(), {.columns = 200}, &work),
+              AllOf(HasSubstr("675/1500 evaluating 37%, 190 of 512 windows"), HasSubstr("loss 1.633")));
+  const WorkUnderWay other{.phase = PhaseProgress{"hashing", "bytes", 12345, 0}, .remaining_s = 0};
+  EXPECT_THAT(format_live_line(step_of_tiny(), falling_history(), {.columns = 200}, &other), HasSubstr("hashing 12,345 bytes"));
 }
 
 TEST(LiveLine, UsesColoursOnlyWhereItMay) {

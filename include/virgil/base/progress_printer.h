@@ -17,10 +17,11 @@ namespace virgil {
 struct ProgressOutput {
   std::function<void(std::string_view line)> line{};  // one line for good
   std::function<void(std::string_view text)> live{};  // in place of the live line before; empty: remove it. None: no terminal
+  std::function<void(const PhaseProgress*)> phase{};  // shows all of it, in place of the two above; null: the phase is over
 };
 
 /// Shows phases that last: after two seconds on a terminal a live line, that is gone with the phase; elsewhere a line every ten
-/// seconds. Passes requests to stop on from `stop`, and tells it what it will interrupt.
+/// seconds; or leaves it to another. Passes requests to stop on from `stop`, and tells it what it will interrupt.
 class ProgressPrinter final : public ProgressMonitor {
  public:
   using Clock = std::function<double()>;  // seconds, never going back

@@ -10,6 +10,7 @@
 #include "virgil/base/logging.h"
 #include "virgil/memory/memory_resource.h"
 #include "virgil/train/loss_history.h"
+#include "virgil/train/step_under_way.h"
 
 namespace virgil {
 
@@ -76,6 +77,8 @@ class MetricsSink : public Logger {
   virtual void step(const StepMetrics& metrics, const LossHistory& losses) = 0;
   virtual void evaluation(const EvalMetrics& metrics) = 0;
   virtual void sample(std::int64_t step, std::string_view text) = 0;
+  /// How far the step has come that is being computed, at each of its micro-steps; null: none is, and this one is not finished.
+  virtual void step_under_way(const StepUnderWay* /*step*/) {}
 };
 
 /// The number of the rank that took longest.

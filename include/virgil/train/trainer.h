@@ -62,6 +62,7 @@ struct TrainerParts {
   std::function<void()> begin_writing = nullptr;
   bool tells_time = false;              // after a few steps, how long the run will take
   std::string train_command = "train";  // program_name.h, for the commands in messages
+  double expected_step_s = 0;           // that a step may take, until one is timed; 0: unknown
 };
 
 class GradientExchange;
@@ -115,6 +116,7 @@ class Trainer {
   [[nodiscard]] StepMetrics train_step();
   void zero_gradients();
   void accumulate_micro_steps();
+  void tell_step_under_way(std::int64_t begun, double remaining_s);
   void enqueue_micro_step(std::int64_t micro, GradientObserver* observer);
   [[nodiscard]] std::int64_t first_sequence(std::int64_t micro) const;
   void sum_gradients();
@@ -154,9 +156,10 @@ class Trainer {
   std::int64_t bad_steps_ = 0;
   bool stop_agreed_ = false;  // with several processes: one of them was asked to stop
   std::int64_t rising_evaluations_ = 0;
-  std::int64_t first_step_ = 0;  // of this invocation
+  std::int64_t first_step_ = 0;     // of this invocation
+  bool works_behind_host_ = false;  // the device
   bool writing_ = false;
-  RunPace pace_;  // as measured on the way
+  RunPace pace_;  // as measured on the way, before that as expected
   RunTally tally_;
 };
 
