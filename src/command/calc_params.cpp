@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "command/calc_budget.h"
 #include "command/interactive.h"
 #include "virgil/base/error.h"
 #include "virgil/config/program_flags.h"
@@ -52,6 +53,9 @@ std::span<const ToolFlag> calc_params_flags() {
       {"matrix", kNothing, "", "Memory of every batch size and recomputation level."},
       {"verify", kNothing, "", "Run two real steps and compare with the plan."},
       {"run", kValue, "DIR", "Compare a finished run with its plan."},
+      {"budget", kValue, "TIME",
+       "What to train on --input in that time (2h, 90min, 3days): models, tokens, loss, the command."},
+      {"price", kValue, "AMOUNT", "With --budget: what an hour of each processor or GPU costs."},
       {"processes", kValue, "N", "Plan each of N processes that train together (see zero_stage, grad_reduce_dtype)."},
       {"tflops", kValue, "RATE", "Sustained rate in TFLOP/s for training times (100)."},
       {"n_kv_head", kValue, "N", "Key and value heads (grouped-query attention)."},
@@ -70,6 +74,7 @@ std::string help_text() {
       "  calc_params 150M_1024 [flags]              a preset or a config file\n"
       "  calc_params --model llama3-70b\n"
       "  calc_params --n_layer 24 --n_embd 1280 --n_head 16 --block_size 1024 --fits 12GB\n"
+      "  calc_params --budget 2h --input book.txt   the model to train in two hours, and its command\n"
       "  calc_params --weights int4 --fits 24GB     the largest published model that can generate there\n\n"
       "{}\n"
       "  --config FILE and every configuration key are taken as train takes them (train --help).\n"
@@ -274,8 +279,13 @@ int run_calc_params(std::span<const std::string> arguments, std::istream& in, st
   if (parsed.has("interactive")) line = ask_for_config(std::move(line), in, out);
   SubjectSource source{.model = parsed.value("model").value_or(""), .hf_file = parsed.value("hf").value_or("")};
   if (!line.words.empty()) take_word(line, source);
-  Subject subject = make_subject(source, line, read_overrides(parsed), processes);
   const bool names_model = !source.model.empty() || !source.hf_file.empty() || !line.config_file.empty() || names_sizes(line);
+  if (parsed.has("budget")) {
+    answer_budget({.arguments = parsed, .line = std::move(line), .processes = processes, .names_model = names_model}, out, log);
+    return 0;
+  }
+  if (parsed.has("price")) throw UserError("--price is of --budget; give both, or leave it out");
+  Subject subject = make_subject(source, line, read_overrides(parsed), processes);
   const int code = Calculation(parsed, std::move(subject), out).run(names_model);
   if (parsed.has("interactive")) offer_to_save(line, in, out);
   return code;

@@ -94,6 +94,14 @@ std::string value_text(const TrainConfig& config, const ConfigKey& key) {
       key.member);
 }
 
+std::string plain_value(const TrainConfig& config, const ConfigKey& key) {
+  if (const auto* text = std::get_if<std::string TrainConfig::*>(&key.member)) return config.**text;
+  if (const auto* number = std::get_if<std::int64_t TrainConfig::*>(&key.member)) {
+    if (const ConfigKey::Word* word = find_word(key, config.**number)) return word->name;
+  }
+  return value_text(config, key);
+}
+
 std::vector<std::string> describe_changes(const TrainConfig& config) {
   std::vector<std::string> lines;
   const TrainConfig defaults;

@@ -17,15 +17,6 @@ namespace virgil {
 
 namespace {
 
-/// The value as it is written on a command line.
-std::string plain_value(const TrainConfig& config, const ConfigKey& key) {
-  if (const auto* text = std::get_if<std::string TrainConfig::*>(&key.member)) return config.**text;
-  if (const auto* number = std::get_if<std::int64_t TrainConfig::*>(&key.member)) {
-    if (const ConfigKey::Word* word = find_word(key, config.**number)) return word->name;
-  }
-  return value_text(config, key);
-}
-
 /// " --key=value", or " --key a b" for several values.
 std::string flag_text(const TrainConfig& config, const ConfigKey& key) {
   const auto* list = std::get_if<std::vector<std::string> TrainConfig::*>(&key.member);

@@ -34,9 +34,11 @@ std::vector<std::int32_t> random_tokens(std::int64_t count, std::int64_t vocab_s
 }  // namespace
 
 Verification verify_plan(const PlannedSubject& planned) {
-  const MemoryPlan& plan = planned.get();
   VIRGIL_CHECK(planned.backend, "verify_plan: the plan is for a device that is not here");
-  Backend& backend = *planned.backend;
+  return verify_plan(*planned.backend, planned.get());
+}
+
+Verification verify_plan(Backend& backend, const MemoryPlan& plan) {
   check_plan_fits(plan, backend.available_bytes(), name_of_free_memory(backend), "verify a smaller batch_size or model");
   const ProcessMemory before = read_process_memory();
   TrackingResource tracker(backend.memory());

@@ -15,6 +15,8 @@ namespace virgil {
 [[nodiscard]] std::string allowed_text(const ConfigKey& key);
 /// The value of `key` in `config` as it is written on a command line; strings are escaped and quoted.
 [[nodiscard]] std::string value_text(const TrainConfig& config, const ConfigKey& key);
+/// The same without quotes, for shell_quote() to add what a shell needs. Not for keys that take several values.
+[[nodiscard]] std::string plain_value(const TrainConfig& config, const ConfigKey& key);
 
 /// The word that stands for a value of the key, or nothing.
 [[nodiscard]] const ConfigKey::Word* find_word(const ConfigKey& key, std::int64_t value);

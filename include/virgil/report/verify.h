@@ -18,6 +18,8 @@ struct Verification {
 /// Allocates the plan and runs two training steps of one micro-batch each on random tokens. Throws UserError when there is no
 /// plan, OutOfMemoryError when it exceeds what the machine has free.
 [[nodiscard]] Verification verify_plan(const PlannedSubject& planned);
+/// The same for a plan that was made for this backend.
+[[nodiscard]] Verification verify_plan(Backend& backend, const MemoryPlan& plan);
 [[nodiscard]] std::string describe_verification(const Verification& verification);
 
 /// What a run held.
