@@ -197,6 +197,8 @@ std::vector<ConfigKey> progress_keys() {
               "the whole of any.")
               .word("auto", kAutoEvalIters)
               .word("all", 0),
+          whole("patience", &TrainConfig::patience, 0, kMaxCount,
+                "Evaluations in a row without a new best loss after which the run ends before max_iters; 0: it does not."),
           whole("log_interval", &TrainConfig::log_interval, 0, kMaxCount, "Updates between console lines; 0: none."),
           whole("save_interval", &TrainConfig::save_interval, 0, kMaxCount,
                 "Updates between checkpoints; 0: only best and last."),

@@ -95,6 +95,7 @@ constexpr ForeignName kNames[] = {
     same_as(kHuggingFace, "save_steps", "save_interval"),
     same_as(kHuggingFace, "eval_steps", "eval_interval"),
     same_as(kHuggingFace, "logging_steps", "log_interval"),
+    same_as(kHuggingFace, "early_stopping_patience", "patience"),
     same_as(kHuggingFace, "save_total_limit", "keep_last"),
     same_as(kHuggingFace, "warmup_steps", "warmup_iters"),
     same_as(kHuggingFace, "num_warmup_steps", "warmup_iters"),

@@ -34,6 +34,7 @@
 #include "virgil/plan/plan_config.h"
 #include "virgil/plan/run_plan.h"
 #include "virgil/train/memory_summary.h"
+#include "virgil/train/patience.h"
 #include "virgil/train/run_folder.h"
 #include "virgil/train/run_record.h"
 
@@ -134,6 +135,7 @@ class TrainingRun {
     const std::unique_ptr<Communicator> communicator = make_communicator(*backend, group_);
     const Dataset data = load_data();
     check_same_on_all(group_, "the training text", data.train.fingerprint, "give every process the same input");
+    check_patience(config_, data.val.has_value());
     check_same_on_all(group_, "the held-out text", data.val ? data.val->fingerprint : "none",
                       "give every process the same input and val_input");
     machine_.communicator = communicator->kind();
@@ -195,6 +197,13 @@ class TrainingRun {
     if (!checkpoint_ || !is_finished(config_, checkpoint_->state)) return false;
     if (lock_) prune_checkpoints(files_, run_, config_.keep_last);  // what a kill at the very end left to do
     const std::int64_t step = checkpoint_->state.step;
+    if (step < config_.max_iters) {
+      console_.info(
+          fmt::format("{} is finished: it is at step {}, and its patience of {} evaluations without a better loss is over; to "
+                      "train further: {} --patience 0",
+                      run_.string(), step, config_.patience, resume_command(config_, started_)));
+      return true;
+    }
     const std::string rate = describe_further_rate(planned_config(config_, *checkpoint_), step, 2 * step);
     console_.info(fmt::format("{} is finished: it is at step {}, and max_iters is {}; to train further: {} --max_iters {}{}",
                               run_.string(), step, config_.max_iters, resume_command(config_, started_), 2 * step,

@@ -95,6 +95,20 @@ TEST_F(RunEnds, AStoppedRunIsResumedFirst) {
   EXPECT_THAT(lines, Not(Contains(HasSubstr("train on"))));
 }
 
+TEST_F(RunEnds, ARunWhosePatienceIsOverSaysSo) {
+  checkpoint("step-00001000");
+  config_.patience = 3;
+  config_.eval_interval = 250;
+  state_.step = state_.last_eval_step = 1000;
+  state_.best_step = 250;
+  EXPECT_TRUE(is_finished(config_, state_));
+  const std::vector<std::string> lines = report(RunStatus::kFinished);
+  EXPECT_THAT(lines[0], HasSubstr("finished at step 1000 of 1500, as 3 evaluations in a row found no better loss: "));
+  EXPECT_THAT(lines, Contains(testing::AllOf(HasSubstr("train on"), testing::EndsWith("--patience 0"))));
+  config_.patience = 0;
+  EXPECT_FALSE(is_finished(config_, state_));
+}
+
 TEST_F(RunEnds, ADivergedRunNamesItsLastGoodCheckpointIfAny) {
   EXPECT_THAT(report(RunStatus::kDiverged),
               testing::AllOf(Contains(HasSubstr("There is no checkpoint yet")), Not(Contains(HasSubstr("read from it")))));
