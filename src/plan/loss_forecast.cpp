@@ -46,11 +46,11 @@ constexpr std::array<ScalingLaw, 3> kPublished = {{
 }};
 
 constexpr ScalingLaw kSmallText = {.source = "runs of this program",
-                                   .irreducible = 0.9485,
-                                   .A = 4.2191,
-                                   .alpha = 0.1558,
-                                   .B = 2921.7,
-                                   .beta = 0.6016,
+                                   .irreducible = 0.9995,
+                                   .A = 5.8765,
+                                   .alpha = 0.1901,
+                                   .B = 2632.9,
+                                   .beta = 0.5928,
                                    .bytes_per_token = 1,
                                    .token_decay = kTokenDecay,
                                    .parameter_decay = 0,
