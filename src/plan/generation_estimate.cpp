@@ -27,12 +27,7 @@ InferenceEstimate estimate_generation(const Architecture& spec, const WeightType
 }
 
 GenerationSpeed bound_generation_speed(const Architecture& spec, const WeightType& type, const GenerationShape& shape,
-                                       const GpuModel& gpu) {
-  // A GPU without products of 16 bits computes in float32.
-  const double half_tflops = std::max(gpu.bfloat16_tflops, gpu.float16_tflops);
-  const double tflops = type.compute_bits == 32 || half_tflops == 0 ? gpu.float32_tflops : half_tflops;
-  const double flops_per_s = 1e12 * tflops;
-  const double bytes_per_s = 1e9 * gpu.bandwidth_gb_per_s;
+                                       const PeakRates& peak) {
   // Rows that are only looked up are not read as a whole.
   const ParameterBreakdown counts = count_parameters(spec);
   const std::int64_t looked_up = counts.position_embedding + (spec.tie_weights ? 0 : counts.token_embedding);
@@ -42,12 +37,22 @@ GenerationSpeed bound_generation_speed(const Architecture& spec, const WeightTyp
   Architecture at_context = spec;
   at_context.block_size = shape.context;
   const FlopsPerToken flops = count_flops(at_context);
-  // Over a prompt a token sees half of the context on average, the last one all of it. Of a prompt only the last token needs
-  // logits, which is left in: heads are small beside the rest.
-  const double prompt_flops = flops.inference() * static_cast<double>(shape.context) * sequences;
+  // Over a prompt a token sees half of the context on average, the last one all of it.
+  const double head_flops = 2 * static_cast<double>(spec.tie_weights ? counts.token_embedding : counts.head);
+  const double prompt_flops =
+      (flops.inference() - head_flops) * static_cast<double>(shape.context) * sequences + head_flops * sequences;
   const double token_flops = (flops.parameters + 2 * flops.attention) / 3 * sequences;
-  return {.prompt_s = std::max(prompt_flops / flops_per_s, weights / bytes_per_s),
-          .token_s = std::max(token_flops / flops_per_s, (weights + cache) / bytes_per_s)};
+  return {.prompt_s = std::max(prompt_flops / peak.flops_per_s, weights / peak.bytes_per_s),
+          .token_s = std::max(token_flops / peak.flops_per_s, (weights + cache) / peak.bytes_per_s)};
+}
+
+GenerationSpeed bound_generation_speed(const Architecture& spec, const WeightType& type, const GenerationShape& shape,
+                                       const GpuModel& gpu) {
+  // A GPU without products of 16 bits computes in float32.
+  const double half_tflops = std::max(gpu.bfloat16_tflops, gpu.float16_tflops);
+  const double tflops = type.compute_bits == 32 || half_tflops == 0 ? gpu.float32_tflops : half_tflops;
+  return bound_generation_speed(spec, type, shape,
+                                PeakRates{.flops_per_s = 1e12 * tflops, .bytes_per_s = 1e9 * gpu.bandwidth_gb_per_s});
 }
 
 }  // namespace virgil

@@ -35,10 +35,20 @@ TEST(GenerationSpeed, IsBoundByBytesForOneSequenceAndByProductsForAPrompt) {
   // All weights but the token embedding, which is only looked up, and 2 GiB of cache.
   const double bytes = 2.0 * (6'738'415'616.0 - 32000.0 * 4096) + 2147483648.0;
   EXPECT_DOUBLE_EQ(one.token_s, bytes / 1008e9);
-  // 2 N + 2 L C T operations a token, of all N that are multiplied.
-  const double flops = 4096 * (2.0 * (6'738'415'616.0 - 32000.0 * 4096) + 2.0 * 32 * 4096 * 4096);
+  // 2 N + 2 L C T operations a token, of all N that are multiplied; the head's for the last token alone.
+  const double head = 32000.0 * 4096;
+  const double flops = 4096 * (2.0 * (6'738'415'616.0 - 2 * head) + 2.0 * 32 * 4096 * 4096) + 2 * head;
   EXPECT_NEAR(one.prompt_s, flops / 165.2e12, 1e-9);
   EXPECT_DOUBLE_EQ(one.tokens_per_s({.num_sequences = 1, .context = 4096}), 1 / one.token_s);
+}
+
+TEST(GenerationSpeed, CountsATiedHeadOnceASequence) {
+  const PeakRates peak{.flops_per_s = 1, .bytes_per_s = 1e30};
+  const GenerationShape shape{.num_sequences = 3, .context = 100};
+  const double head = 2.0 * 50257 * 768;
+  const double body = 2.0 * (124'439'808 - 1024 * 768) - head + 2.0 * 12 * 768 * 100;
+  EXPECT_NEAR(bound_generation_speed(model("gpt2"), parse_weight_type("float32"), shape, peak).prompt_s,
+              3 * (100 * body + head), 1e3);
 }
 
 TEST(GenerationSpeed, OfManySequencesSharesTheWeights) {

@@ -33,7 +33,13 @@ struct GenerationShape {
 [[nodiscard]] InferenceEstimate estimate_generation(const Architecture& spec, const WeightType& type,
                                                     const GenerationShape& shape);
 
-/// No program is faster on that machine: the rates are its peaks.
+/// What a machine reaches at best.
+struct PeakRates {
+  double flops_per_s = 0;  // of products in the type that is computed in
+  double bytes_per_s = 0;  // of its memory
+};
+
+/// No program is faster on that machine.
 struct GenerationSpeed {
   double prompt_s = 0;  // all sequences' prompts of the whole context: the time to the first token
   double token_s = 0;   // then one token of each sequence, at the full context
@@ -42,7 +48,11 @@ struct GenerationSpeed {
     return static_cast<double>(shape.num_sequences) / token_s;
   }
 };
-/// The longer of reading bytes (weights once a pass, and a token's pass the cache) and of computing, on a GPU of the catalogue.
+/// The longer of reading bytes (weights once a pass, and a token's pass the cache) and of computing. Of a prompt only each
+/// sequence's last token needs logits.
+[[nodiscard]] GenerationSpeed bound_generation_speed(const Architecture& spec, const WeightType& type,
+                                                     const GenerationShape& shape, const PeakRates& peak);
+/// The same on a GPU of the catalogue.
 [[nodiscard]] GenerationSpeed bound_generation_speed(const Architecture& spec, const WeightType& type,
                                                      const GenerationShape& shape, const GpuModel& gpu);
 
