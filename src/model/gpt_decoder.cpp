@@ -33,6 +33,11 @@ TensorView GptDecoder::cache(std::int64_t offset_bytes, std::int64_t num_sequenc
                       {num_sequences, config_.num_heads, shape().max_length, config_.head_size});
 }
 
+void GptDecoder::rewind(std::int64_t position) {
+  VIRGIL_CHECK(position >= 0 && position <= position_, "rewind to {} of {} positions", position, position_);
+  position_ = position;
+}
+
 std::span<const float> GptDecoder::append(std::span<const std::int32_t> tokens) {
   run(tokens, shape().num_sequences);
   return logits_;

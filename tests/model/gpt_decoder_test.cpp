@@ -44,6 +44,18 @@ TEST_P(Decoding, ForgetsOnReset) {
   expect_full_logits(decoder_.append(columns(0, 5)), 4);
 }
 
+TEST_P(Decoding, ForgetsTheEndOnRewind) {
+  (void)decoder_.append(columns(0, 20));
+  (void)decoder_.append(columns(40, 5));
+  decoder_.rewind(20);
+  EXPECT_EQ(decoder_.position(), 20);
+  expect_full_logits(decoder_.append(columns(20, 3)), 22);
+  decoder_.rewind(22);
+  expect_full_logits(decoder_.append(columns(22, 1)), 22);
+  EXPECT_THROW(decoder_.rewind(24), InternalError) << "the caches hold nothing there";
+  EXPECT_THROW(decoder_.rewind(-1), InternalError);
+}
+
 TEST_P(Decoding, RepeatsBitForBit) {
   const std::span<const float> view = decoder_.append(columns(0, 33));
   const std::vector<float> first(view.begin(), view.end());

@@ -9,6 +9,7 @@
 #include "support/random_model.h"
 #include "virgil/base/error.h"
 #include "virgil/memory/tracking_resource.h"
+#include "virgil/model/inference_plan.h"
 
 namespace virgil {
 namespace {
@@ -28,6 +29,14 @@ std::map<PlanSlot, PlanItem> items_of(const MemoryPlan& plan) {
   std::map<PlanSlot, PlanItem> items;
   for (const PlanItem& item : plan.items()) EXPECT_TRUE(items.emplace(item.slot, item).second) << item.name;
   return items;
+}
+
+TEST(MemoryPlan, OfInferenceHasCachesOfTheContextAskedFor) {
+  const auto caches = [](std::int64_t context) {
+    return plan_inference(small_config(), {.num_sequences = 3, .context = context}, FakeTraits{}).decoder().cache_bytes();
+  };
+  EXPECT_EQ(caches(16), 2 * 2 * 3 * 16 * 32 * 4) << "keys and values of 2 layers, 3 sequences of 16 positions of 32 floats";
+  EXPECT_EQ(caches(0), caches(64)) << "of block_size where nobody says";
 }
 
 TEST(MemoryPlan, PlannedBytesAreAllocatedBytesForRandomModels) {

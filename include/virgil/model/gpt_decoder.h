@@ -29,6 +29,8 @@ class GptDecoder {
   [[nodiscard]] const DecodeShape& shape() const { return plan_.decoder().shape(); }
   /// Forgets everything: the next tokens stand at position 0.
   void reset() { position_ = 0; }
+  /// Forgets what stands from `position` on, at most position(): the next tokens stand there.
+  void rewind(std::int64_t position);
   /// Positions held in the caches.
   [[nodiscard]] std::int64_t position() const { return position_; }
   /// Positions that still fit.

@@ -13,6 +13,7 @@ struct InferenceShape {
   std::int64_t num_sequences = 0;  // generated at once, up to the model's block_size; 0: no generation
   std::int64_t batch_size = 0;     // windows of block_size evaluated at once; 0: no evaluation
   DType dtype = DType::kFloat32;   // of weights, caches and activations
+  std::int64_t context = 0;        // of each generated sequence, prompt included; 0: the model's block_size
 };
 
 /// Weights without gradients or optimizer, and the memory of the passes asked for (one of them at least).
