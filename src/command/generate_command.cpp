@@ -23,8 +23,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::int64_t kMaxSamples = 4096;
-
 void check_request(const GenerateRequest& request) {
   check_generation_options(request.options);
   if (request.num_samples < 1 || request.num_samples > kMaxSamples) {

@@ -17,24 +17,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// What `asked` means on this device, with a warning where it is slower than float32.
-DType choose_dtype(const std::string& asked, Backend& backend, Logger& log) {
-  TrainConfig config;
-  config.dtype = asked;
-  Machine machine = machine_of(backend);
-  if (asked == "auto") prefer_faster_dtype(machine, backend);
-  resolve_dtype(config, machine);  // as training does
-  const auto dtypes = backend.dtypes();
-  const auto chosen = std::ranges::find_if(dtypes, [&](DType dtype) { return name_of(dtype) == config.dtype; });
-  if (chosen > std::ranges::find(dtypes, DType::kFloat32)) {
-    log.warn(
-        fmt::format("the device has no instructions for {} products: they are computed in float32, which is slower than "
-                    "--dtype float32, and saves memory",
-                    config.dtype));
-  }
-  return *chosen;
-}
-
 /// What the plan takes, which is what is allocated.
 std::string describe_plan(const MemoryPlan& plan, const Backend& backend) {
   std::string parts;
@@ -55,6 +37,23 @@ std::string remedy_for_memory(const InferenceOptions& options, DType dtype) {
 
 }  // namespace
 
+DType choose_inference_dtype(const std::string& asked, Backend& backend, Logger& log) {
+  TrainConfig config;
+  config.dtype = asked;
+  Machine machine = machine_of(backend);
+  if (asked == "auto") prefer_faster_dtype(machine, backend);
+  resolve_dtype(config, machine);  // as training does
+  const auto dtypes = backend.dtypes();
+  const auto chosen = std::ranges::find_if(dtypes, [&](DType dtype) { return name_of(dtype) == config.dtype; });
+  if (chosen > std::ranges::find(dtypes, DType::kFloat32)) {
+    log.warn(
+        fmt::format("the device has no instructions for {} products: they are computed in float32, which is slower than "
+                    "--dtype float32, and saves memory",
+                    config.dtype));
+  }
+  return *chosen;
+}
+
 InferenceModel::InferenceModel(const fs::path& checkpoint, const InferenceOptions& options, Logger& log) {
   const PretrainedModel pretrained = open_pretrained(find_checkpoint(checkpoint, log));
   directory_ = pretrained.directory;
@@ -64,7 +63,7 @@ InferenceModel::InferenceModel(const fs::path& checkpoint, const InferenceOption
   tokenizer_ = load_tokenizer(pretrained);
   backend_ = make_backend(options.device, log);
 
-  const DType dtype = choose_dtype(options.dtype, *backend_, log);
+  const DType dtype = choose_inference_dtype(options.dtype, *backend_, log);
   check_representable(pretrained.tensors, dtype, directory_.string());
   plan_.emplace(plan_inference(model, {options.num_sequences, options.batch_size, dtype}, backend_->traits()));
   log.info(describe_plan(*plan_, *backend_));

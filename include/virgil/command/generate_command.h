@@ -13,6 +13,8 @@
 
 namespace virgil {
 
+inline constexpr std::int64_t kMaxSamples = 4096;  // generated together
+
 struct GenerateRequest {
   std::string checkpoint;             // a checkpoint's folder or a run's
   std::optional<std::string> prompt;  // without it and without a file: all of the input

@@ -26,6 +26,10 @@ struct InferenceOptions {
   DeviceRequest device;
 };
 
+/// The type that a model generates in: what `asked` (as InferenceOptions::dtype) means on this device. Warns where it is slower
+/// than float32. Throws UserError for a type that the device does not compute in.
+[[nodiscard]] DType choose_inference_dtype(const std::string& asked, Backend& backend, Logger& log);
+
 /// Weights without gradients or optimizer, and the memory of the passes asked for.
 class InferenceModel {
  public:
