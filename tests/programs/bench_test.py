@@ -12,7 +12,9 @@ SIZES = {"n_layer": 2, "n_head": 2, "n_embd": 32, "block_size": 24, "batch_size"
 
 class Bench(harness.ProgramTest):
     def run_bench(self, *extra, expect=0):
-        command = [os.path.join(os.path.dirname(self.train), "bench"), *harness.flags_of(SIZES), "--steps", "2", *extra]
+        other_modes = {"--tokenizers", "--generate"}
+        steps = [] if other_modes & set(extra) else ["--steps", "2"]
+        command = [os.path.join(os.path.dirname(self.train), "bench"), *harness.flags_of(SIZES), *steps, *extra]
         done = subprocess.run(command, capture_output=True, text=True, timeout=harness.TIMEOUT_S, cwd=self.folder,
                               env=harness.ENVIRONMENT)
         self.assertEqual(done.returncode, expect, done.stdout + done.stderr)
@@ -78,6 +80,29 @@ class Bench(harness.ProgramTest):
         self.assert_says(self.run_bench("--tokenizers", expect=2), "--input")
         output = self.run_bench("--tokenizers", "--compare_tiktoken", "--input", str(self.input), expect=2)
         self.assert_says(output, "tokenizer is byte", "gpt2")
+
+    def test_generation_is_timed_over_contexts_and_batches(self):
+        # Room for a few sequences beside 0.2 MB of weights, but not for the caches of a thousand: 4 KiB each of 8 tokens.
+        grid = ("--generate", "--contexts", "8,24", "--batches", "1,3,1000", "--rounds", "1", "--max_memory", "4MB")
+        result = json.loads(self.run_bench(*grid, "--json"))
+        self.assertGreater(result["bandwidth_gb_per_s"], 0)
+        table = result["generate"]
+        self.assertEqual((table["dtype"], table["rounds"], table["limit_source"]), ("float32", 1, "max_memory is 4MB"))
+        shapes = [(cell["context"], cell["batch"]) for cell in table["cells"]]
+        self.assertEqual(shapes, [(8, 1), (8, 3), (8, 1000), (24, 1), (24, 3), (24, 1000)])
+        for cell in table["cells"]:
+            self.assertEqual(cell["fits"], cell["batch"] < 1000, cell)
+            self.assertEqual(cell["fits"], cell["planned_bytes"] <= table["limit_bytes"], cell)
+            if cell["fits"]:
+                self.assertEqual(cell["planned_bytes"], cell["held_bytes"])
+                for key in ("first_token_ms", "token_ms", "tokens_per_s", "first_token_floor_ms", "token_floor_ms"):
+                    self.assertGreater(cell[key], 0, key)
+
+    def test_generation_refuses_what_it_cannot_do_and_what_is_not_its_own(self):
+        self.assert_says(self.run_bench("--generate", "--contexts", "25", expect=2), "--contexts", "25", "block_size")
+        self.assert_says(self.run_bench("--generate", "--dtype", "float16", "--device", "cpu", expect=2), "float16", "float32")
+        self.assert_says(self.run_bench("--generate", "--max_memory", "1KB", expect=2), "max_memory is 1KB", "--contexts")
+        self.assert_says(self.run_bench("--generate", "--steps", "2", expect=2), "--steps", "--generate", "one of the two")
 
     def test_bad_flags_are_named(self):
         self.assert_says(self.run_bench("--stepz", "3", expect=2), "--stepz", "--steps")

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "bench/machine_peak.h"
 #include "virgil/base/format.h"
 
 namespace virgil::bench {
@@ -75,15 +76,7 @@ nlohmann::json race_json(const AttentionRace& race) {
 std::string text_report(const BenchResult& result, bool ops) {
   const StepResult& step = result.step;
   std::string text = fmt::format("device   {}\n", result.device);
-  std::string peaks;
-  const auto exact = result.peak.gemm_gflops_by_dtype.find(std::string(name_of(DType::kFloat32)));
-  const double exact_gflops = exact == result.peak.gemm_gflops_by_dtype.end() ? 0 : exact->second;
-  for (const auto& [dtype, gflops] : result.peak.gemm_gflops_by_dtype) {
-    const bool is_slow = dtype != name_of(DType::kFloat32) && gflops < exact_gflops;
-    peaks += fmt::format("{}{:.1f} GFLOP/s in {} matrix products{}", peaks.empty() ? "" : ", ", gflops, dtype,
-                         is_slow ? " (below float32)" : "");
-  }
-  text += fmt::format("peak     {}, {:.1f} GB/s of memory\n", peaks, result.peak.bandwidth_gb_per_s);
+  text += fmt::format("peak     {}\n", describe_peak(result.peak));
   text += fmt::format("step     {:.1f} ms, {:.0f} tokens/s, {:.1f} GFLOP/s in {}, {:.1f} % of peak (median of {} steps)\n",
                       step.ms, step.tokens_per_s, step.model_gflops, name_of(result.dtype), 100 * mfu(result), step.num_steps);
   std::vector<std::pair<double, std::string>> families;

@@ -1,5 +1,7 @@
 #include "bench/machine_peak.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <span>
 #include <string>
@@ -12,12 +14,14 @@
 
 namespace virgil::bench {
 
-void fill_with_normal_values(Backend& backend, TensorView dst) {
+void fill_with_normal_values(Backend& backend, TensorView dst, float deviation) {
   constexpr std::int64_t kMostElements = std::int64_t{1} << 20;
   const std::int64_t total = dst.num_elements(), count = std::min(total, kMostElements);
   const RandomStream stream{.seed = 1, .purpose = RandomPurpose::kInit};
   std::vector<float> values;
-  for (std::int64_t i = 0; i < count; ++i) values.push_back(random_normal(stream, static_cast<std::uint64_t>(i)));
+  for (std::int64_t i = 0; i < count; ++i) {
+    values.push_back(deviation * random_normal(stream, static_cast<std::uint64_t>(i)));
+  }
   const Buffer buffer(backend.memory(), count * size_of(DType::kFloat32), {MemoryCategory::kWorkspace, "peak"});
   const TensorView wide(buffer.data(), DType::kFloat32, {count});
   backend.copy_from_host(wide, std::as_bytes(std::span(values)));
@@ -119,6 +123,18 @@ MachinePeak measure_peak(Backend& backend, DType dtype) {
   peak.gemm_gflops = peak.gemm_gflops_by_dtype.at(std::string(name_of(dtype)));
   peak.bandwidth_gb_per_s = backend.device_memory() ? measure_device_bandwidth(backend) : measure_bandwidth();
   return peak;
+}
+
+std::string describe_peak(const MachinePeak& peak) {
+  std::string peaks;
+  const auto exact = peak.gemm_gflops_by_dtype.find(std::string(name_of(DType::kFloat32)));
+  const double exact_gflops = exact == peak.gemm_gflops_by_dtype.end() ? 0 : exact->second;
+  for (const auto& [dtype, gflops] : peak.gemm_gflops_by_dtype) {
+    const bool is_slow = dtype != name_of(DType::kFloat32) && gflops < exact_gflops;
+    peaks += fmt::format("{}{:.1f} GFLOP/s in {} matrix products{}", peaks.empty() ? "" : ", ", gflops, dtype,
+                         is_slow ? " (below float32)" : "");
+  }
+  return fmt::format("{}, {:.1f} GB/s of memory", peaks, peak.bandwidth_gb_per_s);
 }
 
 }  // namespace virgil::bench

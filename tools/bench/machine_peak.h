@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "bench/op_timer.h"
 #include "virgil/backend/backend.h"
@@ -13,7 +14,11 @@ namespace virgil::bench {
 /// the machine offers, or of copies on a device with memory of its own.
 [[nodiscard]] MachinePeak measure_peak(Backend& backend, DType dtype);
 
-/// Fills `dst` with normal values: a GPU draws less power on zeros, and multiplies them faster than any weights.
-void fill_with_normal_values(Backend& backend, TensorView dst);
+/// "224.1 GFLOP/s in float32 matrix products, 31.9 GB/s of memory".
+[[nodiscard]] std::string describe_peak(const MachinePeak& peak);
+
+/// Fills `dst` with normal values of this deviation: a GPU draws less power on zeros, and multiplies them faster than any
+/// weights.
+void fill_with_normal_values(Backend& backend, TensorView dst, float deviation = 1);
 
 }  // namespace virgil::bench

@@ -4,8 +4,8 @@
 #include <set>
 #include <span>
 
+#include "bench/random_tokens.h"
 #include "bench/timing_backend.h"
-#include "virgil/base/philox.h"
 #include "virgil/machine/device.h"
 #include "virgil/model/gpt.h"
 #include "virgil/model/gpt_decoder.h"
@@ -22,16 +22,6 @@
 namespace virgil::bench {
 
 namespace {
-
-std::vector<std::int32_t> random_tokens(std::int64_t count, std::int64_t vocab_size, std::uint32_t step) {
-  const RandomStream stream{.seed = 1, .purpose = RandomPurpose::kBatch, .site = 0, .step = step};
-  std::vector<std::int32_t> tokens;
-  for (std::int64_t i = 0; i < count; ++i) {
-    const auto index = static_cast<std::uint64_t>(i);
-    tokens.push_back(static_cast<std::int32_t>(random_below(stream, index, static_cast<std::uint64_t>(vocab_size))));
-  }
-  return tokens;
-}
 
 /// Of the device where it has memory of its own, else resident bytes of the process.
 std::int64_t used_bytes(const Backend& backend) {
