@@ -18,7 +18,6 @@
 #include <string_view>
 #include <vector>
 
-#include "virgil/backend/cuda_backend.h"
 #include "virgil/base/error.h"
 #include "virgil/base/failure.h"
 #include "virgil/base/file_system.h"
@@ -31,12 +30,12 @@
 #include "virgil/base/thread_waiting.h"
 #include "virgil/base/ticker.h"
 #include "virgil/config/config_schema.h"
-#include "virgil/config/default_preset.h"
 #include "virgil/config/program_name.h"
 #include "virgil/config/program_version.h"
 #include "virgil/dist/agreement.h"
 #include "virgil/dist/launch.h"
 #include "virgil/train/console_metrics.h"
+#include "virgil/train/preset_choice.h"
 #include "virgil/train/run_folder.h"
 #include "virgil/train/training_run.h"
 
@@ -67,12 +66,15 @@ class StandardErrorLog final : public virgil::Logger {
 };
 
 /// Every key as a run of this command would have it, but for what only the data and the device tell.
-void print_config(const virgil::CommandLine& command_line, std::int64_t processes) {
-  StandardErrorLog log;
+void print_config(const virgil::CommandLine& command_line, virgil::ProcessGroup& group) {
+  StandardErrorLog spoken;
+  virgil::RecordingLogger quiet;
+  virgil::Logger& log = group.is_root() ? static_cast<virgil::Logger&>(spoken) : quiet;
   virgil::tell_notes(command_line.notes, log);
-  const virgil::CommandLine settled = virgil::with_default_preset(command_line, virgil::cuda_device_count() > 0, log);
-  virgil::TrainConfig config = settled.config.resume ? virgil::load_run_config(settled, processes) : settled.config;
-  virgil::resolve_config(config, processes);
+  const virgil::CommandLine settled = virgil::with_chosen_preset(command_line, group, log);
+  if (!group.is_root()) return;
+  virgil::TrainConfig config = settled.config.resume ? virgil::load_run_config(settled, group.size()) : settled.config;
+  virgil::resolve_config(config, group.size());
   fmt::print("{}", virgil::config_to_json(config));
 }
 
@@ -82,7 +84,7 @@ int run(const virgil::CommandLine& command_line, virgil::ProcessGroup& group, vi
     return 0;
   }
   if (command_line.config.print_config) {
-    if (group.is_root()) print_config(command_line, group.size());
+    print_config(command_line, group);
     return 0;
   }
   std::signal(SIGPIPE, SIG_IGN);  // `train | head` ends with a checkpoint
@@ -104,7 +106,7 @@ int run(const virgil::CommandLine& command_line, virgil::ProcessGroup& group, vi
   virgil::ProgressPrinter progress(output, &stop);
   if (!group.is_root()) stop.leave_usr1_to_others();
   virgil::tell_notes(command_line.notes, console);
-  const virgil::CommandLine settled = virgil::with_default_preset(command_line, virgil::cuda_device_count() > 0, console);
+  const virgil::CommandLine settled = virgil::with_chosen_preset(command_line, group, console);
   return exit_code(virgil::run_training(settled, *files, console, progress, group));
 }
 

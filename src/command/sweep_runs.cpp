@@ -19,7 +19,6 @@
 #include "virgil/base/excerpt.h"
 #include "virgil/command/sweep_command.h"
 #include "virgil/config/config_schema.h"
-#include "virgil/config/default_preset.h"
 #include "virgil/config/train_config.h"
 
 namespace virgil {

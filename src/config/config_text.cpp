@@ -115,7 +115,7 @@ std::vector<std::string> describe_changes(const TrainConfig& config) {
 std::string config_help() {
   std::string text =
       "Trains a GPT on text.\n\n"
-      "  train book.txt                                     on a CPU: the preset tiny\n"
+      "  train book.txt                                     the largest preset that machine and text are enough for\n"
       "  train --config 150M_1024 --input book.txt [flags]\n\n"
       "Settings come from the defaults, then the config file, then the flags. A flag is --key VALUE or --key=VALUE; '-' and "
       "'_'\n"
@@ -144,8 +144,9 @@ std::string config_markdown() {
       "```\ntrain book.txt\ntrain --config tiny --input book.txt --learning_rate 5e-4 --no_bias\n```\n\n"
       "- Defaults come first, then the config file (`--config FILE`, also `--config_file`), then the flags. A preset is named\n"
       "  as `tiny`, `configs/tiny` or `configs/tiny.json`, from any folder.\n"
-      "- Words without a flag are the config (a preset, or a `.json` file) and the inputs. A new run on a CPU whose command says\n"
-      "  nothing of the model (no config, no size, no `init_from`) gets the preset `tiny`: the defaults are GPT-2's sizes.\n"
+      "- Words without a flag are the config (a preset, or a `.json` file) and the inputs. A new run whose command says nothing\n"
+      "  of the model (no config, no size, no `init_from`) gets the largest preset that text and machine are enough for\n"
+      "  ([training.md](training.md#without-a-config)), and says so.\n"
       "- A flag is `--key VALUE` or `--key=VALUE`. In flags `-` and `_` are alike. A flag given twice counts the last time.\n"
       "- `input` and `val_input` take several values: `--input a.txt b.txt texts/`, all words up to the next flag; in a file\n"
       "  `\"input\": [\"a.txt\", \"b.txt\"]`, or one string.\n"

@@ -1,7 +1,5 @@
 #include "virgil/config/default_preset.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <filesystem>
 #include <iterator>
@@ -13,8 +11,6 @@
 
 namespace virgil {
 namespace {
-
-constexpr std::string_view kDefaultPreset = "tiny";
 
 /// Whether a flag says how large the model is.
 bool sizes_model(const CommandLine& command_line) {
@@ -33,27 +29,20 @@ bool holds_tokens(const std::string& input) {
   return !error && std::any_of(begin(entries), end(entries), [&](const auto& entry) { return is_tokens(entry.path()); });
 }
 
-bool computes_on_cpu(const TrainConfig& config, bool has_gpu) {
-  return config.device == "cpu" || (config.device == "auto" && !has_gpu);
-}
-
 }  // namespace
 
-CommandLine with_default_preset(const CommandLine& command_line, bool has_gpu, Logger& log) {
+bool leaves_model_open(const CommandLine& command_line) {
   const TrainConfig& config = command_line.config;
-  const bool is_open =
-      command_line.config_file.empty() && config.init_from.empty() && !config.resume && !sizes_model(command_line);
-  if (!is_open || config.input.empty() || !computes_on_cpu(config, has_gpu)) return command_line;
-  const std::filesystem::path file = presets_folder() / (std::string(kDefaultPreset) + ".json");
-  std::error_code error;
-  if (!std::filesystem::is_regular_file(file, error)) return command_line;
-  log.info(fmt::format(
-      "config   no config and no sizes are given: on a CPU that is the preset {} ({}); --n_layer 12 gives GPT-2's sizes, and "
-      "show_configs lists the presets",
-      kDefaultPreset, file.string()));
-  CommandLine line = with_config(command_line, file);
+  return command_line.config_file.empty() && config.init_from.empty() && !config.resume && !sizes_model(command_line) &&
+         !config.input.empty();
+}
+
+bool gives_token_files(const TrainConfig& config) { return std::ranges::any_of(config.input, holds_tokens); }
+
+CommandLine with_preset(const CommandLine& command_line, const std::string& preset) {
+  CommandLine line = with_config(command_line, presets_folder() / (preset + ".json"));
   const bool names_tokenizer = std::ranges::find(line.set_keys, "tokenizer") != line.set_keys.end();
-  if (!names_tokenizer && std::ranges::any_of(config.input, holds_tokens)) line.config.tokenizer = config.tokenizer;
+  if (!names_tokenizer && gives_token_files(command_line.config)) line.config.tokenizer = command_line.config.tokenizer;
   return line;
 }
 

@@ -58,11 +58,15 @@ Architecture make_model_config(const TrainConfig& config, const Tokenizer& token
     throw user_error("vocab_size is {}, the tokenizer {} has {} tokens: set vocab_size to 0 or to at least {}",
                      config.vocab_size, tokenizer.name(), tokenizer.vocab_size(), tokenizer.vocab_size());
   }
+  return make_model_config(config, config.vocab_size != 0 ? config.vocab_size : tokenizer.vocab_size());
+}
+
+Architecture make_model_config(const TrainConfig& config, std::int64_t vocab_size) {
   return trainable({.num_layers = config.n_layer,
                     .num_heads = config.n_head,
                     .embedding_dim = config.n_embd,
                     .block_size = config.block_size,
-                    .vocab_size = config.vocab_size != 0 ? config.vocab_size : tokenizer.vocab_size(),
+                    .vocab_size = vocab_size,
                     .d_ff = config.d_ff,
                     .biases = Biases::everywhere(config.bias),
                     .tie_weights = config.tie_weights,

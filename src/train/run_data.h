@@ -1,6 +1,7 @@
 // What a run learns from, and the model that fits it.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string>
 
@@ -24,6 +25,8 @@ void check_inputs_of_resumed(const TrainConfig& config, const std::string& resum
 
 /// Throws UserError when vocab_size is smaller than the tokenizer's.
 [[nodiscard]] Architecture make_model_config(const TrainConfig& config, const Tokenizer& tokenizer);
+/// The same for a tokenizer of which only its size is known.
+[[nodiscard]] Architecture make_model_config(const TrainConfig& config, std::int64_t vocab_size);
 
 /// Throws UserError naming the key when a checkpoint is of another shape than `model`. `set_keys` are those given as flags.
 void check_same_model(const LoadedCheckpoint& checkpoint, const Architecture& model,

@@ -6,44 +6,37 @@
 #include <string>
 #include <vector>
 
-#include "virgil/base/logging.h"
 #include "virgil/config/config_schema.h"
 
 namespace virgil {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 
-class DefaultPreset : public testing::Test {
- protected:
-  TrainConfig with(const std::vector<std::string>& flags, bool has_gpu = false) {
-    return with_default_preset(parse_train_command_line(flags), has_gpu, log_).config;
-  }
-  RecordingLogger log_;
-};
+CommandLine parse(const std::vector<std::string>& flags) { return parse_train_command_line(flags); }
+bool is_open(const std::vector<std::string>& flags) { return leaves_model_open(parse(flags)); }
 
-TEST_F(DefaultPreset, IsTinyOnACpuWhereNothingSaysOfTheModel) {
-  const TrainConfig config = with({"--input=book.txt", "--max_iters=7"});
+TEST(DefaultPreset, IsForCommandsThatSayNothingOfTheModel) {
+  EXPECT_TRUE(is_open({"--input=book.txt", "--max_iters=7"}));
+  EXPECT_FALSE(is_open({"--input=book.txt", "--n_layer=12"}));
+  EXPECT_FALSE(is_open({"--input=book.txt", "--init_from=gpt2"}));
+  EXPECT_FALSE(is_open({"--input=book.txt", "--resume"}));
+  EXPECT_FALSE(is_open({"--n_head=12"}));
+  EXPECT_FALSE(is_open({"--max_iters=7"})) << "no text";
+  EXPECT_FALSE(is_open({"--input=book.txt", "--config=small"}));
+}
+
+TEST(DefaultPreset, LeavesTheFlagsInForce) {
+  const TrainConfig config = with_preset(parse({"--input=book.txt", "--max_iters=7"}), "tiny").config;
   EXPECT_EQ(config.n_embd, 384);
   EXPECT_EQ(config.tokenizer, "char");
-  EXPECT_EQ(config.max_iters, 7) << "flags count";
+  EXPECT_EQ(config.max_iters, 7);
   EXPECT_THAT(config.input, ElementsAre("book.txt"));
-  EXPECT_THAT(log_.lines(), ElementsAre(HasSubstr("the preset tiny")));
 }
 
-TEST_F(DefaultPreset, LeavesOtherCommandsAlone) {
-  EXPECT_EQ(with({"--input=book.txt"}, true).n_embd, 768) << "a GPU";
-  EXPECT_EQ(with({"--input=book.txt", "--n_layer=12"}).n_embd, 768);
-  EXPECT_EQ(with({"--input=book.txt", "--init_from=gpt2"}).n_embd, 768);
-  EXPECT_EQ(with({"--input=book.txt", "--resume"}).n_embd, 768);
-  EXPECT_EQ(with({"--n_head=12"}).n_embd, 768);
-  EXPECT_EQ(with({"--input=book.txt", "--config=small"}).n_embd, 448);
-  EXPECT_THAT(log_.lines(), IsEmpty());
+TEST(DefaultPreset, KeepsTheTokenizerOfTokenFiles) {
+  EXPECT_EQ(with_preset(parse({"--input=train.bin"}), "tiny").config.tokenizer, "gpt2");
 }
-
-TEST_F(DefaultPreset, KeepsTheTokenizerOfTokenFiles) { EXPECT_EQ(with({"--input=train.bin"}).tokenizer, "gpt2"); }
 
 }  // namespace
 }  // namespace virgil

@@ -1,13 +1,21 @@
-// The model of a command that names none.
+// The model of a command that names none: a preset. preset_choice.h chooses which.
 #pragma once
 
-#include "virgil/base/logging.h"
+#include <string>
+
 #include "virgil/config/config_schema.h"
 
 namespace virgil {
 
-/// The defaults are GPT-2's sizes, which take a CPU weeks. A new run there whose command says nothing of its model (no config,
-/// no size, no weights to start from) gets the preset tiny, which `log` is told; other commands stay as they are.
-[[nodiscard]] CommandLine with_default_preset(const CommandLine& command_line, bool has_gpu, Logger& log);
+/// Whether a command that trains on something says nothing of its model: no config, no size, no weights to start from, no run
+/// to resume.
+[[nodiscard]] bool leaves_model_open(const CommandLine& command_line);
+
+/// Whether an input is a token file by its name.
+[[nodiscard]] bool gives_token_files(const TrainConfig& config);
+
+/// The command with the preset as its config file. Token files are not learned from character by character: with them the
+/// preset's tokenizer gives way to the default.
+[[nodiscard]] CommandLine with_preset(const CommandLine& command_line, const std::string& preset);
 
 }  // namespace virgil

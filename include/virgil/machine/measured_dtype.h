@@ -29,6 +29,9 @@ struct LinearSizes {
 /// the best of each. Binds a workspace of its own, and none in the end.
 [[nodiscard]] ProductRates measure_product_rates(Backend& backend, const LinearSizes& sizes = {});
 
+/// GFLOP/s of the same products in one type; on a GPU that is too fast for them, of larger ones.
+[[nodiscard]] double measure_product_rate(Backend& backend, DType dtype);
+
 /// Where measurements are kept: virgil/ of $XDG_CACHE_HOME or ~/.cache; empty: nowhere.
 [[nodiscard]] std::filesystem::path measurement_cache_folder();
 
