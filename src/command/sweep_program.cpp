@@ -239,7 +239,8 @@ int sweep_program(std::span<const std::string> arguments, const std::string& tra
     throw HelpShown();
   }
   StderrLogger log;
-  const std::vector<SweepRun> runs = runs_of_sweep(request);
+  std::vector<SweepRun> runs = runs_of_sweep(request);
+  settle_presets(runs, log);
   if (request.dry_run) {
     for (const SweepRun& run : runs) fmt::print("{}\n", command_of(train, arguments_now(run)));
     return 0;

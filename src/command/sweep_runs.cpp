@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <set>
 #include <span>
@@ -19,7 +20,10 @@
 #include "virgil/base/excerpt.h"
 #include "virgil/command/sweep_command.h"
 #include "virgil/config/config_schema.h"
+#include "virgil/config/default_preset.h"
 #include "virgil/config/train_config.h"
+#include "virgil/dist/process_group.h"
+#include "virgil/train/preset_choice.h"
 
 namespace virgil {
 
@@ -207,6 +211,20 @@ std::vector<SweepRun> runs_of_sweep(const SweepRequest& request) {
     runs.push_back(std::move(run));
   }
   return runs;
+}
+
+void settle_presets(std::vector<SweepRun>& runs, Logger& log) {
+  const std::unique_ptr<ProcessGroup> alone = make_single_process_group();
+  std::string preset;
+  for (SweepRun& run : runs) {
+    const CommandLine line = parse_train_command_line(run.arguments, "sweep");
+    if (!leaves_model_open(line)) continue;
+    if (preset.empty()) preset = with_chosen_preset(line, *alone, log).config_file;
+    if (preset.empty()) return;
+    run.arguments.push_back("--config=" + preset);
+    const bool names_tokenizer = std::ranges::find(line.set_keys, "tokenizer") != line.set_keys.end();
+    if (gives_token_files(line.config) && !names_tokenizer) run.arguments.push_back("--tokenizer=" + line.config.tokenizer);
+  }
 }
 
 }  // namespace virgil

@@ -8,12 +8,14 @@
 #include <vector>
 
 #include "virgil/base/error.h"
+#include "virgil/base/logging.h"
 
 namespace virgil {
 namespace {
 
 using ::testing::Contains;
 using ::testing::ElementsAre;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
@@ -40,6 +42,19 @@ TEST(Sweep, IsEachValueWithEach) {
   EXPECT_THAT(names({"--learning_rate", "1e-3,3e-3", "--n_layer=4,6"}),
               ElementsAre("learning_rate=1e-3,n_layer=4", "learning_rate=1e-3,n_layer=6", "learning_rate=3e-3,n_layer=4",
                           "learning_rate=3e-3,n_layer=6"));
+}
+
+TEST(Sweep, RunsWithoutAModelGetOnePreset) {
+  RecordingLogger log;
+  std::vector<SweepRun> runs =
+      runs_of_sweep(parse_sweep(Words{"--input=no-such-book.txt", "--lr", "1e-3,3e-3", "--device=cpu", "--threads=1"}));
+  settle_presets(runs, log);
+  EXPECT_THAT(log.lines(), ElementsAre(HasSubstr("the preset tiny")));
+  for (const SweepRun& run : runs) EXPECT_THAT(run.arguments.back(), EndsWith("tiny.json"));
+  runs = runs_of_sweep(parse_sweep(Words{"--input=no-such-book.txt", "--n_layer", "4,6"}));
+  const std::vector<std::string> before = runs.front().arguments;
+  settle_presets(runs, log);
+  EXPECT_EQ(runs.front().arguments, before);
 }
 
 TEST(Sweep, ZippedIsTheValuesSideBySide) {

@@ -46,6 +46,10 @@ struct SweepRun {
 /// lengths to be zipped, too many runs, what train would refuse.
 [[nodiscard]] std::vector<SweepRun> runs_of_sweep(const SweepRequest& request);
 
+/// Runs whose commands say nothing of the model (default_preset.h) get one preset, chosen once: what `train` would choose for
+/// each depends on what else the machine does. `log` is told.
+void settle_presets(std::vector<SweepRun>& runs, Logger& log);
+
 /// The program: trains what is not finished yet, resuming what has a checkpoint, then prints a table and writes a report.
 /// `train` is the program's path. Gives the exit code: 0, or 1 where a run failed or diverged; throws UserError, HelpShown or
 /// Stopped.
