@@ -115,6 +115,8 @@ void EventLog::publish() {
   published_ = true;
 }
 
+bool has_event_file(const std::filesystem::path& run) { return !earlier_files(run).empty(); }
+
 std::vector<Hyperparameter> hyperparameters_of(const TrainConfig& config) {
   std::vector<Hyperparameter> parameters;
   for (const ConfigKey& key : config_keys()) {

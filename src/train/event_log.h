@@ -38,6 +38,9 @@ class EventLog {
   bool published_ = false;
 };
 
+/// Whether an earlier session left an event file.
+[[nodiscard]] bool has_event_file(const std::filesystem::path& run);
+
 /// Keys that shape the run, as numbers, flags and words.
 [[nodiscard]] std::vector<Hyperparameter> hyperparameters_of(const TrainConfig& config);
 

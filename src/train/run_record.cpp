@@ -1,5 +1,7 @@
 #include "virgil/train/run_record.h"
 
+#include <fmt/format.h>
+
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -27,7 +29,14 @@ std::vector<std::string> RunRecord::open(FileSystem& files, const std::filesyste
     if (!problem.empty()) problems.push_back(std::move(problem));
   };
   note(add_run_session(files, run, session));
-  if (config.tensorboard) events_ = std::make_unique<EventLog>(files, run, session.started, config);
+  if (config.tensorboard) {
+    events_ = std::make_unique<EventLog>(files, run, session.started, config);
+  } else if (has_event_file(run)) {
+    note(
+        fmt::format("tensorboard is false: the event file in {} stays as the earlier session left it, so TensorBoard shows "
+                    "nothing of this one; a start with --tensorboard true writes all steps anew",
+                    run.string()));
+  }
   note(truncate_metrics(files, metrics_path(run), session.first_step, [this](const MetricsLine& line) {
     if (const std::optional<double> loss = number_in(line, "loss")) losses_.add(*loss);
     if (events_) events_->add(line);

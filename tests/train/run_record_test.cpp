@@ -137,6 +137,10 @@ TEST_F(RunRecords, EventFilesAreOnRequestAndOthersStay) {
   RunRecord one;
   open(one, 0);
   EXPECT_THAT(event_files(), testing::UnorderedElementsAre(other, event_file_name(1700000000)));
+  config_.tensorboard = false;
+  RunRecord later;
+  EXPECT_THAT(open(later, 0), ElementsAre(HasSubstr("tensorboard is false: the event file in")));
+  EXPECT_THAT(event_files(), testing::UnorderedElementsAre(other, event_file_name(1700000000)));
 }
 
 TEST_F(RunRecords, WarnOfWhatIsLost) {
