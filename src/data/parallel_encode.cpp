@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
+#include <limits>
 #include <utility>
 
+#include "virgil/base/processor_quota.h"
 #include "virgil/base/utf8.h"
 
 namespace virgil {
@@ -28,8 +30,14 @@ std::vector<std::int32_t> join(const std::vector<std::vector<std::int32_t>>& par
 
 }  // namespace
 
+int text_threads() {
+  // Read once: texts are worked on in many short turns.
+  static const int within_quota = threads_within_quota(std::numeric_limits<int>::max());
+  return std::min(omp_get_max_threads(), within_quota);
+}
+
 std::vector<std::string_view> cut_for_threads(std::string_view text, const FindCut& find_cut) {
-  const std::size_t pieces = static_cast<std::size_t>(omp_get_max_threads()) * kPiecesPerThread;
+  const std::size_t pieces = static_cast<std::size_t>(text_threads()) * kPiecesPerThread;
   const std::size_t piece_bytes = std::max(kMinPieceBytes, text.size() / pieces + 1);
   std::vector<std::string_view> cut;
   while (!text.empty()) {
@@ -44,7 +52,7 @@ void for_each_in_parallel(std::size_t count, const std::function<void(std::size_
   if (count == 1) return task(0);
   std::exception_ptr failure;  // an exception must not leave a parallel region
   std::atomic_flag failed = ATOMIC_FLAG_INIT;
-#pragma omp parallel for schedule(dynamic)
+#pragma omp parallel for schedule(dynamic) num_threads(text_threads())
   for (std::size_t i = 0; i < count; ++i) {
     if (failed.test()) continue;  // what is left would be thrown away
     try {

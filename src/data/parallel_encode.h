@@ -14,6 +14,9 @@ using FindCut = std::function<std::size_t(std::string_view text, std::size_t pos
 /// Appends the tokens of one piece; called from several threads at once.
 using EncodePiece = std::function<void(std::string_view piece, std::vector<std::int32_t>& out)>;
 
+/// Threads that work on a text side by side: those of OpenMP that a container's quota of processor time lets run at once.
+[[nodiscard]] int text_threads();
+
 /// Pieces of about equal length, several for each thread; together the text.
 [[nodiscard]] std::vector<std::string_view> cut_for_threads(std::string_view text, const FindCut& find_cut);
 

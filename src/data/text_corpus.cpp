@@ -2,14 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <omp.h>
-
 #include <algorithm>
 #include <cstddef>
 #include <span>
 #include <utility>
 
 #include "data/file_bytes.h"
+#include "data/parallel_encode.h"
 #include "virgil/base/error.h"
 #include "virgil/base/sha256.h"
 
@@ -19,7 +18,7 @@ namespace {
 /// Enough for all threads to work side by side, and little enough that nobody waits for the end of a piece.
 std::int64_t piece_bytes() {
   constexpr std::int64_t kBytesPerThread = std::int64_t{1} << 20;
-  return std::min(TextReader::kDefaultChunkBytes, omp_get_max_threads() * kBytesPerThread);
+  return std::min(TextReader::kDefaultChunkBytes, text_threads() * kBytesPerThread);
 }
 
 }  // namespace

@@ -9,9 +9,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "virgil/backend/processor_quota.h"
 #include "virgil/base/error.h"
 #include "virgil/base/format.h"
+#include "virgil/base/processor_quota.h"
 #include "virgil/base/sha256.h"
 #include "virgil/dist/nccl_communicator.h"
 #include "virgil/plan/communication.h"
