@@ -13,8 +13,8 @@ namespace {
 
 using ::testing::ElementsAre;
 
-CommandLine parse(const std::vector<std::string>& flags) { return parse_train_command_line(flags); }
-bool is_open(const std::vector<std::string>& flags) { return leaves_model_open(parse(flags)); }
+CommandLine parsed_line(const std::vector<std::string>& flags) { return parse_train_command_line(flags); }
+bool is_open(const std::vector<std::string>& flags) { return leaves_model_open(parsed_line(flags)); }
 
 TEST(DefaultPreset, IsForCommandsThatSayNothingOfTheModel) {
   EXPECT_TRUE(is_open({"--input=book.txt", "--max_iters=7"}));
@@ -27,7 +27,7 @@ TEST(DefaultPreset, IsForCommandsThatSayNothingOfTheModel) {
 }
 
 TEST(DefaultPreset, LeavesTheFlagsInForce) {
-  const TrainConfig config = with_preset(parse({"--input=book.txt", "--max_iters=7"}), "tiny").config;
+  const TrainConfig config = with_preset(parsed_line({"--input=book.txt", "--max_iters=7"}), "tiny").config;
   EXPECT_EQ(config.n_embd, 384);
   EXPECT_EQ(config.tokenizer, "char");
   EXPECT_EQ(config.max_iters, 7);
@@ -35,7 +35,7 @@ TEST(DefaultPreset, LeavesTheFlagsInForce) {
 }
 
 TEST(DefaultPreset, KeepsTheTokenizerOfTokenFiles) {
-  EXPECT_EQ(with_preset(parse({"--input=train.bin"}), "tiny").config.tokenizer, "gpt2");
+  EXPECT_EQ(with_preset(parsed_line({"--input=train.bin"}), "tiny").config.tokenizer, "gpt2");
 }
 
 }  // namespace
