@@ -13,6 +13,7 @@
 #include "cuda/kernels/embedding.h"
 #include "cuda/kernels/gelu.h"
 #include "cuda/kernels/layernorm.h"
+#include "cuda/kernels/muon.h"
 #include "cuda/kernels/reductions.h"
 #include "virgil/base/error.h"
 #include "virgil/ops/call.h"
@@ -247,6 +248,41 @@ class CudaBackend::Ops {
                                .rounding = op.step.rounding,
                                .first_index = op.step.first_index};
     cuda::adamw_update(backend_.context_, tensors, scalars);
+  }
+
+  void operator()(const ops::MuonMomentum& op) const {
+    const MatrixColumns sizes = op.check();
+    const MuonMomentumTensors tensors{.direction = op.direction.as<float>(),
+                                      .momentum = op.momentum.as<float>() + op.first_column,
+                                      .grad = op.grad.as<float>() + op.first_column,
+                                      .norm = op.norm.as<float>()};
+    cuda::muon_momentum(backend_.context_, tensors, sizes, op.step);
+  }
+
+  void operator()(const ops::ScaledSum& op) const {
+    const std::int64_t num_elements = op.check();
+    backend_.expect_supported(op.kName, op.out.dtype());
+    const ScaledSumTensors tensors{.out = op.out.data(),
+                                   .dtype = op.out.dtype(),
+                                   .x = op.x.data(),
+                                   .x_dtype = op.x.dtype(),
+                                   .y = op.y.present() ? op.y.data() : nullptr,
+                                   .divisor = op.divisor.present() ? op.divisor.as<float>() : nullptr};
+    cuda::scaled_sum(backend_.context_, tensors, num_elements, op.a, op.b);
+  }
+
+  void operator()(const ops::MuonApply& op) const {
+    const MatrixColumns sizes = op.check();
+    backend_.expect_supported(op.kName, op.direction.dtype());
+    MuonApplyTensors tensors{.param = op.param.as<float>() + op.first_column,
+                             .direction = op.direction.data(),
+                             .direction_dtype = op.direction.dtype(),
+                             .norm = op.norm.as<float>()};
+    if (op.working.present()) {
+      tensors.working = static_cast<std::byte*>(op.working.data()) + op.first_column * size_of(op.working.dtype());
+      tensors.working_dtype = op.working.dtype();
+    }
+    cuda::muon_apply(backend_.context_, tensors, sizes, op.step);
   }
 
  private:

@@ -145,6 +145,22 @@ void check_master_weights(const TrainConfig& config) {
       config.dtype);
 }
 
+namespace {
+
+/// What Muon has not.
+void check_optimizer(const TrainConfig& config) {
+  if (config.optimizer != "muon") return;
+  if (!config.master_weights) {
+    throw user_error("optimizer is muon, which updates float32 weights, and master_weights is false; leave one of the two out");
+  }
+  if (config.optimizer_state_dtype != "float32") {
+    throw user_error("optimizer is muon, whose momentum is float32, and optimizer_state_dtype is {}; leave one of the two out",
+                     config.optimizer_state_dtype);
+  }
+}
+
+}  // namespace
+
 void resolve_config(TrainConfig& config, std::int64_t processes) {
   TrainConfig resolved = config;
   resolve_model(resolved);
@@ -159,6 +175,7 @@ void resolve_config(TrainConfig& config, std::int64_t processes) {
         resolved.dropout);
   }
   check_master_weights(resolved);
+  check_optimizer(resolved);
   if (resolved.resume && resolved.overwrite) {
     throw user_error("resume continues a run and overwrite replaces it; give one of the two");
   }

@@ -176,7 +176,11 @@ std::vector<ConfigKey> optimizer_keys() {
                  "How the learning rate falls after the warm-up; wsd (warmup-stable-decay) falls linearly at the end."),
           number("wsd_decay_fraction", &TrainConfig::wsd_decay_fraction, 0, 1,
                  "Share of lr_decay_iters in which wsd decays; without effect on other schedules."),
-          number("weight_decay", &TrainConfig::weight_decay, 0, 10, "AdamW's decoupled weight decay, on matrices only."),
+          choice(
+              "optimizer", &TrainConfig::optimizer, {"adamw", "muon"},
+              "adamw for everything; muon for the matrices of blocks, with adamw for embeddings, head and vectors. Both take the same rates."),
+          number("muon_momentum", &TrainConfig::muon_momentum, 0, 0.999999, "Muon's Nesterov momentum."),
+          number("weight_decay", &TrainConfig::weight_decay, 0, 10, "Decoupled weight decay, on matrices only."),
           number("beta1", &TrainConfig::beta1, 0, 0.999999, "AdamW's decay of the first moment."),
           number("beta2", &TrainConfig::beta2, 0, 0.999999, "AdamW's decay of the second moment."),
           number("eps", &TrainConfig::eps, 1e-20, 1, "AdamW's term that keeps the denominator from zero."),

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "virgil/base/error.h"
+#include "virgil/model/muon_tape.h"
 #include "virgil/model/objective.h"
 
 namespace virgil {
@@ -23,6 +24,15 @@ constexpr std::int64_t kMinLogitsRows = 256;
 std::vector<ParameterGroup> groups_of(const PlanRequest& request) {
   if (!request.groups.empty()) return request.groups;
   return request.step ? default_groups(request.step->optimizer, request.step->optimizer_state_dtype) : default_groups();
+}
+
+/// Of all parameters that Muon updates.
+std::vector<MuonMatrix> muon_matrices(const ParameterLayout& parameters) {
+  std::vector<MuonMatrix> matrices;
+  for (const ParameterSpec& spec : parameters.parameters()) {
+    if (parameters.groups()[spec.group].optimizer.kind == OptimizerKind::kMuon) matrices.push_back(muon_matrix(spec));
+  }
+  return matrices;
 }
 
 }  // namespace
@@ -92,8 +102,10 @@ MemoryPlan::MemoryPlan(const Architecture& config, const PlanRequest& request, c
         record_step(config_, *step_, step_->training, parameters_, gradients_, logits_rows_, LogitsChunks::kOneOfEachSize);
     note_workspace(tape, traits);
     if (step_->training) workspace_bytes_ = std::max(workspace_bytes_, traits.reduction_workspace_bytes(flat));
+    const MuonScratch muon = step_->training ? muon_scratch(muon_matrices(parameters_), step_->dtype, traits) : MuonScratch{};
+    workspace_bytes_ = std::max(workspace_bytes_, muon.workspace_bytes);
     activations_ = std::make_shared<const ArenaLayout>(tape, alignment_bytes_, step_->share_arena);
-    arena_bytes = activations_->arena_bytes();
+    arena_bytes = std::max(activations_->arena_bytes(), muon.arena_bytes);  // a step is over when its update begins
     if (step_->training) {
       if (master_slot() == PlanSlot::kMasterWeights) {
         add_flat(PlanSlot::kMasterWeights, MemoryCategory::kMasterWeights, "master parameters", DType::kFloat32, state);

@@ -26,6 +26,10 @@ Shape shape_of(const ParameterRow& row, const Architecture& model) {
 ParameterSpec make_spec(const ParameterRow& row, const Architecture& model, const std::string& prefix, int layer) {
   const Shape shape = shape_of(row, model);
   const bool padded = row.symbols.front() == kV;
+  std::vector<std::int64_t> matrices;
+  if (row.symbols.size() == 2 && row.symbols.back() == kQkv) {
+    matrices = {model.query_width(), model.key_value_width(), model.key_value_width()};
+  }
   return {.name = prefix + row.name,
           .shape = shape,
           .stored_shape = padded ? Shape{model.vocab_size, shape[1]} : shape,
@@ -33,7 +37,8 @@ ParameterSpec make_spec(const ParameterRow& row, const Architecture& model, cons
           .init_std = row.init_std,
           .part = row.group,
           .tied = row.tied,
-          .layer = layer};
+          .layer = layer,
+          .matrices = std::move(matrices)};
 }
 
 }  // namespace

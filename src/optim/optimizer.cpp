@@ -39,7 +39,7 @@ Optimizer::Optimizer(Backend& backend, const MemoryPlan& plan, const PlannedMemo
       part_norms_(virgil::part_norms(plan, memory)) {
   for (const PlannedState& state : plan.states()) states_.push_back(memory.flat(plan, state.slot, rank));
   for (const ParameterGroup& group : layout_.groups()) {
-    GroupRule rule{make_update_rule(group.optimizer.kind, options), {}};
+    GroupRule rule{make_update_rule(group.optimizer.kind, options, plan, memory, backend.traits().alignment_bytes()), {}};
     for (std::size_t i = 0; i < plan.states().size(); ++i) {
       if (plan.states()[i].optimizer == group.optimizer.kind) rule.states.push_back(i);
     }
@@ -108,7 +108,9 @@ void Optimizer::enqueue_elements(const ParameterRange& range, const UpdateStep& 
 
 void Optimizer::enqueue_whole_tensors(const ParameterRange& range, const UpdateStep& step) {
   for (const ParameterSpec& spec : layout_.parameters()) {
-    if (spec.group == range.group && is_mine(spec)) enqueue_piece(range.group, spec.offset, spec.shape, spec.lone_offset, step);
+    if (spec.group == range.group && is_mine(spec)) {
+      enqueue_piece(range.group, spec.offset, spec.shape, spec.lone_offset, step, spec.matrices);
+    }
   }
 }
 
@@ -119,7 +121,7 @@ bool Optimizer::is_mine(const ParameterSpec& spec) const {
 }
 
 void Optimizer::enqueue_piece(std::size_t group, std::int64_t first, const Shape& shape, std::int64_t first_index,
-                              const UpdateStep& step) {
+                              const UpdateStep& step, std::span<const std::int64_t> matrices) {
   const std::int64_t count = shape.num_elements();
   const auto piece_of = [&](const FlatTensor& flat) {
     return flat.present() ? flat.slice(first, count).reshape(shape) : TensorView{};
@@ -136,7 +138,8 @@ void Optimizer::enqueue_piece(std::size_t group, std::int64_t first, const Shape
                       .working = piece_of(working_),
                       .states = states,
                       .gradients = piece_of(gradients_),
-                      .first_index = first_index},
+                      .first_index = first_index,
+                      .matrices = matrices},
                      step);
 }
 

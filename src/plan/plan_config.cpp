@@ -65,6 +65,7 @@ TrainingShape training_shape(const TrainConfig& config, const Architecture& mode
           .logits_chunk = config.logits_chunk,
           .dtype = parse_dtype(config.dtype),
           .master_weights = config.master_weights,
+          .optimizer = parse_optimizer(config.optimizer),
           .optimizer_state_dtype = state_storage_named(config.optimizer_state_dtype),
           .samples = config.sample_interval > 0,
           .parallel = parallel};

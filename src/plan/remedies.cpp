@@ -63,12 +63,14 @@ class RemedySearch {
   }
 
   static TrainingShape with_small_states(TrainingShape shape) {
-    shape.optimizer_state_dtype = smallest_state_storage();
+    if (shape.optimizer == OptimizerKind::kAdamW) shape.optimizer_state_dtype = smallest_state_storage();
     return shape;
   }
 
   /// Whether there is a float32 copy of the weights that a run can do without.
-  static bool has_master_copy(const TrainingShape& shape) { return shape.dtype == DType::kBFloat16 && shape.master_weights; }
+  static bool has_master_copy(const TrainingShape& shape) {
+    return shape.dtype == DType::kBFloat16 && shape.master_weights && shape.optimizer == OptimizerKind::kAdamW;
+  }
 
   static TrainingShape without_master_weights(TrainingShape shape) {
     if (has_master_copy(shape)) shape.master_weights = false;

@@ -19,7 +19,8 @@ OptimizerOptions optimizer_options_of(const TrainConfig& config) {
   return {.weight_decay = config.weight_decay,
           .max_norm = config.grad_clip,
           .seed = config.seed,
-          .adamw = {.beta1 = config.beta1, .beta2 = config.beta2, .eps = config.eps}};
+          .adamw = {.beta1 = config.beta1, .beta2 = config.beta2, .eps = config.eps},
+          .muon = {.momentum = config.muon_momentum}};
 }
 
 }  // namespace virgil

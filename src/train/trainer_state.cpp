@@ -10,6 +10,7 @@
 #include <limits>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -64,6 +65,7 @@ void Trainer::restore(const LoadedCheckpoint& checkpoint) {
         checkpoint.directory.string(), fmt::format("{}", fmt::join(config_.input, ", ")),
         init_from_command(parts_.train_command, checkpoint.directory, config_));
   }
+  check_same_optimizer(checkpoint);
   const ParameterLayout& layout = parts_.plan.parameters();
   const StorageType saved = state_storage_of(*checkpoint.optimizer);
   const auto keeps_as_saved = [&](const ParameterGroup& group) {
@@ -90,6 +92,17 @@ void Trainer::restore(const LoadedCheckpoint& checkpoint) {
   if (evaluator_ && state_.last_eval_step == state_.step) {
     pending_evaluation_ = evaluator_->describe(state_.step, state_.last_val_loss);
   }
+}
+
+void Trainer::check_same_optimizer(const LoadedCheckpoint& checkpoint) const {
+  const bool has_momentum = std::ranges::any_of(checkpoint.optimizer->entries(),
+                                                [](const auto& entry) { return entry.name.starts_with("momentum."); });
+  const std::string_view saved = name_of(has_momentum ? OptimizerKind::kMuon : OptimizerKind::kAdamW);
+  if (saved == config_.optimizer) return;
+  throw user_error(
+      "{}: its optimizer is {}, and optimizer is {}: resume with --optimizer {}, or start a new run from its weights: {}",
+      checkpoint.directory.string(), saved, config_.optimizer, saved,
+      init_from_command(parts_.train_command, checkpoint.directory, config_));
 }
 
 void Trainer::restore_optimizer(const LoadedCheckpoint& checkpoint) {

@@ -88,6 +88,16 @@ class ExampleCalls {
           gradient("m", shape),     run_.in_out("v", shape, constant(kN * kC, 0.25F), DType::kFloat32),
           single(shape, 0.125F),    single({1}, 1.0F)};
   }
+  void make(ops::MuonMomentum& op) {
+    op = {run_.output("direction", {kN, kC - 8}, DType::kFloat32), gradient("momentum", {kN, kC}), single({kN, kC}, 0.125F),
+          single({1}, 1.0F), 5};
+  }
+  void make(ops::ScaledSum& op) {
+    op = {output("out", {kN, kC}), input({kN, kC}, 1), input({kN, kC}, 2), single({1}, 0.5F), 2.0F, -3.0F};
+  }
+  void make(ops::MuonApply& op) {
+    op = {gradient("param", {kN, kC}), {}, input({kN, kC - 8}, 1), single({1}, 1.0F), 5, {.learning_rate = 0.5F}};
+  }
 
  private:
   static constexpr std::int64_t kB = 2, kT = 9, kN = kB * kT, kHeads = 2, kC = 48, kF = 40, kVocab = 11;

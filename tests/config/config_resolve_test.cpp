@@ -207,5 +207,17 @@ TEST(ConfigSchema, DefaultsKeepTheirOwnRules) {
   EXPECT_NO_THROW(resolve_config(config));
 }
 
+TEST(ResolveConfig, MuonKeepsFloat32StateAndWeights) {
+  TrainConfig config;
+  config.optimizer = "muon";
+  EXPECT_EQ(resolved(config).optimizer, "muon");
+  config.optimizer_state_dtype = "bfloat16";
+  EXPECT_THAT(resolve_error(config), HasSubstr("optimizer_state_dtype is bfloat16"));
+  config.optimizer_state_dtype = "float32";
+  config.dtype = "bfloat16";
+  config.master_weights = false;
+  EXPECT_THAT(resolve_error(config), HasSubstr("master_weights is false"));
+}
+
 }  // namespace
 }  // namespace virgil

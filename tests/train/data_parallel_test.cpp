@@ -131,6 +131,7 @@ struct StageCase {
   std::string moments;
   std::string wire;
   bool tie_weights;
+  std::string optimizer = "adamw";
 };
 
 class EveryStage : public DataParallel, public testing::WithParamInterface<StageCase> {};
@@ -142,6 +143,7 @@ TEST_P(EveryStage, TrainsTheSameBits) {
     TrainConfig config = named(fmt::format("stage{}", stage));
     config.zero_stage = stage;
     config.dtype = GetParam().dtype;
+    config.optimizer = GetParam().optimizer;
     config.optimizer_state_dtype = GetParam().moments;
     config.grad_reduce_dtype = GetParam().wire;
     config.tie_weights = GetParam().tie_weights;
@@ -166,7 +168,9 @@ INSTANTIATE_TEST_SUITE_P(Ranks, EveryStage,
                          testing::Values(StageCase{2, "float32", "float32", "float32", true},
                                          StageCase{3, "float32", "bfloat16", "float32", false},
                                          StageCase{4, "bfloat16", "float32", "float32", true},
-                                         StageCase{2, "bfloat16", "bfloat16", "bfloat16", false}));
+                                         StageCase{2, "bfloat16", "bfloat16", "bfloat16", false},
+                                         StageCase{2, "float32", "float32", "float32", true, "muon"},
+                                         StageCase{3, "bfloat16", "float32", "float32", false, "muon"}));
 
 TEST_F(DataParallel, AccumulationGivesTheSameBitsInStagesThatReduceOnceAStep) {
   TrainConfig config = named("stage0");

@@ -159,6 +159,7 @@ class TinyRun {
                              .length = config.block_size,
                              .dtype = shape.dtype,
                              .master_weights = shape.master_weights,
+                             .optimizer = shape.optimizer,
                              .optimizer_state_dtype = shape.optimizer_state_dtype,
                              .recompute = shape.recompute,
                              .micro_steps = shape.grad_accum_steps};

@@ -28,7 +28,9 @@ using testing::IsEmpty;
 class TrainerState : public test_support::TrainerFixture {};
 
 void expect_same_state(const TinyRun& expected, const TinyRun& actual) {
-  for (const PlanSlot slot : {PlanSlot::kWeights, expected.plan.master_slot(), state_slot(0), state_slot(1)}) {
+  std::vector<PlanSlot> slots = {PlanSlot::kWeights, expected.plan.master_slot()};
+  for (const PlannedState& state : expected.plan.states()) slots.push_back(state.slot);
+  for (const PlanSlot slot : slots) {
     EXPECT_TRUE(std::ranges::equal(expected.memory.bytes(slot), actual.memory.bytes(slot))) << static_cast<int>(slot);
   }
 }
@@ -36,16 +38,19 @@ void expect_same_state(const TinyRun& expected, const TinyRun& actual) {
 /// A run of 2N steps, and one that was stopped after `first` of them and went on in a new process's place.
 class StoppedRun : public test_support::TrainerFixture, public testing::WithParamInterface<std::int64_t> {
  protected:
-  void check_goes_on(const std::string& dtype, const std::string& optimizer_state_dtype, bool master_weights = true);
+  void check_goes_on(const std::string& dtype, const std::string& optimizer_state_dtype, bool master_weights = true,
+                     const std::string& optimizer = "adamw");
 };
 
-void StoppedRun::check_goes_on(const std::string& dtype, const std::string& optimizer_state_dtype, bool master_weights) {
+void StoppedRun::check_goes_on(const std::string& dtype, const std::string& optimizer_state_dtype, bool master_weights,
+                               const std::string& optimizer) {
   SCOPED_TRACE(dtype + ", moments in " + optimizer_state_dtype);
   const auto config = [&](const std::string& name) {
     TrainConfig result = TrainerFixture::config(name);
     result.model_name = name + dtype + optimizer_state_dtype;
     result.dtype = dtype;
     result.master_weights = master_weights;
+    result.optimizer = optimizer;
     result.optimizer_state_dtype = optimizer_state_dtype;
     return result;
   };
@@ -81,8 +86,23 @@ TEST_P(StoppedRun, GoesOnBitForBitWithoutMasterWeights) {
   for (const char* moments : {"float32", "bfloat16"}) check_goes_on("bfloat16", moments, false);
 }
 
+TEST_P(StoppedRun, GoesOnBitForBitWithMuon) {
+  for (const char* dtype : {"float32", "bfloat16"}) check_goes_on(dtype, "float32", true, "muon");
+}
+
 // 1: after the first step; 3: in an evaluation; 4: in a sample; 7: the last.
 INSTANTIATE_TEST_SUITE_P(After, StoppedRun, testing::Values(1, 3, 4, 7), testing::PrintToStringParamName());
+
+TEST_F(TrainerState, AnotherOptimizerIsRefusedByName) {
+  TinyRun run(config());
+  ASSERT_EQ(run.train(), RunStatus::kFinished);
+  TrainConfig other = config();
+  other.optimizer = "muon";
+  TinyRun resumed(other);
+  const LoadedCheckpoint checkpoint = load_checkpoint(run.folder() / run.checkpoints().back());
+  EXPECT_THAT(user_error_of([&] { resumed.trainer.restore(checkpoint); }),
+              AllOf(HasSubstr("its optimizer is adamw"), HasSubstr("--optimizer adamw"), HasSubstr("--init_from")));
+}
 
 // Within evaluations, samples and steps, between them, and in the last evaluation.
 TEST_F(TrainerState, GoesOnBitForBitWhereverItIsStopped) {

@@ -12,10 +12,12 @@
 
 namespace virgil {
 
-enum class OptimizerKind : std::uint8_t { kAdamW };
-inline constexpr std::array kAllOptimizers = {OptimizerKind::kAdamW};
-/// "adamw".
+enum class OptimizerKind : std::uint8_t { kAdamW, kMuon };
+inline constexpr std::array kAllOptimizers = {OptimizerKind::kAdamW, OptimizerKind::kMuon};
+/// "adamw", "muon".
 [[nodiscard]] std::string_view name_of(OptimizerKind kind);
+/// Throws InternalError for a name that no optimizer has.
+[[nodiscard]] OptimizerKind parse_optimizer(std::string_view name);
 
 /// What may lie in two processes' parts.
 enum class ShardRule : std::uint8_t {

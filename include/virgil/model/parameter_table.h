@@ -99,8 +99,9 @@ struct ParameterSpec {
   InitKind init = InitKind::kZeros;
   float init_std = 0;  // for kNormal; padding rows are zero
   TensorGroup part = TensorGroup::kTokenEmbedding;
-  bool tied = false;  // also the LM head
-  int layer = -1;     // -1: not in a layer
+  bool tied = false;                        // also the LM head
+  int layer = -1;                           // -1: not in a layer
+  std::vector<std::int64_t> matrices = {};  // columns of several that lie side by side in it: queries, keys, values; empty: one
 
   // ParameterLayout's to say: the place in the flat buffer that holds all parameters (and, with the same offsets, all gradients
   // and each optimizer state), in elements; what that would be with one shard, which numbers elements whatever the number of

@@ -28,16 +28,18 @@
 #include "virgil/ops/gelu.h"
 #include "virgil/ops/layernorm.h"
 #include "virgil/ops/matmul.h"
+#include "virgil/ops/muon.h"
 #include "virgil/ops/reductions.h"
 
 namespace virgil {
 
 /// Every op there is. A backend has code for each, and the conformance suite a case: without one it does not compile.
-using Call = std::variant<ops::SetZero, ops::Copy, ops::Convert, ops::EmbeddingForward, ops::EmbeddingBackward,
-                          ops::LayernormForward, ops::ResidualLayernormForward, ops::LayernormBackward, ops::DropoutBackward,
-                          ops::Matmul, ops::MatmulGeluBackward, ops::BiasBackward, ops::GeluForward, ops::GeluBackward,
-                          ops::AttentionForward, ops::AttentionBackward, ops::AttentionDecode, ops::CrossEntropyForward,
-                          ops::CrossEntropyForwardBackward, ops::ReduceSum, ops::L2Norm, ops::AdamWUpdate>;
+using Call =
+    std::variant<ops::SetZero, ops::Copy, ops::Convert, ops::EmbeddingForward, ops::EmbeddingBackward, ops::LayernormForward,
+                 ops::ResidualLayernormForward, ops::LayernormBackward, ops::DropoutBackward, ops::Matmul,
+                 ops::MatmulGeluBackward, ops::BiasBackward, ops::GeluForward, ops::GeluBackward, ops::AttentionForward,
+                 ops::AttentionBackward, ops::AttentionDecode, ops::CrossEntropyForward, ops::CrossEntropyForwardBackward,
+                 ops::ReduceSum, ops::L2Norm, ops::AdamWUpdate, ops::MuonMomentum, ops::ScaledSum, ops::MuonApply>;
 
 /// "layernorm_forward".
 [[nodiscard]] std::string_view name_of(const Call& call);

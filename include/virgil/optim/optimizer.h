@@ -52,7 +52,7 @@ class Optimizer {
   [[nodiscard]] bool is_mine(const ParameterSpec& spec) const;
   /// Elements of one group, in one part, seen as `shape`.
   void enqueue_piece(std::size_t group, std::int64_t first, const Shape& shape, std::int64_t first_index,
-                     const UpdateStep& step);
+                     const UpdateStep& step, std::span<const std::int64_t> matrices = {});
 
   Backend& backend_;
   const ParameterLayout& layout_;

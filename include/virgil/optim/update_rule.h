@@ -6,6 +6,7 @@
 #include <span>
 
 #include "virgil/backend/backend.h"
+#include "virgil/model/memory_plan.h"
 #include "virgil/model/optimizer_traits.h"
 
 namespace virgil {
@@ -16,12 +17,17 @@ struct AdamWOptions {
   double eps = 1e-8;
 };
 
+struct MuonOptions {
+  double momentum = 0.95;
+};
+
 /// Of a run, whatever its optimizers.
 struct OptimizerOptions {
   double weight_decay = 0.1;  // times a group's factor
   double max_norm = 1.0;      // clip by global norm; 0: off
   std::uint64_t seed = 0;     // of stochastic rounding
   AdamWOptions adamw = {};
+  MuonOptions muon = {};
 };
 
 /// The numbers of one update, the same for all parameters of a group.
@@ -37,11 +43,12 @@ struct UpdateStep {
 
 /// What is updated by one call: a run of elements, (n), or, where the optimizer needs whole tensors, a parameter in its shape.
 struct UpdatePiece {
-  TensorView weights;                  // float32, or bfloat16 to be rounded stochastically
-  TensorView working;                  // becomes weights rounded to nearest; absent where the passes read `weights`
-  std::span<const TensorView> states;  // in the order of OptimizerTraits::states, (units of the storage)
-  ConstTensorView gradients;           // float32
-  std::int64_t first_index = 0;        // numbers the first element, the same whatever the number of processes
+  TensorView weights;                           // float32, or bfloat16 to be rounded stochastically
+  TensorView working;                           // becomes weights rounded to nearest; absent where the passes read `weights`
+  std::span<const TensorView> states;           // in the order of OptimizerTraits::states, (units of the storage)
+  ConstTensorView gradients;                    // float32
+  std::int64_t first_index = 0;                 // numbers the first element, the same whatever the number of processes
+  std::span<const std::int64_t> matrices = {};  // as ParameterSpec's, of a whole parameter
 };
 
 class UpdateRule {
@@ -51,6 +58,9 @@ class UpdateRule {
   virtual void enqueue(Backend& backend, const UpdatePiece& piece, const UpdateStep& step) const = 0;
 };
 
-[[nodiscard]] std::unique_ptr<UpdateRule> make_update_rule(OptimizerKind kind, const OptimizerOptions& options);
+/// `plan` and `memory` are the run's; they outlive the rule.
+[[nodiscard]] std::unique_ptr<UpdateRule> make_update_rule(OptimizerKind kind, const OptimizerOptions& options,
+                                                           const MemoryPlan& plan, const PlannedMemory& memory,
+                                                           std::int64_t alignment_bytes);
 
 }  // namespace virgil

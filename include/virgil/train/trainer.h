@@ -100,6 +100,7 @@ class Trainer {
 
  private:
   void begin_run();
+  void check_same_optimizer(const LoadedCheckpoint& checkpoint) const;
   void restore_optimizer(const LoadedCheckpoint& checkpoint);
   void restore_scaler(const LoadedCheckpoint& checkpoint);
   void report_changes(const TrainingState& saved);

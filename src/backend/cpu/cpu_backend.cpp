@@ -19,6 +19,7 @@
 #include "backend/cpu/embedding.h"
 #include "backend/cpu/gelu.h"
 #include "backend/cpu/layernorm.h"
+#include "backend/cpu/muon.h"
 #include "backend/cpu/reductions.h"
 #include "backend/cpu/system_limits.h"
 #include "backend/cpu/vector_target.h"
