@@ -66,8 +66,9 @@ struct BudgetRun {
 /// Passes after which more of them bring next to nothing (Muennighoff et al. 2023).
 inline constexpr double kMostPasses = 16;
 
-/// One run for each of some usual shapes of models from 100 thousand parameters on, smallest first, those that the time, the text and the memory allow, or the
-/// one that the command line names. Throws UserError where not even the smallest gets a useful number of steps, or none fits.
+/// One run for each of some usual shapes of models from 100 thousand parameters on, smallest first, those that the time, the
+/// text and the memory allow, or the one that the command line names. Throws UserError where not even the smallest gets a
+/// useful number of steps, or none fits.
 [[nodiscard]] std::vector<BudgetRun> plan_budget(const BudgetQuestion& question, const TrainingRates& rates);
 /// The run with the lowest loss of those that fit. Requires one.
 [[nodiscard]] const BudgetRun& best_run(const std::vector<BudgetRun>& runs);
