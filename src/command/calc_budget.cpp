@@ -89,6 +89,9 @@ void answer_budget(const BudgetCall& call, std::ostream& out, Logger& log) {
                           .price_per_hour = arguments.positive_number("price").value_or(0),
                           .line = call.line,
                           .names_model = call.names_model};
+  if (std::ranges::find(call.line.set_keys, "epochs") != call.line.set_keys.end()) {
+    throw user_error("--budget and --epochs both say how long the run is; leave one of the two out");
+  }
   if (!question.line.config.init_from.empty()) {
     throw user_error("--budget asks what to train from random weights, and init_from names weights; leave one of the two out");
   }

@@ -135,11 +135,16 @@ void take_word(CommandLine& line, SubjectSource& source) {
   if (!meaning.config_file.empty()) line = with_config(line, meaning.config_file);
 }
 
+/// Whether a flag shapes the blocks of a model.
+bool names_blocks(const CommandLine& line) {
+  return std::ranges::any_of(line.set_keys, [](const std::string& key) {
+    return key == "n_layer" || key == "n_head" || key == "n_embd" || key == "d_ff";
+  });
+}
+
 /// Whether a flag shapes a model; block_size alone is how much of a model's context is meant.
 bool names_sizes(const CommandLine& line) {
-  return std::ranges::any_of(line.set_keys, [](const std::string& key) {
-    return key == "n_layer" || key == "n_head" || key == "n_embd" || key == "d_ff" || key == "vocab_size";
-  });
+  return names_blocks(line) || std::ranges::find(line.set_keys, "vocab_size") != line.set_keys.end();
 }
 
 /// One question about one model.
@@ -279,14 +284,15 @@ int run_calc_params(std::span<const std::string> arguments, std::istream& in, st
   if (parsed.has("interactive")) line = ask_for_config(std::move(line), in, out);
   SubjectSource source{.model = parsed.value("model").value_or(""), .hf_file = parsed.value("hf").value_or("")};
   if (!line.words.empty()) take_word(line, source);
-  const bool names_model = !source.model.empty() || !source.hf_file.empty() || !line.config_file.empty() || names_sizes(line);
+  const bool names_file = !source.model.empty() || !source.hf_file.empty() || !line.config_file.empty();
   if (parsed.has("budget")) {
+    const bool names_model = names_file || names_blocks(line);
     answer_budget({.arguments = parsed, .line = std::move(line), .processes = processes, .names_model = names_model}, out, log);
     return 0;
   }
   if (parsed.has("price")) throw UserError("--price is of --budget; give both, or leave it out");
   Subject subject = make_subject(source, line, read_overrides(parsed), processes);
-  const int code = Calculation(parsed, std::move(subject), out).run(names_model);
+  const int code = Calculation(parsed, std::move(subject), out).run(names_file || names_sizes(line));
   if (parsed.has("interactive")) offer_to_save(line, in, out);
   return code;
 }

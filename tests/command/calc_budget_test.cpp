@@ -59,6 +59,15 @@ TEST_F(CalcBudget, ItsCommandIsTakenByTrain) {
   EXPECT_EQ(config.input, std::vector<std::string>{text_});
 }
 
+TEST_F(CalcBudget, AVocabularyAloneNamesNoModel) {
+  const nlohmann::json json = json_of(with({"--budget", "10min", "--tflops", "0.1", "--vocab_size", "1000"}));
+  EXPECT_GT(json.at("runs").size(), 3U);
+  EXPECT_EQ(json_of(with({"--budget", "10min", "--tflops", "0.1", "--n_layer", "2", "--n_embd", "64", "--n_head", "2"}))
+                .at("runs")
+                .size(),
+            1U);
+}
+
 TEST_F(CalcBudget, MeasuresThisMachineWhereNoRateIsGiven) {
   const std::string text = calc(with({"--budget", "20s", "--n_layer", "1", "--n_head", "2", "--n_embd", "32", "--block_size",
                                       "32", "--batch_size", "4", "--tokenizer", "char"}))
@@ -70,6 +79,7 @@ TEST_F(CalcBudget, WrongQuestions) {
   EXPECT_THAT(error_of({"--budget", "2h"}), HasSubstr("--input FILE"));
   EXPECT_THAT(error_of(with({"--budget", "2"})), HasSubstr("has no unit"));
   EXPECT_THAT(error_of(with({"--budget", "2h", "--model", "gpt2"})), HasSubstr("two questions"));
+  EXPECT_THAT(error_of(with({"--budget", "2h", "--epochs", "2"})), HasSubstr("both say how long"));
   EXPECT_THAT(error_of(with({"--price", "2"})), HasSubstr("--price is of --budget"));
   EXPECT_THAT(error_of(with({"--budget", "2h", "--init_from", "somewhere"})), HasSubstr("leave one of the two out"));
   EXPECT_THAT(error_of(with({"--budget", "2h", "--tflops", "1", "--fits", "1MB"})), HasSubstr("may be used (1MB)"));
