@@ -26,15 +26,8 @@ namespace virgil {
 
 namespace {
 
-/// A text below this is learned by characters unless the command says otherwise: it is too short for a large vocabulary.
-constexpr std::int64_t kCharacterTextBytes = 16 << 20;
-
 void choose_tokenizer(CommandLine& line, Logger& log) {
-  const auto is_given = [&](const std::vector<std::string>& keys) {
-    return std::ranges::find(keys, "tokenizer") != keys.end();
-  };
-  if (is_given(line.set_keys) || is_given(line.file_keys)) return;
-  if (input_bytes(line.config, log) < kCharacterTextBytes) line.config.tokenizer = "char";
+  if (!is_given(line, "tokenizer") && input_bytes(line.config, log) < kShortTextBytes) line.config.tokenizer = "char";
 }
 
 /// Runs steps of micro-batches of at most so many tokens: their rate is that of larger ones.
@@ -66,12 +59,6 @@ class StepTimer {
   const Machine& machine_;
   Logger& log_;
 };
-
-/// Before anything is measured: what products reach, in the type that is planned.
-double product_rate(Backend& backend, const TrainConfig& config) {
-  const ProductRates rates = measure_product_rates(backend);
-  return 1e9 * (config.dtype == "bfloat16" ? rates.bfloat16 : rates.float32);
-}
 
 void check_flags(const ToolArguments& arguments) {
   for (const char* name : {"model", "hf", "weights", "solve", "matrix", "verify", "show_formula", "tensors", "calls", "compare",
@@ -112,7 +99,7 @@ void answer_budget(const BudgetCall& call, std::ostream& out, Logger& log) {
     source = fmt::format("{:.4g} TFLOP/s ({})", rate.tflops, rate.source);
     runs = plan_budget(question, TrainingRates(1e12 * rate.tflops));
   } else {
-    TrainingRates rates(product_rate(*backend, typed));
+    TrainingRates rates(1e9 * measure_product_rate(*backend, parse_dtype(typed.dtype)));
     runs = plan_measured_budget(question, rates, StepTimer(*backend, question.machine, log));
     source = fmt::format("{:.1f} GFLOP/s, by steps of the best model on this machine",
                          1e-9 * rates.at(static_cast<double>(best_run(runs).parameters)));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <string_view>
 
 namespace virgil {
 
@@ -12,38 +13,24 @@ constexpr double kEnglishBytesPerToken = 4.4;  // of web text in vocabularies of
 constexpr double kTokenDecay = 15.387756;      // Muennighoff et al. 2023, appendix A
 constexpr double kParameterDecay = 5.309743;
 
-constexpr std::array<ScalingLaw, 3> kPublished = {{
-    {.source = "Muennighoff et al. 2023",
-     .irreducible = 1.8692,
-     .A = 520.9,
-     .alpha = 0.3526596,
-     .B = 1487.7,
-     .beta = 0.3526596,
-     .bytes_per_token = kEnglishBytesPerToken,
-     .token_decay = kTokenDecay,
-     .parameter_decay = kParameterDecay,
-     .most_parameters = 0},
-    {.source = "Hoffmann et al. 2022",
-     .irreducible = 1.69,
-     .A = 406.4,
-     .alpha = 0.34,
-     .B = 410.7,
-     .beta = 0.28,
-     .bytes_per_token = kEnglishBytesPerToken,
-     .token_decay = kTokenDecay,
-     .parameter_decay = kParameterDecay,
-     .most_parameters = 0},
-    {.source = "Besiroglu et al. 2024",
-     .irreducible = 1.8172,
-     .A = 482.01,
-     .alpha = 0.3478,
-     .B = 2085.43,
-     .beta = 0.3658,
-     .bytes_per_token = kEnglishBytesPerToken,
-     .token_decay = kTokenDecay,
-     .parameter_decay = kParameterDecay,
-     .most_parameters = 0},
-}};
+constexpr ScalingLaw english_law(std::string_view source, double irreducible, double A, double alpha, double B, double beta) {
+  return {.source = source,
+          .irreducible = irreducible,
+          .A = A,
+          .alpha = alpha,
+          .B = B,
+          .beta = beta,
+          .bytes_per_token = kEnglishBytesPerToken,
+          .token_decay = kTokenDecay,
+          .parameter_decay = kParameterDecay,
+          .most_parameters = 0};
+}
+
+constexpr std::array kPublished = {
+    english_law("Muennighoff et al. 2023", 1.8692, 520.9, 0.3526596, 1487.7, 0.3526596),
+    english_law("Hoffmann et al. 2022", 1.69, 406.4, 0.34, 410.7, 0.28),
+    english_law("Besiroglu et al. 2024", 1.8172, 482.01, 0.3478, 2085.43, 0.3658),
+};
 
 constexpr ScalingLaw kSmallText = {.source = "runs of this program",
                                    .irreducible = 0.9995,

@@ -28,14 +28,8 @@ constexpr std::int64_t kLeastSteps = 50;             // fewer teach nothing that
 constexpr std::int64_t kEvaluations = 10;            // and one at the start
 constexpr double kReserve = 0.03;                    // start, samples, checkpoints
 constexpr std::int64_t kMicroBatchTokens = 1 << 14;  // more make a step no faster
-constexpr std::int64_t kShortText = 16 << 20;        // bytes
 constexpr std::int64_t kShortContext = 256;
 constexpr std::int64_t kLongContext = 1024;
-
-bool is_given(const CommandLine& line, std::string_view key) {
-  return std::ranges::find(line.set_keys, key) != line.set_keys.end() ||
-         std::ranges::find(line.file_keys, key) != line.file_keys.end();
-}
 
 /// Makes the run of one model.
 class RunMaker {
@@ -190,7 +184,7 @@ class RunMaker {
 
 Architecture base_model(const BudgetQuestion& question) {
   const TrainConfig& config = question.line.config;
-  const bool is_short = question.text.train_bytes < kShortText;
+  const bool is_short = question.text.train_bytes < kShortTextBytes;
   return {.name = "",
           .num_layers = config.n_layer,
           .num_heads = config.n_head,
@@ -237,6 +231,11 @@ std::vector<Architecture> model_ladder(const Architecture& like) {
 
 }  // namespace
 
+bool is_given(const CommandLine& line, std::string_view key) {
+  return std::ranges::find(line.set_keys, key) != line.set_keys.end() ||
+         std::ranges::find(line.file_keys, key) != line.file_keys.end();
+}
+
 void TrainingRates::add(double parameters, double flops_per_s) {
   const auto place = std::ranges::lower_bound(measured_, parameters, {}, &Point::parameters);
   if (place != measured_.end() && place->parameters == parameters) {
@@ -271,9 +270,9 @@ std::vector<BudgetRun> plan_budget(const BudgetQuestion& question, const Trainin
     }
   }
   if (runs.empty()) {
-    throw user_error("{} {}: give more time, a longer text or a smaller model",
-                     question.names_model ? "this model gets fewer than" : "not even the smallest model gets",
-                     fmt::format("{} steps in {} on this text", kLeastSteps, duration_in_words(question.seconds)));
+    throw user_error("{} {} steps in {} on this text: give more time or a longer text{}",
+                     question.names_model ? "this model gets fewer than" : "not even the smallest model gets", kLeastSteps,
+                     duration_in_words(question.seconds), question.names_model ? ", or a smaller model" : "");
   }
   if (std::ranges::none_of(runs, &BudgetRun::fits)) {
     const BudgetRun& run = runs.front();

@@ -95,8 +95,9 @@ void Trainer::restore(const LoadedCheckpoint& checkpoint) {
 }
 
 void Trainer::check_same_optimizer(const LoadedCheckpoint& checkpoint) const {
-  const bool has_momentum = std::ranges::any_of(checkpoint.optimizer->entries(),
-                                                [](const auto& entry) { return entry.name.starts_with("momentum."); });
+  const std::string momentum = fmt::format("{}.", traits_of(OptimizerKind::kMuon).states.front().name);
+  const bool has_momentum =
+      std::ranges::any_of(checkpoint.optimizer->entries(), [&](const auto& entry) { return entry.name.starts_with(momentum); });
   const std::string_view saved = name_of(has_momentum ? OptimizerKind::kMuon : OptimizerKind::kAdamW);
   if (saved == config_.optimizer) return;
   throw user_error(

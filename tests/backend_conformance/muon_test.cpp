@@ -136,7 +136,7 @@ TEST_P(Muon, SumsAndDivides) {
   for (const std::int64_t count : {1, 7, 24, 257, 5003}) {
     const std::vector<float> x = representable(conformance::normal_values(count, 1));
     const std::vector<float> y = representable(conformance::normal_values(count, 2));
-    for (const float divisor : {0.0F, 0.75F}) {  // 0: by 1e-7
+    for (const float divisor : {0.0F, 0.75F}) {  // 0: none
       const bool divides = divisor > 0;
       std::vector<Tracked> expected;
       for (std::size_t i = 0; i < x.size(); ++i) {

@@ -180,7 +180,6 @@ TEST(MuonRule, TurnsInBFloat16MuchAsInFloat32) {
   exact.step(1);
   rounded.step(1);
   const ParameterSpec& spec = exact.plan().parameters().find("transformer.h.1.mlp.c_fc.weight");
-  const std::vector<float> before = drawn(1, 0);
   const std::vector<float> a = exact.read(exact.plan().master_slot(), spec);
   const std::vector<float> b = rounded.read(rounded.plan().master_slot(), rounded.plan().parameters().find(spec.name));
   double difference = 0, size = 0;

@@ -15,7 +15,7 @@ namespace virgil {
 [[nodiscard]] bool gives_token_files(const TrainConfig& config);
 
 /// The command with the preset as its config file. Token files are not learned from character by character: with them the
-/// preset's tokenizer gives way to the default.
+/// default tokenizer replaces the preset's.
 [[nodiscard]] CommandLine with_preset(const CommandLine& command_line, const std::string& preset);
 
 }  // namespace virgil

@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "virgil/config/config_schema.h"
@@ -14,6 +15,12 @@
 #include "virgil/report/text_measure.h"
 
 namespace virgil {
+
+/// A text of fewer bytes is learned by characters, with a short context, unless the command says otherwise.
+inline constexpr std::int64_t kShortTextBytes = 16 << 20;
+
+/// Whether a flag or the config file gives the key.
+[[nodiscard]] bool is_given(const CommandLine& line, std::string_view key);
 
 /// Floating-point operations a second that training sustains, counted as in count_flops, by a model's size.
 class TrainingRates {

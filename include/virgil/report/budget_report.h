@@ -13,7 +13,7 @@ namespace virgil {
 /// `rate_source` says where the rate comes from.
 [[nodiscard]] std::string describe_budget(const BudgetQuestion& question, const std::vector<BudgetRun>& runs,
                                           const std::string& rate_source);
-/// {text, budget_seconds, rate_source, runs, best}; names as in docs/budget.md.
+/// {text, budget_seconds, machine, processes, rate_source, runs, best}; best is the place of a run.
 [[nodiscard]] nlohmann::ordered_json budget_json(const BudgetQuestion& question, const std::vector<BudgetRun>& runs,
                                                  const std::string& rate_source);
 
