@@ -203,6 +203,8 @@ std::vector<ConfigKey> progress_keys() {
               .word("all", 0),
           whole("patience", &TrainConfig::patience, 0, kMaxCount,
                 "Evaluations in a row without a new best loss after which the run ends before max_iters; 0: it does not."),
+          number("target_loss", &TrainConfig::target_loss, 0, 1000,
+                 "Validation loss, in nats a token, at which the run ends before max_iters; 0: it does not."),
           whole("log_interval", &TrainConfig::log_interval, 0, kMaxCount, "Updates between console lines; 0: none."),
           whole("save_interval", &TrainConfig::save_interval, 0, kMaxCount,
                 "Updates between checkpoints; 0: only best and last."),

@@ -14,18 +14,12 @@
 #include "virgil/base/format.h"
 #include "virgil/base/shell_quote.h"
 #include "virgil/config/program_name.h"
-#include "virgil/train/patience.h"
+#include "virgil/train/early_end.h"
 #include "virgil/train/run_folder.h"
 
 namespace virgil {
 
 namespace {
-
-/// Why a run ended before max_iters.
-std::string describe_patience(const TrainConfig& config) {
-  return config.patience == 1 ? "an evaluation found no better loss"
-                              : fmt::format("{} evaluations in a row found no better loss", config.patience);
-}
 
 /// "finished at step 1,500: 4,608,000 tokens (9.5 epochs) in 31m12s; 2,640 tok/s in steps, 63 % of a matrix product's rate".
 std::string describe_work(const RunEnd& end, const TrainConfig& config) {
@@ -34,7 +28,9 @@ std::string describe_work(const RunEnd& end, const TrainConfig& config) {
                          ? fmt::format("finished at step {}", end.state.step)
                          : fmt::format("stopped at step {} of {}", end.state.step, config.max_iters);
   const bool is_early = end.status == RunStatus::kFinished && end.state.step < config.max_iters;
-  if (is_early) text += fmt::format(" of {}, as {}", config.max_iters, describe_patience(config));
+  if (is_early) {
+    text += fmt::format(" of {}, as {}", config.max_iters, describe_early_end(early_end_of(config, end.state), config));
+  }
   if (tally.steps == 0) return text;
   text += fmt::format(": {} tokens ({:.1f} epochs) in {}; {} tok/s on average", format_count(tally.tokens),
                       static_cast<double>(tally.tokens) / tally.tokens_per_epoch, format_duration(tally.total_s),
@@ -100,7 +96,10 @@ void offer_commands(const RunEnd& end, const TrainConfig& config, const StartedA
   offer("plot it", fmt::format("{} {}", command("report"), run), log);
   if (end.status == RunStatus::kFinished) {
     const bool is_early = end.state.step < config.max_iters;
-    offer("train on", is_early ? resume + " --patience 0" : fmt::format("{} --max_iters {}", resume, 2 * end.state.step), log);
+    offer("train on",
+          is_early ? fmt::format("{} {}", resume, flag_to_go_on(early_end_of(config, end.state)))
+                   : fmt::format("{} --max_iters {}", resume, 2 * end.state.step),
+          log);
   }
   if (has_checkpoint) offer("its memory", fmt::format("{} --run {}", command("calc_params"), run), log);
 }
@@ -137,8 +136,7 @@ std::string prompt_for(const TrainConfig& config, const Dataset& data) {
 
 bool is_finished(const TrainConfig& config, const TrainingState& state) {
   const bool lacks_evaluation = config.eval_interval > 0 && state.last_eval_step >= 0 && state.last_eval_step < state.step;
-  return state.step > config.max_iters || patience_is_over(config, state) ||
-         (state.step == config.max_iters && !lacks_evaluation);
+  return state.step > config.max_iters || ends_early(config, state) || (state.step == config.max_iters && !lacks_evaluation);
 }
 
 void report_end(const RunEnd& end, const TrainConfig& config, const StartedAs& started, Logger& log) {

@@ -15,7 +15,7 @@
 #include "virgil/generate/text_generator.h"
 #include "virgil/generate/text_stream.h"
 #include "virgil/plan/estimates.h"
-#include "virgil/train/patience.h"
+#include "virgil/train/early_end.h"
 #include "virgil/train/schedule_config.h"
 
 namespace virgil {
@@ -100,7 +100,7 @@ RunStatus Trainer::train() {
       for (DataWatch& watch : data_watches_) watch.check_every(kBetweenLooksAtData);
       foresee_stop(false);
       evaluate_if_due(false);
-      if (patience_is_over(config_, state_)) break;
+      if (ends_early(config_, state_)) break;
       sample_if_due();
       save_if_due();
       if (stop_is_due()) return stop();
@@ -196,7 +196,7 @@ void Trainer::warn_if_rising(double previous_loss) {
 }
 
 void Trainer::sample_if_due() {
-  const bool is_last = state_.step == config_.max_iters || patience_is_over(config_, state_);
+  const bool is_last = state_.step == config_.max_iters || ends_early(config_, state_);
   const bool due = is_due(state_.step, config_.sample_interval) || is_last;
   if (!decoder_ || !due || state_.step == 0 || !parts_.ranks.is_root()) return;
   GenerationOptions options;

@@ -33,8 +33,8 @@
 #include "virgil/machine/measured_dtype.h"
 #include "virgil/plan/plan_config.h"
 #include "virgil/plan/run_plan.h"
+#include "virgil/train/early_end.h"
 #include "virgil/train/memory_summary.h"
-#include "virgil/train/patience.h"
 #include "virgil/train/run_folder.h"
 #include "virgil/train/run_record.h"
 
@@ -135,7 +135,7 @@ class TrainingRun {
     const std::unique_ptr<Communicator> communicator = make_communicator(*backend, group_);
     const Dataset data = load_data();
     check_same_on_all(group_, "the training text", data.train.fingerprint, "give every process the same input");
-    check_patience(config_, data.val.has_value());
+    check_early_end(config_, data.val.has_value());
     check_same_on_all(group_, "the held-out text", data.val ? data.val->fingerprint : "none",
                       "give every process the same input and val_input");
     machine_.communicator = communicator->kind();
@@ -198,10 +198,9 @@ class TrainingRun {
     if (lock_) prune_checkpoints(files_, run_, config_.keep_last);  // what a kill at the very end left to do
     const std::int64_t step = checkpoint_->state.step;
     if (step < config_.max_iters) {
-      console_.info(
-          fmt::format("{} is finished: it is at step {}, and its patience of {} evaluations without a better loss is over; to "
-                      "train further: {} --patience 0",
-                      run_.string(), step, config_.patience, resume_command(config_, started_)));
+      const EarlyEnd end = early_end_of(config_, checkpoint_->state);
+      console_.info(fmt::format("{} is finished: it is at step {}, and {}; to train further: {} {}", run_.string(), step,
+                                describe_early_end(end, config_), resume_command(config_, started_), flag_to_go_on(end)));
       return true;
     }
     const std::string rate = describe_further_rate(planned_config(config_, *checkpoint_), step, 2 * step);

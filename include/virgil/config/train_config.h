@@ -66,6 +66,7 @@ struct TrainConfig {
   std::int64_t eval_interval = 250;
   std::int64_t eval_iters = kAutoEvalIters;  // batches per evaluation; 0: the whole held-out text
   std::int64_t patience = 0;                 // evaluations without a new best after which the run ends; 0: never
+  double target_loss = 0;                    // validation loss at which the run ends; 0: it does not
   std::int64_t log_interval = 1;
   std::int64_t save_interval = 500;
   std::int64_t sample_interval = 250;
