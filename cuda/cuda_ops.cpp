@@ -15,6 +15,7 @@
 #include "cuda/kernels/layernorm.h"
 #include "cuda/kernels/muon.h"
 #include "cuda/kernels/reductions.h"
+#include "cuda/kernels/relu_squared.h"
 #include "virgil/base/error.h"
 #include "virgil/ops/call.h"
 
@@ -138,6 +139,18 @@ class CudaBackend::Ops {
     const std::int64_t num_elements = op.check();
     backend_.expect_supported(op.kName, op.inp.dtype());
     cuda::gelu_backward(backend_.context_, op.inp.dtype(), op.dinp.data(), op.dout.data(), op.inp.data(), num_elements);
+  }
+
+  void operator()(const ops::ReluSquaredForward& op) const {
+    const std::int64_t num_elements = op.check();
+    backend_.expect_supported(op.kName, op.inp.dtype());
+    cuda::relu_squared_forward(backend_.context_, op.inp.dtype(), op.out.data(), op.inp.data(), num_elements);
+  }
+
+  void operator()(const ops::ReluSquaredBackward& op) const {
+    const std::int64_t num_elements = op.check();
+    backend_.expect_supported(op.kName, op.inp.dtype());
+    cuda::relu_squared_backward(backend_.context_, op.inp.dtype(), op.dinp.data(), op.dout.data(), op.inp.data(), num_elements);
   }
 
   void operator()(const ops::MatmulGeluBackward& op) const {

@@ -62,7 +62,7 @@ std::span<const ToolFlag> calc_params_flags() {
       {"head_size", kValue, "N", "Width of a head, where it is not n_embd / n_head."},
       {"position", kValue, "KIND", "learned or rotary."},
       {"norm", kValue, "KIND", "layernorm or rmsnorm."},
-      {"mlp", kValue, "KIND", "gelu or swiglu."},
+      {"mlp", kValue, "KIND", "gelu, relu2 or swiglu."},
       {"pad_vocab", kValue, "N", "Pad the vocabulary to a multiple of N; 1: not at all."},
   };
   return flags;

@@ -7,6 +7,7 @@
 
 #include "virgil/base/error.h"
 #include "virgil/base/shape.h"
+#include "virgil/config/config_architecture.h"
 #include "virgil/config/config_schema.h"
 #include "virgil/model/architecture.h"
 
@@ -16,15 +17,7 @@ namespace {
 void resolve_model(TrainConfig& config) {
   if (config.d_ff == 0) config.d_ff = checked_multiply(4, config.n_embd);
   // Architecture holds the rules of shapes. The vocabulary is not known yet when it is left to the tokenizer.
-  static_cast<void>(trainable(Architecture{.num_layers = config.n_layer,
-                                           .num_heads = config.n_head,
-                                           .embedding_dim = config.n_embd,
-                                           .block_size = config.block_size,
-                                           .vocab_size = std::max<std::int64_t>(config.vocab_size, 1),
-                                           .d_ff = config.d_ff,
-                                           .biases = Biases::everywhere(config.bias),
-                                           .tie_weights = config.tie_weights,
-                                           .dropout = static_cast<float>(config.dropout)}));
+  static_cast<void>(trainable(architecture_of(config, std::max<std::int64_t>(config.vocab_size, 1))));
 }
 
 /// A step's sequences, where they are given, are whole and the same number in each of several processes.

@@ -102,6 +102,8 @@ std::vector<ConfigKey> model_keys() {
           whole("vocab_size", &TrainConfig::vocab_size, 0, 16777216,
                 "Token ids the model knows; 0: as many as the tokenizer has."),
           whole("d_ff", &TrainConfig::d_ff, 0, 1048576, "Width of the MLP; 0: 4 * n_embd."),
+          choice("mlp", &TrainConfig::mlp, {"gelu", "relu2"},
+                 "What stands between the MLP's two products: GELU, or ReLU squared (So et al. 2021)."),
           toggle("bias", &TrainConfig::bias, "Biases in linear layers and layernorms, as GPT-2 has them."),
           toggle("tie_weights", &TrainConfig::tie_weights, "The LM head shares the token embedding's matrix."),
           number("dropout", &TrainConfig::dropout, 0, 0.9,

@@ -45,7 +45,7 @@ std::string differences_to_gpt2(const Architecture& model) {
   };
   note(model.position != PositionKind::kLearned, "rotary positions");
   note(model.norm != NormKind::kLayerNorm, "RMSNorm");
-  note(model.mlp != MlpKind::kGelu, "a gated MLP");
+  note(model.mlp == MlpKind::kSwiGlu, "a gated MLP");
   note(model.num_kv_heads != 0 && model.num_kv_heads != model.num_heads, "grouped key and value heads");
   note(model.head_size != 0 && model.query_width() != model.embedding_dim, "heads that are not n_embd wide together");
   note(differences.empty() && !model.family->is_trained(), fmt::format("the modules of {}", model.family->model_type));
@@ -67,7 +67,17 @@ Kind parse_kind(const char* key, std::string_view name, const std::array<Kind, S
 
 std::string_view name_of(PositionKind kind) { return kind == PositionKind::kLearned ? "learned" : "rotary"; }
 std::string_view name_of(NormKind kind) { return kind == NormKind::kLayerNorm ? "layernorm" : "rmsnorm"; }
-std::string_view name_of(MlpKind kind) { return kind == MlpKind::kGelu ? "gelu" : "swiglu"; }
+std::string_view name_of(MlpKind kind) {
+  switch (kind) {
+    case MlpKind::kGelu:
+      return "gelu";
+    case MlpKind::kReluSquared:
+      return "relu2";
+    case MlpKind::kSwiGlu:
+      return "swiglu";
+  }
+  throw InternalError("no such MLP");
+}
 
 PositionKind parse_position(std::string_view name) {
   return parse_kind("position", name, std::array{PositionKind::kLearned, PositionKind::kRotary});
@@ -75,7 +85,9 @@ PositionKind parse_position(std::string_view name) {
 NormKind parse_norm(std::string_view name) {
   return parse_kind("norm", name, std::array{NormKind::kLayerNorm, NormKind::kRmsNorm});
 }
-MlpKind parse_mlp(std::string_view name) { return parse_kind("mlp", name, std::array{MlpKind::kGelu, MlpKind::kSwiGlu}); }
+MlpKind parse_mlp(std::string_view name) {
+  return parse_kind("mlp", name, std::array{MlpKind::kGelu, MlpKind::kReluSquared, MlpKind::kSwiGlu});
+}
 
 std::int64_t Architecture::padded_vocab_size() const { return round_up(vocab_size, vocab_multiple); }
 

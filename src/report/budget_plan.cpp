@@ -13,6 +13,7 @@
 
 #include "virgil/base/error.h"
 #include "virgil/base/format.h"
+#include "virgil/config/config_architecture.h"
 #include "virgil/config/config_text.h"
 #include "virgil/plan/estimates.h"
 #include "virgil/plan/parameter_count.h"
@@ -185,19 +186,11 @@ class RunMaker {
 Architecture base_model(const BudgetQuestion& question) {
   const TrainConfig& config = question.line.config;
   const bool is_short = question.text.train_bytes < kShortTextBytes;
-  return {.name = "",
-          .num_layers = config.n_layer,
-          .num_heads = config.n_head,
-          .embedding_dim = config.n_embd,
-          .block_size = question.names_model || is_given(question.line, "block_size") ? config.block_size
-                        : is_short                                                    ? kShortContext
-                                                                                      : kLongContext,
-          .vocab_size = std::max(config.vocab_size, question.text.vocab_size),
-          .d_ff = config.d_ff,
-          .vocab_multiple = kVocabMultiple,
-          .biases = Biases::everywhere(config.bias),
-          .tie_weights = config.tie_weights,
-          .dropout = static_cast<float>(config.dropout)};
+  Architecture model = architecture_of(config, std::max(config.vocab_size, question.text.vocab_size));
+  const bool is_given_context = question.names_model || is_given(question.line, "block_size");
+  if (!is_given_context) model.block_size = is_short ? kShortContext : kLongContext;
+  model.vocab_multiple = kVocabMultiple;
+  return model;
 }
 
 /// As published models have them: 64 of width for each layer up to 24 layers, then 128; heads of 64.

@@ -40,6 +40,18 @@ std::string describe_biases(const Architecture& spec) {
   return places.empty() ? "none" : places;
 }
 
+std::string_view describe_mlp(MlpKind kind) {
+  switch (kind) {
+    case MlpKind::kGelu:
+      return "GELU";
+    case MlpKind::kReluSquared:
+      return "ReLU squared";
+    case MlpKind::kSwiGlu:
+      return "SwiGLU, gated";
+  }
+  return name_of(kind);
+}
+
 std::string describe_heads(const Architecture& spec) {
   const std::string heads = fmt::format("{} of {}", spec.num_heads, spec.head_size);
   if (spec.num_kv_heads == spec.num_heads) return heads;
@@ -53,8 +65,7 @@ std::string describe_architecture(const Architecture& spec) {
   text += line("Layers", format_count(spec.num_layers));
   text += line("Embedding width", format_count(spec.embedding_dim));
   text += line("Attention heads", describe_heads(spec));
-  text += line("Feed-forward width",
-               fmt::format("{} ({})", format_count(spec.d_ff), spec.mlp == MlpKind::kGelu ? "GELU" : "SwiGLU, gated"));
+  text += line("Feed-forward width", fmt::format("{} ({})", format_count(spec.d_ff), describe_mlp(spec.mlp)));
   text += line("Context", format_count(spec.block_size));
   text += line("Vocabulary", format_count(spec.vocab_size) + padding);
   text += line("Positions", spec.position == PositionKind::kLearned ? "learned" : "rotary");

@@ -12,6 +12,7 @@
 #include "virgil/base/error.h"
 #include "virgil/base/file_system.h"
 #include "virgil/base/json.h"
+#include "virgil/config/config_architecture.h"
 #include "virgil/config/config_schema.h"
 #include "virgil/config/preset_files.h"
 #include "virgil/format/hf_config.h"
@@ -48,16 +49,11 @@ Architecture file_spec(const std::filesystem::path& path) {
 
 Architecture config_spec(const CommandLine& line) {
   const TrainConfig& config = line.config;
-  return {.name = line.config_file.empty() ? "the model of these flags" : line.config_file,
-          .num_layers = config.n_layer,
-          .num_heads = config.n_head,
-          .embedding_dim = config.n_embd,
-          .block_size = config.block_size,
-          .vocab_size = expected_vocab_size(config),
-          .d_ff = config.d_ff,
-          .vocab_multiple = kVocabMultiple,
-          .biases = Biases::everywhere(config.bias),
-          .tie_weights = config.tie_weights};
+  Architecture model = architecture_of(config, expected_vocab_size(config));
+  model.name = line.config_file.empty() ? "the model of these flags" : line.config_file;
+  model.vocab_multiple = kVocabMultiple;
+  model.dropout = 0;
+  return model;
 }
 
 /// Keys given as flags win over a catalogue's or a file's sizes.
@@ -75,6 +71,7 @@ void apply_flags(Architecture& spec, const CommandLine& line) {
   if (is_set("block_size")) spec.block_size = config.block_size;
   if (is_set("vocab_size") && config.vocab_size != 0) spec.vocab_size = config.vocab_size;
   if (is_set("tie_weights")) spec.tie_weights = config.tie_weights;
+  if (is_set("mlp")) spec.mlp = parse_mlp(config.mlp);
   if (is_set("bias")) spec.biases = Biases::everywhere(config.bias);
 }
 
@@ -101,6 +98,7 @@ void set_model_keys(CommandLine& line, const Architecture& spec) {
   set("block_size", std::to_string(spec.block_size));
   set("vocab_size", std::to_string(spec.vocab_size));
   if (spec.d_ff != 4 * spec.embedding_dim) set("d_ff", std::to_string(spec.d_ff));
+  if (spec.mlp != MlpKind::kGelu) set("mlp", std::string(name_of(spec.mlp)));
   set("bias", spec.biases.all() ? "true" : "false");
   if (!spec.tie_weights) set("tie_weights", "false");
 }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "virgil/base/error.h"
+#include "virgil/config/config_architecture.h"
 #include "virgil/train/data_request.h"
 
 namespace virgil {
@@ -62,15 +63,7 @@ Architecture make_model_config(const TrainConfig& config, const Tokenizer& token
 }
 
 Architecture make_model_config(const TrainConfig& config, std::int64_t vocab_size) {
-  return trainable({.num_layers = config.n_layer,
-                    .num_heads = config.n_head,
-                    .embedding_dim = config.n_embd,
-                    .block_size = config.block_size,
-                    .vocab_size = vocab_size,
-                    .d_ff = config.d_ff,
-                    .biases = Biases::everywhere(config.bias),
-                    .tie_weights = config.tie_weights,
-                    .dropout = static_cast<float>(config.dropout)});
+  return trainable(architecture_of(config, vocab_size));
 }
 
 void check_same_model(const LoadedCheckpoint& checkpoint, const Architecture& model, std::span<const std::string> set_keys) {
@@ -79,18 +72,22 @@ void check_same_model(const LoadedCheckpoint& checkpoint, const Architecture& mo
   const auto check = [&](const char* key, auto saved_value, auto asked_value) {
     if (saved_value == asked_value) return;
     const bool is_flag = std::ranges::find(set_keys, key) != set_keys.end();
-    const std::string flag =
-        std::is_same_v<decltype(asked_value), bool> && !asked_value ? fmt::format("--no_{}", key) : fmt::format("--{}", key);
+    std::string flag = fmt::format("--{}", key);
+    if constexpr (std::is_same_v<decltype(asked_value), bool>) {
+      if (!asked_value) flag = fmt::format("--no_{}", key);
+    }
     throw user_error("checkpoint {}: {} is {}, {}", checkpoint.directory.string(), key, saved_value,
                      is_flag ? fmt::format("and a resumed run cannot change it to {}; leave {} out", asked_value, flag)
                              : fmt::format("the config says {}; set \"{}\": {}", asked_value, key, saved_value));
   };
+  const auto quoted = [](MlpKind kind) { return fmt::format("\"{}\"", name_of(kind)); };
   check("n_layer", saved.num_layers, asked.num_layers);
   check("n_head", saved.num_heads, asked.num_heads);
   check("n_embd", saved.embedding_dim, asked.embedding_dim);
   check("block_size", saved.block_size, asked.block_size);
   check("vocab_size", saved.vocab_size, asked.vocab_size);
   check("d_ff", trainable(saved).d_ff, model.d_ff);
+  check("mlp", quoted(saved.mlp), quoted(asked.mlp));
   check("bias", saved.biases.all(), asked.biases.all());
   check("tie_weights", saved.tie_weights, asked.tie_weights);
 }

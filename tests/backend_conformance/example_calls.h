@@ -58,6 +58,8 @@ class ExampleCalls {
   }
   void make(ops::BiasBackward& op) { op = {gradient("dbias", {kC}), input({kB, kT, kC}, 1)}; }
   void make(ops::GeluForward& op) { op = {output("out", {kN, kF}), input({kN, kF}, 1)}; }
+  void make(ops::ReluSquaredForward& op) { op = {output("out", {kN, kF}), input({kN, kF}, 1)}; }
+  void make(ops::ReluSquaredBackward& op) { op = {output("dinp", {kN, kF}), input({kN, kF}, 1), input({kN, kF}, 2)}; }
   void make(ops::GeluBackward& op) { op = {output("dinp", {kN, kF}), input({kN, kF}, 1), input({kN, kF}, 2)}; }
   void make(ops::AttentionForward& op) {
     op = {output("out", {kB, kT, kC}), run_.output("lse", {kB, kHeads, kT}, DType::kFloat32), input({kB, kT, 3 * kC}, 1),

@@ -197,6 +197,18 @@ TrackedValues gelu_backward(const TrackedValues& dout, const Values& inp, double
   return dinp;
 }
 
+TrackedValues relu_squared_forward(const Values& inp) {
+  TrackedValues out;
+  for (const double x : inp) out.push_back(Tracked(std::max(x, 0.0)) * Tracked(std::max(x, 0.0)));
+  return out;
+}
+
+TrackedValues relu_squared_backward(const Values& dout, const Values& inp) {
+  TrackedValues dinp;
+  for (std::size_t i = 0; i < inp.size(); ++i) dinp.push_back(Tracked(dout[i]) * Tracked(2 * std::max(inp[i], 0.0)));
+  return dinp;
+}
+
 CrossEntropyResult cross_entropy(const Values& logits, const std::vector<std::int32_t>& targets, std::int64_t vocab_size,
                                  float grad_scale) {
   const std::size_t Vp = logits.size() / targets.size();

@@ -67,6 +67,9 @@ struct LayernormGradients {
   return gelu_backward(TrackedValues(dout.begin(), dout.end()), inp);
 }
 
+[[nodiscard]] TrackedValues relu_squared_forward(const Values& inp);
+[[nodiscard]] TrackedValues relu_squared_backward(const Values& dout, const Values& inp);
+
 struct CrossEntropyResult {
   TrackedValues losses;
   TrackedValues dlogits;

@@ -97,6 +97,13 @@ TEST(Reference, GeluBackwardMatchesFiniteDifferences) {
   expect_gradient(finite_differences(forward, inp), reference::gelu_backward(dout, inp));
 }
 
+TEST(Reference, ReluSquaredBackwardMatchesFiniteDifferences) {
+  const Values inp = {-9.0, -1.0, -1e-3, 1e-3, 0.5, 1.0, 2.0, 5.0};  // not at zero: differences of its second derivative
+  const Values dout = normals(std::ssize(inp), 1);
+  const auto forward = [&](const Values& x) { return project(reference::relu_squared_forward(x), dout); };
+  expect_gradient(finite_differences(forward, inp), reference::relu_squared_backward(dout, inp));
+}
+
 TEST(Reference, GeluForwardMatchesItsDefinition) {
   for (double x = -6; x <= 6; x += 0.125) {
     const double u = std::sqrt(2 / std::acos(-1.0)) * (x + 0.044715 * x * x * x);

@@ -177,6 +177,13 @@ TEST(Gpt2Config, TakesEveryNameOfTheTanhForm) {
   }
 }
 
+TEST(Gpt2Config, TakesReluSquared) {
+  OrderedJson json = good();
+  EXPECT_EQ(read_weights_config(json.dump(), "config.json").mlp, MlpKind::kGelu);
+  json["activation_function"] = "relu2";
+  EXPECT_EQ(read_weights_config(json.dump(), "config.json").mlp, MlpKind::kReluSquared);
+}
+
 TEST(Gpt2Config, RefusesWhatIsAnotherFunction) {
   EXPECT_THAT(error_with("model_type", "llama"), AllOf(HasSubstr("llama"), HasSubstr("gpt2")));
   EXPECT_THAT(error_with("activation_function", "relu"), AllOf(HasSubstr("relu"), HasSubstr("gelu_new")));
@@ -246,6 +253,7 @@ TEST(Gpt2Config, ComesBackAsItWasWritten) {
                          .block_size = 20,
                          .vocab_size = 300,
                          .d_ff = 100,
+                         .mlp = MlpKind::kReluSquared,
                          .biases = {},
                          .tie_weights = false,
                          .dropout = 0.1F};

@@ -22,6 +22,7 @@ struct ArenaVariant {
   bool bias;
   bool tied;
   DType dtype = DType::kFloat32;
+  MlpKind mlp = MlpKind::kGelu;
 };
 
 Architecture sizes_of(const ArenaVariant& variant) {
@@ -30,6 +31,7 @@ Architecture sizes_of(const ArenaVariant& variant) {
           .embedding_dim = 48,
           .block_size = 40,
           .vocab_size = 100,
+          .mlp = variant.mlp,
           .biases = Biases::everywhere(variant.bias),
           .tie_weights = variant.tied,
           .dropout = variant.dropout};
@@ -95,6 +97,7 @@ INSTANTIATE_TEST_SUITE_P(Variants, GptArena,
                                          ArenaVariant{"bias", 0.0F, true, true}, ArenaVariant{"untied", 0.0F, false, false},
                                          ArenaVariant{"everything", 0.3F, true, false},
                                          ArenaVariant{"bfloat16", 0.0F, false, true, DType::kBFloat16},
+                                         ArenaVariant{"relu2", 0.3F, true, true, DType::kFloat32, MlpKind::kReluSquared},
                                          ArenaVariant{"bfloat16_everything", 0.3F, true, false, DType::kBFloat16}),
                          [](const auto& info) { return std::string(info.param.name); });
 

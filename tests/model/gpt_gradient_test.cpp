@@ -24,6 +24,7 @@ struct GradientVariant {
   std::int64_t num_layers = 2;
   std::int64_t embedding_dim = 32;
   StepShape step{.batch_size = 2, .length = 13};
+  MlpKind mlp = MlpKind::kGelu;
 };
 
 constexpr PassRandomness kRandomness{.seed = 5, .step = 1, .first_sequence = 0};
@@ -36,6 +37,7 @@ class GptGradient : public testing::TestWithParam<GradientVariant> {
                 .embedding_dim = GetParam().embedding_dim,
                 .block_size = 16,
                 .vocab_size = 65,
+                .mlp = GetParam().mlp,
                 .biases = Biases::everywhere(GetParam().bias),
                 .tie_weights = GetParam().tied,
                 .dropout = GetParam().dropout},
@@ -144,6 +146,7 @@ INSTANTIATE_TEST_SUITE_P(
     Variants, GptGradient,
     testing::Values(GradientVariant{"plain", 0.0F, false, true}, GradientVariant{"dropout", 0.2F, true, true},
                     GradientVariant{"untied", 0.0F, true, false},
+                    GradientVariant{.name = "relu2", .dropout = 0.0F, .bias = true, .tied = true, .mlp = MlpKind::kReluSquared},
                     // Matrices of 256 x 1024: from here on the CPU backend reorders operands of its products.
                     GradientVariant{"wide", 0.0F, true, true, 1, 256, {.batch_size = 2, .length = 16}}),
     [](const auto& info) { return std::string(info.param.name); });

@@ -35,6 +35,7 @@ class Case:
     length: int
     max_norm: float
     seed: int
+    activation: str = "gelu_new"
 
 
 CASES = [
@@ -44,6 +45,8 @@ CASES = [
     # No biases, heads of 16, a vocabulary that needs no padding, a full context. Some updates are
     # clipped and some are not.
     Case("no_bias", 1, 2, 32, 16, 64, False, 2, 16, max_norm=2.7, seed=2),
+    # ReLU squared in the MLP.
+    Case("relu2", 2, 2, 16, 10, 65, True, 2, 10, max_norm=2.0, seed=3, activation="relu2"),
 ]
 
 
@@ -54,7 +57,7 @@ def is_absent(name: str, case: Case) -> bool:
 def make_model(case: Case) -> transformers.GPT2LMHeadModel:
     config = transformers.GPT2Config(
         vocab_size=case.vocab_size, n_positions=case.block_size, n_embd=case.n_embd, n_layer=case.n_layer,
-        n_head=case.n_head, activation_function="gelu_new", resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
+        n_head=case.n_head, activation_function=case.activation, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
         layer_norm_epsilon=1e-5, tie_word_embeddings=True, attn_implementation="eager", use_cache=False,
         bos_token_id=None, eos_token_id=None)
     model = transformers.GPT2LMHeadModel(config).double().train()
@@ -131,7 +134,7 @@ def main() -> None:
     torch.set_num_threads(1)
     directory = pathlib.Path(sys.argv[1])
     for case in CASES:
-        sizes = {key: value for key, value in dataclasses.asdict(case).items() if key not in ("name", "seed")}
+        sizes = {key: value for key, value in dataclasses.asdict(case).items() if key not in ("name", "seed") and (key, value) != ("activation", "gelu_new")}
         versions = {"torch": torch.__version__, "transformers": transformers.__version__}
         # One key: safetensors writes several in an order that changes from run to run.
         metadata = {"case": json.dumps({**sizes, **OPTIMIZER, **versions}, sort_keys=True)}

@@ -38,6 +38,7 @@ class Golden : public testing::TestWithParam<const char*> {
             .embedding_dim = case_.at("n_embd"),
             .block_size = case_.at("block_size"),
             .vocab_size = case_.at("vocab_size"),
+            .mlp = parse_mlp(case_.value("activation", "gelu_new") == "relu2" ? "relu2" : "gelu"),
             .biases = Biases::everywhere(case_.at("bias"))};
   }
   [[nodiscard]] const ParameterLayout& layout() const { return model_.plan().parameters(); }
@@ -179,7 +180,7 @@ TEST_P(Golden, TenUpdatesMatch) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, Golden, testing::Values("bias", "no_bias"),
+INSTANTIATE_TEST_SUITE_P(Models, Golden, testing::Values("bias", "no_bias", "relu2"),
                          [](const auto& info) { return std::string(info.param); });
 
 }  // namespace

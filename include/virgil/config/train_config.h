@@ -23,6 +23,7 @@ struct TrainConfig {
   std::int64_t block_size = 1024;
   std::int64_t vocab_size = 0;  // 0: the tokenizer's
   std::int64_t d_ff = 0;        // 0: 4 * n_embd
+  std::string mlp = "gelu";     // gelu | relu2
   bool bias = false;
   bool tie_weights = true;
   double dropout = 0.0;

@@ -13,9 +13,13 @@ inline constexpr std::int64_t kMaxHeadSize = 128;   // that attention takes
 
 enum class PositionKind : std::uint8_t { kLearned, kRotary };  // rotary (Su et al. 2021) has no parameters
 enum class NormKind : std::uint8_t { kLayerNorm, kRmsNorm };
-enum class MlpKind : std::uint8_t { kGelu, kSwiGlu };  // SwiGLU (Shazeer 2020) has three matrices instead of two
+enum class MlpKind : std::uint8_t {
+  kGelu,
+  kReluSquared,  // So et al. 2021
+  kSwiGlu,       // Shazeer 2020; three matrices instead of two
+};
 
-/// learned | rotary, layernorm | rmsnorm, gelu | swiglu. The parsers throw UserError on anything else.
+/// learned | rotary, layernorm | rmsnorm, gelu | relu2 | swiglu. The parsers throw UserError on anything else.
 [[nodiscard]] std::string_view name_of(PositionKind kind);
 [[nodiscard]] std::string_view name_of(NormKind kind);
 [[nodiscard]] std::string_view name_of(MlpKind kind);
@@ -72,7 +76,8 @@ struct Architecture {
 [[nodiscard]] Architecture checked(Architecture architecture);
 
 /// The same as Virgil trains it, its vocabulary padded to kVocabMultiple: GPT-2's pre-layernorm block with learned positions
-/// and a GELU MLP, with or without biases. Throws UserError naming what differs, or the key, its value and the remedy.
+/// and an MLP of two matrices, with or without biases. Throws UserError naming what differs, or the key, its value and the
+/// remedy.
 [[nodiscard]] Architecture trainable(Architecture architecture);
 
 }  // namespace virgil

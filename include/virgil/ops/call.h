@@ -30,16 +30,17 @@
 #include "virgil/ops/matmul.h"
 #include "virgil/ops/muon.h"
 #include "virgil/ops/reductions.h"
+#include "virgil/ops/relu_squared.h"
 
 namespace virgil {
 
 /// Every op there is. A backend has code for each, and the conformance suite a case: without one it does not compile.
-using Call =
-    std::variant<ops::SetZero, ops::Copy, ops::Convert, ops::EmbeddingForward, ops::EmbeddingBackward, ops::LayernormForward,
-                 ops::ResidualLayernormForward, ops::LayernormBackward, ops::DropoutBackward, ops::Matmul,
-                 ops::MatmulGeluBackward, ops::BiasBackward, ops::GeluForward, ops::GeluBackward, ops::AttentionForward,
-                 ops::AttentionBackward, ops::AttentionDecode, ops::CrossEntropyForward, ops::CrossEntropyForwardBackward,
-                 ops::ReduceSum, ops::L2Norm, ops::AdamWUpdate, ops::MuonMomentum, ops::ScaledSum, ops::MuonApply>;
+using Call = std::variant<ops::SetZero, ops::Copy, ops::Convert, ops::EmbeddingForward, ops::EmbeddingBackward,
+                          ops::LayernormForward, ops::ResidualLayernormForward, ops::LayernormBackward, ops::DropoutBackward,
+                          ops::Matmul, ops::MatmulGeluBackward, ops::BiasBackward, ops::GeluForward, ops::GeluBackward,
+                          ops::ReluSquaredForward, ops::ReluSquaredBackward, ops::AttentionForward, ops::AttentionBackward,
+                          ops::AttentionDecode, ops::CrossEntropyForward, ops::CrossEntropyForwardBackward, ops::ReduceSum,
+                          ops::L2Norm, ops::AdamWUpdate, ops::MuonMomentum, ops::ScaledSum, ops::MuonApply>;
 
 /// "layernorm_forward".
 [[nodiscard]] std::string_view name_of(const Call& call);

@@ -21,6 +21,7 @@
 #include "backend/cpu/layernorm.h"
 #include "backend/cpu/muon.h"
 #include "backend/cpu/reductions.h"
+#include "backend/cpu/relu_squared.h"
 #include "backend/cpu/system_limits.h"
 #include "backend/cpu/vector_target.h"
 #include "virgil/ops/call.h"

@@ -5,6 +5,7 @@
 
 #include "virgil/ops/gelu.h"
 #include "virgil/ops/matmul.h"
+#include "virgil/ops/relu_squared.h"
 
 namespace virgil {
 
@@ -22,13 +23,18 @@ void Mlp::declare(ParameterTable& table) {
 
 Mlp::Mlp(Recorder& recorder, const std::string& name)
     : name_(name),
+      kind_(recorder.model().mlp),
       up_(recorder, module_path(name, recorder.names().up)),
       down_(recorder, module_path(name, recorder.names().down)) {}
 
 TensorView Mlp::forward(Recorder& recorder, const ConstTensorView& x) {
   hidden_ = up_.forward(recorder, x, Recompute::kBlock);
   const TensorView act = recorder.activation(name_ + ".act", hidden_.shape()[-1], Recompute::kGelu);
-  recorder.tape().add(ops::GeluForward{.out = act, .inp = hidden_});
+  if (kind_ == MlpKind::kReluSquared) {
+    recorder.tape().add(ops::ReluSquaredForward{.out = act, .inp = hidden_});
+  } else {
+    recorder.tape().add(ops::GeluForward{.out = act, .inp = hidden_});
+  }
   act_ = act;
   return down_.forward(recorder, act, Recompute::kBlock);
 }
@@ -39,13 +45,24 @@ TensorView Mlp::backward(Recorder& recorder, const ConstTensorView& x, const Str
   // What is made again is made first: then the branch's gradient does not live meanwhile.
   const ConstTensorView act = tape.read(act_);
   const ConstTensorView dbranch = dstream.of_branch(recorder, down_.name(), dropout);
-  // The weight's gradient first: it is the last reader of the GELU's output, whose bytes the next gradient may then take.
+  // The weight's gradient first: it is the last reader of the activation's output, whose bytes the next gradient may then take.
   down_.backward_weight(recorder, act, dbranch);
+  const TensorView dhidden = backward_to_hidden(recorder, dbranch);
+  up_.backward_weight(recorder, tape.read(x), dhidden);
+  return up_.backward_input(recorder, name_ + ".inp.grad", dhidden);
+}
+
+TensorView Mlp::backward_to_hidden(Recorder& recorder, const ConstTensorView& dbranch) const {
+  Tape& tape = recorder.tape();
+  if (kind_ == MlpKind::kReluSquared) {
+    const TensorView dhidden = down_.backward_input(recorder, up_.name() + ".grad", dbranch);
+    tape.add(ops::ReluSquaredBackward{.dinp = dhidden, .dout = dhidden, .inp = tape.read(hidden_)});
+    return dhidden;
+  }
   const ConstTensorView hidden = tape.read(hidden_);
   const TensorView dhidden = recorder.activation(up_.name() + ".grad", hidden.shape()[-1]);
   tape.add(ops::MatmulGeluBackward{.dinp = dhidden, .dout = dbranch, .weight = down_.weight(), .hidden = hidden});
-  up_.backward_weight(recorder, tape.read(x), dhidden);
-  return up_.backward_input(recorder, name_ + ".inp.grad", dhidden);
+  return dhidden;
 }
 
 }  // namespace virgil

@@ -1,4 +1,4 @@
-// The MLP of a block: a product to the width d_ff, GELU, a product back to the stream's width.
+// The MLP of a block: a product to the width d_ff, GELU or ReLU squared, a product back to the stream's width.
 #pragma once
 
 #include <string>
@@ -23,7 +23,11 @@ class Mlp {
   [[nodiscard]] const std::string& name() const { return name_; }
 
  private:
+  /// dhidden (B, T, F) from d(branch).
+  [[nodiscard]] TensorView backward_to_hidden(Recorder& recorder, const ConstTensorView& dbranch) const;
+
   std::string name_;
+  MlpKind kind_;
   Linear up_;
   Linear down_;
   ConstTensorView hidden_, act_;  // of the last forward()

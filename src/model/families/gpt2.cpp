@@ -20,6 +20,7 @@ constexpr const char* kOldPositions = "n_ctx";  // stands for positions where no
 constexpr const char* kTied = "tie_word_embeddings";
 constexpr const char* kActivation = "activation_function";
 constexpr const char* kTanhGelu = "gelu_new";
+constexpr const char* kReluSquared = "relu2";
 constexpr const char* kEpsilon = "layer_norm_epsilon";
 constexpr double kEpsilonValue = 1e-5;
 constexpr const char* kDropout = "resid_pdrop";
@@ -39,7 +40,7 @@ constexpr std::array kGpt2Sizes = {
 Architecture usual_gpt2() { return {.family = &kGpt2Family, .biases = kAllBiases}; }
 
 bool holds_gpt2(const Architecture& model) {
-  return model.position == PositionKind::kLearned && model.norm == NormKind::kLayerNorm && model.mlp == MlpKind::kGelu;
+  return model.position == PositionKind::kLearned && model.norm == NormKind::kLayerNorm && model.mlp != MlpKind::kSwiGlu;
 }
 
 Architecture read_gpt2(const JsonObject& json) {
@@ -47,6 +48,7 @@ Architecture read_gpt2(const JsonObject& json) {
   Architecture model = read_sizes(kGpt2Family, json);
   model.biases = Biases::everywhere(bias);
   model.tie_weights = json.boolean_or(kTied, true);
+  if (json.string_or(kActivation, kTanhGelu) == kReluSquared) model.mlp = MlpKind::kReluSquared;
   return model;
 }
 
@@ -58,7 +60,7 @@ void refuse_other_gpt2(const JsonObject& json, const std::string& where) {
   const std::string activation = json.string_or(kActivation, kTanhGelu);
   // Three names of the tanh form.
   const bool is_tanh = activation == kTanhGelu || activation == "gelu_pytorch_tanh" || activation == "gelu_fast";
-  if (!is_tanh) refuse(kActivation, quoted_excerpt(activation), kTanhGelu);
+  if (!is_tanh && activation != kReluSquared) refuse(kActivation, quoted_excerpt(activation), "gelu_new or relu2");
   if (!json.boolean_or("scale_attn_weights", true)) refuse("scale_attn_weights", "false", "true");
   if (json.boolean_or("scale_attn_by_inverse_layer_idx", false)) refuse("scale_attn_by_inverse_layer_idx", "true", "false");
   if (json.boolean_or("add_cross_attention", false)) refuse("add_cross_attention", "true", "false");
@@ -82,7 +84,7 @@ Json write_gpt2(const Architecture& model, std::int32_t end_of_text) {
       {"n_layer", model.num_layers},
       {"n_head", model.num_heads},
       {"n_inner", usual_width ? Json(nullptr) : Json(model.d_ff)},
-      {kActivation, kTanhGelu},
+      {kActivation, model.mlp == MlpKind::kReluSquared ? kReluSquared : kTanhGelu},
       {kDropout, dropout},
       {"embd_pdrop", dropout},
       {"attn_pdrop", dropout},
