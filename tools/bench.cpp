@@ -17,13 +17,18 @@
 #include "bench/generation_bench.h"
 #include "bench/generation_grid.h"
 #include "bench/generation_report.h"
+#include "bench/loss_race.h"
+#include "bench/loss_race_report.h"
 #include "bench/machine_peak.h"
 #include "bench/step_bench.h"
 #include "bench/tokenizer_bench.h"
 #include "bench/torch_comparison.h"
 #include "virgil/command/program.h"
 #include "virgil/config/program_flags.h"
+#include "virgil/config/program_name.h"
 #include "virgil/config/program_version.h"
+#include "virgil/machine/device.h"
+#include "virgil/machine/measured_dtype.h"
 #include "virgil/report/presets.h"
 #include "virgil/report/scaling_report.h"
 #include "virgil/report/subject.h"
@@ -76,7 +81,17 @@ void run_steps(const virgil::ToolArguments& arguments, const virgil::CommandLine
   fmt::print("{}", arguments.has("json") ? json_report(result) : text_report(result, arguments.has("ops")));
 }
 
-void run(std::span<const std::string> words) {
+void run_to_loss(const virgil::ToolArguments& arguments, const virgil::CommandLine& command_line, const std::string& train) {
+  virgil::StderrLogger log;
+  bench::LossRace race = bench::make_loss_race(arguments, command_line, train);
+  race.target.bytes_per_character = bench::measure_bytes_per_character(command_line.config, log);
+  const std::vector<std::vector<bench::RaceRun>> runs = bench::run_loss_race(race, log);
+  const std::string machine =
+      virgil::describe_processor(*virgil::make_backend(virgil::device_request(command_line.config), log));
+  fmt::print("{}", arguments.has("json") ? json_report(race, runs, machine) : text_report(race, runs, machine));
+}
+
+void run(std::span<const std::string> words, const std::string& train) {
   const std::vector<virgil::ToolFlag> flags = bench::bench_flags();
   const auto [command_line, arguments] =
       virgil::parse_program_line(words, {.program = "bench", .own = flags, .words_mean = virgil::WordsMean::kConfigOrInput});
@@ -86,8 +101,8 @@ void run(std::span<const std::string> words) {
   }
   if (command_line.help) {
     fmt::print(
-        "Usage: bench [--config FILE] [flags]\n\nTimes a training step and its ops on random tokens; --generate, --tokenizers and --scaling ask for something "
-        "else.\n\n{}\n{}",
+        "Usage: bench [--config FILE] [flags]\n\nTimes a training step and its ops on random tokens; --generate, --tokenizers, --scaling and --to_loss ask for "
+        "something else.\n\n{}\n{}",
         virgil::describe_flags(flags), virgil::config_help());
     return;
   }
@@ -102,14 +117,16 @@ void run(std::span<const std::string> words) {
       return run_tokenizers(arguments, command_line.config);
     case bench::BenchMode::kScaling:
       return run_scaling(arguments, command_line);
+    case bench::BenchMode::kToLoss:
+      return run_to_loss(arguments, command_line, train);
   }
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  return virgil::run_program(argc, argv, [](const std::vector<std::string>& arguments) {
-    run(arguments);
+  return virgil::run_program(argc, argv, [&](const std::vector<std::string>& arguments) {
+    run(arguments, virgil::program_folder(argv[0]) + "train");
     return 0;
   });
 }

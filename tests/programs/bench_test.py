@@ -2,6 +2,7 @@
 """bench: the fields of its JSON, and what it says to flags that make no sense."""
 
 import json
+import math
 import os
 import subprocess
 
@@ -12,7 +13,7 @@ SIZES = {"n_layer": 2, "n_head": 2, "n_embd": 32, "block_size": 24, "batch_size"
 
 class Bench(harness.ProgramTest):
     def run_bench(self, *extra, expect=0):
-        other_modes = {"--tokenizers", "--generate"}
+        other_modes = {"--tokenizers", "--generate", "--to_loss"}
         steps = [] if other_modes & set(extra) else ["--steps", "2"]
         command = [os.path.join(os.path.dirname(self.train), "bench"), *harness.flags_of(SIZES), *steps, *extra]
         done = subprocess.run(command, capture_output=True, text=True, timeout=harness.TIMEOUT_S, cwd=self.folder,
@@ -103,6 +104,28 @@ class Bench(harness.ProgramTest):
         self.assert_says(self.run_bench("--generate", "--dtype", "float16", "--device", "cpu", expect=2), "float16", "float32")
         self.assert_says(self.run_bench("--generate", "--max_memory", "1KB", expect=2), "max_memory is 1KB", "--contexts")
         self.assert_says(self.run_bench("--generate", "--steps", "2", expect=2), "--steps", "--generate", "one of the two")
+
+    def test_programs_race_to_a_loss(self):
+        text = self.folder / "text.txt"
+        text.write_text("Nel mezzo del cammin di nostra vita, perché è già lì. " * 40, encoding="utf-8")
+        race = ["--input", str(text), "--seeds", "1", "--eval_interval", "2", "--max_iters", "6", "--race", "train",
+                "train --optimizer muon --learning_rate 1e-3"]
+        result = json.loads(self.run_bench("--to_loss", "50", "--json", *race))
+        for entrant in result["entrants"]:
+            run = entrant["runs"][0]
+            self.assertEqual((entrant["reached"], run["steps"]), (1, 2))
+            self.assertGreater(run["seconds"], 0)
+            self.assertIn("--seed", run["command"])
+            with open(self.folder / run["folder"] / "metrics.jsonl", encoding="utf-8") as lines:
+                bits = [m["val_bpb"] for m in map(json.loads, lines) if "val_bpb" in m]
+            held_out = text.read_bytes()[-int(0.1 * text.stat().st_size):].decode(errors="ignore")
+            nats = math.log(2) * min(bits[1:]) * len(held_out.encode()) / len(held_out)
+            self.assertAlmostEqual(run["best_loss"], nats, delta=0.01 * nats)
+        table = self.run_bench("--to_loss", "50", *race)
+        self.assert_says(table, "50 nats a character", "1 of 1", "train --optimizer muon", "ratio")
+        self.assert_says(self.run_bench("--to_loss", "0.01", *race), "0 of 1")
+        self.assert_says(self.run_bench("--to_loss", "50", "--race", "train", "--input", str(text), "--n_head", "3", expect=2),
+                         "exit status 2", ".log")
 
     def test_bad_flags_are_named(self):
         self.assert_says(self.run_bench("--stepz", "3", expect=2), "--stepz", "--steps")

@@ -24,9 +24,9 @@ struct ModeFlags {
 
 const ToolFlag kPython = {"python", ToolFlag::Takes::kValue, "PROGRAM", "Python interpreter of comparisons (default: python3)"};
 
-const std::array<ModeFlags, 4>& modes() {
+const std::array<ModeFlags, 5>& modes() {
   using Takes = ToolFlag::Takes;
-  static const std::array<ModeFlags, 4> all = {{
+  static const std::array<ModeFlags, 5> all = {{
       {BenchMode::kStep,
        "",
        {{"steps", Takes::kValue, "N", "Training steps to time (default: 10)"},
@@ -48,6 +48,14 @@ const std::array<ModeFlags, 4>& modes() {
         kPython,
         {"tiktoken_script", Takes::kValue, "FILE", "Its script (default: tests/reference/bench_tiktoken.py)"}}},
       {BenchMode::kScaling, "scaling", {scaling_flags().begin(), scaling_flags().end()}},
+      {BenchMode::kToLoss,
+       "to_loss",
+       {{"to_loss", Takes::kValue, "LOSS", "Train until this validation loss, in nats a character, and tell how long it took"},
+        {"race", Takes::kValues, "COMMAND...",
+         "With --to_loss: what races, in turns: presets, configs, or commands that take train's flags"},
+        {"seeds", Takes::kValue, "N", "With --to_loss: runs of each (default: 3)"},
+        {"within", Takes::kValue, "TIME",
+         "With --to_loss: train each so long, as 30min, and tell the best loss; without it until the loss is found"}}},
   }};
   return all;
 }

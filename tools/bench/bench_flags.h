@@ -8,7 +8,7 @@
 
 namespace virgil::bench {
 
-enum class BenchMode : std::uint8_t { kStep, kGenerate, kTokenizers, kScaling };
+enum class BenchMode : std::uint8_t { kStep, kGenerate, kTokenizers, kScaling, kToLoss };
 
 /// All flags of bench's own, for parsing and for --help.
 [[nodiscard]] std::vector<ToolFlag> bench_flags();
