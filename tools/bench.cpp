@@ -19,7 +19,6 @@
 #include "bench/generation_report.h"
 #include "bench/loss_race.h"
 #include "bench/loss_race_report.h"
-#include "bench/machine_peak.h"
 #include "bench/step_bench.h"
 #include "bench/tokenizer_bench.h"
 #include "bench/torch_comparison.h"
@@ -69,12 +68,12 @@ void run_steps(const virgil::ToolArguments& arguments, const virgil::CommandLine
   bench::BenchResult result;
   result.device = step_bench.backend().description();
   result.dtype = step_bench.plan().dtype();
-  result.peak = bench::measure_peak(step_bench.backend(), result.dtype);
   result.step = step_bench.time_steps_and_ops(num_steps);
   result.planned_bytes = step_bench.plan().total_bytes();
   result.resident_growth_bytes = step_bench.resident_growth_bytes();
   result.inference_ops = step_bench.time_inference_ops();
   result.generation = step_bench.time_generation();
+  result.peak = step_bench.peak();
   if (arguments.has("compare_cudnn")) result.cudnn = bench::race_cudnn(subject.resolved, step_bench.plan());
   result.torch_wanted = compares_torch;
   if (compares_torch) result.torch = bench::compare_with_torch(step_bench, subject, torch);

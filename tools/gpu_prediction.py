@@ -55,7 +55,7 @@ def add_predictions(report):
     gpu = rates and rates["bfloat16_tflops"] and find_efficiency(rates)
     report["rates"] = rates and {**rates, "efficiency_of": gpu.name if gpu else None}
     for op in (report.get("bench") or {}).get("ops", ()):
-        if gpu and op["phase"] == "step":
+        if gpu and op["phase"] != "inference":
             op["predicted_ms"] = predicted_op_ms(op, gpu, rates)
     for name, step in (report.get("presets") or {}).items():
         path = predict_step.ROOT / "configs" / f"{name}.json"

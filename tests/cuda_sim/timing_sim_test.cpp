@@ -64,7 +64,7 @@ TEST_F(DeviceTiming, OpsAreToldAtTheEndOfARound) {
   }
   const std::vector<OpTiming> timings = times.timings();
   ASSERT_THAT(timings, SizeIs(2));
-  const std::size_t gelu = timings[0].name == "gelu_forward" ? 0 : 1;
+  const std::size_t gelu = timings[0].label.name == "gelu_forward" ? 0 : 1;
   EXPECT_EQ(timings[gelu].calls, 3);
   EXPECT_EQ(timings[1 - gelu].calls, 1);
   EXPECT_THAT(timings[gelu].ms, Gt(0));

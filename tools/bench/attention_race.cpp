@@ -1,6 +1,7 @@
 #include "bench/attention_race.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -8,8 +9,9 @@
 #include <vector>
 
 #include "bench/call_timer.h"
-#include "bench/machine_peak.h"
+#include "bench/random_values.h"
 #include "virgil/base/error.h"
+#include "virgil/base/spread.h"
 #include "virgil/machine/device.h"
 #include "virgil/memory/buffer.h"
 
@@ -55,6 +57,8 @@ class Contestant {
     }
   }
   [[nodiscard]] AttentionTimes times() const { return {median(forward_ms_), median(backward_ms_), workspace_bytes_}; }
+  [[nodiscard]] const std::vector<double>& forward_ms() const { return forward_ms_; }
+  [[nodiscard]] const std::vector<double>& backward_ms() const { return backward_ms_; }
 
  private:
   [[nodiscard]] Buffer buffer(std::int64_t bytes) {
@@ -82,6 +86,17 @@ class Contestant {
 
 }  // namespace
 
+namespace {
+
+/// How often `ours` fits into `theirs`, round by round.
+Spread speed_up(const std::vector<double>& ours, const std::vector<double>& theirs) {
+  std::vector<double> ratios;
+  for (std::size_t i = 0; i < ours.size(); ++i) ratios.push_back(theirs[i] / ours[i]);
+  return spread_of(ratios);
+}
+
+}  // namespace
+
 AttentionRace race_attention(Backend& backend, Backend& other, const AttentionShape& shape) {
   constexpr int kRounds = 8;
   Contestant ours(backend, shape), theirs(other, shape);
@@ -90,7 +105,12 @@ AttentionRace race_attention(Backend& backend, Backend& other, const AttentionSh
     theirs.run_round();
   }
   const Shape qkv{shape.batch, shape.length, 3 * shape.num_heads * shape.head_size};
-  return {.skipped = {}, .shape = qkv.to_string(), .virgil = ours.times(), .cudnn = theirs.times()};
+  return {.skipped = {},
+          .shape = qkv.to_string(),
+          .virgil = ours.times(),
+          .cudnn = theirs.times(),
+          .forward_ratio = speed_up(ours.forward_ms(), theirs.forward_ms()),
+          .backward_ratio = speed_up(ours.backward_ms(), theirs.backward_ms())};
 }
 
 AttentionRace race_cudnn(const TrainConfig& config, const MemoryPlan& plan) {
@@ -109,7 +129,9 @@ AttentionRace race_cudnn(const TrainConfig& config, const MemoryPlan& plan) {
     const std::unique_ptr<Backend> cudnn = make("cudnn"), virgil = make("virgil");
     return race_attention(*virgil, *cudnn, shape);
   } catch (const UserError& error) {
-    return {.skipped = error.what(), .shape = {}, .virgil = {}, .cudnn = {}};
+    AttentionRace race;
+    race.skipped = error.what();
+    return race;
   }
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "virgil/base/spread.h"
 #include "virgil/config/train_config.h"
 #include "virgil/model/memory_plan.h"
 
@@ -20,6 +21,7 @@ struct AttentionRace {
   std::string skipped;  // why there was no race; empty where there was one
   std::string shape;    // of qkv
   AttentionTimes virgil, cudnn;
+  Spread forward_ratio, backward_ratio;  // cuDNN's time over ours of the same round
 };
 
 /// Times `backend`'s attention and `other`'s in turns, without dropout.

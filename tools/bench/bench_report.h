@@ -8,6 +8,7 @@
 
 #include "bench/attention_race.h"
 #include "bench/op_timer.h"
+#include "bench/peak_rates.h"
 #include "bench/step_bench.h"
 #include "bench/torch_comparison.h"
 #include "virgil/base/dtype.h"
@@ -17,7 +18,7 @@ namespace virgil::bench {
 struct BenchResult {
   std::string device;
   DType dtype = DType::kFloat32;  // of the step
-  MachinePeak peak;
+  PeakSpread peak;
   StepResult step;
   std::vector<OpTiming> inference_ops;
   std::optional<GenerationResult> generation;
@@ -28,7 +29,9 @@ struct BenchResult {
   std::optional<TorchComparison> torch;
 };
 
-/// For people: the machine, the step, time by family, memory, generation; with `ops` a line an op.
+/// What this run does not tell, for warnings: figures that spread wider than the difference that they claim.
+[[nodiscard]] std::vector<std::string> doubts_of(const BenchResult& result);
+/// For people: the machine, the step, time by family, what the update costs, memory, generation; with `ops` a line an op.
 [[nodiscard]] std::string text_report(const BenchResult& result, bool ops);
 /// One JSON object; see docs/performance.md for its fields.
 [[nodiscard]] std::string json_report(const BenchResult& result);

@@ -8,8 +8,10 @@
 #include <span>
 #include <utility>
 
-#include "bench/machine_peak.h"
+#include "bench/op_timer.h"
+#include "bench/peak_meter.h"
 #include "bench/random_tokens.h"
+#include "bench/random_values.h"
 #include "virgil/base/error.h"
 #include "virgil/base/format.h"
 #include "virgil/generate/inference_model.h"
@@ -25,11 +27,15 @@ namespace {
 
 /// A cell's plan, and what its rounds have measured.
 struct TimedCell {
+  struct Round {
+    MachinePeak peak;  // beside it
+    double first_token_ms = 0;
+    double token_ms = 0;  // median
+  };
   MemoryPlan plan;
   bool fits = false;
   std::int64_t held_bytes = 0;
-  std::vector<double> first_token_ms = {};
-  std::vector<double> token_ms = {};
+  std::vector<Round> rounds = {};
 };
 
 /// One cell in memory, for one round.
@@ -48,20 +54,25 @@ class CellRound {
   CellRound(const CellRound&) = delete;
   CellRound& operator=(const CellRound&) = delete;
 
-  void run() {
+  /// Without the peak, which lies around it.
+  TimedCell::Round run() {
     // A pass of each size that the prompt is cut into: a library makes its code at the first.
     constexpr std::int64_t kLargest = kPrefillRows[0];
     const std::int64_t warm_up = std::min(shape().max_length, kLargest + shape().max_length % kLargest);
     static_cast<void>(decoder_->append(std::span(prompts_).first(static_cast<std::size_t>(warm_up * shape().num_sequences))));
     decoder_->reset();
-    cell_.first_token_ms.push_back(time_pass(prompts_));
+    TimedCell::Round round;
+    round.first_token_ms = time_pass(prompts_);
+    std::vector<double> token_ms;
     for (int i = 0; i <= kTokensPerRound; ++i) {
       // Again and again the last position: a step further there may be none.
       decoder_->rewind(shape().max_length - 1);
       const std::vector<std::int32_t> tokens = next_;
       const double ms = time_pass(tokens);
-      if (i > 0) cell_.token_ms.push_back(ms);
+      if (i > 0) token_ms.push_back(ms);
     }
+    round.token_ms = median(token_ms);
+    return round;
   }
 
  private:
@@ -105,14 +116,17 @@ std::vector<TimedCell> plan_cells(const Architecture& model, const GenerationGri
 }
 
 /// Every cell that fits, in turns.
-void measure(Backend& backend, std::vector<TimedCell>& cells, std::int64_t rounds, Logger& log) {
+void measure(Backend& backend, PeakMeter& meter, std::vector<TimedCell>& cells, std::int64_t rounds, Logger& log) {
   constexpr double kWorthTelling_ms = 5000;
   const Clock::time_point start = Clock::now();
   for (std::int64_t round = 0; round < rounds; ++round) {
     for (TimedCell& cell : cells) {
       if (!cell.fits) continue;
       try {
-        CellRound(backend, cell).run();
+        TimedCell::Round times;
+        const MachinePeak peak = meter.around([&] { times = CellRound(backend, cell).run(); });
+        times.peak = peak;
+        cell.rounds.push_back(times);
       } catch (const OutOfMemoryError&) {
         cell.fits = false;  // others have taken the memory meanwhile
       }
@@ -124,18 +138,28 @@ void measure(Backend& backend, std::vector<TimedCell>& cells, std::int64_t round
   }
 }
 
+GenerationSpeed floor_of(const TimedCell& cell, const GenerationShape& shape, const MachinePeak& peak) {
+  const int bits = static_cast<int>(8 * size_of(cell.plan.dtype()));
+  return bound_generation_speed(cell.plan.model(), *std::ranges::find(kWeightTypes, bits, &WeightType::bits), shape,
+                                PeakRates{.flops_per_s = 1e9 * peak.gemm_gflops, .bytes_per_s = 1e9 * peak.bandwidth_gb_per_s});
+}
+
 GenerationCell result_of(const TimedCell& cell, const MachinePeak& peak) {
-  const MemoryPlan& plan = cell.plan;
   GenerationCell result;
-  result.shape = {plan.decoder().shape().num_sequences, plan.decoder().shape().max_length};
-  const int bits = static_cast<int>(8 * size_of(plan.dtype()));
-  result.floor =
-      bound_generation_speed(plan.model(), *std::ranges::find(kWeightTypes, bits, &WeightType::bits), result.shape,
-                             PeakRates{.flops_per_s = 1e9 * peak.gemm_gflops, .bytes_per_s = 1e9 * peak.bandwidth_gb_per_s});
-  result.planned_bytes = plan.total_bytes();
+  result.shape = {cell.plan.decoder().shape().num_sequences, cell.plan.decoder().shape().max_length};
+  result.floor = floor_of(cell, result.shape, peak);
+  result.planned_bytes = cell.plan.total_bytes();
   if (!cell.fits) return result;
   result.held_bytes = cell.held_bytes;
-  result.times = GenerationTimes{median(cell.first_token_ms), median(cell.token_ms)};
+  std::vector<double> first_ms, token_ms, first_shares, token_shares;
+  for (const TimedCell::Round& round : cell.rounds) {
+    const GenerationSpeed floor = floor_of(cell, result.shape, round.peak);
+    first_ms.push_back(round.first_token_ms);
+    token_ms.push_back(round.token_ms);
+    first_shares.push_back(1000 * floor.prompt_s / round.first_token_ms);
+    token_shares.push_back(1000 * floor.token_s / round.token_ms);
+  }
+  result.times = GenerationTimes{median(first_ms), median(token_ms), spread_of(first_shares), spread_of(token_shares)};
   return result;
 }
 
@@ -151,6 +175,7 @@ GenerationTable bench_generation(const Subject& subject, const GenerationGrid& g
   table.dtype =
       choose_inference_dtype(names_dtype(subject.command_line) ? config.dtype : InferenceOptions{}.dtype, *backend, log);
   table.rounds = grid.rounds;
+  PeakMeter meter(*backend, table.dtype);
   std::vector<TimedCell> cells = plan_cells(table.model, grid, table.dtype, *backend);
   table.budget = memory_budget(config, machine_of(*backend));
   for (TimedCell& cell : cells) cell.fits = cell.plan.total_bytes() <= table.budget.limit_bytes;
@@ -158,9 +183,10 @@ GenerationTable bench_generation(const Subject& subject, const GenerationGrid& g
   check_plan_fits(smallest->plan, table.budget.limit_bytes, table.budget.source,
                   table.dtype == DType::kFloat32 ? "a smaller model, smaller --contexts and --batches, or --dtype bfloat16"
                                                  : "a smaller model, or smaller --contexts and --batches");
-  table.peak = measure_peak(*backend, table.dtype);
-  measure(*backend, cells, grid.rounds, log);
-  for (const TimedCell& cell : cells) table.cells.push_back(result_of(cell, table.peak));
+  measure(*backend, meter, cells, grid.rounds, log);
+  table.peak = meter.spread();
+  const MachinePeak peak = table.peak.medians();
+  for (const TimedCell& cell : cells) table.cells.push_back(result_of(cell, peak));
   return table;
 }
 

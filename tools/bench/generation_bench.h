@@ -7,9 +7,10 @@
 #include <vector>
 
 #include "bench/generation_grid.h"
-#include "bench/op_timer.h"
+#include "bench/peak_rates.h"
 #include "virgil/base/dtype.h"
 #include "virgil/base/logging.h"
+#include "virgil/base/spread.h"
 #include "virgil/model/architecture.h"
 #include "virgil/plan/generation_estimate.h"
 #include "virgil/plan/run_plan.h"
@@ -21,24 +22,24 @@ namespace virgil::bench {
 struct GenerationTimes {
   double first_token_ms = 0;  // all sequences' prompts of the whole context, each its own, and a token of each
   double token_ms = 0;        // then one token of each sequence, at the full context
+  /// What the peak beside each round allows, over what the round took. That of a token is more than 1 where weights stay in a
+  /// processor's cache, or reading alone is faster than the triad that measured the peak.
+  Spread first_token_share, token_share;
 };
 
 struct GenerationCell {
   GenerationShape shape;
-  GenerationSpeed floor;  // by the machine's measured peaks
+  GenerationSpeed floor;  // by the medians of the machine's peaks
   std::int64_t planned_bytes = 0;
   std::int64_t held_bytes = 0;           // that the cell allocated; 0 where it does not fit
   std::optional<GenerationTimes> times;  // nothing: the plan does not fit
 
   [[nodiscard]] double tokens_per_s() const { return static_cast<double>(shape.num_sequences) / (times->token_ms / 1000); }
-  [[nodiscard]] double first_token_share() const { return 1000 * floor.prompt_s / times->first_token_ms; }
-  /// More than 1 where weights stay in a processor's cache, or reading alone is faster than the triad that measured the peak.
-  [[nodiscard]] double token_share() const { return 1000 * floor.token_s / times->token_ms; }
 };
 
 struct GenerationTable {
   std::string device;
-  MachinePeak peak;
+  PeakSpread peak;
   Architecture model;
   DType dtype = DType::kFloat32;  // of weights, caches and activations
   std::int64_t rounds = 0;

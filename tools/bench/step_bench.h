@@ -9,29 +9,33 @@
 #include <vector>
 
 #include "bench/op_timer.h"
+#include "bench/peak_rates.h"
+#include "virgil/base/spread.h"
 #include "virgil/report/subject.h"
 
 namespace virgil::bench {
 
+/// Steps, each in turns with slices of the peak.
 struct StepResult {
-  std::int64_t num_steps = 0;
-  double ms = 0;  // median
-  double tokens_per_s = 0;
-  double model_gflops = 0;  // see model_flops_per_token
-  std::map<std::string, double> by_family_ms;
-  std::vector<OpTiming> ops;  // of a step
+  Spread ms;
+  double tokens = 0;       // of a step
+  double model_gflop = 0;  // of a step; see model_flops_per_token
+  Spread peak_share;       // of the rate of matrix products beside each step
+  std::map<std::string, double> by_family_ms = {};
+  std::vector<OpTiming> ops = {};  // of a step, the update's among them
+  [[nodiscard]] double tokens_per_s() const { return 1000 * tokens / ms.median; }
+  [[nodiscard]] double model_gflops() const { return 1000 * model_gflop / ms.median; }
 };
 
-/// Tokens drawn one after the other, batch 1.
+/// Tokens drawn one after the other, batch 1, in turns with slices of the peak.
 struct GenerationResult {
   std::int64_t num_tokens = 0;
   double ms_per_token = 0;  // median
   double weight_bytes = 0;  // that each token reads once: all but the embeddings that are only looked up
+  /// Of its time by that which reading the weights at the memory's rate takes. Weights that stay in a cache can make it more
+  /// than 1.
+  Spread floor_share;
   [[nodiscard]] double tokens_per_s() const { return 1000 / ms_per_token; }
-  /// Of the time that reading the weights at the memory's rate takes. Weights that stay in a cache can make it more than 1.
-  [[nodiscard]] double share_of_floor(const MachinePeak& peak) const {
-    return weight_bytes / (peak.bandwidth_gb_per_s * 1e6) / ms_per_token;
-  }
 };
 
 /// A model in memory, with its optimizer and random tokens. Weights are initialised, so values have training's sizes.
@@ -45,10 +49,12 @@ class StepBench {
 
   [[nodiscard]] Backend& backend();
   [[nodiscard]] const MemoryPlan& plan() const;
-  /// Tokens per second of a few steps, after one that is not counted.
-  [[nodiscard]] StepResult time_steps(std::int64_t num_steps);
-  /// As time_steps, and then as many steps again with every op timed.
-  [[nodiscard]] StepResult time_steps_and_ops(std::int64_t num_steps);
+  /// Milliseconds of each of a few steps, after one that is not counted.
+  [[nodiscard]] std::vector<double> time_steps(std::int64_t num_steps);
+  /// Of each step's tokens at these milliseconds.
+  [[nodiscard]] double tokens_per_s(double step_ms) const;
+  /// In each turn a step as `train` makes it, and one with every op timed.
+  [[nodiscard]] StepResult time_steps_and_ops(std::int64_t num_turns);
   /// Ops of an evaluation pass and of generation that training has not; none of generation in a plan without.
   [[nodiscard]] std::vector<OpTiming> time_inference_ops();
   /// Greedy generation in the type of the plan's weights; nothing in a plan without samples.
@@ -56,6 +62,8 @@ class StepBench {
   /// Bytes by which the process has grown since the plan was allocated, all of them resident once a step has run; on a device
   /// with memory of its own, by which its use has grown.
   [[nodiscard]] std::int64_t resident_growth_bytes() const;
+  /// The machine's peak over all slices so far.
+  [[nodiscard]] PeakSpread peak() const;
 
  private:
   struct Parts;

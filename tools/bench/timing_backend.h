@@ -23,6 +23,8 @@ class TimingBackend final : public Backend {
 
   /// To be called around what repeats, such as a step.
   void begin_round() { timer_.begin_round(); }
+  /// What the ops from now on belong to; kStepPhase until it is called.
+  void begin_phase(const char* phase) { phase_ = phase; }
   /// Waits for the device's times of the round.
   void end_round();
 
@@ -42,6 +44,7 @@ class TimingBackend final : public Backend {
   /// An op whose time the device has yet to tell.
   struct Pending {
     Call call;
+    const char* phase;
     std::size_t first_mark, last_mark;
   };
 
@@ -49,6 +52,7 @@ class TimingBackend final : public Backend {
   OpTimer& timer_;
   std::unique_ptr<DeviceTimer> device_timer_;  // null: the host's clock
   std::vector<Pending> pending_;
+  const char* phase_ = kStepPhase;
 };
 
 }  // namespace virgil::bench

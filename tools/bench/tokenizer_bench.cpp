@@ -15,6 +15,7 @@
 
 #include "bench/child_process.h"
 #include "bench/op_timer.h"
+#include "bench/spread_text.h"
 #include "virgil/base/error.h"
 #include "virgil/base/file_system.h"
 #include "virgil/base/format.h"
@@ -77,12 +78,23 @@ void time_decoding(const Tokenizer& tokenizer, const std::string& text, Tokenize
   }
   std::string copy(whole.size(), '\0');
   omp_set_num_threads(1);
-  result.memcpy_mb_per_s = rate_mb_per_s(whole.size(), 0.3, [&] { std::memcpy(copy.data(), whole.data(), whole.size()); });
-  result.decode_mb_per_s = rate_mb_per_s(whole.size(), 0.3, [&] {
+  const auto copy_all = [&] { std::memcpy(copy.data(), whole.data(), whole.size()); };
+  const auto decode_all = [&] {
     for (std::size_t at = 0; at < ids.size(); at += kBlock) {
       static_cast<void>(tokenizer.decode(std::span(ids).subspan(at, std::min(kBlock, ids.size() - at))));
     }
-  });
+  };
+  // In turns, so that what else the machine does meets both.
+  constexpr int kRounds = 5;
+  std::vector<double> copied, decoded, shares;
+  for (int round = 0; round < kRounds; ++round) {
+    copied.push_back(rate_mb_per_s(whole.size(), 0.05, copy_all));
+    decoded.push_back(rate_mb_per_s(whole.size(), 0.05, decode_all));
+    shares.push_back(decoded.back() / copied.back());
+  }
+  result.memcpy_mb_per_s = median(copied);
+  result.decode_mb_per_s = median(decoded);
+  result.decode_share = spread_of(shares);
 }
 
 void time_training(const std::string& text, int max_threads, TokenizerBenchResult& result) {
@@ -131,7 +143,7 @@ void compare(const Tokenizer& tokenizer, const std::string& text, const Tokenize
   constexpr int kRounds = 3;
   const TemporaryText file(text);
   const std::string command = fmt::format("{} {} {}", quoted(options.python), quoted(options.script), quoted(file.path()));
-  std::vector<double> ours, theirs;
+  std::vector<double> ours, theirs, ratios;
   std::string version;
   for (int round = 0; round < kRounds; ++round) {
     ours.push_back(encode_rate(tokenizer, text, 1, 0.5));
@@ -141,9 +153,10 @@ void compare(const Tokenizer& tokenizer, const std::string& text, const Tokenize
     const auto printed = nlohmann::json::parse(output.text, nullptr, false);
     if (!printed.is_object() || !printed.contains("mb_per_s")) throw user_error("{}: printed no result", command);
     theirs.push_back(printed.at("mb_per_s").get<double>());
+    ratios.push_back(ours.back() / theirs.back());
     version = printed.value("tiktoken", "");
   }
-  result.tiktoken = {version, median(theirs), median(ours)};
+  result.tiktoken = {version, median(theirs), median(ours), spread_of(ratios)};
 }
 
 }  // namespace
@@ -171,15 +184,19 @@ std::string text_report(const TokenizerBenchResult& result) {
     text += fmt::format("encode    {:>9.1f} MB/s on {} {} ({:.2f} times one thread's)\n", mb_per_s, threads,
                         threads == 1 ? "thread" : "threads", mb_per_s / result.encoding.front().mb_per_s);
   }
-  text += fmt::format("decode    {:>9.1f} MB/s on 1 thread ({:.2f} of a memcpy's {:.1f} MB/s)\n", result.decode_mb_per_s,
-                      result.decode_mb_per_s / result.memcpy_mb_per_s, result.memcpy_mb_per_s);
+  text += fmt::format("decode    {:>9.1f} MB/s on 1 thread ({:.2f} of a memcpy's {:.1f} MB/s; {:.2f} to {:.2f})\n",
+                      result.decode_mb_per_s, result.decode_share.median, result.memcpy_mb_per_s, result.decode_share.lower,
+                      result.decode_share.upper);
   text += result.train_ms > 0 ? fmt::format("train     bpe:{} in {:.0f} ms on {} threads\n", result.trained_vocab_size,
                                             result.train_ms, result.encoding.back().threads)
                               : std::string("train     skipped: the text is too short for bpe:4096\n");
   if (result.tiktoken) {
-    const auto& [version, mb_per_s, ours] = *result.tiktoken;
-    text += fmt::format("tiktoken  {}: {:.1f} MB/s, ours {:.1f} on one thread: {:.2f} times as fast\n", version, mb_per_s, ours,
-                        ours / mb_per_s);
+    const auto& [version, mb_per_s, ours, ratio] = *result.tiktoken;
+    text += fmt::format("tiktoken  {}: {:.1f} MB/s, ours {:.1f} on one thread: {:.2f} times as fast ({:.2f} to {:.2f})\n",
+                        version, mb_per_s, ours, ratio.median, ratio.lower, ratio.upper);
+    if (const std::string doubt = doubt_of_ratio("our rate over tiktoken's", ratio); !doubt.empty()) {
+      text += fmt::format("warning   {}\n", doubt);
+    }
   } else if (result.tiktoken_wanted) {
     text += "tiktoken  skipped: the Python interpreter has no tiktoken (--python NAME chooses another)\n";
   }
@@ -192,14 +209,19 @@ std::string json_report(const TokenizerBenchResult& result) {
                                  {"num_tokens", result.num_tokens},
                                  {"encode", nlohmann::ordered_json::array()},
                                  {"decode_mb_per_s", result.decode_mb_per_s},
-                                 {"memcpy_mb_per_s", result.memcpy_mb_per_s}};
+                                 {"memcpy_mb_per_s", result.memcpy_mb_per_s},
+                                 {"decode_share_spread", spread_json(result.decode_share)}};
   for (const auto& [threads, mb_per_s] : result.encoding) {
     json["encode"].push_back({{"threads", threads}, {"mb_per_s", mb_per_s}});
   }
   if (result.train_ms > 0) json["train"] = {{"vocab_size", result.trained_vocab_size}, {"ms", result.train_ms}};
   if (result.tiktoken) {
-    const auto& [version, mb_per_s, ours] = *result.tiktoken;
-    json["tiktoken"] = {{"version", version}, {"mb_per_s", mb_per_s}, {"ours_mb_per_s", ours}, {"ratio", ours / mb_per_s}};
+    const auto& [version, mb_per_s, ours, ratio] = *result.tiktoken;
+    json["tiktoken"] = {{"version", version},
+                        {"mb_per_s", mb_per_s},
+                        {"ours_mb_per_s", ours},
+                        {"ratio", ratio.median},
+                        {"ratio_spread", spread_json(ratio)}};
   }
   return nlohmann::ordered_json({{"tokenizers", json}}).dump(2) + "\n";
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "virgil/base/logging.h"
+#include "virgil/base/spread.h"
 #include "virgil/config/train_config.h"
 
 namespace virgil::bench {
@@ -29,6 +30,7 @@ struct TokenizerBenchResult {
   std::vector<Encoding> encoding;  // 1, 2, 4, ... threads and all
   double decode_mb_per_s = 0;      // one thread, more text than caches hold
   double memcpy_mb_per_s = 0;      // of that text
+  Spread decode_share;             // of memcpy's rate in the same round
   std::int64_t trained_vocab_size = 0;
   double train_ms = 0;  // bpe on all threads; 0: the text is too short
   bool tiktoken_wanted = false;
@@ -36,6 +38,7 @@ struct TokenizerBenchResult {
     std::string version;
     double mb_per_s;
     double ours_mb_per_s;  // one thread, in the same rounds
+    Spread ratio;          // of ours to theirs, round by round
   };
   std::optional<Tiktoken> tiktoken;  // nothing: not installed
 };

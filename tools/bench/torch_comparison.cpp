@@ -8,6 +8,7 @@
 
 #include "bench/child_process.h"
 #include "virgil/base/error.h"
+#include "virgil/base/spread.h"
 
 namespace virgil::bench {
 
@@ -45,20 +46,22 @@ std::optional<TorchComparison> compare_with_torch(StepBench& bench, const Subjec
   constexpr int kRounds = 3;
   expect_script(options);
   const std::string command = torch_command(bench, subject, options);
-  std::vector<double> ours, torch;
+  std::vector<double> ours, torch, ratios;
   TorchComparison comparison;
   for (int round = 0; round < kRounds; ++round) {
-    ours.push_back(bench.time_steps(options.num_steps).tokens_per_s);
+    ours.push_back(bench.tokens_per_s(median(bench.time_steps(options.num_steps))));
     const Output output = run_command(command);
     if (output.status == kNoTorch) return std::nullopt;
     if (output.status != 0) throw user_error("{}: exit status {}; run it by hand to see why", command, output.status);
     const auto result = nlohmann::json::parse(output.text, nullptr, false);
     if (!result.is_object() || !result.contains("tokens_per_s")) throw user_error("{}: printed no result", command);
     torch.push_back(result.at("tokens_per_s").get<double>());
+    ratios.push_back(ours.back() / torch.back());
     comparison.torch_version = result.value("torch", "");
   }
   comparison.ours = median(ours);
   comparison.torch = median(torch);
+  comparison.ratio = spread_of(ratios);
   return comparison;
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "bench/step_bench.h"
+#include "virgil/base/spread.h"
 
 namespace virgil::bench {
 
@@ -20,7 +21,7 @@ struct TorchComparison {
   double ours = 0;
   double torch = 0;
   std::string torch_version;
-  [[nodiscard]] double ratio() const { return ours / torch; }
+  Spread ratio;  // of ours to that of PyTorch in the same round
 };
 
 /// Throws UserError when the script is not there: for before anything is measured.
