@@ -17,6 +17,7 @@
 #include <string_view>
 #include <system_error>
 #include <thread>
+#include <variant>
 
 #include "virgil/base/child_process.h"
 #include "virgil/base/error.h"
