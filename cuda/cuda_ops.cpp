@@ -284,12 +284,26 @@ class CudaBackend::Ops {
     cuda::scaled_sum(backend_.context_, tensors, num_elements, op.a, op.b);
   }
 
+  void operator()(const ops::NeuronMoments& op) const {
+    const MatrixColumns sizes = op.check();
+    backend_.expect_supported(op.kName, op.direction.dtype());
+    const NeuronMomentsTensors tensors{.factors = op.factors.as<float>(),
+                                       .v = op.v.as<float>() + op.first_neuron,
+                                       .direction = op.direction.data(),
+                                       .direction_dtype = op.direction.dtype(),
+                                       .axis = op.axis,
+                                       .norm = op.norm.as<float>()};
+    cuda::neuron_moments(backend_.context_, tensors, sizes, op.step);
+  }
+
   void operator()(const ops::MuonApply& op) const {
     const MatrixColumns sizes = op.check();
     backend_.expect_supported(op.kName, op.direction.dtype());
     MuonApplyTensors tensors{.param = op.param.as<float>() + op.first_column,
                              .direction = op.direction.data(),
                              .direction_dtype = op.direction.dtype(),
+                             .factors = op.factors.present() ? op.factors.as<float>() : nullptr,
+                             .axis = op.axis,
                              .norm = op.norm.as<float>()};
     if (op.working.present()) {
       tensors.working = static_cast<std::byte*>(op.working.data()) + op.first_column * size_of(op.working.dtype());

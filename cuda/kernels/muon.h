@@ -29,13 +29,26 @@ struct ScaledSumTensors {
 /// out = (a x + b y) / max(divisor, kLeastDivisor).
 void scaled_sum(const LaunchContext& context, const ScaledSumTensors& tensors, std::int64_t count, float a, float b);
 
+struct NeuronMomentsTensors {
+  float* factors = nullptr;  // (neurons)
+  float* v = nullptr;        // (neurons)
+  const void* direction = nullptr;
+  DType direction_dtype = DType::kFloat32;
+  NeuronAxis axis = NeuronAxis::kColumns;
+  const float* norm = nullptr;  // (1)
+};
+void neuron_moments(const LaunchContext& context, const NeuronMomentsTensors& tensors, const MatrixColumns& sizes,
+                    const MuonStep& step);
+
 struct MuonApplyTensors {
   float* param = nullptr;
   void* working = nullptr;  // optional: param rounded to working_dtype
   DType working_dtype = DType::kBFloat16;
   const void* direction = nullptr;
   DType direction_dtype = DType::kFloat32;
-  const float* norm = nullptr;  // (1)
+  const float* factors = nullptr;          // optional, (neurons)
+  NeuronAxis axis = NeuronAxis::kColumns;  // of factors
+  const float* norm = nullptr;             // (1)
 };
 void muon_apply(const LaunchContext& context, const MuonApplyTensors& tensors, const MatrixColumns& sizes,
                 const MuonStep& step);

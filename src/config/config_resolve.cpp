@@ -10,6 +10,7 @@
 #include "virgil/config/config_architecture.h"
 #include "virgil/config/config_schema.h"
 #include "virgil/model/architecture.h"
+#include "virgil/model/optimizer_traits.h"
 
 namespace virgil {
 namespace {
@@ -142,13 +143,14 @@ namespace {
 
 /// What Muon has not.
 void check_optimizer(const TrainConfig& config) {
-  if (config.optimizer != "muon") return;
+  if (!updates_matrices_only(parse_optimizer(config.optimizer))) return;
   if (!config.master_weights) {
-    throw user_error("optimizer is muon, which updates float32 weights, and master_weights is false; leave one of the two out");
+    throw user_error("optimizer is {}, which updates float32 weights, and master_weights is false; leave one of the two out",
+                     config.optimizer);
   }
   if (config.optimizer_state_dtype != "float32") {
-    throw user_error("optimizer is muon, whose momentum is float32, and optimizer_state_dtype is {}; leave one of the two out",
-                     config.optimizer_state_dtype);
+    throw user_error("optimizer is {}, whose momentum is float32, and optimizer_state_dtype is {}; leave one of the two out",
+                     config.optimizer, config.optimizer_state_dtype);
   }
 }
 

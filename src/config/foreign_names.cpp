@@ -147,7 +147,7 @@ constexpr ForeignName kNames[] = {
     refused(kHuggingFace, "validation_split_percentage", "--val_fraction 0.05 holds 5 % of the text out"),
     refused(kHuggingFace, "dataset_name", "no dataset is downloaded; give its text as a file: --input book.txt"),
     refused(kHuggingFace, "config_name", "sizes are given with --config FILE.json or as flags (--n_layer, --n_embd, --n_head)"),
-    refused(kHuggingFace, "optim", "--optimizer adamw (the default) or muon"),
+    refused(kHuggingFace, "optim", "--optimizer adamw (the default), muon or normuon"),
     refused(kHuggingFace, "eval_strategy", "--eval_interval N evaluates every N steps, 0 never"),
     refused(kHuggingFace, "evaluation_strategy", "--eval_interval N evaluates every N steps, 0 never"),
     refused(kHuggingFace, "save_strategy", "--save_interval N saves every N steps, 0 the best and the last only"),

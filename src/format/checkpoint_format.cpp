@@ -139,26 +139,24 @@ std::vector<ExpectedTensor> absent_biases(const Architecture& model) {
   return tensors;
 }
 
-namespace {
-
-/// The optimizer of a parameter of which the file holds a state, or the first there is.
-OptimizerKind optimizer_of(const ParameterSpec& spec, const std::function<bool(const std::string&)>& holds) {
-  const auto found = std::ranges::find_if(kAllOptimizers, [&](OptimizerKind kind) {
-    return std::ranges::any_of(traits_of(kind).states,
-                               [&](const OptimizerState& state) { return holds(fmt::format("{}.{}", state.name, spec.name)); });
-  });
-  return found == kAllOptimizers.end() ? kAllOptimizers.front() : *found;
+OptimizerKind optimizer_of(std::string_view parameter, const std::function<bool(const std::string&)>& holds) {
+  const auto fits = [&](OptimizerKind kind) {
+    const std::vector<OptimizerState> states = traits_of(kind).states;
+    const std::int64_t held = std::ranges::count_if(
+        states, [&](const OptimizerState& state) { return holds(fmt::format("{}.{}", state.name, parameter)); });
+    // The most that are there, of which the fewest are missing.
+    return std::pair(held, held == 0 ? 0 : held - std::ssize(states));
+  };
+  return *std::ranges::max_element(kAllOptimizers, {}, fits);
 }
-
-}  // namespace
 
 std::vector<ExpectedTensor> expected_states(const Architecture& model, const StorageType& storage,
                                             const std::function<bool(const std::string&)>& holds) {
   std::vector<ExpectedTensor> tensors;
   const ParameterLayout layout(model);
   for (const ParameterSpec& spec : layout.parameters()) {
-    for (const OptimizerState& state : traits_of(optimizer_of(spec, holds), storage).states) {
-      const PlannedState kept{.name = std::string(state.name), .extent = {.storage = state.storage}};
+    for (const OptimizerState& state : traits_of(optimizer_of(spec.name, holds), storage).states) {
+      const PlannedState kept{.name = std::string(state.name), .extent = {.storage = state.storage, .per = state.per}};
       tensors.push_back(stored_state(kept, spec));
     }
   }

@@ -77,6 +77,7 @@ bool load_parameters(Backend& backend, const ParameterLayout& layout, const Safe
 
 StoredState stored_state(const PlannedState& state, const ParameterSpec& spec) {
   const StorageType& storage = state.extent.storage;
+  if (state.extent.per == StatePer::kNeuron) return {state.stored_name(spec), storage.unit, {state.extent.units_of(spec)}};
   const Shape shape = storage.is_plain() ? spec.stored_shape : Shape{storage.units_for(spec.stored_shape.num_elements())};
   return {state.stored_name(spec), storage.unit, shape};
 }
@@ -86,7 +87,7 @@ std::vector<TensorSource> state_sources(const ParameterLayout& layout, const Pla
   for (const ParameterSpec& spec : layout.parameters()) {
     if (!state.covers(spec)) continue;
     StoredState stored = stored_state(state, spec);
-    const std::int64_t first = state.extent.storage.units_for(spec.offset);
+    const std::int64_t first = state.extent.place_of(spec);
     sources.push_back({std::move(stored.name), stored.dtype, stored.shape, read_from(read, first, stored.dtype)});
   }
   return sources;
@@ -98,7 +99,7 @@ void load_state(Backend& backend, const ParameterLayout& layout, const Safetenso
   for (const ParameterSpec& spec : layout.parameters()) {
     if (!state.covers(spec)) continue;
     const StoredState stored = stored_state(state, spec);
-    upload_pieces(backend, flat, flat.units(spec.offset), stored.dtype, stored_bytes(file, stored));
+    upload_pieces(backend, flat, flat.extent().place_of(spec), stored.dtype, stored_bytes(file, stored));
   }
 }
 

@@ -26,15 +26,6 @@ std::vector<ParameterGroup> groups_of(const PlanRequest& request) {
   return request.step ? default_groups(request.step->optimizer, request.step->optimizer_state_dtype) : default_groups();
 }
 
-/// Of all parameters that Muon updates.
-std::vector<MuonMatrix> muon_matrices(const ParameterLayout& parameters) {
-  std::vector<MuonMatrix> matrices;
-  for (const ParameterSpec& spec : parameters.parameters()) {
-    if (parameters.groups()[spec.group].optimizer.kind == OptimizerKind::kMuon) matrices.push_back(muon_matrix(spec));
-  }
-  return matrices;
-}
-
 }  // namespace
 
 std::vector<PlannedState> planned_states(const ParameterLayout& parameters) {
@@ -45,16 +36,21 @@ std::vector<PlannedState> planned_states(const ParameterLayout& parameters) {
     const OptimizerTraits& optimizer = parameters.groups()[range.group].optimizer;
     if (last != nullptr && last->kind == optimizer.kind) {
       VIRGIL_CHECK(*last == optimizer, "groups of {} keep different states", name_of(optimizer.kind));
-      for (PlannedState& state : std::span(states).last(num_of_last)) state.extent.num_elements += range.num_elements;
+      for (PlannedState& state : std::span(states).last(num_of_last)) {
+        state.extent.num_elements += range.run(state.extent.per).count;
+      }
       continue;
     }
     last = &optimizer;
     num_of_last = optimizer.states.size();
     for (const OptimizerState& state : optimizer.states) {
+      VIRGIL_CHECK(state.per == StatePer::kElement || optimizer.shard_rule == ShardRule::kWholeTensors,
+                   "{} keeps {} for each neuron of tensors that may be divided", name_of(optimizer.kind), state.name);
+      const FlatRun run = range.run(state.per);
       states.push_back({.name = std::string(state.name),
                         .optimizer = optimizer.kind,
                         .slot = state_slot(states.size()),
-                        .extent = {.first = range.offset, .num_elements = range.num_elements, .storage = state.storage}});
+                        .extent = {.first = run.first, .num_elements = run.count, .storage = state.storage, .per = state.per}});
     }
   }
   VIRGIL_CHECK(states.size() <= kMaxOptimizerStates, "{} optimizer states", states.size());

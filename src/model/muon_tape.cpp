@@ -4,6 +4,7 @@
 #include <cmath>
 #include <string>
 #include <utility>
+#include <variant>
 
 #include "virgil/base/error.h"
 
@@ -45,60 +46,103 @@ TensorView orthogonalize(Tape& tape, TensorView x) {
   return x;
 }
 
-void update_columns(MuonTape& muon, std::int64_t first_column, std::int64_t columns, DType dtype, MuonStep step) {
+/// Adds the factors of X's neurons to the tape.
+TensorView equalize_neurons(MuonTape& muon, const TensorView& x, const MuonMatrix& matrix, std::int64_t first_neuron) {
+  const Shape neurons{matrix.axis == NeuronAxis::kColumns ? x.shape()[1] : x.shape()[0]};
+  const TensorView factors = muon.tape.tensor({.name = "factors", .dtype = DType::kFloat32, .shape = neurons});
+  muon.tape.add(ops::NeuronMoments{
+      .factors = factors, .v = muon.v, .direction = x, .norm = muon.norm, .first_neuron = first_neuron, .axis = matrix.axis});
+  return factors;
+}
+
+void update_columns(MuonTape& muon, const MuonMatrix& matrix, std::int64_t first_column, std::int64_t columns, DType dtype) {
   Tape& tape = muon.tape;
-  const Shape shape{muon.param.shape()[0], columns};
-  step.update_scale = static_cast<float>(kUpdateRms * std::sqrt(static_cast<double>(std::max(shape[0], shape[1]))));
+  const Shape shape{matrix.rows, columns};
   const TensorView direction = tape.tensor({.name = "direction", .dtype = DType::kFloat32, .shape = shape});
   const TensorView size = tape.tensor({.name = "|direction|", .dtype = DType::kFloat32, .shape = {1}});
   const TensorView x = tape.tensor({.name = "X", .dtype = dtype, .shape = shape});
-  tape.add(ops::MuonMomentum{.direction = direction,
-                             .momentum = muon.momentum,
-                             .grad = muon.grad,
-                             .norm = muon.norm,
-                             .first_column = first_column,
-                             .step = step});
+  tape.add(ops::MuonMomentum{
+      .direction = direction, .momentum = muon.momentum, .grad = muon.grad, .norm = muon.norm, .first_column = first_column});
   tape.add(ops::L2Norm{.out = size, .inp = direction, .scale = 1});
   tape.add(ops::ScaledSum{.out = x, .x = direction, .y = {}, .divisor = size, .a = 1, .b = 0});
+  const TensorView orthogonal = orthogonalize(tape, x);
+  ConstTensorView factors;
+  double scale = kUpdateRms;
+  if (matrix.has_neuron_moments) {
+    // Several matrices lie side by side only where the neurons are columns.
+    factors = equalize_neurons(muon, orthogonal, matrix, first_column);
+  } else {
+    scale *= std::sqrt(static_cast<double>(std::max(shape[0], shape[1])));
+  }
   tape.add(ops::MuonApply{.param = muon.param,
                           .working = muon.working,
-                          .direction = orthogonalize(tape, x),
+                          .direction = orthogonal,
+                          .factors = factors,
                           .norm = muon.norm,
                           .first_column = first_column,
-                          .step = step});
+                          .axis = matrix.axis,
+                          .step = {.update_scale = static_cast<float>(scale)}});
 }
 
 }  // namespace
 
-MuonMatrix muon_matrix(const ParameterSpec& spec) {
-  VIRGIL_CHECK(spec.shape.rank() == 2, "{} is no matrix", spec.name);
-  return {.rows = spec.shape[0], .columns = spec.shape[1], .matrices = spec.matrices};
+MuonMatrix muon_matrix(const ParameterSpec& spec, OptimizerKind kind) {
+  VIRGIL_CHECK(spec.num_neurons() > 0, "{} is no matrix of a block", spec.name);
+  VIRGIL_CHECK(spec.matrices.empty() || spec.order == WeightOrder::kInputsOutputs, "{}: matrices above each other", spec.name);
+  return {.rows = spec.shape[0],
+          .columns = spec.shape[1],
+          .matrices = spec.matrices,
+          .has_neuron_moments = kind == OptimizerKind::kNorMuon,
+          .axis = spec.order == WeightOrder::kInputsOutputs ? NeuronAxis::kColumns : NeuronAxis::kRows};
 }
 
-MuonTape record_muon(const MuonMatrix& matrix, DType dtype, const MuonStep& step) {
+std::vector<MuonMatrix> muon_matrices(const ParameterLayout& parameters) {
+  std::vector<MuonMatrix> matrices;
+  for (const ParameterSpec& spec : parameters.parameters()) {
+    const OptimizerKind kind = parameters.groups()[spec.group].optimizer.kind;
+    if (!updates_matrices_only(kind)) continue;
+    MuonMatrix matrix = muon_matrix(spec, kind);
+    if (std::ranges::find(matrices, matrix) == matrices.end()) matrices.push_back(std::move(matrix));
+  }
+  return matrices;
+}
+
+MuonTape record_muon(const MuonMatrix& matrix, DType dtype) {
   MuonTape muon;
   const Shape shape{matrix.rows, matrix.columns};
   muon.param = outside(muon.tape, "param", DType::kFloat32, shape);
   if (dtype != DType::kFloat32) muon.working = outside(muon.tape, "working", dtype, shape);
   muon.momentum = outside(muon.tape, "momentum", DType::kFloat32, shape);
+  if (matrix.has_neuron_moments) {
+    muon.v = outside(muon.tape, "v", DType::kFloat32, {matrix.axis == NeuronAxis::kColumns ? matrix.columns : matrix.rows});
+  }
   muon.grad = outside(muon.tape, "grad", DType::kFloat32, shape);
   muon.norm = outside(muon.tape, "norm", DType::kFloat32, {1});
   const std::vector<std::int64_t> whole = {matrix.columns};
   std::int64_t first_column = 0;
   for (const std::int64_t columns : matrix.matrices.empty() ? whole : matrix.matrices) {
-    update_columns(muon, first_column, columns, dtype, step);
+    update_columns(muon, matrix, first_column, columns, dtype);
     first_column += columns;
   }
   return muon;
 }
 
+void set_step(Call& call, const MuonStep& step) {
+  std::visit(
+      [&](auto& op) {
+        if constexpr (requires { op.step.update_scale; }) {
+          const float update_scale = op.step.update_scale;
+          op.step = step;
+          op.step.update_scale = update_scale;
+        }
+      },
+      call);
+}
+
 MuonScratch muon_scratch(std::span<const MuonMatrix> matrices, DType dtype, const BackendTraits& traits) {
   MuonScratch scratch;
-  std::vector<MuonMatrix> seen;
   for (const MuonMatrix& matrix : matrices) {
-    if (std::ranges::find(seen, matrix) != seen.end()) continue;
-    seen.push_back(matrix);
-    const MuonTape muon = record_muon(matrix, dtype, {});
+    const MuonTape muon = record_muon(matrix, dtype);
     const ArenaLayout arena(muon.tape, traits.alignment_bytes());
     scratch.arena_bytes = std::max(scratch.arena_bytes, arena.arena_bytes());
     for (const Call& call : muon.tape.calls()) {

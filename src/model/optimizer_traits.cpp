@@ -10,6 +10,8 @@ std::string_view name_of(OptimizerKind kind) {
       return "adamw";
     case OptimizerKind::kMuon:
       return "muon";
+    case OptimizerKind::kNorMuon:
+      return "normuon";
   }
   throw InternalError("no such optimizer");
 }
@@ -21,12 +23,18 @@ OptimizerKind parse_optimizer(std::string_view name) {
   throw InternalError("no optimizer has that name");
 }
 
+bool updates_matrices_only(OptimizerKind kind) { return kind != OptimizerKind::kAdamW; }
+
 OptimizerTraits traits_of(OptimizerKind kind, const StorageType& storage) {
   switch (kind) {
     case OptimizerKind::kAdamW:
       return {.kind = kind, .shard_rule = ShardRule::kElements, .states = {{"m", storage}, {"v", storage}}};
     case OptimizerKind::kMuon:
       return {.kind = kind, .shard_rule = ShardRule::kWholeTensors, .states = {{"momentum", DType::kFloat32}}};
+    case OptimizerKind::kNorMuon:
+      return {.kind = kind,
+              .shard_rule = ShardRule::kWholeTensors,
+              .states = {{"momentum", DType::kFloat32}, {"v", DType::kFloat32, StatePer::kNeuron}}};
   }
   throw InternalError("no such optimizer");
 }

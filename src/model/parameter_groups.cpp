@@ -53,9 +53,9 @@ void check_patterns(std::span<const GroupedParameter> parameters, const Paramete
 }
 
 /// Embeddings and the head are looked up row by row, and vectors have no singular values: they stay with AdamW.
-std::vector<ParameterGroup> muon_groups(const StorageType& state_storage) {
+std::vector<ParameterGroup> groups_by_matrices(OptimizerKind kind, const StorageType& state_storage) {
   const OptimizerTraits adamw = traits_of(OptimizerKind::kAdamW, state_storage);
-  return {{.name = "matrices", .kinds = {BucketKind::kLayer}, .optimizer = traits_of(OptimizerKind::kMuon)},
+  return {{.name = "matrices", .kinds = {BucketKind::kLayer}, .optimizer = traits_of(kind)},
           {.name = "embeddings", .kinds = {BucketKind::kEmbeddings, BucketKind::kHead}, .optimizer = adamw},
           {.name = "vectors", .kinds = {BucketKind::kVectors}, .optimizer = adamw, .weight_decay_factor = 0}};
 }
@@ -63,7 +63,7 @@ std::vector<ParameterGroup> muon_groups(const StorageType& state_storage) {
 }  // namespace
 
 std::vector<ParameterGroup> default_groups(OptimizerKind kind, const StorageType& state_storage) {
-  if (kind == OptimizerKind::kMuon) return muon_groups(state_storage);
+  if (updates_matrices_only(kind)) return groups_by_matrices(kind, state_storage);
   const OptimizerTraits optimizer = traits_of(kind, state_storage);
   return {
       {.name = "matrices", .kinds = {BucketKind::kEmbeddings, BucketKind::kLayer, BucketKind::kHead}, .optimizer = optimizer},

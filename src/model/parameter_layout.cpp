@@ -17,7 +17,9 @@ BucketKind bucket_kind(const ParameterSpec& spec) {
   return spec.part == TensorGroup::kHead ? BucketKind::kHead : BucketKind::kEmbeddings;
 }
 
-std::int64_t aligned_elements(const ParameterSpec& spec) { return round_up(spec.num_elements(), ParameterLayout::kAlignment); }
+std::int64_t aligned_numbers(const ParameterSpec& spec, StatePer per) {
+  return round_up(spec.count(per), ParameterLayout::kAlignment);
+}
 
 /// The shard of each tensor, such that the fullest shard has little: the largest tensor first, to where there is least.
 std::vector<std::size_t> share_out(std::span<ParameterSpec* const> members, std::int64_t num_shards) {
@@ -28,24 +30,27 @@ std::vector<std::size_t> share_out(std::span<ParameterSpec* const> members, std:
   std::vector<std::size_t> shards(members.size());
   for (const std::size_t i : by_size) {
     const auto least = std::ranges::min_element(loads);
-    *least = checked_add(*least, aligned_elements(*members[i]));
+    *least = checked_add(*least, aligned_numbers(*members[i], StatePer::kElement));
     shards[i] = static_cast<std::size_t>(least - loads.begin());
   }
   return shards;
 }
 
-/// Places the tensors from `offset` on, none in two of the shards, and returns what they take.
-std::int64_t place_whole_tensors(std::span<ParameterSpec* const> members, std::int64_t offset, std::int64_t num_shards) {
-  const std::vector<std::size_t> shards = share_out(members, num_shards);
+/// Places the numbers of the tensors from `offset` on, each in its shard, and returns what they take. A tensor without any
+/// stays as it is.
+std::int64_t place_in_shards(std::span<ParameterSpec* const> members, std::span<const std::size_t> shards, StatePer per,
+                             std::int64_t ParameterSpec::*place, std::int64_t offset, std::int64_t num_shards) {
   std::vector<std::int64_t> ends(static_cast<std::size_t>(num_shards));
   for (std::size_t i = 0; i < members.size(); ++i) {
-    members[i]->offset = ends[shards[i]];  // in its shard
-    ends[shards[i]] += aligned_elements(*members[i]);
+    if (members[i]->count(per) == 0) continue;
+    members[i]->*place = ends[shards[i]];  // in its shard
+    ends[shards[i]] += aligned_numbers(*members[i], per);
   }
   const std::int64_t part = *std::ranges::max_element(ends);
   for (std::size_t i = 0; i < members.size(); ++i) {
+    if (members[i]->count(per) == 0) continue;
     const std::int64_t before = checked_multiply(static_cast<std::int64_t>(shards[i]), part);
-    members[i]->offset = checked_add(members[i]->offset, checked_add(offset, before));
+    members[i]->*place = checked_add(members[i]->*place, checked_add(offset, before));
   }
   return checked_multiply(part, num_shards);
 }
@@ -55,7 +60,7 @@ std::int64_t place_elements(std::span<ParameterSpec* const> members, std::int64_
   std::int64_t end = offset;
   for (ParameterSpec* spec : members) {
     spec->offset = end;
-    end = checked_add(end, aligned_elements(*spec));
+    end = checked_add(end, aligned_numbers(*spec, StatePer::kElement));
   }
   return round_up(end - offset, checked_multiply(ParameterLayout::kAlignment, num_shards));
 }
@@ -92,7 +97,7 @@ std::vector<std::size_t> ParameterLayout::order_of_groups() const {
 }
 
 void ParameterLayout::place_group(std::size_t group) {
-  ParameterRange range{.offset = flat_elements_, .num_elements = 0, .group = group};
+  ParameterRange range{.offset = flat_elements_, .neurons = {.first = flat_neurons_}, .group = group};
   ParameterBucket bucket{.group = group};
   std::vector<ParameterSpec*> members;
   for (ParameterSpec& spec : parameters_) {
@@ -110,6 +115,7 @@ void ParameterLayout::place_group(std::size_t group) {
   if (members.empty()) return;
   place_bucket(bucket, members);
   range.num_elements = flat_elements_ - range.offset;
+  range.neurons.count = flat_neurons_ - range.neurons.first;
   ranges_.push_back(range);
 }
 
@@ -118,14 +124,22 @@ void ParameterLayout::place_bucket(ParameterBucket bucket, std::span<ParameterSp
   bucket.lone_offset = lone_elements_;
   for (ParameterSpec* spec : members) {
     spec->lone_offset = lone_elements_;
-    lone_elements_ = checked_add(lone_elements_, aligned_elements(*spec));
+    lone_elements_ = checked_add(lone_elements_, aligned_numbers(*spec, StatePer::kElement));
     num_parameters_ = checked_add(num_parameters_, spec->num_elements());
     num_stored_parameters_ += spec->stored_shape.num_elements();  // at most num_parameters_
   }
-  const bool whole = groups_[bucket.group].optimizer.shard_rule == ShardRule::kWholeTensors;
-  bucket.num_elements =
-      whole ? place_whole_tensors(members, bucket.offset, num_shards_) : place_elements(members, bucket.offset, num_shards_);
+  bucket.neurons.first = flat_neurons_;
+  if (groups_[bucket.group].optimizer.shard_rule == ShardRule::kWholeTensors) {
+    const std::vector<std::size_t> shards = share_out(members, num_shards_);
+    bucket.num_elements =
+        place_in_shards(members, shards, StatePer::kElement, &ParameterSpec::offset, flat_elements_, num_shards_);
+    bucket.neurons.count =
+        place_in_shards(members, shards, StatePer::kNeuron, &ParameterSpec::neuron_offset, flat_neurons_, num_shards_);
+  } else {
+    bucket.num_elements = place_elements(members, bucket.offset, num_shards_);
+  }
   flat_elements_ = checked_add(flat_elements_, bucket.num_elements);
+  flat_neurons_ = checked_add(flat_neurons_, bucket.neurons.count);
   buckets_.push_back(bucket);
 }
 
@@ -136,9 +150,11 @@ std::size_t ParameterLayout::find_bucket(BucketKind kind, std::int64_t layer) co
   return static_cast<std::size_t>(std::ranges::find_if(buckets_, matches) - buckets_.begin());
 }
 
-std::size_t ParameterLayout::bucket_of(std::int64_t offset) const {
-  VIRGIL_CHECK(offset >= 0 && offset < flat_elements_, "element {} of {}", offset, flat_elements_);
-  const auto next = std::ranges::upper_bound(buckets_, offset, {}, &ParameterBucket::offset);
+std::size_t ParameterLayout::bucket_of(std::int64_t offset, StatePer per) const {
+  const std::int64_t end = per == StatePer::kElement ? flat_elements_ : flat_neurons_;
+  VIRGIL_CHECK(offset >= 0 && offset < end, "number {} of {}", offset, end);
+  const auto next =
+      std::ranges::upper_bound(buckets_, offset, {}, [&](const ParameterBucket& bucket) { return bucket.run(per).first; });
   return static_cast<std::size_t>(next - buckets_.begin()) - 1;
 }
 

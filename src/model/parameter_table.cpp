@@ -38,7 +38,8 @@ ParameterSpec make_spec(const ParameterRow& row, const Architecture& model, cons
           .part = row.group,
           .tied = row.tied,
           .layer = layer,
-          .matrices = std::move(matrices)};
+          .matrices = std::move(matrices),
+          .order = model.family->weight_order};
 }
 
 }  // namespace

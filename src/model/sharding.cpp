@@ -42,21 +42,21 @@ FlatTensor FlatTensor::make(const ParameterLayout& layout, const FlatExtent& ext
 }
 
 std::size_t FlatTensor::bucket_of(std::int64_t unit) const {
-  return layout_->bucket_of(unit / extent_.storage.block_units * extent_.storage.block_elements);
+  return layout_->bucket_of(unit / extent_.storage.block_units * extent_.storage.block_elements, extent_.per);
 }
 
 TensorView FlatTensor::slice(std::int64_t first, std::int64_t count) const {
   if (is_whole()) return view_.slice(first - units(extent_.first), {count});
   const std::size_t index = bucket_of(first);
-  const ParameterBucket& bucket = layout_->buckets()[index];
-  const std::int64_t part_first = bucket.offset + rank_ * (bucket.num_elements / layout_->num_shards());
+  const FlatRun bucket = layout_->buckets()[index].run(extent_.per);
+  const std::int64_t part_first = bucket.first + rank_ * (bucket.count / layout_->num_shards());
   return part_of_bucket(index, rank_).slice(first - units(part_first), {count});
 }
 
 TensorView FlatTensor::part_of_bucket(std::size_t index, std::int64_t rank) const {
-  const ParameterBucket& bucket = layout_->buckets()[index];
-  const std::int64_t part = bucket.num_elements / layout_->num_shards();
-  const std::int64_t before = bucket.offset - extent_.first;  // in the whole
+  const FlatRun bucket = layout_->buckets()[index].run(extent_.per);
+  const std::int64_t part = bucket.count / layout_->num_shards();
+  const std::int64_t before = bucket.first - extent_.first;  // in the whole
   if (is_whole()) return view_.slice(units(before + rank * part), {units(part)});
   VIRGIL_CHECK(rank == rank_, "part {} of a tensor that holds part {}", rank, rank_);
   return view_.slice(units(before / layout_->num_shards()), {units(part)});
@@ -75,10 +75,10 @@ void FlatTensor::for_each_piece_of_rank(std::int64_t rank, std::int64_t first, s
                                         const std::function<void(std::int64_t, TensorView)>& visit) const {
   const std::int64_t end = first + count;
   for (std::size_t b = bucket_of(first); b < layout_->buckets().size(); ++b) {
-    const ParameterBucket& bucket = layout_->buckets()[b];
-    if (units(bucket.offset) >= end) return;
-    const std::int64_t part = bucket.num_elements / layout_->num_shards();
-    const std::int64_t part_first = units(bucket.offset + rank * part);
+    const FlatRun bucket = layout_->buckets()[b].run(extent_.per);
+    if (units(bucket.first) >= end) return;
+    const std::int64_t part = bucket.count / layout_->num_shards();
+    const std::int64_t part_first = units(bucket.first + rank * part);
     const std::int64_t from = std::max(first, part_first);
     const std::int64_t to = std::min(end, part_first + units(part));
     if (from < to) visit(from, part_of_bucket(b, rank).slice(from - part_first, {to - from}));

@@ -21,6 +21,8 @@ MatrixColumns columns_of(std::string_view op, const ConstTensorView& whole, cons
   return columns;
 }
 
+std::int64_t num_neurons(const Shape& shape, NeuronAxis axis) { return axis == NeuronAxis::kColumns ? shape[1] : shape[0]; }
+
 }  // namespace
 
 MatrixColumns MuonMomentum::check() const {
@@ -40,6 +42,19 @@ std::int64_t ScaledSum::check() const {
   return num_elements;
 }
 
+MatrixColumns NeuronMoments::check() const {
+  expect_present(kName, "v", v, DType::kFloat32);
+  expect_float(kName, "direction", direction);
+  expect_count(kName, "norm", norm, 1, DType::kFloat32);
+  const Shape& shape = direction.shape();
+  VIRGIL_CHECK(shape.rank() == 2, "{}: {} is no matrix", kName, shape.to_string());
+  const std::int64_t neurons = num_neurons(shape, axis);
+  expect_count(kName, "factors", factors, neurons, DType::kFloat32);
+  VIRGIL_CHECK(first_neuron >= 0 && neurons <= v.num_elements() - first_neuron, "{}: neurons {} to {} of {}", kName,
+               first_neuron, first_neuron + neurons, v.num_elements());
+  return {.rows = shape[0], .columns = shape[1], .row_stride = shape[1]};
+}
+
 MatrixColumns MuonApply::check() const {
   expect_present(kName, "param", param, DType::kFloat32);
   expect_float(kName, "direction", direction);
@@ -48,7 +63,11 @@ MatrixColumns MuonApply::check() const {
     expect(kName, "working", working, param.shape(), rounded);
   }
   expect_count(kName, "norm", norm, 1, DType::kFloat32);
-  return columns_of(kName, param, direction, first_column);
+  const MatrixColumns columns = columns_of(kName, param, direction, first_column);
+  if (factors.present()) {
+    expect_count(kName, "factors", factors, num_neurons(direction.shape(), axis), DType::kFloat32);
+  }
+  return columns;
 }
 
 }  // namespace virgil::ops

@@ -1,7 +1,8 @@
-// Muon (Jordan et al. 2024).
+// Muon (Jordan et al. 2024) and NorMuon (Li et al. 2025).
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "virgil/model/memory_plan.h"
 #include "virgil/model/muon_tape.h"
@@ -9,19 +10,27 @@
 
 namespace virgil {
 
-/// Runs record_muon's calls. Its scratch is the plan's arena, which is idle between steps.
+/// Runs record_muon's calls, recorded once for each different matrix. Its scratch is the plan's arena, which is idle between
+/// steps.
 class MuonRule final : public UpdateRule {
  public:
-  MuonRule(const MuonOptions& options, const MemoryPlan& plan, const PlannedMemory& memory, std::int64_t alignment_bytes)
-      : options_(options), memory_(memory), dtype_(plan.dtype()), alignment_bytes_(alignment_bytes) {}
+  MuonRule(OptimizerKind kind, const MuonOptions& options, const MemoryPlan& plan, const PlannedMemory& memory,
+           std::int64_t alignment_bytes);
 
   void enqueue(Backend& backend, const UpdatePiece& piece, const UpdateStep& step) const override;
 
  private:
+  /// The calls for one kind of matrix, with scratch in the plan's memory; what lies outside is still the tape's.
+  struct Recorded {
+    MuonMatrix matrix;
+    MuonTape muon;
+    std::vector<Call> calls;
+  };
+  [[nodiscard]] const Recorded& recorded(const ParameterSpec& spec) const;
+
+  OptimizerKind kind_;
   MuonOptions options_;
-  const PlannedMemory& memory_;
-  DType dtype_;  // of the products
-  std::int64_t alignment_bytes_;
+  std::vector<Recorded> recorded_;
 };
 
 }  // namespace virgil

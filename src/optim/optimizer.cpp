@@ -109,7 +109,7 @@ void Optimizer::enqueue_elements(const ParameterRange& range, const UpdateStep& 
 void Optimizer::enqueue_whole_tensors(const ParameterRange& range, const UpdateStep& step) {
   for (const ParameterSpec& spec : layout_.parameters()) {
     if (spec.group == range.group && is_mine(spec)) {
-      enqueue_piece(range.group, spec.offset, spec.shape, spec.lone_offset, step, spec.matrices);
+      enqueue_piece(range.group, spec.offset, spec.shape, spec.lone_offset, step, &spec);
     }
   }
 }
@@ -121,7 +121,7 @@ bool Optimizer::is_mine(const ParameterSpec& spec) const {
 }
 
 void Optimizer::enqueue_piece(std::size_t group, std::int64_t first, const Shape& shape, std::int64_t first_index,
-                              const UpdateStep& step, std::span<const std::int64_t> matrices) {
+                              const UpdateStep& step, const ParameterSpec* parameter) {
   const std::int64_t count = shape.num_elements();
   const auto piece_of = [&](const FlatTensor& flat) {
     return flat.present() ? flat.slice(first, count).reshape(shape) : TensorView{};
@@ -130,7 +130,9 @@ void Optimizer::enqueue_piece(std::size_t group, std::int64_t first, const Shape
   std::vector<TensorView> states;
   for (const std::size_t state : rule.states) {
     const FlatTensor& flat = states_[state];
-    const TensorView kept = flat.slice(flat.units(first), flat.units(count));
+    const TensorView kept = parameter == nullptr
+                                ? flat.slice(flat.units(first), flat.units(count))
+                                : flat.slice(flat.extent().place_of(*parameter), flat.extent().units_of(*parameter));
     states.push_back(kept.num_elements() == count ? kept.reshape(shape) : kept);
   }
   rule.rule->enqueue(backend_,
@@ -139,7 +141,7 @@ void Optimizer::enqueue_piece(std::size_t group, std::int64_t first, const Shape
                       .states = states,
                       .gradients = piece_of(gradients_),
                       .first_index = first_index,
-                      .matrices = matrices},
+                      .parameter = parameter},
                      step);
 }
 

@@ -12,7 +12,8 @@ std::unique_ptr<UpdateRule> make_update_rule(OptimizerKind kind, const Optimizer
     case OptimizerKind::kAdamW:
       return std::make_unique<AdamWRule>(options.adamw);
     case OptimizerKind::kMuon:
-      return std::make_unique<MuonRule>(options.muon, plan, memory, alignment_bytes);
+    case OptimizerKind::kNorMuon:
+      return std::make_unique<MuonRule>(kind, options.muon, plan, memory, alignment_bytes);
   }
   throw InternalError("no such optimizer");
 }

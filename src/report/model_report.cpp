@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <span>
 #include <string_view>
@@ -9,6 +10,7 @@
 
 #include "virgil/base/format.h"
 #include "virgil/model/inference_plan.h"
+#include "virgil/model/optimizer_traits.h"
 #include "virgil/model/parameter_layout.h"
 #include "virgil/plan/communication.h"
 #include "virgil/plan/estimates.h"
@@ -152,7 +154,7 @@ std::string describe_parameters(const Architecture& spec) {
 std::string describe_training(const Subject& subject, const PlannedSubject& planned) {
   if (!planned.plan) {
     const OptimizerTraits optimizer = traits_of(planned.shape.optimizer);
-    const std::int64_t copies = 2 + std::ssize(optimizer.states);
+    const std::int64_t copies = 2 + std::ranges::count(optimizer.states, StatePer::kElement, &OptimizerState::per);
     const std::int64_t bytes = checked_multiply(copies, weight_bytes(count_parameters(subject.spec).total, 32));
     return fmt::format(
         "Training memory\n  no plan: {}\n  Weights, gradients and the optimizer's state alone would be {} in float32.\n",

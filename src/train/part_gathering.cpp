@@ -46,19 +46,17 @@ void PartGathering::answer(const Request& request, std::span<std::byte> dst) {
   const FlatTensor& flat = tensors_.at(static_cast<std::size_t>(request.tensor));
   const std::int64_t unit_bytes = size_of(flat.view().dtype());
   const std::size_t index = flat.bucket_of(request.first);
-  const ParameterBucket& bucket = layout_.buckets()[index];
-  const std::int64_t bucket_first = flat.units(bucket.offset);
-  const std::int64_t part = flat.units(bucket.num_elements / layout_.num_shards());
+  const FlatRun bucket = flat.units_of(layout_.buckets()[index]);
+  const std::int64_t part = bucket.count / layout_.num_shards();
   const std::int64_t end = request.first + request.count;
-  VIRGIL_CHECK(end <= bucket_first + flat.units(bucket.num_elements), "units {} to {} leave bucket {}", request.first, end,
-               index);
+  VIRGIL_CHECK(end <= bucket.first + bucket.count, "units {} to {} leave bucket {}", request.first, end, index);
   for (std::int64_t from = request.first; from < end;) {
-    const std::int64_t holder = (from - bucket_first) / part;
-    const std::int64_t to = std::min(end, bucket_first + (holder + 1) * part);
+    const std::int64_t holder = (from - bucket.first) / part;
+    const std::int64_t to = std::min(end, bucket.first + (holder + 1) * part);
     const std::span<std::byte> piece = dst.subspan(static_cast<std::size_t>((from - request.first) * unit_bytes),
                                                    static_cast<std::size_t>((to - from) * unit_bytes));
     if (holder == group_->rank()) {
-      const std::int64_t in_part = from - bucket_first - holder * part;
+      const std::int64_t in_part = from - bucket.first - holder * part;
       backend_.copy_to_host(piece, flat.part_of_bucket(index, holder).slice(in_part, {to - from}));
     }
     group_->broadcast(piece, static_cast<int>(holder));

@@ -20,7 +20,7 @@ OptimizerOptions optimizer_options_of(const TrainConfig& config) {
           .max_norm = config.grad_clip,
           .seed = config.seed,
           .adamw = {.beta1 = config.beta1, .beta2 = config.beta2, .eps = config.eps},
-          .muon = {.momentum = config.muon_momentum}};
+          .muon = {.momentum = config.muon_momentum, .beta2 = config.muon_beta2}};
 }
 
 }  // namespace virgil

@@ -17,6 +17,7 @@
 #include "train/gradient_exchange.h"
 #include "train/part_gathering.h"
 #include "train/run_end.h"
+#include "train/run_length.h"
 #include "virgil/base/error.h"
 #include "virgil/config/config_schema.h"
 #include "virgil/format/parameter_io.h"
@@ -95,15 +96,19 @@ void Trainer::restore(const LoadedCheckpoint& checkpoint) {
 }
 
 void Trainer::check_same_optimizer(const LoadedCheckpoint& checkpoint) const {
-  const std::string momentum = fmt::format("{}.", traits_of(OptimizerKind::kMuon).states.front().name);
-  const bool has_momentum =
-      std::ranges::any_of(checkpoint.optimizer->entries(), [&](const auto& entry) { return entry.name.starts_with(momentum); });
-  const std::string_view saved = name_of(has_momentum ? OptimizerKind::kMuon : OptimizerKind::kAdamW);
-  if (saved == config_.optimizer) return;
+  const auto holds = [&](const std::string& name) { return checkpoint.optimizer->find(name) != nullptr; };
+  const ParameterLayout& layout = parts_.plan.parameters();
+  const auto saved_kind = [&](const ParameterSpec& spec) { return optimizer_of(spec.name, holds); };
+  const auto is_another = [&](const ParameterSpec& spec) {
+    return saved_kind(spec) != layout.groups()[spec.group].optimizer.kind;
+  };
+  const auto found = std::ranges::find_if(layout.parameters(), is_another);
+  if (found == layout.parameters().end()) return;
+  const TrainConfig planned = planned_config(config_, checkpoint);
+  const std::string anew = init_from_command(parts_.train_command, checkpoint.directory, config_);
   throw user_error(
       "{}: its optimizer is {}, and optimizer is {}: resume with --optimizer {}, or start a new run from its weights: {}",
-      checkpoint.directory.string(), saved, config_.optimizer, saved,
-      init_from_command(parts_.train_command, checkpoint.directory, config_));
+      checkpoint.directory.string(), planned.optimizer, config_.optimizer, planned.optimizer, anew);
 }
 
 void Trainer::restore_optimizer(const LoadedCheckpoint& checkpoint) {

@@ -97,8 +97,13 @@ class ExampleCalls {
   void make(ops::ScaledSum& op) {
     op = {output("out", {kN, kC}), input({kN, kC}, 1), input({kN, kC}, 2), single({1}, 0.5F), 2.0F, -3.0F};
   }
+  void make(ops::NeuronMoments& op) {
+    op = {run_.output("factors", {kC - 8}, DType::kFloat32), run_.in_out("v", {kC}, constant(kC, 0.25F), DType::kFloat32),
+          input({kN, kC - 8}, 1), single({1}, 1.0F), 5};
+  }
   void make(ops::MuonApply& op) {
-    op = {gradient("param", {kN, kC}), {}, input({kN, kC - 8}, 1), single({1}, 1.0F), 5, {.learning_rate = 0.5F}};
+    op = {gradient("param", {kN, kC}), {}, input({kN, kC - 8}, 1), single({kC - 8}, 0.5F),
+          single({1}, 1.0F),           5,  NeuronAxis::kColumns,   {.learning_rate = 0.5F}};
   }
 
  private:

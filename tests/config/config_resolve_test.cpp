@@ -209,14 +209,17 @@ TEST(ConfigSchema, DefaultsKeepTheirOwnRules) {
 
 TEST(ResolveConfig, MuonKeepsFloat32StateAndWeights) {
   TrainConfig config;
-  config.optimizer = "muon";
-  EXPECT_EQ(resolved(config).optimizer, "muon");
-  config.optimizer_state_dtype = "bfloat16";
-  EXPECT_THAT(resolve_error(config), HasSubstr("optimizer_state_dtype is bfloat16"));
-  config.optimizer_state_dtype = "float32";
-  config.dtype = "bfloat16";
-  config.master_weights = false;
-  EXPECT_THAT(resolve_error(config), HasSubstr("master_weights is false"));
+  for (const char* optimizer : {"muon", "normuon"}) {
+    config = {};
+    config.optimizer = optimizer;
+    EXPECT_EQ(resolved(config).optimizer, optimizer);
+    config.optimizer_state_dtype = "bfloat16";
+    EXPECT_THAT(resolve_error(config), HasSubstr("optimizer_state_dtype is bfloat16"));
+    config.optimizer_state_dtype = "float32";
+    config.dtype = "bfloat16";
+    config.master_weights = false;
+    EXPECT_THAT(resolve_error(config), HasSubstr("master_weights is false"));
+  }
 }
 
 }  // namespace

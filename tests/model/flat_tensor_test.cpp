@@ -96,6 +96,51 @@ TEST(FlatTensor, AnExtentIsARunOfBuckets) {
                       [](std::int64_t first, TensorView piece) { EXPECT_EQ(piece.as<float>()[0], static_cast<float>(first)); });
 }
 
+TEST(FlatTensor, PartsOfNeuronsAreThoseOfTheWhole) {
+  for (const std::int64_t processes : {1, 2, 3, 9}) {  // more than a block has matrices
+    const ParameterLayout layout(flat_model(), processes, default_groups(OptimizerKind::kNorMuon));
+    const std::vector<PlannedState> states = planned_states(layout);
+    const auto v = std::ranges::find(states, StatePer::kNeuron, [](const PlannedState& state) { return state.extent.per; });
+    ASSERT_NE(v, states.end());
+    EXPECT_EQ(v->extent.num_elements, layout.flat_neurons());
+    std::vector<float> values(static_cast<std::size_t>(layout.flat_neurons()));
+    std::iota(values.begin(), values.end(), 0.0F);
+    const TensorView view(values.data(), DType::kFloat32, {std::ssize(values)});
+    const FlatTensor whole = FlatTensor::whole(layout, v->extent, view);
+    std::map<std::string, std::int64_t> seen;
+    for (std::int64_t rank = 0; rank < processes; ++rank) {
+      std::vector<float> mine;
+      for (std::size_t bucket = 0; bucket < layout.buckets().size(); ++bucket) {
+        if (layout.buckets()[bucket].neurons.count == 0) continue;
+        const TensorView part = whole.part_of_bucket(bucket, rank);
+        mine.insert(mine.end(), part.as<float>(), part.as<float>() + part.num_elements());
+      }
+      const FlatTensor part =
+          FlatTensor::part(layout, v->extent, TensorView(mine.data(), DType::kFloat32, {std::ssize(mine)}), rank);
+      for (const ParameterSpec& spec : layout.parameters()) {
+        EXPECT_EQ(v->covers(spec), spec.num_neurons() > 0) << spec.name;
+        if (!v->covers(spec)) continue;
+        part.for_each_piece(v->extent.place_of(spec), v->extent.units_of(spec), [&](std::int64_t first, TensorView piece) {
+          EXPECT_EQ(piece.num_elements(), spec.num_neurons()) << "no tensor lies in two parts";
+          EXPECT_EQ(piece.as<float>()[0], static_cast<float>(first));
+          // Its neurons are with its elements.
+          const ParameterBucket& bucket = layout.buckets()[layout.bucket_of(spec.offset)];
+          EXPECT_EQ((spec.offset - bucket.offset) / (bucket.num_elements / processes), rank);
+          ++seen[spec.name];
+        });
+      }
+    }
+    EXPECT_EQ(seen.size(), 8U);
+    for (const auto& [name, times] : seen) EXPECT_EQ(times, 1) << name;
+  }
+}
+
+TEST(PlannedStates, RefusesNeuronsOfTensorsThatMayBeDivided) {
+  std::vector<ParameterGroup> groups = default_groups(OptimizerKind::kNorMuon);
+  groups[0].optimizer.shard_rule = ShardRule::kElements;
+  EXPECT_THROW((void)planned_states(ParameterLayout(flat_model(), 1, groups)), InternalError);
+}
+
 TEST(FlatTensor, RefusesBlocksThatCrossTensors) {
   const ParameterLayout layout(flat_model());
   constexpr StorageType kTooLong{"long", DType::kFloat32, 128, 1};

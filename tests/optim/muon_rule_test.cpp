@@ -78,10 +78,9 @@ std::vector<float> drawn(std::int64_t count, std::uint32_t site) {
 /// A plan's parameters with gradients, of one process.
 class MuonRun {
  public:
-  explicit MuonRun(DType dtype)
+  explicit MuonRun(DType dtype, OptimizerKind kind = OptimizerKind::kMuon)
       : backend_(make_cpu_backend({.num_threads = 1})),
-        plan_(model_with_muon(),
-              {.step = StepShape{.batch_size = 1, .length = 8, .dtype = dtype, .optimizer = OptimizerKind::kMuon}},
+        plan_(model_with_muon(), {.step = StepShape{.batch_size = 1, .length = 8, .dtype = dtype, .optimizer = kind}},
               backend_->traits()),
         memory_(plan_, backend_->memory()),
         optimizer_(*backend_, plan_, memory_, {.weight_decay = 0.1, .max_norm = 1}) {
@@ -115,12 +114,29 @@ class MuonRun {
   Optimizer optimizer_;
 };
 
+/// NorMuon's normalization as Li et al. 2025 write it, for y = x W: a neuron is a column. v has one number for each.
+void equalize_columns(Matrix64& x, std::vector<double>& v) {
+  double squares = 0;
+  for (std::size_t j = 0; j < x.columns; ++j) {
+    double mean = 0;
+    for (std::size_t i = 0; i < x.rows; ++i) mean += x.at(i, j) * x.at(i, j) / static_cast<double>(x.rows);
+    v[j] = 0.95 * v[j] + 0.05 * mean;
+    for (std::size_t i = 0; i < x.rows; ++i) {
+      x.at(i, j) /= std::sqrt(v[j]) + 1e-10;
+      squares += x.at(i, j) * x.at(i, j);
+    }
+  }
+  const double scale = std::sqrt(static_cast<double>(x.values.size()) / squares);
+  for (double& value : x.values) value *= scale;
+}
+
 /// Two updates of columns [first, first + count) of a parameter, in float64.
-Matrix64 expected_columns(const std::vector<float>& param, const std::vector<float>& grad, const Shape& shape,
-                          std::int64_t first, std::int64_t count) {
+Matrix64 expected_columns(OptimizerKind kind, const std::vector<float>& param, const std::vector<float>& grad,
+                          const Shape& shape, std::int64_t first, std::int64_t count) {
   const auto rows = static_cast<std::size_t>(shape[0]), wide = static_cast<std::size_t>(shape[1]);
   Matrix64 weights{rows, static_cast<std::size_t>(count)};
   Matrix64 momentum = weights;
+  std::vector<double> v(weights.columns);
   for (int t = 0; t < 2; ++t) {
     Matrix64 direction = weights;
     for (std::size_t i = 0; i < rows; ++i) {
@@ -132,8 +148,12 @@ Matrix64 expected_columns(const std::vector<float>& param, const std::vector<flo
         direction.at(i, j) = 0.05 * g + 0.95 * momentum.at(i, j);
       }
     }
-    const Matrix64 update = orthogonalized(direction);
-    const double scale = 0.2 * std::sqrt(static_cast<double>(std::max(rows, weights.columns)));
+    Matrix64 update = orthogonalized(direction);
+    double scale = 0.2 * std::sqrt(static_cast<double>(std::max(rows, weights.columns)));
+    if (kind == OptimizerKind::kNorMuon) {
+      equalize_columns(update, v);
+      scale = 0.2;
+    }
     for (std::size_t i = 0; i < weights.values.size(); ++i) {
       weights.values[i] = weights.values[i] * (1 - 1e-2 * 0.1) - 1e-2 * scale * update.values[i];
     }
@@ -141,13 +161,18 @@ Matrix64 expected_columns(const std::vector<float>& param, const std::vector<flo
   return weights;
 }
 
-TEST(MuonRule, UpdatesMatricesOfBlocksAsAFloat64ReferenceDoes) {
-  MuonRun run(DType::kFloat32);
+class MuonRule : public testing::TestWithParam<OptimizerKind> {};
+INSTANTIATE_TEST_SUITE_P(Kinds, MuonRule, testing::Values(OptimizerKind::kMuon, OptimizerKind::kNorMuon),
+                         [](const auto& info) { return std::string(name_of(info.param)); });
+
+TEST_P(MuonRule, UpdatesMatricesOfBlocksAsAFloat64ReferenceDoes) {
+  const OptimizerKind kind = GetParam();
+  MuonRun run(DType::kFloat32, kind);
   const ParameterLayout& layout = run.plan().parameters();
   int checked = 0;
   for (const ParameterSpec& spec : layout.parameters()) {
-    if (layout.groups()[spec.group].optimizer.kind != OptimizerKind::kMuon) continue;
-    MuonRun fresh(DType::kFloat32);
+    if (layout.groups()[spec.group].optimizer.kind != kind) continue;
+    MuonRun fresh(DType::kFloat32, kind);
     const std::vector<float> param = fresh.read(fresh.plan().master_slot(), spec);
     const std::vector<float> grad = fresh.read(PlanSlot::kGradients, spec);
     if (checked++ == 0) {
@@ -159,7 +184,7 @@ TEST(MuonRule, UpdatesMatricesOfBlocksAsAFloat64ReferenceDoes) {
     if (matrices.empty()) matrices = {spec.shape[1]};
     std::int64_t first = 0;
     for (const std::int64_t columns : matrices) {
-      const Matrix64 expected = expected_columns(param, grad, spec.shape, first, columns);
+      const Matrix64 expected = expected_columns(kind, param, grad, spec.shape, first, columns);
       // The iteration's slope is at most 3.4445^5 = 485 in each singular direction, of matrices of norm 1 that are off by a few
       // float32 roundings of sums of some hundred terms: 485 * 100 * 2^-24 = 3e-3 of an update of 1e-2 * 0.2 * sqrt(96) = 0.02.
       constexpr double kBound = 3e-3 * 0.02 + 1e-6;
@@ -174,9 +199,9 @@ TEST(MuonRule, UpdatesMatricesOfBlocksAsAFloat64ReferenceDoes) {
   EXPECT_EQ(checked, 8) << "four matrices a block";
 }
 
-TEST(MuonRule, TurnsInBFloat16MuchAsInFloat32) {
-  MuonRun exact(DType::kFloat32);
-  MuonRun rounded(DType::kBFloat16);
+TEST_P(MuonRule, TurnsInBFloat16MuchAsInFloat32) {
+  MuonRun exact(DType::kFloat32, GetParam());
+  MuonRun rounded(DType::kBFloat16, GetParam());
   exact.step(1);
   rounded.step(1);
   const ParameterSpec& spec = exact.plan().parameters().find("transformer.h.1.mlp.c_fc.weight");
@@ -194,20 +219,46 @@ TEST(MuonRule, TurnsInBFloat16MuchAsInFloat32) {
   EXPECT_GT(difference, 0);
 }
 
-TEST(MuonRule, LeavesEmbeddingsAndVectorsToAdamW) {
-  MuonRun run(DType::kFloat32);
+TEST_P(MuonRule, LeavesEmbeddingsAndVectorsToAdamW) {
+  MuonRun run(DType::kFloat32, GetParam());
   const ParameterLayout& layout = run.plan().parameters();
   for (const ParameterSpec& spec : layout.parameters()) {
     const bool is_block_matrix = spec.layer >= 0 && spec.shape.rank() == 2;
-    EXPECT_EQ(layout.groups()[spec.group].optimizer.kind, is_block_matrix ? OptimizerKind::kMuon : OptimizerKind::kAdamW)
-        << spec.name;
+    EXPECT_EQ(layout.groups()[spec.group].optimizer.kind, is_block_matrix ? GetParam() : OptimizerKind::kAdamW) << spec.name;
   }
+}
+
+TEST(NorMuonRule, ItsUpdatesHaveTheRootMeanSquareOfAdamWs) {
+  MuonRun run(DType::kFloat32, OptimizerKind::kNorMuon);
+  const ParameterSpec& spec = run.plan().parameters().find("transformer.h.1.mlp.c_fc.weight");
+  const std::vector<float> before = run.read(run.plan().master_slot(), spec);
+  run.step(1);
+  const std::vector<float> after = run.read(run.plan().master_slot(), spec);
+  double squares = 0;
+  for (std::size_t i = 0; i < before.size(); ++i) {
+    squares += std::pow(static_cast<double>(after[i]) - static_cast<double>(before[i]) * (1 - 1e-2 * 0.1), 2);
+  }
+  // Of a step of 1e-2; weights of about one round by 2^-24 of themselves, 3e-5 of an update of 2e-3.
+  EXPECT_NEAR(std::sqrt(squares / static_cast<double>(before.size())), 0.2 * 1e-2, 1e-3 * 0.2 * 1e-2);
+}
+
+TEST(NorMuonRule, KeepsOneSecondMomentForEachOutput) {
+  MuonRun run(DType::kFloat32, OptimizerKind::kNorMuon);
+  const ParameterLayout& layout = run.plan().parameters();
+  std::int64_t neurons = 0;
+  for (const ParameterSpec& spec : layout.parameters()) neurons += spec.num_neurons();
+  EXPECT_EQ(neurons, 2 * (72 + 24 + 96 + 24)) << "queries, keys and values; projection; up; down";
+  const auto v = std::ranges::find_if(run.plan().states(),
+                                      [](const PlannedState& state) { return state.extent.per == StatePer::kNeuron; });
+  ASSERT_NE(v, run.plan().states().end());
+  EXPECT_EQ(v->extent.num_elements, 2 * (128 + 64 + 128 + 64)) << "each aligned to 64";
 }
 
 TEST(MuonTape, QueriesKeysAndValuesAreThreeMatrices) {
   const ParameterLayout layout(model_with_muon());
-  EXPECT_EQ(muon_matrix(layout.find("transformer.h.0.attn.c_attn.weight")).matrices, (std::vector<std::int64_t>{24, 24, 24}));
-  EXPECT_TRUE(muon_matrix(layout.find("transformer.h.0.mlp.c_fc.weight")).matrices.empty());
+  const auto matrices_of = [&](const char* name) { return muon_matrix(layout.find(name), OptimizerKind::kMuon).matrices; };
+  EXPECT_EQ(matrices_of("transformer.h.0.attn.c_attn.weight"), (std::vector<std::int64_t>{24, 24, 24}));
+  EXPECT_TRUE(matrices_of("transformer.h.0.mlp.c_fc.weight").empty());
 }
 
 TEST(MuonTape, ItsScratchIsInThePlan) {

@@ -164,13 +164,16 @@ TEST_P(EveryStage, TrainsTheSameBits) {
   EXPECT_TRUE(trained[2] == trained[0]);
 }
 
-INSTANTIATE_TEST_SUITE_P(Ranks, EveryStage,
-                         testing::Values(StageCase{2, "float32", "float32", "float32", true},
-                                         StageCase{3, "float32", "bfloat16", "float32", false},
-                                         StageCase{4, "bfloat16", "float32", "float32", true},
-                                         StageCase{2, "bfloat16", "bfloat16", "bfloat16", false},
-                                         StageCase{2, "float32", "float32", "float32", true, "muon"},
-                                         StageCase{3, "bfloat16", "float32", "float32", false, "muon"}));
+INSTANTIATE_TEST_SUITE_P(
+    Ranks, EveryStage,
+    testing::Values(
+        StageCase{2, "float32", "float32", "float32", true}, StageCase{3, "float32", "bfloat16", "float32", false},
+        StageCase{4, "bfloat16", "float32", "float32", true}, StageCase{2, "bfloat16", "bfloat16", "bfloat16", false},
+        StageCase{2, "float32", "float32", "float32", true, "muon"},
+        StageCase{3, "bfloat16", "float32", "float32", false, "muon"},
+        StageCase{2, "float32", "float32", "float32", true, "normuon"},
+        StageCase{
+            3, "bfloat16", "float32", "float32", false, "normuon"}));
 
 TEST_F(DataParallel, AccumulationGivesTheSameBitsInStagesThatReduceOnceAStep) {
   TrainConfig config = named("stage0");

@@ -47,7 +47,7 @@ void StoppedRun::check_goes_on(const std::string& dtype, const std::string& opti
   SCOPED_TRACE(dtype + ", moments in " + optimizer_state_dtype);
   const auto config = [&](const std::string& name) {
     TrainConfig result = TrainerFixture::config(name);
-    result.model_name = name + dtype + optimizer_state_dtype;
+    result.model_name = name + dtype + optimizer_state_dtype + optimizer;
     result.dtype = dtype;
     result.master_weights = master_weights;
     result.optimizer = optimizer;
@@ -88,6 +88,7 @@ TEST_P(StoppedRun, GoesOnBitForBitWithoutMasterWeights) {
 
 TEST_P(StoppedRun, GoesOnBitForBitWithMuon) {
   for (const char* dtype : {"float32", "bfloat16"}) check_goes_on(dtype, "float32", true, "muon");
+  check_goes_on("bfloat16", "float32", true, "normuon");
 }
 
 // 1: after the first step; 3: in an evaluation; 4: in a sample; 7: the last.
@@ -96,12 +97,25 @@ INSTANTIATE_TEST_SUITE_P(After, StoppedRun, testing::Values(1, 3, 4, 7), testing
 TEST_F(TrainerState, AnotherOptimizerIsRefusedByName) {
   TinyRun run(config());
   ASSERT_EQ(run.train(), RunStatus::kFinished);
-  TrainConfig other = config();
-  other.optimizer = "muon";
-  TinyRun resumed(other);
   const LoadedCheckpoint checkpoint = load_checkpoint(run.folder() / run.checkpoints().back());
-  EXPECT_THAT(user_error_of([&] { resumed.trainer.restore(checkpoint); }),
-              AllOf(HasSubstr("its optimizer is adamw"), HasSubstr("--optimizer adamw"), HasSubstr("--init_from")));
+  for (const char* optimizer : {"muon", "normuon"}) {
+    TrainConfig other = config();
+    other.optimizer = optimizer;
+    TinyRun resumed(other);
+    EXPECT_THAT(user_error_of([&] { resumed.trainer.restore(checkpoint); }),
+                AllOf(HasSubstr("its optimizer is adamw"), HasSubstr("--optimizer adamw"), HasSubstr("--init_from")));
+  }
+}
+
+TEST_F(TrainerState, AnotherMuonIsRefusedByName) {
+  TrainConfig given = config();
+  given.optimizer = "normuon";
+  TinyRun run(given);
+  ASSERT_EQ(run.train(), RunStatus::kFinished);
+  const LoadedCheckpoint checkpoint = load_checkpoint(run.folder() / run.checkpoints().back());
+  given.optimizer = "muon";
+  TinyRun resumed(given);
+  EXPECT_THAT(user_error_of([&] { resumed.trainer.restore(checkpoint); }), HasSubstr("resume with --optimizer normuon"));
 }
 
 // Within evaluations, samples and steps, between them, and in the last evaluation.

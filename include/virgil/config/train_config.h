@@ -54,8 +54,9 @@ struct TrainConfig {
   std::int64_t lr_decay_iters = 0;     // 0: max_iters
   std::string lr_schedule = "cosine";  // cosine | linear | constant | wsd
   double wsd_decay_fraction = 0.2;     // share of the steps in which wsd decays
-  std::string optimizer = "adamw";     // adamw | muon: for the matrices of blocks; the rest is AdamW's
+  std::string optimizer = "adamw";     // adamw | muon | normuon: of the matrices of blocks; the rest is AdamW's
   double muon_momentum = 0.95;
+  double muon_beta2 = 0.95;               // normuon's
   double weight_decay = 0.1;
   double beta1 = 0.9;
   double beta2 = 0.95;

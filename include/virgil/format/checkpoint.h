@@ -16,6 +16,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <string>
@@ -79,6 +80,10 @@ enum class CheckpointParts { kAll, kWeights };
 
 /// How a checkpoint keeps those states that may be kept in several ways; float32 where it has none of the other types.
 [[nodiscard]] StorageType state_storage_of(const SafetensorsFile& optimizer);
+
+/// The optimizer whose states of a parameter a file holds, where holds("m.<parameter>") tells of each whether it does; the
+/// first there is where it holds none.
+[[nodiscard]] OptimizerKind optimizer_of(std::string_view parameter, const std::function<bool(const std::string&)>& holds);
 
 /// Opens a checkpoint that save_checkpoint wrote, also while a running training replaces it: everything is of one checkpoint.
 /// Throws UserError naming the file and the defect: missing, truncated, hash mismatch, malformed JSON, a missing tensor or one

@@ -49,12 +49,14 @@ struct PlannedState {
   FlatExtent extent = {};
 
   [[nodiscard]] bool covers(const ParameterSpec& spec) const {
-    return spec.offset >= extent.first && spec.offset < extent.first + extent.num_elements;
+    const std::int64_t place = spec.place(extent.per);
+    return place >= extent.first && place < extent.first + extent.num_elements;
   }
   /// As a checkpoint names a parameter's.
   [[nodiscard]] std::string stored_name(const ParameterSpec& spec) const { return name + "." + spec.name; }
 };
-/// In the order of their memory. Throws InternalError when groups of one optimizer keep different states.
+/// In the order of their memory. Throws InternalError when groups of one optimizer keep different states, or states for each
+/// neuron of tensors that processes divide.
 [[nodiscard]] std::vector<PlannedState> planned_states(const ParameterLayout& parameters);
 
 /// Pure function of model, request and backend traits.

@@ -34,8 +34,8 @@ struct ParameterGroup {
   [[nodiscard]] bool decays() const { return weight_decay_factor != 0; }
 };
 
-/// Matrices and embeddings decay, vectors do not. AdamW is for all of them, Muon for the matrices of blocks, with AdamW for the
-/// rest. `state_storage` is AdamW's.
+/// Matrices and embeddings decay, vectors do not. AdamW is for all of them, Muon and its kin for the matrices of blocks, with
+/// AdamW for the rest. `state_storage` is AdamW's.
 [[nodiscard]] std::vector<ParameterGroup> default_groups(OptimizerKind kind = OptimizerKind::kAdamW,
                                                          const StorageType& state_storage = DType::kFloat32);
 

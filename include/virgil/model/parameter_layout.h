@@ -17,11 +17,20 @@
 
 namespace virgil {
 
+/// Numbers [first, first + count) of a flat buffer.
+struct FlatRun {
+  std::int64_t first = 0;
+  std::int64_t count = 0;
+};
+
 /// A run of the flat buffer: one group.
 struct ParameterRange {
   std::int64_t offset = 0;
   std::int64_t num_elements = 0;  // includes alignment gaps, which are zero and stay zero
+  FlatRun neurons = {};           // the same of the buffer that has a number for each neuron
   std::size_t group = 0;
+
+  [[nodiscard]] FlatRun run(StatePer per) const { return per == StatePer::kElement ? FlatRun{offset, num_elements} : neurons; }
 };
 
 /// A run of the flat buffer that is reduced and, between processes, divided as a whole.
@@ -31,14 +40,17 @@ struct ParameterBucket {
   std::int64_t offset = 0;
   std::int64_t num_elements = 0;  // a multiple of num_shards() * kAlignment, gaps included
   std::int64_t lone_offset = 0;   // what `offset` would be with one shard
+  FlatRun neurons = {};           // divided as the elements are; none where an optimizer does not need whole tensors
   std::size_t group = 0;
+
+  [[nodiscard]] FlatRun run(StatePer per) const { return per == StatePer::kElement ? FlatRun{offset, num_elements} : neurons; }
 };
 
 /// Pure function of an Architecture and groups. Each group is one run of the flat buffer, so that the optimizer makes one pass
 /// over it, and groups of one optimizer stand side by side. Inside a group tensors follow the model from the embeddings to the
 /// head. Each starts at a multiple of kAlignment elements, and each bucket so that it divides into as many equal, aligned parts
 /// as there are shards: rank r of R processes owns part r of every bucket. Where an optimizer needs whole tensors, none lies in
-/// two parts.
+/// two parts. What has a number for each neuron of a matrix lies in a buffer of its own, in the same order and parts.
 class ParameterLayout {
  public:
   static constexpr std::int64_t kAlignment = 64;
@@ -60,14 +72,16 @@ class ParameterLayout {
   [[nodiscard]] std::int64_t num_shards() const { return num_shards_; }
   /// Index of a bucket; buckets().size() where the model has none such. `layer` counts for kLayer only.
   [[nodiscard]] std::size_t find_bucket(BucketKind kind, std::int64_t layer = -1) const;
-  /// The bucket that holds element `offset` of the flat buffer.
-  [[nodiscard]] std::size_t bucket_of(std::int64_t offset) const;
+  /// The bucket that holds number `offset` of the flat buffer of elements, or of neurons.
+  [[nodiscard]] std::size_t bucket_of(std::int64_t offset, StatePer per = StatePer::kElement) const;
   /// Trained values: the sum of num_elements() (padding rows count, alignment gaps do not).
   [[nodiscard]] std::int64_t num_parameters() const { return num_parameters_; }
   /// As published for a model and as a checkpoint holds them: without padding rows.
   [[nodiscard]] std::int64_t num_stored_parameters() const { return num_stored_parameters_; }
   /// Elements of the flat buffer, gaps included.
   [[nodiscard]] std::int64_t flat_elements() const { return flat_elements_; }
+  /// Of the flat buffer that has a number for each neuron.
+  [[nodiscard]] std::int64_t flat_neurons() const { return flat_neurons_; }
 
  private:
   void assign_to_groups();
@@ -85,6 +99,7 @@ class ParameterLayout {
   std::int64_t num_parameters_ = 0;
   std::int64_t num_stored_parameters_ = 0;
   std::int64_t flat_elements_ = 0;
+  std::int64_t flat_neurons_ = 0;
   std::int64_t lone_elements_ = 0;  // what flat_elements_ would be with one shard
 };
 

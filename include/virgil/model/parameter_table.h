@@ -12,6 +12,7 @@
 #include "virgil/base/shape.h"
 #include "virgil/model/architecture.h"
 #include "virgil/model/family.h"
+#include "virgil/model/optimizer_traits.h"
 
 namespace virgil {
 
@@ -102,16 +103,26 @@ struct ParameterSpec {
   bool tied = false;                        // also the LM head
   int layer = -1;                           // -1: not in a layer
   std::vector<std::int64_t> matrices = {};  // columns of several that lie side by side in it: queries, keys, values; empty: one
+  WeightOrder order = WeightOrder::kInputsOutputs;  // of a matrix of a block
 
   // ParameterLayout's to say: the place in the flat buffer that holds all parameters (and, with the same offsets, all gradients
   // and each optimizer state), in elements; what that would be with one shard, which numbers elements whatever the number of
   // processes; and the group.
   std::int64_t offset = 0;
   std::int64_t lone_offset = 0;
+  std::int64_t neuron_offset = -1;  // the place in the flat buffer that holds a number for each neuron; -1: it has none there
   std::size_t group = 0;
   bool decayed = false;
 
   [[nodiscard]] std::int64_t num_elements() const { return shape.num_elements(); }
+  /// Outputs of a matrix of a block; 0: of anything else.
+  [[nodiscard]] std::int64_t num_neurons() const {
+    if (layer < 0 || shape.rank() != 2) return 0;
+    return order == WeightOrder::kInputsOutputs ? shape[1] : shape[0];
+  }
+  /// Where the parameter's numbers lie in a flat buffer that has one for each element, or for each neuron, and how many.
+  [[nodiscard]] std::int64_t place(StatePer per) const { return per == StatePer::kElement ? offset : neuron_offset; }
+  [[nodiscard]] std::int64_t count(StatePer per) const { return per == StatePer::kElement ? num_elements() : num_neurons(); }
 };
 /// Every tensor of the model, layers written out, in model order. Throws UserError on overflow.
 [[nodiscard]] std::vector<ParameterSpec> list_parameters(const Architecture& model);

@@ -28,17 +28,22 @@ struct DataParallel {
   friend bool operator==(const DataParallel&, const DataParallel&) = default;
 };
 
-/// Which elements of the flat buffer a tensor has, and how it keeps them.
+/// Which numbers of a flat buffer a tensor has, and how it keeps them.
 struct FlatExtent {
   std::int64_t first = 0;  // of a bucket
   std::int64_t num_elements = 0;
   StorageType storage = {};  // whose blocks divide ParameterLayout::kAlignment
+  StatePer per = StatePer::kElement;
+
+  /// Where a parameter's numbers lie, and how many there are, in units of the storage.
+  [[nodiscard]] std::int64_t place_of(const ParameterSpec& spec) const { return storage.units_for(spec.place(per)); }
+  [[nodiscard]] std::int64_t units_of(const ParameterSpec& spec) const { return storage.units_for(spec.count(per)); }
 };
 
 /// A flat buffer in a layout's order: the whole (of an extent), or one rank's part of every bucket, side by side in the
 /// buckets' order. Views memory and a layout that outlive it.
 ///
-/// Places and counts are those of the layout in units of the storage: elements, but for blocks.
+/// Places and counts are those of the layout, of its elements or neurons, in units of the storage: one each, but for blocks.
 class FlatTensor {
  public:
   FlatTensor() = default;
@@ -54,8 +59,14 @@ class FlatTensor {
   [[nodiscard]] bool present() const { return view_.present(); }
   [[nodiscard]] TensorView view() const { return view_; }
   [[nodiscard]] bool is_whole() const { return rank_ < 0; }
-  /// Of `elements` elements, or the place of element `elements`: blocks before it are whole.
-  [[nodiscard]] std::int64_t units(std::int64_t elements) const { return extent_.storage.units_for(elements); }
+  [[nodiscard]] const FlatExtent& extent() const { return extent_; }
+  /// Of `numbers` numbers, or the place of number `numbers`: blocks before it are whole.
+  [[nodiscard]] std::int64_t units(std::int64_t numbers) const { return extent_.storage.units_for(numbers); }
+  /// The units of a bucket.
+  [[nodiscard]] FlatRun units_of(const ParameterBucket& bucket) const {
+    const FlatRun numbers = bucket.run(extent_.per);
+    return {units(numbers.first), units(numbers.count)};
+  }
   /// The bucket that holds a unit.
   [[nodiscard]] std::size_t bucket_of(std::int64_t unit) const;
   /// (count): units [first, first + count), which lie in one bucket, and in one part unless this is the whole.

@@ -40,7 +40,7 @@ using Call = std::variant<ops::SetZero, ops::Copy, ops::Convert, ops::EmbeddingF
                           ops::Matmul, ops::MatmulGeluBackward, ops::BiasBackward, ops::GeluForward, ops::GeluBackward,
                           ops::ReluSquaredForward, ops::ReluSquaredBackward, ops::AttentionForward, ops::AttentionBackward,
                           ops::AttentionDecode, ops::CrossEntropyForward, ops::CrossEntropyForwardBackward, ops::ReduceSum,
-                          ops::L2Norm, ops::AdamWUpdate, ops::MuonMomentum, ops::ScaledSum, ops::MuonApply>;
+                          ops::L2Norm, ops::AdamWUpdate, ops::MuonMomentum, ops::ScaledSum, ops::NeuronMoments, ops::MuonApply>;
 
 /// "layernorm_forward".
 [[nodiscard]] std::string_view name_of(const Call& call);

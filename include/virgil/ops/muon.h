@@ -1,5 +1,6 @@
-// Muon (Jordan et al. 2024): momentum whose singular values are all made one. These are the passes around the products of its
-// iteration, which are ops::Matmul's; optim/muon_rule.cpp puts them together.
+// Muon (Jordan et al. 2024): momentum whose singular values are all made one; NorMuon (Li et al. 2025) then makes the sizes of
+// its neurons alike. These are the passes around the products of the iteration, which are ops::Matmul's; record_muon
+// (model/muon_tape.h) puts them together.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +14,7 @@ namespace virgil {
 struct MuonStep {
   float learning_rate = 0;
   float momentum = 0.95F;
+  float beta2 = 0.95F;  // of NeuronMoments
   float weight_decay = 0;
   float update_scale = 1;  // times the learning rate
   float max_norm = 0;      // gradients are scaled by min(1, max_norm / norm); 0 switches clipping off
@@ -27,6 +29,9 @@ struct MatrixColumns {
   std::int64_t row_stride = 0;  // N
   [[nodiscard]] std::int64_t num_elements() const { return rows * columns; }
 };
+
+/// Which side of a matrix its neurons, the outputs, are.
+enum class NeuronAxis : std::uint8_t { kColumns, kRows };
 
 namespace ops {
 
@@ -76,23 +81,56 @@ struct ScaledSum {
 /// The least that ScaledSum divides by.
 inline constexpr float kLeastDivisor = 1e-7F;
 
+/// NorMuon's second moment, of the neurons of one matrix: v = beta2 v + (1 - beta2) s with s the mean square of the direction
+/// over a neuron's inputs, and factors = u / (sqrt(v) + 1e-10), where u is such that factors times direction has a root mean
+/// square of one. v is not corrected for its start at zero, as in the authors' code: that is one factor for all neurons, which
+/// u undoes. direction (rows, columns) of any float type; factors (neurons) float32; v (N) float32, of which the matrix has
+/// [first_neuron, first_neuron + neurons). Where norm (1) is not finite v stays and factors are zero; they are also zero where
+/// the direction is.
+struct NeuronMoments {
+  static constexpr std::string_view kName = "neuron_moments";
+  static constexpr std::string_view kFamily = "optimizer";
+  TensorView factors;
+  TensorView v;
+  ConstTensorView direction;
+  ConstTensorView norm;
+  std::int64_t first_neuron = 0;
+  NeuronAxis axis = NeuronAxis::kColumns;
+  MuonStep step = {};
+
+  static void operands(auto& op, auto&& visit) {
+    visit("factors", op.factors, Access::kWrite);
+    visit("v", op.v, Access::kUpdate);
+    visit("direction", op.direction, Access::kRead);
+    visit("norm", op.norm, Access::kRead);
+  }
+  /// The direction's.
+  [[nodiscard]] MatrixColumns check() const;
+};
+/// What NeuronMoments adds to the root of v.
+inline constexpr float kNeuronEps = 1e-10F;
+
 /// Of some columns, param = (1 - learning_rate weight_decay) param - learning_rate update_scale direction; working becomes
 /// param rounded to nearest. param (rows, N) float32; working (rows, N) 16-bit, or absent; direction (rows, columns) of any
-/// float type. Where norm (1) is not finite nothing is changed.
+/// float type, each neuron of it times its factor where there are factors, (neurons) float32. Where norm (1) is not finite
+/// nothing is changed.
 struct MuonApply {
   static constexpr std::string_view kName = "muon_apply";
   static constexpr std::string_view kFamily = "optimizer";
   TensorView param;
   TensorView working;
   ConstTensorView direction;
+  ConstTensorView factors;
   ConstTensorView norm;
   std::int64_t first_column = 0;
+  NeuronAxis axis = NeuronAxis::kColumns;  // of factors
   MuonStep step = {};
 
   static void operands(auto& op, auto&& visit) {
     visit("param", op.param, Access::kUpdate);
     visit("working", op.working, Access::kUpdate);
     visit("direction", op.direction, Access::kRead);
+    visit("factors", op.factors, Access::kRead);
     visit("norm", op.norm, Access::kRead);
   }
   [[nodiscard]] MatrixColumns check() const;

@@ -50,9 +50,9 @@ class Optimizer {
   void enqueue_elements(const ParameterRange& range, const UpdateStep& step);
   void enqueue_whole_tensors(const ParameterRange& range, const UpdateStep& step);
   [[nodiscard]] bool is_mine(const ParameterSpec& spec) const;
-  /// Elements of one group, in one part, seen as `shape`.
+  /// Elements of one group, in one part, seen as `shape`: of `parameter`, where it is updated as a whole.
   void enqueue_piece(std::size_t group, std::int64_t first, const Shape& shape, std::int64_t first_index,
-                     const UpdateStep& step, std::span<const std::int64_t> matrices = {});
+                     const UpdateStep& step, const ParameterSpec* parameter = nullptr);
 
   Backend& backend_;
   const ParameterLayout& layout_;

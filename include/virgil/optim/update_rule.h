@@ -19,6 +19,7 @@ struct AdamWOptions {
 
 struct MuonOptions {
   double momentum = 0.95;
+  double beta2 = 0.95;  // NorMuon's, of its second moments
 };
 
 /// Of a run, whatever its optimizers.
@@ -43,12 +44,12 @@ struct UpdateStep {
 
 /// What is updated by one call: a run of elements, (n), or, where the optimizer needs whole tensors, a parameter in its shape.
 struct UpdatePiece {
-  TensorView weights;                           // float32, or bfloat16 to be rounded stochastically
-  TensorView working;                           // becomes weights rounded to nearest; absent where the passes read `weights`
-  std::span<const TensorView> states;           // in the order of OptimizerTraits::states, (units of the storage)
-  ConstTensorView gradients;                    // float32
-  std::int64_t first_index = 0;                 // numbers the first element, the same whatever the number of processes
-  std::span<const std::int64_t> matrices = {};  // as ParameterSpec's, of a whole parameter
+  TensorView weights;                        // float32, or bfloat16 to be rounded stochastically
+  TensorView working;                        // becomes weights rounded to nearest; absent where the passes read `weights`
+  std::span<const TensorView> states;        // in the order of OptimizerTraits::states, (units of the storage)
+  ConstTensorView gradients;                 // float32
+  std::int64_t first_index = 0;              // numbers the first element, the same whatever the number of processes
+  const ParameterSpec* parameter = nullptr;  // where it is updated as a whole
 };
 
 class UpdateRule {

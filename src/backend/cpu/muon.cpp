@@ -31,6 +31,12 @@ struct MuonFactors {
   float step_size;  // learning_rate * update_scale
 };
 
+/// What a row's direction is multiplied with: each column's own factor, or one.
+struct RowFactors {
+  const float* of_columns;  // absent: `of_row`
+  float of_row;
+};
+
 }  // namespace virgil::cpu
 #endif
 
@@ -82,23 +88,25 @@ HWY_ATTR void sum_narrowed(BFloat16* out, const float* x, const BFloat16* y, std
 
 template <typename Direction>
 HWY_INLINE void apply_columns(float* param, BFloat16* working, const Direction* direction, std::int64_t columns,
-                              const MuonFactors& f) {
+                              const MuonFactors& f, const RowFactors& factors) {
   const FloatTag d;
-  const FloatVector decay = hn::Set(d, f.decay), step_size = hn::Set(d, f.step_size);
+  const FloatVector decay = hn::Set(d, f.decay), step_size = hn::Set(d, f.step_size), of_row = hn::Set(d, factors.of_row);
   for_each_vector(static_cast<std::size_t>(columns), [&](std::size_t i, auto part) HWY_ATTR {
-    const FloatVector update = hn::Mul(step_size, part.load(direction + i));
+    const FloatVector factor = factors.of_columns == nullptr ? of_row : part.load(factors.of_columns + i);
+    const FloatVector update = hn::Mul(step_size, hn::Mul(factor, part.load(direction + i)));
     const FloatVector new_param = hn::MulSub(part.load(param + i), decay, update);
     part.store(new_param, param + i);
     if (working != nullptr) part.store(new_param, working + i);
   });
 }
 
-HWY_ATTR void apply_float(float* param, BFloat16* working, const float* direction, std::int64_t columns, const MuonFactors& f) {
-  apply_columns(param, working, direction, columns, f);
+HWY_ATTR void apply_float(float* param, BFloat16* working, const float* direction, std::int64_t columns, const MuonFactors& f,
+                          const RowFactors& factors) {
+  apply_columns(param, working, direction, columns, f, factors);
 }
-HWY_ATTR void apply_half(float* param, BFloat16* working, const BFloat16* direction, std::int64_t columns,
-                         const MuonFactors& f) {
-  apply_columns(param, working, direction, columns, f);
+HWY_ATTR void apply_half(float* param, BFloat16* working, const BFloat16* direction, std::int64_t columns, const MuonFactors& f,
+                         const RowFactors& factors) {
+  apply_columns(param, working, direction, columns, f, factors);
 }
 
 }  // namespace HWY_NAMESPACE
@@ -182,16 +190,20 @@ void run(const ops::MuonApply& op, const CpuContext& context) {
   if (!std::isfinite(norm)) return;
   const MuonFactors factors = muon_factors(op.step, norm);
   BFloat16* const working = data_or_null<BFloat16>(op.working);
+  const float* const factors_of = data_or_null<float>(op.factors);
+  const bool by_column = op.axis == NeuronAxis::kColumns;
   with_float_type(op.kName, op.direction.dtype(), [&]<typename Direction>(Direction) {
     const Direction* const direction = op.direction.as<Direction>();
     for_rows(sizes, context, [&](std::int64_t row) {
       const std::int64_t at = row * sizes.row_stride + op.first_column;
       float* const param = op.param.as<float>() + at;
       BFloat16* const rounded = working == nullptr ? nullptr : working + at;
+      const RowFactors row_factors{.of_columns = by_column ? factors_of : nullptr,
+                                   .of_row = by_column || factors_of == nullptr ? 1.0F : factors_of[row]};
       if constexpr (std::is_same_v<Direction, float>) {
-        HWY_DYNAMIC_DISPATCH(apply_float)(param, rounded, direction + row * sizes.columns, sizes.columns, factors);
+        HWY_DYNAMIC_DISPATCH(apply_float)(param, rounded, direction + row * sizes.columns, sizes.columns, factors, row_factors);
       } else {
-        HWY_DYNAMIC_DISPATCH(apply_half)(param, rounded, direction + row * sizes.columns, sizes.columns, factors);
+        HWY_DYNAMIC_DISPATCH(apply_half)(param, rounded, direction + row * sizes.columns, sizes.columns, factors, row_factors);
       }
     });
   });
