@@ -4,21 +4,29 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <string_view>
+#include <vector>
 
 #include "virgil/base/error.h"
 #include "virgil/base/shape.h"
 #include "virgil/config/config_architecture.h"
 #include "virgil/config/config_schema.h"
 #include "virgil/model/architecture.h"
+#include "virgil/model/group_overrides.h"
 #include "virgil/model/optimizer_traits.h"
+#include "virgil/model/parameter_groups.h"
 
 namespace virgil {
 namespace {
 
+/// Architecture holds the rules of shapes. The vocabulary is not known yet when it is left to the tokenizer.
+Architecture checked_model(const TrainConfig& config) {
+  return trainable(architecture_of(config, std::max<std::int64_t>(config.vocab_size, 1)));
+}
+
 void resolve_model(TrainConfig& config) {
   if (config.d_ff == 0) config.d_ff = checked_multiply(4, config.n_embd);
-  // Architecture holds the rules of shapes. The vocabulary is not known yet when it is left to the tokenizer.
-  static_cast<void>(trainable(architecture_of(config, std::max<std::int64_t>(config.vocab_size, 1))));
+  static_cast<void>(checked_model(config));
 }
 
 /// A step's sequences, where they are given, are whole and the same number in each of several processes.
@@ -141,17 +149,28 @@ void check_master_weights(const TrainConfig& config) {
 
 namespace {
 
-/// What Muon has not.
-void check_optimizer(const TrainConfig& config) {
-  if (!updates_matrices_only(parse_optimizer(config.optimizer))) return;
+/// What the optimizers of matrices have not: the run's, or a group's.
+void check_optimizer(std::string_view key, OptimizerKind kind, const TrainConfig& config) {
+  if (!updates_matrices_only(kind)) return;
   if (!config.master_weights) {
-    throw user_error("optimizer is {}, which updates float32 weights, and master_weights is false; leave one of the two out",
-                     config.optimizer);
+    throw user_error("{} is {}, which updates float32 weights, and master_weights is false; leave one of the two out", key,
+                     name_of(kind));
   }
   if (config.optimizer_state_dtype != "float32") {
-    throw user_error("optimizer is {}, whose momentum is float32, and optimizer_state_dtype is {}; leave one of the two out",
-                     config.optimizer, config.optimizer_state_dtype);
+    throw user_error("{} is {}, whose momentum is float32, and optimizer_state_dtype is {}; leave one of the two out", key,
+                     name_of(kind), config.optimizer_state_dtype);
   }
+}
+
+void check_optimizers(const TrainConfig& config) {
+  const OptimizerKind kind = parse_optimizer(config.optimizer);
+  check_optimizer("optimizer", kind, config);
+  const std::vector<GroupOverride> overrides = parse_group_overrides(config.param_groups);
+  for (const GroupOverride& group : overrides) {
+    if (group.optimizer) check_optimizer("the optimizer of one of param_groups", *group.optimizer, config);
+  }
+  // Before a text is read: whether the patterns match.
+  static_cast<void>(with_overrides(checked_model(config), overrides, default_groups(kind)));
 }
 
 }  // namespace
@@ -170,7 +189,7 @@ void resolve_config(TrainConfig& config, std::int64_t processes) {
         resolved.dropout);
   }
   check_master_weights(resolved);
-  check_optimizer(resolved);
+  check_optimizers(resolved);
   if (resolved.resume && resolved.overwrite) {
     throw user_error("resume continues a run and overwrite replaces it; give one of the two");
   }

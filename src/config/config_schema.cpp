@@ -13,6 +13,7 @@
 
 #include "virgil/config/device_name.h"
 #include "virgil/config/foreign_names.h"
+#include "virgil/model/group_overrides.h"
 #include "virgil/model/state_storage.h"
 
 namespace virgil {
@@ -34,6 +35,12 @@ std::string check_text_field(std::string_view value) {
 
 std::string check_cache_dir(std::string_view value) {
   return value.empty() ? "is not a folder; choose auto, none or a folder's path" : "";
+}
+
+/// An empty text stands for no groups.
+std::string check_param_group(std::string_view value) {
+  const std::string problem = value.empty() ? "" : group_override_problem(value);
+  return problem.empty() ? "" : "is not a group of parameters: " + problem;
 }
 
 /// A key under construction: each kind below names the field, its range or choices and its help; what few keys have is chained.
@@ -184,6 +191,10 @@ std::vector<ConfigKey> optimizer_keys() {
           number("muon_momentum", &TrainConfig::muon_momentum, 0, 0.999999, "Nesterov momentum of muon and normuon."),
           number("muon_beta2", &TrainConfig::muon_beta2, 0, 0.999999,
                  "Normuon's decay of the second moment, of which each neuron has one."),
+          texts(
+              "param_groups", &TrainConfig::param_groups,
+              "Parameters that are trained otherwise, a text for each group: '*.wte.weight,*.wpe.weight lr_factor=0.5 decay_factor=0 optimizer=adamw'. Patterns of names, then shares of learning_rate and weight_decay, an optimizer, or some of these; the first group that matches counts.")
+              .checked_by(check_param_group),
           number("weight_decay", &TrainConfig::weight_decay, 0, 10, "Decoupled weight decay, on matrices only."),
           number("beta1", &TrainConfig::beta1, 0, 0.999999, "AdamW's decay of the first moment."),
           number("beta2", &TrainConfig::beta2, 0, 0.999999, "AdamW's decay of the second moment."),

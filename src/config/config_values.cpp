@@ -117,6 +117,14 @@ void check_utf8(const ConfigKey& key, std::string_view value, std::string_view w
   if (!is_utf8(value)) throw user_error("{}: the value of {} is not UTF-8 text; convert or rename it", where, key.name);
 }
 
+/// What the key's own check has against `value`, which the user wrote as `asked`.
+void expect_no_defect(const ConfigKey& key, std::string_view value, std::string_view asked, std::string_view where) {
+  const std::string defect = key.check == nullptr ? "" : key.check(value);
+  if (defect.empty()) return;
+  const std::string reason = why_not(key, asked);
+  throw user_error("{} = \"{}\" {}{}{}", named_at(key, where), shortened(asked), defect, reason.empty() ? "" : ": ", reason);
+}
+
 }  // namespace
 
 bool is_list(const ConfigKey& key) { return std::holds_alternative<std::vector<std::string> TrainConfig::*>(key.member); }
@@ -128,6 +136,7 @@ void set_config_list(TrainConfig& config, const ConfigKey& key, std::span<const 
     check_utf8(key, value, where);
     if (value.empty())
       throw user_error("{}: one of the {} values of {} is empty; leave it out", where, values.size(), key.name);
+    expect_no_defect(key, value, value, where);
   }
   config.*std::get<std::vector<std::string> TrainConfig::*>(key.member) = {values.begin(), values.end()};
 }
@@ -144,12 +153,7 @@ void set_config_value(TrainConfig& config, std::string_view key_name, std::strin
         using Value = std::remove_reference_t<decltype(config.*member)>;
         std::optional<Value> parsed = parse_value<Value>(*key, value);
         if (!parsed) throw UserError(bad_value_message(*key, asked, where));
-        const std::string defect = key->check == nullptr ? "" : key->check(value);
-        if (!defect.empty()) {
-          const std::string reason = why_not(*key, asked);
-          throw user_error("{} = \"{}\" {}{}{}", named_at(*key, where), shortened(asked), defect, reason.empty() ? "" : ": ",
-                           reason);
-        }
+        expect_no_defect(*key, value, asked, where);
         config.*member = std::move(*parsed);
       },
       key->member);

@@ -36,22 +36,6 @@ bool takes_kind(const ParameterGroup& group, BucketKind kind) {
   return group.kinds.empty() || std::ranges::find(group.kinds, kind) != group.kinds.end();
 }
 
-bool takes(const ParameterGroup& group, const GroupedParameter& parameter) {
-  return takes_kind(group, parameter.kind) && std::ranges::any_of(group.patterns, [&](const std::string& pattern) {
-           return matches_pattern(pattern, parameter.name);
-         });
-}
-
-void check_patterns(std::span<const GroupedParameter> parameters, const ParameterGroup& group) {
-  for (const std::string& pattern : group.patterns) {
-    const bool matches =
-        std::ranges::any_of(parameters, [&](const auto& parameter) { return matches_pattern(pattern, parameter.name); });
-    if (matches) continue;
-    throw user_error("the pattern {} of the parameter group {} matches no parameter: {}", quoted_excerpt(pattern),
-                     quoted_excerpt(group.name), example_names(pattern, parameters));
-  }
-}
-
 /// Embeddings and the head are looked up row by row, and vectors have no singular values: they stay with AdamW.
 std::vector<ParameterGroup> groups_by_matrices(OptimizerKind kind, const StorageType& state_storage) {
   const OptimizerTraits adamw = traits_of(OptimizerKind::kAdamW, state_storage);
@@ -92,6 +76,22 @@ bool matches_pattern(std::string_view pattern, std::string_view name) {
     }
   }
   return pattern.find_first_not_of('*', p) == std::string_view::npos;
+}
+
+bool takes(const ParameterGroup& group, const GroupedParameter& parameter) {
+  return takes_kind(group, parameter.kind) && std::ranges::any_of(group.patterns, [&](const std::string& pattern) {
+           return matches_pattern(pattern, parameter.name);
+         });
+}
+
+void check_patterns(std::span<const GroupedParameter> parameters, const ParameterGroup& group) {
+  for (const std::string& pattern : group.patterns) {
+    const bool matches =
+        std::ranges::any_of(parameters, [&](const auto& parameter) { return matches_pattern(pattern, parameter.name); });
+    if (matches) continue;
+    throw user_error("the pattern {} of the parameter group {} matches no parameter: {}", quoted_excerpt(pattern),
+                     quoted_excerpt(group.name), example_names(pattern, parameters));
+  }
 }
 
 std::vector<std::size_t> assign_groups(std::span<const GroupedParameter> parameters, std::span<const ParameterGroup> groups) {

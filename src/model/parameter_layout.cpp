@@ -9,13 +9,13 @@
 
 namespace virgil {
 
-namespace {
-
 BucketKind bucket_kind(const ParameterSpec& spec) {
   if (spec.shape.rank() < 2) return BucketKind::kVectors;
   if (spec.layer >= 0) return BucketKind::kLayer;
   return spec.part == TensorGroup::kHead ? BucketKind::kHead : BucketKind::kEmbeddings;
 }
+
+namespace {
 
 std::int64_t aligned_numbers(const ParameterSpec& spec, StatePer per) {
   return round_up(spec.count(per), ParameterLayout::kAlignment);

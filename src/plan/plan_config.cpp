@@ -67,6 +67,7 @@ TrainingShape training_shape(const TrainConfig& config, const Architecture& mode
           .master_weights = config.master_weights,
           .optimizer = parse_optimizer(config.optimizer),
           .optimizer_state_dtype = state_storage_named(config.optimizer_state_dtype),
+          .param_groups = parse_group_overrides(config.param_groups),
           .samples = config.sample_interval > 0,
           .parallel = parallel};
 }

@@ -63,13 +63,13 @@ class RemedySearch {
   }
 
   static TrainingShape with_small_states(TrainingShape shape) {
-    if (shape.optimizer == OptimizerKind::kAdamW) shape.optimizer_state_dtype = smallest_state_storage();
+    if (shape.all_adamw()) shape.optimizer_state_dtype = smallest_state_storage();
     return shape;
   }
 
   /// Whether there is a float32 copy of the weights that a run can do without.
   static bool has_master_copy(const TrainingShape& shape) {
-    return shape.dtype == DType::kBFloat16 && shape.master_weights && shape.optimizer == OptimizerKind::kAdamW;
+    return shape.dtype == DType::kBFloat16 && shape.master_weights && shape.all_adamw();
   }
 
   static TrainingShape without_master_weights(TrainingShape shape) {

@@ -7,9 +7,22 @@
 
 namespace virgil {
 
+namespace {
+
+std::vector<ParameterGroup> parameter_groups(const TrainingShape& shape) {
+  return with_overrides(trainable(shape.model), shape.param_groups,
+                        default_groups(shape.optimizer, shape.optimizer_state_dtype), shape.optimizer_state_dtype);
+}
+
+}  // namespace
+
+bool TrainingShape::all_adamw() const {
+  const auto is_adamw = [](const GroupOverride& group) { return !group.optimizer || !updates_matrices_only(*group.optimizer); };
+  return !updates_matrices_only(optimizer) && std::ranges::all_of(param_groups, is_adamw);
+}
+
 ParameterLayout parameter_layout(const TrainingShape& shape) {
-  return ParameterLayout(trainable(shape.model), shape.parallel.processes,
-                         default_groups(shape.optimizer, shape.optimizer_state_dtype));
+  return ParameterLayout(trainable(shape.model), shape.parallel.processes, parameter_groups(shape));
 }
 
 PlanRequest plan_request(const TrainingShape& shape) {
@@ -24,6 +37,7 @@ PlanRequest plan_request(const TrainingShape& shape) {
                                         .micro_steps = shape.grad_accum_steps,
                                         .logits_chunk = shape.logits_chunk}};
   request.parallel = shape.parallel;
+  request.groups = parameter_groups(shape);
   if (shape.samples) {
     request.decode = DecodeShape{.num_sequences = 1, .max_length = shape.model.block_size, .dtype = shape.dtype};
   }

@@ -5,7 +5,9 @@
 #include <cstdint>
 
 #include "train/resumed_schedule.h"
+#include "virgil/base/excerpt.h"
 #include "virgil/base/shape.h"
+#include "virgil/config/config_text.h"
 
 namespace virgil {
 
@@ -26,6 +28,11 @@ void settle_resumed(const RunLength& run, Logger& log) {
   } else if (config.batch_size != planned.batch_size) {
     log.info(fmt::format("config   batch_size is {} after {}, and grad_accum_steps {}: steps keep their {} tokens",
                          config.batch_size, planned.batch_size, config.grad_accum_steps, config.total_batch_size));
+  }
+  if (config.param_groups != planned.param_groups) {
+    const ConfigKey& key = *find_config_key("param_groups");
+    log.info(fmt::format("config   param_groups is {} after {}", excerpt(value_text(config, key)),
+                         excerpt(value_text(planned, key))));
   }
   if (const auto rate = describe_resumed_rate(config, planned, step)) {
     rate->is_jump ? log.warn(rate->text) : log.info("rate     " + rate->text);

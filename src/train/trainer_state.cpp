@@ -19,6 +19,7 @@
 #include "train/run_end.h"
 #include "train/run_length.h"
 #include "virgil/base/error.h"
+#include "virgil/base/shell_quote.h"
 #include "virgil/config/config_schema.h"
 #include "virgil/format/parameter_io.h"
 #include "virgil/model/float_copy.h"
@@ -32,6 +33,14 @@ namespace {
 
 /// Of the weights in a checkpoint, whatever the type they are trained in.
 constexpr DType kSavedDType = DType::kFloat32;
+
+/// What names a run's groups on a command line.
+std::string groups_flag(const TrainConfig& config) {
+  if (config.param_groups.empty()) return "--param_groups ''";
+  std::string flag = "--param_groups";
+  for (const std::string& group : config.param_groups) flag += " " + shell_quote(group);
+  return flag;
+}
 
 }  // namespace
 
@@ -106,9 +115,15 @@ void Trainer::check_same_optimizer(const LoadedCheckpoint& checkpoint) const {
   if (found == layout.parameters().end()) return;
   const TrainConfig planned = planned_config(config_, checkpoint);
   const std::string anew = init_from_command(parts_.train_command, checkpoint.directory, config_);
+  if (planned.optimizer != config_.optimizer) {
+    throw user_error(
+        "{}: its optimizer is {}, and optimizer is {}: resume with --optimizer {}, or start a new run from its weights: {}",
+        checkpoint.directory.string(), planned.optimizer, config_.optimizer, planned.optimizer, anew);
+  }
   throw user_error(
-      "{}: its optimizer is {}, and optimizer is {}: resume with --optimizer {}, or start a new run from its weights: {}",
-      checkpoint.directory.string(), planned.optimizer, config_.optimizer, planned.optimizer, anew);
+      "{}: the optimizer of {} is {}, and param_groups makes it {}: resume with {}, or start a new run from its weights: {}",
+      checkpoint.directory.string(), found->name, name_of(saved_kind(*found)),
+      name_of(layout.groups()[found->group].optimizer.kind), groups_flag(planned), anew);
 }
 
 void Trainer::restore_optimizer(const LoadedCheckpoint& checkpoint) {

@@ -209,9 +209,10 @@ TEST(ConfigSchema, DefaultsKeepTheirOwnRules) {
 
 TEST(ResolveConfig, MuonKeepsFloat32StateAndWeights) {
   TrainConfig config;
-  for (const char* optimizer : {"muon", "normuon"}) {
+  for (const char* optimizer : {"muon", "normuon", "adamw"}) {
     config = {};
     config.optimizer = optimizer;
+    if (config.optimizer == "adamw") config.param_groups = {"*.attn.* optimizer=muon"};
     EXPECT_EQ(resolved(config).optimizer, optimizer);
     config.optimizer_state_dtype = "bfloat16";
     EXPECT_THAT(resolve_error(config), HasSubstr("optimizer_state_dtype is bfloat16"));
@@ -220,6 +221,15 @@ TEST(ResolveConfig, MuonKeepsFloat32StateAndWeights) {
     config.master_weights = false;
     EXPECT_THAT(resolve_error(config), HasSubstr("master_weights is false"));
   }
+}
+
+TEST(ResolveConfig, GroupsMatchTheModelsParameters) {
+  TrainConfig config;
+  config.n_layer = 2;
+  config.param_groups = {"*.h.1.* lr_factor=0.5"};
+  EXPECT_EQ(resolved(config).param_groups, config.param_groups);
+  config.param_groups = {"*.h.2.* lr_factor=0.5"};
+  EXPECT_THAT(resolve_error(config), HasSubstr("\"*.h.2.*\""));
 }
 
 }  // namespace

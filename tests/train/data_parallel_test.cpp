@@ -132,6 +132,7 @@ struct StageCase {
   std::string wire;
   bool tie_weights;
   std::string optimizer = "adamw";
+  std::vector<std::string> param_groups = {};
 };
 
 class EveryStage : public DataParallel, public testing::WithParamInterface<StageCase> {};
@@ -144,6 +145,7 @@ TEST_P(EveryStage, TrainsTheSameBits) {
     config.zero_stage = stage;
     config.dtype = GetParam().dtype;
     config.optimizer = GetParam().optimizer;
+    config.param_groups = GetParam().param_groups;
     config.optimizer_state_dtype = GetParam().moments;
     config.grad_reduce_dtype = GetParam().wire;
     config.tie_weights = GetParam().tie_weights;
@@ -173,7 +175,7 @@ INSTANTIATE_TEST_SUITE_P(
         StageCase{3, "bfloat16", "float32", "float32", false, "muon"},
         StageCase{2, "float32", "float32", "float32", true, "normuon"},
         StageCase{
-            3, "bfloat16", "float32", "float32", false, "normuon"}));
+            3, "bfloat16", "float32", "float32", false, "normuon", {"*.wte.weight lr_factor=0.5", "*.mlp.* optimizer=adamw"}}));
 
 TEST_F(DataParallel, AccumulationGivesTheSameBitsInStagesThatReduceOnceAStep) {
   TrainConfig config = named("stage0");

@@ -19,6 +19,7 @@
 #include "train/run_data.h"
 #include "virgil/config/config_schema.h"
 #include "virgil/plan/plan_config.h"
+#include "virgil/plan/training_plan.h"
 #include "virgil/train/trainer.h"
 
 namespace virgil::test_support {
@@ -76,7 +77,7 @@ class TinyRun {
       : config((resolve_config(given), given)),
         data((write_input(config, text), load_run_data(config, nullptr, files, sink))),
         backend(device ? std::move(device) : make_cpu_backend({.num_threads = static_cast<int>(config.threads)})),
-        plan(make_model_config(config, *data.tokenizer), request(config), backend->traits()),
+        plan(plan_training(training_shape(config, make_model_config(config, *data.tokenizer)), backend->traits())),
         tracker(backend->memory()),
         memory(plan, tracker),
         trainer({config,
@@ -152,22 +153,6 @@ class TinyRun {
   Trainer trainer;
 
  private:
-  static PlanRequest request(const TrainConfig& config) {
-    PlanRequest request;
-    const TrainingShape shape = training_shape(config, {});
-    request.step = StepShape{.batch_size = config.batch_size,
-                             .length = config.block_size,
-                             .dtype = shape.dtype,
-                             .master_weights = shape.master_weights,
-                             .optimizer = shape.optimizer,
-                             .optimizer_state_dtype = shape.optimizer_state_dtype,
-                             .recompute = shape.recompute,
-                             .micro_steps = shape.grad_accum_steps};
-    if (config.sample_interval > 0) {
-      request.decode = DecodeShape{.num_sequences = 1, .max_length = config.block_size, .dtype = shape.dtype};
-    }
-    return request;
-  }
   /// A new run has done its first step by then.
   void begin_writing() {
     const bool is_new = !std::filesystem::exists(folder() / "metrics.jsonl");

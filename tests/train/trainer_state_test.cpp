@@ -39,11 +39,11 @@ void expect_same_state(const TinyRun& expected, const TinyRun& actual) {
 class StoppedRun : public test_support::TrainerFixture, public testing::WithParamInterface<std::int64_t> {
  protected:
   void check_goes_on(const std::string& dtype, const std::string& optimizer_state_dtype, bool master_weights = true,
-                     const std::string& optimizer = "adamw");
+                     const std::string& optimizer = "adamw", const std::vector<std::string>& param_groups = {});
 };
 
 void StoppedRun::check_goes_on(const std::string& dtype, const std::string& optimizer_state_dtype, bool master_weights,
-                               const std::string& optimizer) {
+                               const std::string& optimizer, const std::vector<std::string>& param_groups) {
   SCOPED_TRACE(dtype + ", moments in " + optimizer_state_dtype);
   const auto config = [&](const std::string& name) {
     TrainConfig result = TrainerFixture::config(name);
@@ -51,6 +51,7 @@ void StoppedRun::check_goes_on(const std::string& dtype, const std::string& opti
     result.dtype = dtype;
     result.master_weights = master_weights;
     result.optimizer = optimizer;
+    result.param_groups = param_groups;
     result.optimizer_state_dtype = optimizer_state_dtype;
     return result;
   };
@@ -91,6 +92,12 @@ TEST_P(StoppedRun, GoesOnBitForBitWithMuon) {
   check_goes_on("bfloat16", "float32", true, "normuon");
 }
 
+TEST_P(StoppedRun, GoesOnBitForBitWithGroupsOfItsOwn) {
+  const std::vector<std::string> groups = {"*.wte.weight lr_factor=0.25", "*.attn.* optimizer=normuon",
+                                           "*.mlp.* decay_factor=0"};
+  check_goes_on("bfloat16", "float32", true, "adamw", groups);
+}
+
 // 1: after the first step; 3: in an evaluation; 4: in a sample; 7: the last.
 INSTANTIATE_TEST_SUITE_P(After, StoppedRun, testing::Values(1, 3, 4, 7), testing::PrintToStringParamName());
 
@@ -116,6 +123,35 @@ TEST_F(TrainerState, AnotherMuonIsRefusedByName) {
   given.optimizer = "muon";
   TinyRun resumed(given);
   EXPECT_THAT(user_error_of([&] { resumed.trainer.restore(checkpoint); }), HasSubstr("resume with --optimizer normuon"));
+}
+
+TEST_F(TrainerState, AnotherOptimizerOfAGroupIsRefusedByItsParameter) {
+  TrainConfig given = config();
+  given.param_groups = {"*.attn.* optimizer=muon"};
+  TinyRun run(given);
+  ASSERT_EQ(run.train(), RunStatus::kFinished);
+  const LoadedCheckpoint checkpoint = load_checkpoint(run.folder() / run.checkpoints().back());
+  given.param_groups = {"*.mlp.* lr_factor=0.5"};
+  TinyRun resumed(given);
+  EXPECT_THAT(user_error_of([&] { resumed.trainer.restore(checkpoint); }),
+              AllOf(HasSubstr("attn.c_attn.weight is muon"), HasSubstr("makes it adamw"),
+                    HasSubstr("resume with --param_groups '*.attn.* optimizer=muon'")));
+}
+
+TEST_F(TrainerState, AGroupHasItsShareOfTheRate) {
+  TrainConfig given = config();
+  given.max_iters = given.lr_decay_iters = 2;
+  given.warmup_iters = 0;
+  given.param_groups = {"*.wte.weight lr_factor=0"};
+  TinyRun run(given);
+  run.trainer.initialize();
+  const auto embedding = run.parameter("transformer.wte.weight");
+  const auto other = run.parameter("transformer.wpe.weight");
+  const std::vector<float> before(embedding.begin(), embedding.end());
+  const std::vector<float> other_before(other.begin(), other.end());
+  ASSERT_EQ(run.trainer.run(), RunStatus::kFinished);
+  EXPECT_TRUE(std::ranges::equal(before, embedding));
+  EXPECT_FALSE(std::ranges::equal(other_before, other));
 }
 
 // Within evaluations, samples and steps, between them, and in the last evaluation.

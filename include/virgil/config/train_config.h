@@ -57,6 +57,7 @@ struct TrainConfig {
   std::string optimizer = "adamw";     // adamw | muon | normuon: of the matrices of blocks; the rest is AdamW's
   double muon_momentum = 0.95;
   double muon_beta2 = 0.95;               // normuon's
+  std::vector<std::string> param_groups;  // parameters with rates or an optimizer of their own, as GroupOverride says
   double weight_decay = 0.1;
   double beta1 = 0.9;
   double beta2 = 0.95;

@@ -47,6 +47,10 @@ struct GroupedParameter {
   std::string_view name;
   BucketKind kind = BucketKind::kLayer;
 };
+/// Whether the group matches it, whatever other groups do.
+[[nodiscard]] bool takes(const ParameterGroup& group, const GroupedParameter& parameter);
+/// Throws UserError where a pattern of the group matches nothing.
+void check_patterns(std::span<const GroupedParameter> parameters, const ParameterGroup& group);
 /// The group of each parameter, as an index. Throws UserError where a pattern matches nothing, a parameter has no group, or all
 /// that a group matches is taken by those before it (but for "*").
 [[nodiscard]] std::vector<std::size_t> assign_groups(std::span<const GroupedParameter> parameters,

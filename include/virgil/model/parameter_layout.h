@@ -17,6 +17,8 @@
 
 namespace virgil {
 
+[[nodiscard]] BucketKind bucket_kind(const ParameterSpec& spec);
+
 /// Numbers [first, first + count) of a flat buffer.
 struct FlatRun {
   std::int64_t first = 0;

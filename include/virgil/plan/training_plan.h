@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "virgil/backend/backend.h"
+#include "virgil/model/group_overrides.h"
 #include "virgil/model/memory_plan.h"
 
 namespace virgil {
@@ -22,9 +23,12 @@ struct TrainingShape {
   bool master_weights = true;  // as StepShape's
   OptimizerKind optimizer = OptimizerKind::kAdamW;
   StorageType optimizer_state_dtype = DType::kFloat32;  // as StepShape's
+  std::vector<GroupOverride> param_groups = {};         // parameters that are trained otherwise
   bool samples = true;                                  // text is generated between steps
   DataParallel parallel = {};                           // of the processes; the plan is that of each of them
 
+  /// Whether no parameter has an optimizer that needs float32 weights and states.
+  [[nodiscard]] bool all_adamw() const;
   /// Over all processes. Throws UserError on overflow.
   [[nodiscard]] std::int64_t sequences_per_step() const {
     return checked_multiply(checked_multiply(batch_size, grad_accum_steps), parallel.processes);
