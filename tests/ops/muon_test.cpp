@@ -25,14 +25,16 @@ TEST_F(MuonColumns, CostOnlyWhatTheyHold) {
       .direction = part_, .momentum = whole_, .grad = whole_too_, .norm = norm_, .first_column = 3};
   EXPECT_EQ(cost_of(momentum).flops, 0);
   EXPECT_EQ(cost_of(momentum).bytes, 6 * (4 + 8 + 4) + 4) << "written, updated, read; and the norm";
-  const ops::MuonApply apply{.param = whole_, .working = {}, .direction = part_, .norm = norm_, .first_column = 3};
+  const ops::MuonApply apply{
+      .param = whole_, .working = {}, .direction = part_, .factors = {}, .norm = norm_, .first_column = 3};
   EXPECT_EQ(cost_of(apply).bytes, 6 * (8 + 4) + 4);
 }
 
 TEST_F(MuonColumns, NameTheMatrixAndWhatItLiesIn) {
-  const ops::MuonApply apply{.param = whole_, .working = {}, .direction = part_, .norm = norm_, .first_column = 3};
+  const ops::MuonApply apply{
+      .param = whole_, .working = {}, .direction = part_, .factors = {}, .norm = norm_, .first_column = 3};
   EXPECT_EQ(sizes_text(apply), "(2, 3) of 9");
-  const ops::MuonApply lone{.param = part_, .working = {}, .direction = part_, .norm = norm_};
+  const ops::MuonApply lone{.param = part_, .working = {}, .direction = part_, .factors = {}, .norm = norm_};
   EXPECT_EQ(sizes_text(lone), "(2, 3)");
 }
 
