@@ -128,7 +128,8 @@ TEST_F(LossRaceRuns, EndWithTheProgramThatFails) {
   race.entrants[0].command = "sh -c 'exit 3'";
   EXPECT_THAT(user_error_of([&] { static_cast<void>(run_loss_race(race, log_)); }), HasSubstr("exit status 3"));
   race.entrants[0].command = "true";
-  EXPECT_THAT(user_error_of([&] { static_cast<void>(run_loss_race(race, log_)); }), HasSubstr("left no figures there as train does"));
+  EXPECT_THAT(user_error_of([&] { static_cast<void>(run_loss_race(race, log_)); }),
+              HasSubstr("left no figures there as train does"));
 }
 
 }  // namespace

@@ -85,9 +85,9 @@ class Trainer {
   /// Goes on from a checkpoint of the same model; writes nothing. Throws UserError when the shapes or the data differ.
   void restore(const LoadedCheckpoint& checkpoint);
   /// Runs until max_iters, an early end (early_end.h), a stop request, or max_bad_steps steps in a row that were not finite
-  /// (which saves nothing: the last good checkpoint stands). A stop ends an evaluation or a sample in its midst, and in one process a
-  /// step between two micro-steps; the weights before it are saved, unless there was no update yet. Throws UserError when a
-  /// file cannot be written.
+  /// (which saves nothing: the last good checkpoint stands). A stop ends an evaluation or a sample in its midst, and in one
+  /// process a step between two micro-steps; the weights before it are saved, unless there was no update yet. Throws UserError
+  /// when a file cannot be written.
   [[nodiscard]] RunStatus run();
   /// Times a micro-step, a batch of an evaluation and a few tokens of a sample with the weights that are there. Changes nothing
   /// but gradients and activations, which each step begins anew.
