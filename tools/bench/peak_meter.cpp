@@ -17,11 +17,12 @@
 
 namespace virgil::bench {
 
-namespace {
-
+/// Of a product (m, k) (k, n).
 struct ProductSize {
   std::int64_t m, n, k;
 };
+
+namespace {
 
 /// A GPU needs more work than a processor to fill it.
 std::array<ProductSize, 3> product_sizes(Backend& backend) {
