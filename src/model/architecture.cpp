@@ -56,9 +56,9 @@ std::string differences_to_gpt2(const Architecture& model) {
 template <typename Kind, std::size_t Size>
 Kind parse_kind(const char* key, std::string_view name, const std::array<Kind, Size>& kinds) {
   std::string known;
-  for (const Kind kind : kinds) {
+  for (const Kind& kind : kinds) {
     if (name_of(kind) == name) return kind;
-    known += fmt::format("{}{}", known.empty() ? "" : " or ", name_of(kind));
+    known += fmt::format("{}{}", known.empty() ? "" : &kind == &kinds.back() ? " or " : ", ", name_of(kind));
   }
   throw user_error("{} is \"{}\": choose {}", key, name, known);
 }

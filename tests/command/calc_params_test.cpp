@@ -300,7 +300,7 @@ TEST(CalcParams, BadInputIsNamed) {
   EXPECT_THAT(error_of({"--n_layer", "0"}), HasSubstr("n_layer"));
   EXPECT_THAT(error_of(small_with({"--n_kv_head", "3"})), HasSubstr("n_kv_head"));
   EXPECT_THAT(error_of(small_with({"--n_kv_head", "-1"})), HasSubstr("at least 1"));
-  EXPECT_THAT(error_of(small_with({"--mlp", "relu"})), HasSubstr("gelu or swiglu"));
+  EXPECT_THAT(error_of(small_with({"--mlp", "relu"})), HasSubstr("choose gelu, relu2 or swiglu"));
   EXPECT_THAT(error_of(small_with({"--tflops", "fast"})), HasSubstr("positive number"));
   for (const char* memory : {"12 gigs", "-1GB", "0GB", "GB", "12XB", "99999999999999GB"}) {
     EXPECT_NE(error_of(small_with({std::string("--fits=") + memory})), "") << memory;

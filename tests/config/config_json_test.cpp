@@ -146,6 +146,7 @@ TEST(ConfigJson, RoundTripsEveryKey) {
         },
         key.member);
   }
+  config.param_groups = {"*.mlp.* lr_factor=0.5", "*.wte.weight decay_factor=0"};
   config.input = {"a \"quoted\"\n name \\ é.txt", "b.txt"};
   config.max_memory = "3GiB";
   config.device = "cuda:1";
