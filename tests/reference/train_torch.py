@@ -121,7 +121,7 @@ def train(o, text, run):
     training, held_out = tokens[:cut], tokens[cut:]
     bytes_per_character = len(text[cut:].encode()) / len(text[cut:])
     torch.manual_seed(o.seed)
-    plain = Gpt(o, 64 * math.ceil(len(ids) / 64)).train()
+    plain = Gpt(o, len(ids)).train()
     optimizers = make_optimizers(plain, o)
     model = torch.compile(plain) if o.compile else plain
     tokens_per_step = o.batch_size * o.block_size
