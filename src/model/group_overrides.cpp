@@ -84,7 +84,7 @@ std::string read_line(std::string_view text, GroupOverride& group) {
     }
     const std::string_view name = word.substr(0, equals);
     if (const std::string problem = set(group, name, word.substr(equals + 1)); !problem.empty()) return problem;
-    if (!seen.insert(name).second) return fmt::format("{} stands twice in it", name);
+    if (!seen.insert(name).second) return fmt::format("{} is given twice", name);
   }
   if (group.patterns.empty()) return fmt::format("it names no parameters: write {}", kForm);
   if (seen.empty()) return fmt::format("it says nothing of the parameters: write {}", kForm);

@@ -58,7 +58,7 @@ TEST(GroupOverrides, WhatIsWrongWithALineIsSaid) {
   EXPECT_THAT(group_override_problem("* weight_decay=0"), HasSubstr("share of weight_decay"));
   EXPECT_THAT(group_override_problem("* momentum=0"), HasSubstr("\"momentum\" is none of"));
   EXPECT_THAT(group_override_problem("* optimizer=sgd"), AllOf(HasSubstr("\"sgd\""), HasSubstr("adamw, muon, normuon")));
-  EXPECT_THAT(group_override_problem("* lr_factor=2 lr_factor=3"), HasSubstr("lr_factor stands twice"));
+  EXPECT_THAT(group_override_problem("* lr_factor=2 lr_factor=3"), HasSubstr("lr_factor is given twice"));
   for (const char* factor : {"", "x", "-1", "1e4", "nan", "inf", "1.0x", "0,5"}) {
     EXPECT_THAT(group_override_problem(std::string("* lr_factor=") + factor), HasSubstr("a number from 0 to 1000")) << factor;
   }

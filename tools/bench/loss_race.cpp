@@ -128,7 +128,7 @@ class Racer {
   [[nodiscard]] static std::filesystem::path command_file(const RaceRun& run) { return run.folder.string() + ".command"; }
   [[nodiscard]] static std::filesystem::path log_file(const RaceRun& run) { return run.folder.string() + ".log"; }
 
-  /// The file stands from when the run was over.
+  /// The file is written once the run is over.
   [[nodiscard]] bool was_run(const RaceRun& run) const {
     return path_exists(command_file(run)) && read_file(command_file(run), kMostCommandBytes) == run.command + "\n" &&
            result_of(run).has_value();
@@ -203,7 +203,7 @@ LossRace make_loss_race(const ToolArguments& arguments, const CommandLine& line,
   LossRace race;
   race.target.loss = arguments.positive_number("to_loss").value();
   if (!arguments.has("race")) {
-    throw user_error("--to_loss needs those that race; give them as in: --race tiny 'train --config tiny --optimizer muon'");
+    throw user_error("--to_loss needs something to race: --race tiny 'train --config tiny --optimizer muon'");
   }
   for (const std::string& given : arguments.values("race")) race.entrants.push_back(make_entrant(given, train));
   const std::int64_t seeds = arguments.positive_integer("seeds").value_or(3);

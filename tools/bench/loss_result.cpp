@@ -31,7 +31,7 @@ LossResult loss_result(const RunHistory& run, const LossTarget& target) {
   LossResult result{.best_loss = kNever};
   double tokens = 0;
   for (std::size_t row = 0; row < run.rows(); ++row) {
-    // An evaluation stands with the step that follows it.
+    // An evaluation is logged with the step that follows it.
     const double loss = nats_per_bit * run.at(Figure::kValBitsPerByte, row).value_or(kNever);
     if (std::isfinite(loss) && result.trained_s <= target.within_s.value_or(kNever)) {
       if (loss < result.best_loss && run.steps[row] > 0) {
