@@ -7,6 +7,7 @@
 #include "cuda/cuda_backend.h"
 #include "cuda/kernels/adamw.h"
 #include "cuda/kernels/attention.h"
+#include "cuda/kernels/causal_conv.h"
 #include "cuda/kernels/column_sums.h"
 #include "cuda/kernels/convert.h"
 #include "cuda/kernels/cross_entropy.h"
@@ -124,7 +125,7 @@ class CudaBackend::Ops {
   void operator()(const ops::BiasBackward& op) const {
     const auto sizes = op.check();
     backend_.expect_supported(op.kName, sizes.dtype);
-    const std::int64_t needed = backend_.traits_->bias_backward_workspace_bytes(sizes.rows, sizes.channels);
+    const std::int64_t needed = backend_.traits_->column_sums_workspace_bytes(sizes.rows, sizes.channels);
     cuda::bias_backward(backend_.context_, sizes.dtype, op.dbias.as<float>(), op.dout.data(), sizes.rows, sizes.channels,
                         backend_.workspace(op.kName, needed));
   }
@@ -205,6 +206,34 @@ class CudaBackend::Ops {
                                    .first_position = op.first_position};
     cuda::attention_decode(backend_.context_, attention_sizes(cache), operands,
                            backend_.workspace(op.kName, backend_.traits_->attention_decode_workspace_bytes(cache)));
+  }
+
+  void operator()(const ops::CausalConvForward& op) const {
+    const auto [batch, length, channels, taps, dtype] = op.check();
+    backend_.expect_supported(op.kName, dtype);
+    cuda::causal_conv_forward(backend_.context_, dtype, op.out.data(), op.inp.data(), op.weight.data(),
+                              {batch, length, channels, taps});
+  }
+
+  void operator()(const ops::CausalConvBackward& op) const {
+    const auto [batch, length, channels, taps, dtype] = op.check();
+    backend_.expect_supported(op.kName, dtype);
+    const ConvGradients operands{.dinp = op.dinp.data(),
+                                 .dweight = op.dweight.as<float>(),
+                                 .dout = op.dout.data(),
+                                 .inp = op.inp.data(),
+                                 .weight = op.weight.data()};
+    const std::int64_t needed = backend_.traits_->column_sums_workspace_bytes(batch * length, taps * channels);
+    cuda::causal_conv_backward(backend_.context_, dtype, operands, {batch, length, channels, taps},
+                               backend_.workspace(op.kName, needed));
+  }
+
+  void operator()(const ops::CausalConvDecode& op) const {
+    const auto [batch, length, channels, taps, dtype] = op.check();
+    backend_.expect_supported(op.kName, dtype);
+    const ConvCache cache{op.cache.data(), op.cache.shape()[1], op.first_position};
+    cuda::causal_conv_decode(backend_.context_, dtype, op.out.data(), cache, op.inp.data(), op.weight.data(),
+                             {batch, length, channels, taps});
   }
 
   void operator()(const ops::CrossEntropyForward& op) const {

@@ -43,7 +43,7 @@ std::int64_t CudaTraits::layernorm_backward_workspace_bytes(std::int64_t rows, s
   return 2 * LayernormPieces::count(rows, channels) * channels * kFloatBytes;
 }
 
-std::int64_t CudaTraits::bias_backward_workspace_bytes(std::int64_t rows, std::int64_t channels) const {
+std::int64_t CudaTraits::column_sums_workspace_bytes(std::int64_t rows, std::int64_t channels) const {
   return ColumnPieces::count(rows) * channels * kFloatBytes;
 }
 

@@ -35,7 +35,7 @@ class CudaTraits : public BackendTraits {
   [[nodiscard]] std::int64_t attention_backward_workspace_bytes(const AttentionShape& shape) const override;
   [[nodiscard]] std::int64_t attention_decode_workspace_bytes(const AttentionShape& shape) const override;
   [[nodiscard]] std::int64_t layernorm_backward_workspace_bytes(std::int64_t rows, std::int64_t channels) const override;
-  [[nodiscard]] std::int64_t bias_backward_workspace_bytes(std::int64_t rows, std::int64_t channels) const override;
+  [[nodiscard]] std::int64_t column_sums_workspace_bytes(std::int64_t rows, std::int64_t channels) const override;
   [[nodiscard]] std::int64_t embedding_backward_workspace_bytes(std::int64_t rows, std::int64_t channels,
                                                                 std::int64_t vocab_rows) const override;
   [[nodiscard]] std::int64_t reduction_workspace_bytes(std::int64_t num_elements) const override;

@@ -25,7 +25,12 @@ class CallWorkspace {
   std::int64_t operator()(const ops::MatmulGeluBackward& op) const { return traits_.matmul_workspace_bytes(op.check()); }
   std::int64_t operator()(const ops::BiasBackward& op) const {
     const ops::RowSizes sizes = op.check();
-    return traits_.bias_backward_workspace_bytes(sizes.rows, sizes.channels);
+    return traits_.column_sums_workspace_bytes(sizes.rows, sizes.channels);
+  }
+  std::int64_t operator()(const ops::CausalConvBackward& op) const {
+    const ops::CausalConvSizes sizes = op.check();
+    return traits_.column_sums_workspace_bytes(checked_multiply(sizes.batch, sizes.length),
+                                               checked_multiply(sizes.taps, sizes.channels));
   }
   std::int64_t operator()(const ops::AttentionForward& op) const {
     return traits_.attention_forward_workspace_bytes(op.check());

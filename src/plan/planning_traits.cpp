@@ -37,7 +37,7 @@ std::int64_t PlanningTraits::layernorm_backward_workspace_bytes(std::int64_t /*r
   return checked_product({kPieces, 2, channels, kFloatBytes});
 }
 
-std::int64_t PlanningTraits::bias_backward_workspace_bytes(std::int64_t /*rows*/, std::int64_t channels) const {
+std::int64_t PlanningTraits::column_sums_workspace_bytes(std::int64_t /*rows*/, std::int64_t channels) const {
   return checked_product({kPieces, channels, kFloatBytes});
 }
 

@@ -78,6 +78,14 @@ class ExampleCalls {
           kHeads,
           kT - 3};
   }
+  void make(ops::CausalConvForward& op) { op = {output("out", {kB, kT, kC}), input({kB, kT, kC}, 1), input({3 * kC}, 2)}; }
+  void make(ops::CausalConvBackward& op) {
+    op = {output("dinp", {kB, kT, kC}), gradient("dweight", {3 * kC}), input({kB, kT, kC}, 1), input({kB, kT, kC}, 2),
+          input({3 * kC}, 3)};
+  }
+  void make(ops::CausalConvDecode& op) {
+    op = {output("out", {kB, 2, kC}), updated("cache", {kB, kT, kC}), input({kB, 2, kC}, 1), input({3 * kC}, 2), kT - 3};
+  }
   void make(ops::CrossEntropyForward& op) { op = {statistic("losses"), input({kN, kC}, 1), tokens(), kVocab}; }
   void make(ops::CrossEntropyForwardBackward& op) {
     op = {statistic("losses"), updated("logits", {kN, kC}), tokens(), kVocab, 0.5F};

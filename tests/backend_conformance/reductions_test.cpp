@@ -21,7 +21,7 @@ TEST_P(BiasBackward, AccumulatesTheReference) {
   for (const auto& [N, C] : {Sizes{1, 8}, {257, 24}, {5, 7}, {19, 384}, {1300, 40}, {3, 771}, {5003, 8}}) {
     const auto dout = normal_values(N * C, 1), dbias = normal_values(C, 2);
     check({{"dbias", reference::bias_backward(to_double(dbias), to_double(dout))}}, [&](OpRun& run) {
-      run.workspace(run.backend().traits().bias_backward_workspace_bytes(N, C));
+      run.workspace(run.backend().traits().column_sums_workspace_bytes(N, C));
       run.backend().run(ops::BiasBackward{run.in_out("dbias", {C}, dbias, DType::kFloat32), run.input({N, C}, dout)});
     });
   }

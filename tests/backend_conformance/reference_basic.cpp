@@ -209,6 +209,44 @@ TrackedValues relu_squared_backward(const Values& dout, const Values& inp) {
   return dinp;
 }
 
+TrackedValues causal_conv_forward(const Values& inp, const Values& weight, const SequenceShape& shape) {
+  const auto [B, T, C] = shape;
+  const std::int64_t K = std::ssize(weight) / C;
+  TrackedValues out;
+  for (std::int64_t row = 0; row < B * T; ++row) {
+    for (std::int64_t c = 0; c < C; ++c) {
+      TrackedValues terms = {inp[index(row * C + c)]};
+      for (std::int64_t k = 1; k <= std::min(K, row % T); ++k) {
+        terms.push_back(Tracked(weight[index((k - 1) * C + c)]) * Tracked(inp[index((row - k) * C + c)]));
+      }
+      out.push_back(sum(terms));
+    }
+  }
+  return out;
+}
+
+CausalConvGradients causal_conv_backward(const Values& dweight, const Values& dout, const Values& inp, const Values& weight,
+                                         const SequenceShape& shape) {
+  const auto [B, T, C] = shape;
+  const std::int64_t K = std::ssize(weight) / C;
+  std::vector<TrackedValues> weight_terms;
+  for (const double value : dweight) weight_terms.push_back({value});
+  CausalConvGradients result;
+  for (std::int64_t row = 0; row < B * T; ++row) {
+    for (std::int64_t c = 0; c < C; ++c) {
+      TrackedValues terms = {dout[index(row * C + c)]};
+      for (std::int64_t k = 1; k <= std::min(K, T - 1 - row % T); ++k) {
+        const Tracked later = dout[index((row + k) * C + c)];
+        terms.push_back(Tracked(weight[index((k - 1) * C + c)]) * later);
+        weight_terms[index((k - 1) * C + c)].push_back(Tracked(inp[index(row * C + c)]) * later);
+      }
+      result.dinp.push_back(sum(terms));
+    }
+  }
+  for (const TrackedValues& terms : weight_terms) result.dweight.push_back(sum(terms));
+  return result;
+}
+
 CrossEntropyResult cross_entropy(const Values& logits, const std::vector<std::int32_t>& targets, std::int64_t vocab_size,
                                  float grad_scale) {
   const std::size_t Vp = logits.size() / targets.size();

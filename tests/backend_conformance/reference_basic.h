@@ -70,6 +70,15 @@ struct LayernormGradients {
 [[nodiscard]] TrackedValues relu_squared_forward(const Values& inp);
 [[nodiscard]] TrackedValues relu_squared_backward(const Values& dout, const Values& inp);
 
+[[nodiscard]] TrackedValues causal_conv_forward(const Values& inp, const Values& weight, const SequenceShape& shape);
+struct CausalConvGradients {
+  TrackedValues dinp;
+  TrackedValues dweight;
+};
+/// dweight holds what its gradient is added to.
+[[nodiscard]] CausalConvGradients causal_conv_backward(const Values& dweight, const Values& dout, const Values& inp,
+                                                       const Values& weight, const SequenceShape& shape);
+
 struct CrossEntropyResult {
   TrackedValues losses;
   TrackedValues dlogits;

@@ -104,6 +104,16 @@ TEST(Reference, ReluSquaredBackwardMatchesFiniteDifferences) {
   expect_gradient(finite_differences(forward, inp), reference::relu_squared_backward(dout, inp));
 }
 
+TEST(Reference, CausalConvBackwardMatchesFiniteDifferences) {
+  const SequenceShape shape{2, 5, 3};
+  const Values inp = normals(30, 1), weight = normals(3 * 3, 2), dout = normals(30, 3);
+  const auto gradients = reference::causal_conv_backward(zeros(9), dout, inp, weight, shape);
+  const auto of_inp = [&](const Values& x) { return project(reference::causal_conv_forward(x, weight, shape), dout); };
+  const auto of_weight = [&](const Values& w) { return project(reference::causal_conv_forward(inp, w, shape), dout); };
+  expect_gradient(finite_differences(of_inp, inp), gradients.dinp);
+  expect_gradient(finite_differences(of_weight, weight), gradients.dweight);
+}
+
 TEST(Reference, GeluForwardMatchesItsDefinition) {
   for (double x = -6; x <= 6; x += 0.125) {
     const double u = std::sqrt(2 / std::acos(-1.0)) * (x + 0.044715 * x * x * x);

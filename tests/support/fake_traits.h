@@ -34,7 +34,7 @@ struct FakeTraits final : BackendTraits {
   [[nodiscard]] std::int64_t layernorm_backward_workspace_bytes(std::int64_t, std::int64_t) const override {
     return layernorm_backward;
   }
-  [[nodiscard]] std::int64_t bias_backward_workspace_bytes(std::int64_t, std::int64_t) const override { return bias_backward; }
+  [[nodiscard]] std::int64_t column_sums_workspace_bytes(std::int64_t, std::int64_t) const override { return bias_backward; }
   [[nodiscard]] std::int64_t embedding_backward_workspace_bytes(std::int64_t, std::int64_t, std::int64_t) const override {
     return embedding_backward;
   }

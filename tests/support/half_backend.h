@@ -46,8 +46,8 @@ class HalfTraits final : public BackendTraits {
   [[nodiscard]] std::int64_t layernorm_backward_workspace_bytes(std::int64_t rows, std::int64_t channels) const override {
     return inner_.layernorm_backward_workspace_bytes(rows, channels);
   }
-  [[nodiscard]] std::int64_t bias_backward_workspace_bytes(std::int64_t rows, std::int64_t channels) const override {
-    return inner_.bias_backward_workspace_bytes(rows, channels);
+  [[nodiscard]] std::int64_t column_sums_workspace_bytes(std::int64_t rows, std::int64_t channels) const override {
+    return inner_.column_sums_workspace_bytes(rows, channels);
   }
   [[nodiscard]] std::int64_t embedding_backward_workspace_bytes(std::int64_t rows, std::int64_t channels,
                                                                 std::int64_t vocab_rows) const override {

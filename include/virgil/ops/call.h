@@ -22,6 +22,7 @@
 #include "virgil/ops/access.h"
 #include "virgil/ops/adamw.h"
 #include "virgil/ops/attention.h"
+#include "virgil/ops/causal_conv.h"
 #include "virgil/ops/copies.h"
 #include "virgil/ops/cross_entropy.h"
 #include "virgil/ops/embedding.h"
@@ -39,8 +40,9 @@ using Call = std::variant<ops::SetZero, ops::Copy, ops::Convert, ops::EmbeddingF
                           ops::LayernormForward, ops::ResidualLayernormForward, ops::LayernormBackward, ops::DropoutBackward,
                           ops::Matmul, ops::MatmulGeluBackward, ops::BiasBackward, ops::GeluForward, ops::GeluBackward,
                           ops::ReluSquaredForward, ops::ReluSquaredBackward, ops::AttentionForward, ops::AttentionBackward,
-                          ops::AttentionDecode, ops::CrossEntropyForward, ops::CrossEntropyForwardBackward, ops::ReduceSum,
-                          ops::L2Norm, ops::AdamWUpdate, ops::MuonMomentum, ops::ScaledSum, ops::NeuronMoments, ops::MuonApply>;
+                          ops::AttentionDecode, ops::CausalConvForward, ops::CausalConvBackward, ops::CausalConvDecode,
+                          ops::CrossEntropyForward, ops::CrossEntropyForwardBackward, ops::ReduceSum, ops::L2Norm,
+                          ops::AdamWUpdate, ops::MuonMomentum, ops::ScaledSum, ops::NeuronMoments, ops::MuonApply>;
 
 /// "layernorm_forward".
 [[nodiscard]] std::string_view name_of(const Call& call);

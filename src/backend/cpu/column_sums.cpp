@@ -57,7 +57,7 @@ namespace virgil::cpu {
 
 VIRGIL_EXPORT_PAIR(add_rows);
 
-std::int64_t bias_backward_workspace_bytes(std::int64_t rows, std::int64_t channels) {
+std::int64_t column_sums_workspace_bytes(std::int64_t rows, std::int64_t channels) {
   return checked_multiply(checked_multiply(RowPieces(rows).count(), channels), static_cast<std::int64_t>(sizeof(float)));
 }
 

@@ -8,7 +8,7 @@
 
 namespace virgil::cpu {
 
-[[nodiscard]] std::int64_t bias_backward_workspace_bytes(std::int64_t rows, std::int64_t channels);
+[[nodiscard]] std::int64_t column_sums_workspace_bytes(std::int64_t rows, std::int64_t channels);
 void run(const ops::BiasBackward& op, const CpuContext& context);
 
 /// out (C) += the sum, in order, of `count` rows of C floats that lie `stride` floats apart.

@@ -11,6 +11,7 @@
 
 #include "backend/cpu/adamw.h"
 #include "backend/cpu/attention.h"
+#include "backend/cpu/causal_conv.h"
 #include "backend/cpu/column_sums.h"
 #include "backend/cpu/convert.h"
 #include "backend/cpu/copies.h"

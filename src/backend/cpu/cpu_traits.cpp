@@ -26,8 +26,8 @@ std::int64_t CpuTraits::layernorm_backward_workspace_bytes(std::int64_t rows, st
   return cpu::layernorm_backward_workspace_bytes(rows, channels);
 }
 
-std::int64_t CpuTraits::bias_backward_workspace_bytes(std::int64_t rows, std::int64_t channels) const {
-  return cpu::bias_backward_workspace_bytes(rows, channels);
+std::int64_t CpuTraits::column_sums_workspace_bytes(std::int64_t rows, std::int64_t channels) const {
+  return cpu::column_sums_workspace_bytes(rows, channels);
 }
 
 std::int64_t CpuTraits::embedding_backward_workspace_bytes(std::int64_t /*rows*/, std::int64_t /*channels*/,
