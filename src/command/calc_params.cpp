@@ -37,7 +37,7 @@ std::span<const ToolFlag> calc_params_flags() {
   using enum ToolFlag::Takes;
   static const std::vector<ToolFlag> flags = {
       {"model", kValue, "NAME", "A published model: gpt2-xl, gpt3-175b, llama3-70b, mistral-7b ..."},
-      {"hf", kValue, "FILE", "A Hugging Face config.json, or its folder (gpt2, llama, mistral, qwen2)."},
+      {"hf", kValue, "FILE", "A Hugging Face config.json, or its folder (gpt2, virgil, llama, mistral, qwen2)."},
       {"interactive", kNothing, "", "Ask for the sizes, then offer to save the configuration."},
       {"show_formula", kNothing, "", "Every line of the count, symbolic and with numbers."},
       {"tensors", kNothing, "", "List every tensor."},

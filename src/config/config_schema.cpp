@@ -15,6 +15,7 @@
 #include "virgil/config/foreign_names.h"
 #include "virgil/model/group_overrides.h"
 #include "virgil/model/state_storage.h"
+#include "virgil/ops/conv_taps.h"
 
 namespace virgil {
 namespace {
@@ -111,6 +112,9 @@ std::vector<ConfigKey> model_keys() {
           whole("d_ff", &TrainConfig::d_ff, 0, 1048576, "Width of the MLP; 0: 4 * n_embd."),
           choice("mlp", &TrainConfig::mlp, {"gelu", "relu2"},
                  "What stands between the MLP's two products: GELU, or ReLU squared (So et al. 2021)."),
+          whole("conv_taps", &TrainConfig::conv_taps, 0, kMaxConvTaps,
+                "Positions before, that a causal convolution mixes into the input of attention and of the MLP (So et al. 2021, "
+                "Allen-Zhu 2025); 0: none. Not GPT-2 any more: transformers cannot open it."),
           toggle("bias", &TrainConfig::bias, "Biases in linear layers and layernorms, as GPT-2 has them."),
           toggle("tie_weights", &TrainConfig::tie_weights, "The LM head shares the token embedding's matrix."),
           number("dropout", &TrainConfig::dropout, 0, 0.9,

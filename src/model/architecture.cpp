@@ -9,6 +9,7 @@
 #include "virgil/base/shape.h"
 #include "virgil/model/family.h"
 #include "virgil/model/head_choice.h"
+#include "virgil/ops/conv_taps.h"
 
 namespace virgil {
 
@@ -35,6 +36,16 @@ void check_given_sizes(const Architecture& model) {
   check_size(model, "block_size", model.block_size, kMaxContext);
   check_size(model, "vocab_size", model.vocab_size, kMaxVocabulary);
   check_size(model, "pad_vocab", model.vocab_multiple, kMaxVocabulary);
+}
+
+void check_convolutions(const Architecture& model) {
+  if (model.conv_taps < 0 || model.conv_taps > kMaxConvTaps) {
+    throw user_error("{}conv_taps is {}: choose a value between 0 and {}", prefix(model), model.conv_taps, kMaxConvTaps);
+  }
+  if (model.conv_taps > 0 && model.family->modules.convolution.empty()) {
+    throw user_error("{}conv_taps is {}, and models of {} have no convolutions: leave it out", prefix(model), model.conv_taps,
+                     model.family->model_type);
+  }
 }
 
 /// What the blocks of model/blocks do not compute; empty: nothing.
@@ -109,6 +120,7 @@ Architecture checked(Architecture model) {
   check_size(model, "head_size", model.head_size, kMaxWidth);
   if (model.d_ff == 0) model.d_ff = checked_multiply(4, model.embedding_dim);
   check_size(model, "d_ff", model.d_ff, 4 * kMaxWidth);
+  check_convolutions(model);
   return model;
 }
 

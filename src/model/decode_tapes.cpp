@@ -20,6 +20,15 @@
 
 namespace virgil {
 
+namespace {
+
+/// Of a cache of so many sequences.
+Shape cache_shape(std::int64_t num_sequences, const Shape& one) {
+  return one.rank() == 2 ? Shape{num_sequences, one[0], one[1]} : Shape{num_sequences, one[0], one[1], one[2]};
+}
+
+}  // namespace
+
 DecodeTapes::DecodeTapes(const Architecture& model, const DecodeShape& shape, const ParameterLayout& parameters,
                          std::int64_t alignment_bytes)
     : shape_(shape) {
@@ -27,9 +36,17 @@ DecodeTapes::DecodeTapes(const Architecture& model, const DecodeShape& shape, co
                shape.max_length, model.block_size);
   VIRGIL_CHECK(shape.num_sequences >= 1, "{} sequences", shape.num_sequences);
   const std::int64_t positions = checked_multiply(shape.num_sequences, shape.max_length);
-  const std::int64_t elements = checked_multiply(positions, model.key_value_width());
-  cache_bytes_ = round_up(checked_multiply(elements, size_of(shape.dtype)), alignment_bytes);
-  all_caches_bytes_ = checked_multiply(checked_multiply(2, model.num_layers), cache_bytes_);
+  const auto cache_bytes = [&](std::int64_t width) {
+    return round_up(checked_multiply(checked_multiply(positions, width), size_of(shape.dtype)), alignment_bytes);
+  };
+  key_value_shape_ = {model.num_kv_heads, shape.max_length, model.head_size};
+  key_value_bytes_ = cache_bytes(model.key_value_width());
+  if (model.conv_taps > 0) {
+    input_shape_ = {shape.max_length, model.embedding_dim};
+    input_bytes_ = cache_bytes(model.embedding_dim);
+  }
+  layer_bytes_ = checked_multiply(2, checked_add(key_value_bytes_, input_bytes_));
+  all_caches_bytes_ = checked_multiply(model.num_layers, layer_bytes_);
   for (const std::int64_t rows : kPrefillRows) {
     if (rows > shape.max_length) continue;
     max_rows_ = std::max(max_rows_, rows);
@@ -38,6 +55,12 @@ DecodeTapes::DecodeTapes(const Architecture& model, const DecodeShape& shape, co
   }
   const Recorded largest = record_calls(model, parameters, {shape.num_sequences, max_rows_}, model.num_layers);
   arena_ = std::make_shared<const ArenaLayout>(largest.tape, alignment_bytes, true, all_caches_bytes_);
+}
+
+std::vector<DecodeTapes::Cache> DecodeTapes::layer_caches(std::int64_t layer) const {
+  std::vector<Cache> caches = {key_cache(layer), value_cache(layer)};
+  if (input_bytes_ > 0) caches.insert(caches.end(), {attention_input_cache(layer), mlp_input_cache(layer)});
+  return caches;
 }
 
 DecodePass DecodeTapes::record(const Architecture& model, const ParameterLayout& parameters, const DecodePassSize& size) const {
@@ -68,16 +91,27 @@ DecodeTapes::Recorded DecodeTapes::record_calls(const Architecture& model, const
   Recorder recorder(tape, model, {num_sequences, rows, shape_.dtype, false}, parameters, no_gradients);
   const std::int64_t C = model.embedding_dim;
   const TensorView tokens = tape.tensor({.name = "tokens", .dtype = DType::kInt32, .shape = {num_sequences, rows}});
-  const auto cache = [&](std::string_view kind, std::int64_t layer, std::int64_t offset) {
-    return tape.tensor({.name = fmt::format("{}{}.{} cache", layer_prefix(model, layer), recorder.names().attention, kind),
+  const auto cache = [&](std::string_view module, std::string_view kind, std::int64_t layer, const Cache& place) {
+    return tape.tensor({.name = fmt::format("{}{}.{} cache", layer_prefix(model, layer), module, kind),
                         .dtype = shape_.dtype,
-                        .shape = {size.num_sequences, model.num_kv_heads, shape_.max_length, model.head_size},
-                        .offset_bytes = offset});
+                        .shape = cache_shape(size.num_sequences, place.sequence_shape),
+                        .offset_bytes = place.offset_bytes});
+  };
+  const auto caches_of = [&](std::int64_t layer) {
+    const ModuleNames& names = recorder.names();
+    LayerCache caches{.keys = cache(names.attention, "key", layer, key_cache(layer)),
+                      .values = cache(names.attention, "value", layer, value_cache(layer)),
+                      .attention_inputs = {},
+                      .mlp_inputs = {}};
+    if (model.conv_taps == 0) return caches;
+    caches.attention_inputs = cache(names.attention, "input", layer, attention_input_cache(layer));
+    caches.mlp_inputs = cache(names.mlp, "input", layer, mlp_input_cache(layer));
+    return caches;
   };
   const Embedding embedding(recorder);
   ResidualStream stream = embedding.forward(recorder, tokens);
   for (std::int64_t layer = 0; layer < num_layers; ++layer) {
-    const KeyValueCache caches{cache("key", layer, key_cache_offset(layer)), cache("value", layer, value_cache_offset(layer))};
+    const LayerCache caches = caches_of(layer);
     Block(recorder, layer).forward(recorder, stream, &caches);
   }
   const std::string last_norm_name(recorder.names().last_norm);

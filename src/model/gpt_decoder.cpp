@@ -28,9 +28,10 @@ GptDecoder::GptDecoder(Backend& backend, const MemoryPlan& plan, const PlannedMe
   backend_.bind_workspace(memory.bytes(PlanSlot::kWorkspace));
 }
 
-TensorView GptDecoder::cache(std::int64_t offset_bytes, std::int64_t num_sequences) const {
-  return memory_.view(PlanSlot::kActivations, offset_bytes, shape().dtype,
-                      {num_sequences, config_.num_heads, shape().max_length, config_.head_size});
+TensorView GptDecoder::cached(const DecodeTapes::Cache& cache, std::int64_t sequence) const {
+  const std::int64_t elements = cache.sequence_shape.num_elements();
+  const std::int64_t offset_bytes = cache.offset_bytes + sequence * elements * size_of(shape().dtype);
+  return memory_.view(PlanSlot::kActivations, offset_bytes, shape().dtype, cache.sequence_shape);
 }
 
 void GptDecoder::rewind(std::int64_t position) {
@@ -49,9 +50,8 @@ std::span<const float> GptDecoder::append_shared(std::span<const std::int32_t> t
   const std::int64_t V = config_.vocab_size;
   for (std::int64_t s = 1; s < shape().num_sequences; ++s) {
     for (std::int64_t layer = 0; layer < config_.num_layers; ++layer) {
-      for (const std::int64_t offset : {plan_.decoder().key_cache_offset(layer), plan_.decoder().value_cache_offset(layer)}) {
-        const TensorView first = cache(offset, 1);
-        backend_.run(ops::Copy{cache(offset, shape().num_sequences).slice(s * first.num_elements(), first.shape()), first});
+      for (const DecodeTapes::Cache& cache : plan_.decoder().layer_caches(layer)) {
+        backend_.run(ops::Copy{cached(cache, s), cached(cache, 0)});
       }
     }
     std::copy_n(logits_.begin(), V, logits_.begin() + s * V);

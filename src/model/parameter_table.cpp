@@ -45,7 +45,7 @@ ParameterSpec make_spec(const ParameterRow& row, const Architecture& model, cons
 }  // namespace
 
 std::string_view name_of(Symbol symbol) {
-  constexpr std::string_view kNames[] = {"V", "T", "C", "F", "Q", "K", "QKV"};
+  constexpr std::string_view kNames[] = {"V", "T", "C", "F", "Q", "K", "QKV", "N"};
   return kNames[static_cast<std::size_t>(symbol)];
 }
 
@@ -65,6 +65,8 @@ std::int64_t value_of(Symbol symbol, const Architecture& model) {
       return checked_multiply(model.num_kv_heads, model.head_size);
     case kQkv:
       return checked_add(value_of(kQ, model), checked_multiply(2, value_of(kKv, model)));
+    case kConv:
+      return checked_multiply(model.conv_taps, model.embedding_dim);
   }
   throw InternalError("unknown symbol");
 }

@@ -30,7 +30,9 @@ std::string describe_symbols(const Architecture& spec) {
   text += symbol("F", "feed-forward width (d_ff)", spec.d_ff);
   text += symbol("Q", "query heads x head size", spec.query_width());
   text += symbol("K", "key heads x head size; values have as much", spec.key_value_width());
-  return text + symbol("QKV", "Q + 2 K, one matrix in GPT-2", spec.qkv_width());
+  text += symbol("QKV", "Q + 2 K, one matrix in GPT-2", spec.qkv_width());
+  if (spec.conv_taps > 0) text += symbol("N", "conv_taps x C", value_of(Symbol::kConv, spec));
+  return text;
 }
 
 /// "V x C" and "50,304 x 768".

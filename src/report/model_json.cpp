@@ -32,6 +32,7 @@ Json architecture_json(const Architecture& spec) {
           {"position", name_of(spec.position)},
           {"norm", name_of(spec.norm)},
           {"mlp", name_of(spec.mlp)},
+          {"conv_taps", spec.conv_taps},
           {"qkv_bias", spec.biases.qkv},
           {"projection_bias", spec.biases.projection},
           {"mlp_bias", spec.biases.mlp},

@@ -68,6 +68,7 @@ std::string describe_architecture(const Architecture& spec) {
   text += line("Embedding width", format_count(spec.embedding_dim));
   text += line("Attention heads", describe_heads(spec));
   text += line("Feed-forward width", fmt::format("{} ({})", format_count(spec.d_ff), describe_mlp(spec.mlp)));
+  if (spec.conv_taps > 0) text += line("Convolutions", fmt::format("of {} positions before", spec.conv_taps));
   text += line("Context", format_count(spec.block_size));
   text += line("Vocabulary", format_count(spec.vocab_size) + padding);
   text += line("Positions", spec.position == PositionKind::kLearned ? "learned" : "rotary");

@@ -72,6 +72,10 @@ void apply_flags(Architecture& spec, const CommandLine& line) {
   if (is_set("vocab_size") && config.vocab_size != 0) spec.vocab_size = config.vocab_size;
   if (is_set("tie_weights")) spec.tie_weights = config.tie_weights;
   if (is_set("mlp")) spec.mlp = parse_mlp(config.mlp);
+  if (is_set("conv_taps")) {
+    spec.conv_taps = config.conv_taps;
+    if (spec.family == &kGpt2Family && spec.conv_taps > 0) spec.family = &kVirgilFamily;
+  }
   if (is_set("bias")) spec.biases = Biases::everywhere(config.bias);
 }
 
@@ -83,7 +87,8 @@ void apply_overrides(Architecture& spec, const ArchitectureOverrides& overrides)
   spec.norm = overrides.norm.value_or(spec.norm);
   spec.mlp = overrides.mlp.value_or(spec.mlp);
   const bool other_kinds = overrides.position || overrides.norm || overrides.mlp;
-  if (other_kinds) spec.family = kGpt2Family.holds(spec) ? &kGpt2Family : &kLlamaFamily;
+  if (!other_kinds) return;
+  spec.family = kGpt2Family.holds(spec) ? &kGpt2Family : kVirgilFamily.holds(spec) ? &kVirgilFamily : &kLlamaFamily;
 }
 
 /// Makes the configuration say what the spec says, and notes the keys as given.
@@ -99,6 +104,7 @@ void set_model_keys(CommandLine& line, const Architecture& spec) {
   set("vocab_size", std::to_string(spec.vocab_size));
   if (spec.d_ff != 4 * spec.embedding_dim) set("d_ff", std::to_string(spec.d_ff));
   if (spec.mlp != MlpKind::kGelu) set("mlp", std::string(name_of(spec.mlp)));
+  if (spec.conv_taps != 0) set("conv_taps", std::to_string(spec.conv_taps));
   set("bias", spec.biases.all() ? "true" : "false");
   if (!spec.tie_weights) set("tie_weights", "false");
 }

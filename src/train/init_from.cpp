@@ -64,6 +64,7 @@ void adopt_sizes(const CommandLine& command_line, TrainConfig& config, Pretraine
   sizes.adopt("vocab_size", &TrainConfig::vocab_size, model.model.vocab_size);
   sizes.adopt("d_ff", &TrainConfig::d_ff, trainable(model.model).d_ff);
   sizes.adopt("mlp", &TrainConfig::mlp, std::string(name_of(model.model.mlp)));
+  sizes.adopt("conv_taps", &TrainConfig::conv_taps, model.model.conv_taps);
   sizes.adopt("bias", &TrainConfig::bias, model.model.biases.all());
   sizes.adopt("tie_weights", &TrainConfig::tie_weights, model.model.tie_weights);
   if (sizes.given_up().empty()) return;

@@ -88,6 +88,7 @@ void check_same_model(const LoadedCheckpoint& checkpoint, const Architecture& mo
   check("vocab_size", saved.vocab_size, asked.vocab_size);
   check("d_ff", trainable(saved).d_ff, model.d_ff);
   check("mlp", quoted(saved.mlp), quoted(asked.mlp));
+  check("conv_taps", saved.conv_taps, asked.conv_taps);
   check("bias", saved.biases.all(), asked.biases.all());
   check("tie_weights", saved.tie_weights, asked.tie_weights);
 }

@@ -184,6 +184,24 @@ TEST(Gpt2Config, TakesReluSquared) {
   EXPECT_EQ(read_weights_config(json.dump(), "config.json").mlp, MlpKind::kReluSquared);
 }
 
+// transformers would open the weights of convolutions without them, and say nothing of what it leaves out.
+TEST(Gpt2Config, SaysThatConvolutionsAreNotGpt2s) {
+  const Architecture model = trainable({.family = &kVirgilFamily,
+                                        .num_layers = 2,
+                                        .num_heads = 2,
+                                        .embedding_dim = 48,
+                                        .block_size = 20,
+                                        .vocab_size = 300,
+                                        .conv_taps = 2});
+  OrderedJson json = OrderedJson::parse(write_hf_config(model, -1));
+  EXPECT_EQ(json["model_type"], "virgil");
+  EXPECT_EQ(json["architectures"][0], "VirgilLMHeadModel");
+  json["virgil"]["conv_taps"] = 8;
+  EXPECT_THAT(user_error_of([&] { (void)read_weights_config(json.dump(), "c"); }), HasSubstr("conv_taps is 8"));
+  json["virgil"].erase("conv_taps");
+  EXPECT_THAT(user_error_of([&] { (void)read_weights_config(json.dump(), "c"); }), HasSubstr("conv_taps"));
+}
+
 TEST(Gpt2Config, RefusesWhatIsAnotherFunction) {
   EXPECT_THAT(error_with("model_type", "llama"), AllOf(HasSubstr("llama"), HasSubstr("gpt2")));
   EXPECT_THAT(error_with("activation_function", "relu"), AllOf(HasSubstr("relu"), HasSubstr("gelu_new")));
@@ -259,7 +277,10 @@ TEST(Gpt2Config, ComesBackAsItWasWritten) {
                          .dropout = 0.1F};
   const Architecture usual{
       .num_layers = 2, .num_heads = 4, .embedding_dim = 32, .block_size = 8, .vocab_size = 99, .biases = kAllBiases};
-  for (const Architecture& sizes : {odd, usual}) {
+  Architecture with_convolutions = odd;
+  with_convolutions.family = &kVirgilFamily;
+  with_convolutions.conv_taps = 3;
+  for (const Architecture& sizes : {odd, usual, with_convolutions}) {
     const Architecture model = trainable(sizes);
     const std::string text = write_hf_config(model, -1);
     EXPECT_EQ(write_hf_config(trainable(read_checkpoint_config(text, "c")), -1), text);

@@ -30,12 +30,30 @@ TEST(DecodeTapes, CachesLieBesideEachOtherAndAllElseBehindThem) {
   const std::int64_t one_cache = 3 * 40 * 32 * 4;
   EXPECT_EQ(tapes.cache_bytes(), 3 * 2 * one_cache);
   for (std::int64_t layer = 0; layer < 3; ++layer) {
-    EXPECT_EQ(tapes.key_cache_offset(layer), 2 * layer * one_cache);
-    EXPECT_EQ(tapes.value_cache_offset(layer), (2 * layer + 1) * one_cache);
+    EXPECT_EQ(tapes.key_cache(layer).offset_bytes, 2 * layer * one_cache);
+    EXPECT_EQ(tapes.value_cache(layer).offset_bytes, (2 * layer + 1) * one_cache);
+    EXPECT_EQ(tapes.layer_caches(layer).size(), 2);
   }
   for (const ActivationSpec& activation : tapes.arena().activations()) {
     EXPECT_GE(activation.offset_bytes, tapes.cache_bytes()) << activation.name;
     EXPECT_LE(activation.offset_bytes + activation.size_bytes, tapes.arena_bytes()) << activation.name;
+  }
+}
+
+TEST(DecodeTapes, ConvolutionsHaveCachesOfTheirInputs) {
+  Architecture config = small_config();
+  config.family = &kVirgilFamily;
+  config.conv_taps = 3;
+  const DecodeTapes tapes(config, {.num_sequences = 3, .max_length = 40}, ParameterLayout(config), kDecoderAlignment);
+  const std::int64_t one_cache = 3 * 40 * 32 * 4;  // as keys and values have
+  EXPECT_EQ(tapes.cache_bytes(), 3 * 4 * one_cache);
+  for (std::int64_t layer = 0; layer < 3; ++layer) {
+    const std::vector<DecodeTapes::Cache> caches = tapes.layer_caches(layer);
+    ASSERT_EQ(caches.size(), 4);
+    for (std::size_t i = 0; i < caches.size(); ++i) {
+      EXPECT_EQ(caches[i].offset_bytes, (4 * layer + static_cast<std::int64_t>(i)) * one_cache);
+      EXPECT_EQ(caches[i].sequence_shape.num_elements(), 40 * 32);
+    }
   }
 }
 

@@ -23,13 +23,15 @@ class DecodingFixture {
   static constexpr std::int64_t kLength = 90;  // pieces of 64, 16, 4, 4, 1 and 1 rows
   static constexpr std::int64_t kVocabulary = 65;
 
-  DecodingFixture(DType dtype, int num_threads)
+  DecodingFixture(DType dtype, int num_threads, std::int64_t conv_taps = 0)
       : backend_(make_cpu_backend({.num_threads = num_threads})),
-        plan_(trainable({.num_layers = 2,
+        plan_(trainable({.family = conv_taps == 0 ? &kGpt2Family : &kVirgilFamily,
+                         .num_layers = 2,
                          .num_heads = 2,
                          .embedding_dim = 48,
                          .block_size = 96,
                          .vocab_size = kVocabulary,
+                         .conv_taps = conv_taps,
                          .biases = kAllBiases}),
               {.step = StepShape{.batch_size = kSequences, .length = kLength, .dtype = dtype},
                .decode = DecodeShape{.num_sequences = kSequences, .max_length = kLength, .dtype = dtype}},
@@ -40,6 +42,7 @@ class DecodingFixture {
         batch_(TestBatch::random(plan_.model(), kSequences, kLength, 3)) {
     for (const PlanItem& item : plan_.items()) std::ranges::fill(memory_.bytes(item.slot), std::byte{0xFF});
     initialize_parameters(*backend_, plan_.parameters(), gpt_.master_weights(), 1);
+    spread_convolutions();
     gpt_.refresh_weights();
   }
 
@@ -78,6 +81,17 @@ class DecodingFixture {
         const auto expected = full_[static_cast<std::size_t>((s * kLength + position) * kVocabulary + v)];
         ASSERT_NEAR(logits[static_cast<std::size_t>(s * kVocabulary + v)], expected, bound)
             << "sequence " << s << ", position " << position << ", id " << v;
+      }
+    }
+  }
+
+  /// Gives convolutions weights as after training: those that they begin with are zero.
+  void spread_convolutions() {
+    for (const ParameterSpec& spec : plan_.parameters().parameters()) {
+      if (!spec.name.ends_with(".conv.weight")) continue;
+      auto* masters = reinterpret_cast<float*>(memory_.bytes(plan_.master_slot()).data()) + spec.offset;
+      for (std::int64_t i = 0; i < spec.num_elements(); ++i) {
+        masters[i] = 0.5F * random_normal({9, RandomPurpose::kInit, 0, 0}, static_cast<std::uint64_t>(spec.offset + i));
       }
     }
   }

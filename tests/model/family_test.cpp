@@ -24,8 +24,8 @@ TEST(Families, AreFoundByTheirModelType) {
   for (const Family* family : families()) EXPECT_EQ(find_family(family->model_type), family);
   EXPECT_EQ(find_family("gpt"), nullptr);
   EXPECT_EQ(find_family(""), nullptr);
-  EXPECT_EQ(family_names(false), "gpt2, llama, mistral and qwen2");
-  EXPECT_EQ(family_names(true), "gpt2");
+  EXPECT_EQ(family_names(false), "gpt2, virgil, llama, mistral and qwen2");
+  EXPECT_EQ(family_names(true), "gpt2 and virgil");
 }
 
 TEST(Families, HoldTheirUsualModels) {
@@ -39,6 +39,7 @@ TEST(Families, HoldTheirUsualModels) {
 /// Sizes that are all different, with grouped heads where the family's config.json can tell them.
 nlohmann::ordered_json config_of(const Family& family) {
   nlohmann::ordered_json json = {{"model_type", family.model_type}};
+  if (&family == &kVirgilFamily) json["virgil"]["conv_taps"] = 3;
   for (const ConfigSize& size : family.sizes) {
     const std::int64_t value = size.member == &Architecture::num_layers      ? 3
                                : size.member == &Architecture::num_heads     ? 4
@@ -87,6 +88,32 @@ TEST(Families, Qwen2HasLlamasNamesAndBiasesOnQueriesKeysAndValues) {
                   "model.layers.0.self_attn.o_proj.weight (32, 32)", "model.layers.0.post_attention_layernorm.weight (32)",
                   "model.layers.0.mlp.gate_proj.weight (48, 32)", "model.layers.0.mlp.up_proj.weight (48, 32)",
                   "model.layers.0.mlp.down_proj.weight (32, 48)", "model.norm.weight (32)", "lm_head.weight (99, 32)"));
+}
+
+TEST(Families, VirgilHasGpt2sModulesAndConvolutions) {
+  const nlohmann::ordered_json json = config_of(kVirgilFamily);
+  Architecture model = checked(kVirgilFamily.read(JsonObject(json, "c")));
+  EXPECT_EQ(model.conv_taps, 3);
+  model.num_layers = 1;
+  model.biases = {};
+  EXPECT_THAT(
+      names_and_shapes(model),
+      ElementsAre("transformer.wte.weight (99, 32)", "transformer.wpe.weight (20, 32)", "transformer.h.0.ln_1.weight (32)",
+                  "transformer.h.0.attn.conv.weight (96)", "transformer.h.0.attn.c_attn.weight (32, 96)",
+                  "transformer.h.0.attn.c_proj.weight (32, 32)", "transformer.h.0.ln_2.weight (32)",
+                  "transformer.h.0.mlp.conv.weight (96)", "transformer.h.0.mlp.c_fc.weight (32, 48)",
+                  "transformer.h.0.mlp.c_proj.weight (48, 32)", "transformer.ln_f.weight (32)"));
+}
+
+TEST(Families, WithoutConvolutionsRefuseThem) {
+  Architecture model{.num_layers = 1, .num_heads = 4, .embedding_dim = 32, .block_size = 20, .vocab_size = 99};
+  model.conv_taps = 3;
+  EXPECT_THAT(test_support::user_error_of([&] { (void)checked(model); }),
+              AllOf(HasSubstr("conv_taps is 3"), HasSubstr("models of gpt2 have no convolutions")));
+  model.family = &kVirgilFamily;
+  EXPECT_EQ(checked(model).conv_taps, 3);
+  model.conv_taps = 8;
+  EXPECT_THAT(test_support::user_error_of([&] { (void)checked(model); }), HasSubstr("between 0 and 7"));
 }
 
 TEST(Families, Gpt2HoldsGroupedHeadsInItsFusedMatrix) {

@@ -23,15 +23,18 @@ struct ArenaVariant {
   bool tied;
   DType dtype = DType::kFloat32;
   MlpKind mlp = MlpKind::kGelu;
+  std::int64_t conv_taps = 0;
 };
 
 Architecture sizes_of(const ArenaVariant& variant) {
-  return {.num_layers = 3,
+  return {.family = variant.conv_taps == 0 ? &kGpt2Family : &kVirgilFamily,
+          .num_layers = 3,
           .num_heads = 2,
           .embedding_dim = 48,
           .block_size = 40,
           .vocab_size = 100,
           .mlp = variant.mlp,
+          .conv_taps = variant.conv_taps,
           .biases = Biases::everywhere(variant.bias),
           .tie_weights = variant.tied,
           .dropout = variant.dropout};
@@ -98,6 +101,7 @@ INSTANTIATE_TEST_SUITE_P(Variants, GptArena,
                                          ArenaVariant{"everything", 0.3F, true, false},
                                          ArenaVariant{"bfloat16", 0.0F, false, true, DType::kBFloat16},
                                          ArenaVariant{"relu2", 0.3F, true, true, DType::kFloat32, MlpKind::kReluSquared},
+                                         ArenaVariant{"conv", 0.3F, true, true, DType::kFloat32, MlpKind::kGelu, 2},
                                          ArenaVariant{"bfloat16_everything", 0.3F, true, false, DType::kBFloat16}),
                          [](const auto& info) { return std::string(info.param.name); });
 

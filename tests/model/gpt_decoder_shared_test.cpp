@@ -13,7 +13,7 @@ namespace {
 /// Sequences with a common beginning, decoded and read in one pass.
 class SharedDecoding : public test_support::DecodingFixture, public testing::TestWithParam<std::int64_t> {
  protected:
-  SharedDecoding() : DecodingFixture(DType::kFloat32, 1) {}
+  SharedDecoding() : DecodingFixture(DType::kFloat32, 1, 3) {}  // with convolutions, whose caches are shared too
 };
 
 TEST_P(SharedDecoding, GivesTheLogitsOfTheFullPass) {

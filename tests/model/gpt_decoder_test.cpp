@@ -16,9 +16,15 @@
 namespace virgil {
 namespace {
 
-class Decoding : public test_support::DecodingFixture, public testing::TestWithParam<DType> {
+struct DecodingVariant {
+  const char* name;
+  DType dtype;
+  std::int64_t conv_taps = 0;
+};
+
+class Decoding : public test_support::DecodingFixture, public testing::TestWithParam<DecodingVariant> {
  protected:
-  Decoding() : DecodingFixture(GetParam(), 2) { compute_full_logits(); }
+  Decoding() : DecodingFixture(GetParam().dtype, 2, GetParam().conv_taps) { compute_full_logits(); }
 };
 
 TEST_P(Decoding, TokenByTokenGivesTheLogitsOfTheFullPass) {
@@ -145,8 +151,12 @@ TEST_F(DecodingInBFloat16, LogitsAreThoseOfFloat32) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, Decoding, testing::Values(DType::kFloat32, DType::kBFloat16),
-                         [](const auto& info) { return std::string(name_of(info.param)); });
+INSTANTIATE_TEST_SUITE_P(Variants, Decoding,
+                         testing::Values(DecodingVariant{"float32", DType::kFloat32},
+                                         DecodingVariant{"bfloat16", DType::kBFloat16},
+                                         DecodingVariant{"float32_conv", DType::kFloat32, 3},
+                                         DecodingVariant{"bfloat16_conv", DType::kBFloat16, 3}),
+                         [](const auto& info) { return std::string(info.param.name); });
 
 }  // namespace
 }  // namespace virgil

@@ -25,6 +25,7 @@ struct GradientVariant {
   std::int64_t embedding_dim = 32;
   StepShape step{.batch_size = 2, .length = 13};
   MlpKind mlp = MlpKind::kGelu;
+  std::int64_t conv_taps = 0;
 };
 
 constexpr PassRandomness kRandomness{.seed = 5, .step = 1, .first_sequence = 0};
@@ -32,12 +33,14 @@ constexpr PassRandomness kRandomness{.seed = 5, .step = 1, .first_sequence = 0};
 class GptGradient : public testing::TestWithParam<GradientVariant> {
  protected:
   GptGradient()
-      : model_({.num_layers = GetParam().num_layers,
+      : model_({.family = GetParam().conv_taps == 0 ? &kGpt2Family : &kVirgilFamily,
+                .num_layers = GetParam().num_layers,
                 .num_heads = 2,
                 .embedding_dim = GetParam().embedding_dim,
                 .block_size = 16,
                 .vocab_size = 65,
                 .mlp = GetParam().mlp,
+                .conv_taps = GetParam().conv_taps,
                 .biases = Biases::everywhere(GetParam().bias),
                 .tie_weights = GetParam().tied,
                 .dropout = GetParam().dropout},
@@ -147,6 +150,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(GradientVariant{"plain", 0.0F, false, true}, GradientVariant{"dropout", 0.2F, true, true},
                     GradientVariant{"untied", 0.0F, true, false},
                     GradientVariant{.name = "relu2", .dropout = 0.0F, .bias = true, .tied = true, .mlp = MlpKind::kReluSquared},
+                    GradientVariant{.name = "conv", .dropout = 0.2F, .bias = true, .tied = true, .conv_taps = 3},
                     // Matrices of 256 x 1024: from here on the CPU backend reorders operands of its products.
                     GradientVariant{"wide", 0.0F, true, true, 1, 256, {.batch_size = 2, .length = 16}}),
     [](const auto& info) { return std::string(info.param.name); });

@@ -90,7 +90,7 @@ TEST(Catalogue, DamagedFilesAreErrors) {
   EXPECT_NE(user_error_of([] { (void)parse_models(R"({"models": [3]})", "m.json"); }).find("models[0]"), std::string::npos);
   EXPECT_NE(user_error_of([] {
               (void)parse_models(R"({"models": [{"family": "rnn"}]})", "m.json");
-            }).find("gpt2, llama, mistral and qwen2"),
+            }).find("gpt2, virgil, llama, mistral and qwen2"),
             std::string::npos);
   EXPECT_NE(user_error_of([] { (void)parse_gpus(R"({"gpus": [{"memory_mib": -1}]})", "g.json"); }).find("memory_mib is -1"),
             std::string::npos);

@@ -151,7 +151,7 @@ inline double probable_gamma(std::int64_t n) { return 6 * std::sqrt(static_cast<
 /// MLP (C + d_ff); then the final norm, the classifier (C) and the softmax over the vocabulary (V).
 inline std::int64_t forward_path_length(const Architecture& config, std::int64_t length) {
   const std::int64_t C = config.embedding_dim;
-  const std::int64_t layer = 7 * C + config.head_size + 2 * length + config.d_ff;
+  const std::int64_t layer = 7 * C + config.head_size + 2 * length + config.d_ff + 2 * config.conv_taps;
   return config.num_layers * layer + 3 * C + config.vocab_size;
 }
 

@@ -24,6 +24,7 @@ struct TrainConfig {
   std::int64_t vocab_size = 0;  // 0: the tokenizer's
   std::int64_t d_ff = 0;        // 0: 4 * n_embd
   std::string mlp = "gelu";     // gelu | relu2
+  std::int64_t conv_taps = 0;
   bool bias = false;
   bool tie_weights = true;
   double dropout = 0.0;

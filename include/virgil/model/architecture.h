@@ -59,6 +59,8 @@ struct Architecture {
   PositionKind position = PositionKind::kLearned;
   NormKind norm = NormKind::kLayerNorm;
   MlpKind mlp = MlpKind::kGelu;
+  std::int64_t conv_taps =
+      0;  // positions before, that convolutions mix into the inputs of attention and MLP; 0: there are none
   Biases biases = {};
   bool tie_weights = true;  // the LM head is the token embedding
   float dropout = 0;
@@ -76,8 +78,8 @@ struct Architecture {
 [[nodiscard]] Architecture checked(Architecture architecture);
 
 /// The same as Virgil trains it, its vocabulary padded to kVocabMultiple: GPT-2's pre-layernorm block with learned positions
-/// and an MLP of two matrices, with or without biases. Throws UserError naming what differs, or the key, its value and the
-/// remedy.
+/// and an MLP of two matrices, with or without biases and convolutions. Throws UserError naming what differs, or the key, its
+/// value and the remedy.
 [[nodiscard]] Architecture trainable(Architecture architecture);
 
 }  // namespace virgil

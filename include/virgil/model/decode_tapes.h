@@ -44,7 +44,7 @@ struct DecodePass {
   TensorView logits;                // (num_sequences, Vp) float32, an activation
 };
 
-/// Pure function of its arguments. The caches lie at the beginning of the arena, layer l's (S, NKV, L, HS) each. All passes
+/// Pure function of its arguments. The caches lie at the beginning of the arena, layer by layer. All passes
 /// have the same tensors, of sizes up to those of the largest pass, and they lie where that one's do.
 class DecodeTapes {
  public:
@@ -62,9 +62,25 @@ class DecodeTapes {
   /// The largest scratch that any call of any pass asks for.
   [[nodiscard]] std::int64_t workspace_bytes(const Architecture& model, const ParameterLayout& parameters,
                                              const BackendTraits& traits) const;
-  [[nodiscard]] std::int64_t key_cache_offset(std::int64_t layer) const { return 2 * layer * cache_bytes_; }
-  [[nodiscard]] std::int64_t value_cache_offset(std::int64_t layer) const { return (2 * layer + 1) * cache_bytes_; }
-  /// Both caches of all layers.
+  /// What is kept of the positions of one layer, one sequence after the other.
+  struct Cache {
+    std::int64_t offset_bytes = 0;  // in the arena
+    Shape sequence_shape;           // of one of S: (NKV, L, HS), or (L, C) of convolutions' inputs
+  };
+  [[nodiscard]] Cache key_cache(std::int64_t layer) const { return {layer * layer_bytes_, key_value_shape_}; }
+  [[nodiscard]] Cache value_cache(std::int64_t layer) const {
+    return {layer * layer_bytes_ + key_value_bytes_, key_value_shape_};
+  }
+  /// What the convolutions of attention and MLP read. Only of a model that has them.
+  [[nodiscard]] Cache attention_input_cache(std::int64_t layer) const {
+    return {layer * layer_bytes_ + 2 * key_value_bytes_, input_shape_};
+  }
+  [[nodiscard]] Cache mlp_input_cache(std::int64_t layer) const {
+    return {layer * layer_bytes_ + 2 * key_value_bytes_ + input_bytes_, input_shape_};
+  }
+  /// All of a layer.
+  [[nodiscard]] std::vector<Cache> layer_caches(std::int64_t layer) const;
+  /// All caches of all layers, those of convolutions' inputs included.
   [[nodiscard]] std::int64_t cache_bytes() const { return all_caches_bytes_; }
   [[nodiscard]] const ArenaLayout& arena() const { return *arena_; }
   [[nodiscard]] std::int64_t arena_bytes() const { return arena_->arena_bytes(); }
@@ -82,7 +98,11 @@ class DecodeTapes {
 
   DecodeShape shape_;
   std::int64_t max_rows_ = 1;
-  std::int64_t cache_bytes_ = 0;
+  Shape key_value_shape_;  // of one sequence, as input_shape_
+  Shape input_shape_;
+  std::int64_t key_value_bytes_ = 0;
+  std::int64_t input_bytes_ = 0;  // 0 without convolutions
+  std::int64_t layer_bytes_ = 0;
   std::int64_t all_caches_bytes_ = 0;
   std::vector<DecodePassSize> sizes_;
   std::shared_ptr<const ArenaLayout> arena_;  // of the largest pass

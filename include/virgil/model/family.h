@@ -32,6 +32,7 @@ struct ModuleNames {
   std::string_view down;
   std::string_view last_norm;
   std::string_view head;
+  std::string_view convolution = {};  // of attention's and the MLP's input; empty: the family has none
 };
 
 /// Of matrices, in files and in memory.
@@ -77,6 +78,7 @@ struct Family {
 };
 
 extern const Family kGpt2Family;
+extern const Family kVirgilFamily;  // GPT-2's modules, and those that GPT-2 lacks
 extern const Family kLlamaFamily;
 extern const Family kMistralFamily;
 extern const Family kQwen2Family;

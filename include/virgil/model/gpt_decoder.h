@@ -56,7 +56,8 @@ class GptDecoder {
     TensorView tokens;
     ConstTensorView logits;
   };
-  [[nodiscard]] TensorView cache(std::int64_t offset_bytes, std::int64_t num_sequences) const;
+  /// What a cache holds of one sequence.
+  [[nodiscard]] TensorView cached(const DecodeTapes::Cache& cache, std::int64_t sequence) const;
   void run(std::span<const std::int32_t> tokens, std::int64_t num_sequences);
   void run_pass(std::span<const std::int32_t> tokens, std::int64_t num_sequences, std::int64_t rows, bool with_logits);
   void read_logits(const ConstTensorView& logits);

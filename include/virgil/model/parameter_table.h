@@ -18,15 +18,16 @@ namespace virgil {
 
 /// A dimension of a parameter.
 enum class Symbol : std::uint8_t {
-  kV,    // rows of the vocabulary, padding included
-  kT,    // block_size
-  kC,    // embedding_dim
-  kF,    // d_ff
-  kQ,    // query heads * head size
-  kKv,   // key heads * head size, and as much for values
-  kQkv,  // Q + 2 KV in one matrix, as GPT-2 stores them
+  kV,     // rows of the vocabulary, padding included
+  kT,     // block_size
+  kC,     // embedding_dim
+  kF,     // d_ff
+  kQ,     // query heads * head size
+  kKv,    // key heads * head size, and as much for values
+  kQkv,   // Q + 2 KV in one matrix, as GPT-2 stores them
+  kConv,  // conv_taps * C
 };
-/// V, T, C, F, Q, K, QKV.
+/// V, T, C, F, Q, K, QKV, N.
 [[nodiscard]] std::string_view name_of(Symbol symbol);
 /// Throws UserError on overflow.
 [[nodiscard]] std::int64_t value_of(Symbol symbol, const Architecture& model);

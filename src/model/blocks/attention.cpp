@@ -15,6 +15,7 @@ void Attention::declare(ParameterTable& table) {
   const auto linear = [&](std::string_view module, Symbol inputs, Symbol outputs, bool bias, float init_std) {
     Linear::declare(table, TensorGroup::kAttention, module_path(names.attention, module), inputs, outputs, bias, init_std);
   };
+  CausalConv::declare(table, TensorGroup::kAttention, names.attention);
   if (!names.qkv.empty()) {
     linear(names.qkv, kC, kQkv, biases.qkv, ParameterTable::usual_std());
   } else {
@@ -30,13 +31,14 @@ Attention::Attention(Recorder& recorder, const std::string& name, std::int64_t l
       num_heads_(recorder.model().num_heads),
       num_kv_heads_(recorder.model().num_kv_heads),
       dropout_(recorder.dropout(RandomPurpose::kAttentionDropout, layer)),
+      conv_(recorder, module_path(name, recorder.names().convolution)),
       qkv_linear_(recorder, module_path(name, recorder.names().qkv)),
       projection_(recorder, module_path(name, recorder.names().projection)) {}
 
 TensorView Attention::forward(Recorder& recorder, const ConstTensorView& x) {
   const auto [B, T, dtype, training] = recorder.shape();
   Tape& tape = recorder.tape();
-  qkv_ = qkv_linear_.forward(recorder, x, Recompute::kBlock);
+  qkv_ = qkv_linear_.forward(recorder, conv_.forward(recorder, x), Recompute::kBlock);
   const TensorView out = recorder.activation(name_, recorder.model().query_width(), Recompute::kBlock);
   const TensorView lse = tape.tensor(
       {.name = name_ + ".lse", .dtype = DType::kFloat32, .shape = {B, num_heads_, T}, .dropped_from = Recompute::kBlock});
@@ -47,8 +49,8 @@ TensorView Attention::forward(Recorder& recorder, const ConstTensorView& x) {
   return projection_.forward(recorder, out, Recompute::kBlock);
 }
 
-TensorView Attention::decode(Recorder& recorder, const ConstTensorView& x, const KeyValueCache& cache) {
-  const TensorView qkv = qkv_linear_.forward(recorder, x, {});
+TensorView Attention::decode(Recorder& recorder, const ConstTensorView& x, const LayerCache& cache) {
+  const TensorView qkv = qkv_linear_.forward(recorder, conv_.decode(recorder, x, cache.attention_inputs), {});
   const TensorView out = recorder.activation(name_, recorder.model().query_width());
   recorder.tape().add(ops::AttentionDecode{.out = out,
                                            .k_cache = cache.keys,
@@ -74,8 +76,8 @@ TensorView Attention::backward(Recorder& recorder, const ConstTensorView& x, con
                                   .num_heads = num_heads_,
                                   .dropout = dropout_,
                                   .num_kv_heads = num_kv_heads_});
-  qkv_linear_.backward_weight(recorder, tape.read(x), dqkv);
-  return qkv_linear_.backward_input(recorder, name_ + ".inp.grad", dqkv);
+  qkv_linear_.backward_weight(recorder, tape.read(conv_.out()), dqkv);
+  return conv_.backward(recorder, x, qkv_linear_.backward_input(recorder, name_ + ".inp.grad", dqkv));
 }
 
 }  // namespace virgil

@@ -1,19 +1,22 @@
-// The attention of a block: one product to queries, keys and values, causal self-attention, one product back to the stream's
-// width.
+// The attention of a block: a convolution where the model has them, one product to queries, keys and values, causal
+// self-attention, one product back to the stream's width.
 #pragma once
 
 #include <cstdint>
 #include <string>
 
+#include "model/blocks/causal_conv.h"
 #include "model/blocks/linear.h"
 #include "model/blocks/residual_norm.h"
 
 namespace virgil {
 
-/// Where generation keeps keys and values: (S, NKV, L, HS) each.
-struct KeyValueCache {
-  TensorView keys;
+/// What generation keeps of a layer's earlier positions.
+struct LayerCache {
+  TensorView keys;  // (S, NKV, L, HS), as values
   TensorView values;
+  TensorView attention_inputs;  // (S, L, C), as the MLP's: what convolutions read; absent without them
+  TensorView mlp_inputs;
 };
 
 class Attention {
@@ -25,7 +28,7 @@ class Attention {
   /// The branch (B, T, C) from x (B, T, C).
   TensorView forward(Recorder& recorder, const ConstTensorView& x);
   /// The same for new rows alone, which join the cache. Where they stand is set when it runs.
-  TensorView decode(Recorder& recorder, const ConstTensorView& x, const KeyValueCache& cache);
+  TensorView decode(Recorder& recorder, const ConstTensorView& x, const LayerCache& cache);
   /// dx (B, T, C) from d(branch); x as forward() was given it.
   TensorView backward(Recorder& recorder, const ConstTensorView& x, const ConstTensorView& dbranch) const;
 
@@ -37,6 +40,7 @@ class Attention {
   std::int64_t num_heads_;
   std::int64_t num_kv_heads_;
   Dropout dropout_;
+  CausalConv conv_;
   Linear qkv_linear_;
   Linear projection_;
   ConstTensorView qkv_, out_, lse_;  // of the last forward()

@@ -23,14 +23,15 @@ Block::Block(Recorder& recorder, std::int64_t layer)
       attention_dropout_(recorder.dropout(RandomPurpose::kResidualDropout, 2 * layer)),
       mlp_dropout_(recorder.dropout(RandomPurpose::kResidualDropout, 2 * layer + 1)) {}
 
-void Block::forward(Recorder& recorder, ResidualStream& stream, const KeyValueCache* cache) {
+void Block::forward(Recorder& recorder, ResidualStream& stream, const LayerCache* cache) {
   const TensorView x = norm1_.forward(recorder, stream, Recompute::kNorm, Recompute::kBlock);
   stream.branch = cache == nullptr ? attention_.forward(recorder, x) : attention_.decode(recorder, x, *cache);
   stream.dropout = attention_dropout_;
   stream.joined_name = attention_.name() + " + residual";
   stream.joined_dropped_from = Recompute::kBlock;
 
-  stream.branch = mlp_.forward(recorder, norm2_.forward(recorder, stream, Recompute::kNorm, Recompute::kBlock));
+  const TensorView y = norm2_.forward(recorder, stream, Recompute::kNorm, Recompute::kBlock);
+  stream.branch = cache == nullptr ? mlp_.forward(recorder, y) : mlp_.decode(recorder, y, cache->mlp_inputs);
   stream.dropout = mlp_dropout_;
   stream.joined_name = mlp_.name() + " + residual";  // the next block's input: stored at every level
 }

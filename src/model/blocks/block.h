@@ -17,7 +17,7 @@ class Block {
   Block(Recorder& recorder, std::int64_t layer);
 
   /// Adds both branches to the stream; the second joins where the next norm reads it. With a cache for new rows alone.
-  void forward(Recorder& recorder, ResidualStream& stream, const KeyValueCache* cache = nullptr);
+  void forward(Recorder& recorder, ResidualStream& stream, const LayerCache* cache = nullptr);
   /// Adds to d(stream), from the block's output to its input.
   void backward(Recorder& recorder, const StreamGradient& dstream) const;
 

@@ -16,6 +16,7 @@ void Mlp::declare(ParameterTable& table) {
     Linear::declare(table, TensorGroup::kMlp, module_path(names.mlp, module), inputs, outputs, table.model().biases.mlp,
                     init_std);
   };
+  CausalConv::declare(table, TensorGroup::kMlp, names.mlp);
   if (table.model().mlp == MlpKind::kSwiGlu) linear(names.gate, kC, kF, ParameterTable::usual_std());
   linear(names.up, kC, kF, ParameterTable::usual_std());
   linear(names.down, kF, kC, table.residual_std());
@@ -24,10 +25,17 @@ void Mlp::declare(ParameterTable& table) {
 Mlp::Mlp(Recorder& recorder, const std::string& name)
     : name_(name),
       kind_(recorder.model().mlp),
+      conv_(recorder, module_path(name, recorder.names().convolution)),
       up_(recorder, module_path(name, recorder.names().up)),
       down_(recorder, module_path(name, recorder.names().down)) {}
 
-TensorView Mlp::forward(Recorder& recorder, const ConstTensorView& x) {
+TensorView Mlp::forward(Recorder& recorder, const ConstTensorView& x) { return products(recorder, conv_.forward(recorder, x)); }
+
+TensorView Mlp::decode(Recorder& recorder, const ConstTensorView& x, const TensorView& inputs) {
+  return products(recorder, conv_.decode(recorder, x, inputs));
+}
+
+TensorView Mlp::products(Recorder& recorder, const ConstTensorView& x) {
   hidden_ = up_.forward(recorder, x, Recompute::kBlock);
   const TensorView act = recorder.activation(name_ + ".act", hidden_.shape()[-1], Recompute::kGelu);
   if (kind_ == MlpKind::kReluSquared) {
@@ -48,8 +56,8 @@ TensorView Mlp::backward(Recorder& recorder, const ConstTensorView& x, const Str
   // The weight's gradient first: it is the last reader of the activation's output, whose bytes the next gradient may then take.
   down_.backward_weight(recorder, act, dbranch);
   const TensorView dhidden = backward_to_hidden(recorder, dbranch);
-  up_.backward_weight(recorder, tape.read(x), dhidden);
-  return up_.backward_input(recorder, name_ + ".inp.grad", dhidden);
+  up_.backward_weight(recorder, tape.read(conv_.out()), dhidden);
+  return conv_.backward(recorder, x, up_.backward_input(recorder, name_ + ".inp.grad", dhidden));
 }
 
 TensorView Mlp::backward_to_hidden(Recorder& recorder, const ConstTensorView& dbranch) const {

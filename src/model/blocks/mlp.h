@@ -1,8 +1,10 @@
-// The MLP of a block: a product to the width d_ff, GELU or ReLU squared, a product back to the stream's width.
+// The MLP of a block: a convolution where the model has them, a product to the width d_ff, GELU or ReLU squared, a product back
+// to the stream's width.
 #pragma once
 
 #include <string>
 
+#include "model/blocks/causal_conv.h"
 #include "model/blocks/linear.h"
 #include "model/blocks/residual_norm.h"
 
@@ -16,6 +18,8 @@ class Mlp {
 
   /// The branch (B, T, C) from x (B, T, C).
   TensorView forward(Recorder& recorder, const ConstTensorView& x);
+  /// The same for new rows alone; `inputs` is the convolution's cache.
+  TensorView decode(Recorder& recorder, const ConstTensorView& x, const TensorView& inputs);
   /// dx (B, T, C) from d(stream), in which the branch joined with `dropout`; x as forward() was given it.
   TensorView backward(Recorder& recorder, const ConstTensorView& x, const StreamGradient& dstream,
                       const Dropout& dropout) const;
@@ -23,11 +27,14 @@ class Mlp {
   [[nodiscard]] const std::string& name() const { return name_; }
 
  private:
+  /// The branch from what the convolution gave.
+  TensorView products(Recorder& recorder, const ConstTensorView& x);
   /// dhidden (B, T, F) from d(branch).
   [[nodiscard]] TensorView backward_to_hidden(Recorder& recorder, const ConstTensorView& dbranch) const;
 
   std::string name_;
   MlpKind kind_;
+  CausalConv conv_;
   Linear up_;
   Linear down_;
   ConstTensorView hidden_, act_;  // of the last forward()

@@ -13,7 +13,7 @@ namespace virgil {
 
 namespace {
 
-constexpr std::array kFamilies = {&kGpt2Family, &kLlamaFamily, &kMistralFamily, &kQwen2Family};
+constexpr std::array kFamilies = {&kGpt2Family, &kVirgilFamily, &kLlamaFamily, &kMistralFamily, &kQwen2Family};
 
 }  // namespace
 

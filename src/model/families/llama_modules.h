@@ -45,8 +45,9 @@ inline Architecture usual(const Family& family) {
           .tie_weights = false};
 }
 
-/// All kinds: the modules have room for a position embedding and for biases, whatever the family's own models have.
-inline bool holds(const Architecture& /*model*/) { return true; }
+/// All kinds but convolutions: the modules have room for a position embedding and for biases, whatever the family's own models
+/// have.
+inline bool holds(const Architecture& model) { return model.conv_taps == 0; }
 
 inline Architecture read(const Family& family, const JsonObject& json) {
   Architecture model = read_sizes(family, json);
