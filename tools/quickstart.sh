@@ -1,16 +1,15 @@
 #!/usr/bin/env bash
 # From a fresh clone to a GPT that has learned from Dante and writes, on the CPU, in 300 steps.
 #   tools/quickstart.sh [--input FILE...] [train flags]
-# Installs what is missing, builds all programs, fetches the Divine Comedy unless --input names other texts, trains configs/tiny.json for
-# a few hundred steps, and lets the model write a few lines. Every further flag goes to `train` (`build/train --help` lists them).
+# Installs what is missing, builds all programs, fetches the Divine Comedy unless --input names other texts, trains configs/tiny_fast.json
+# to its end, and lets the model write a few lines. Every further flag goes to `train` (`build/train --help` lists them).
 set -euo pipefail
 caller=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=tools/common.sh
 source tools/common.sh
 
-readonly first_steps=300 # about 5 minutes on 2 cores of a current server
-readonly all_steps=1500  # the length of configs/tiny.json; the learning rate is planned for it from the start
+readonly all_steps=300 # the length of configs/tiny_fast.json; the learning rate is planned for it also where fewer are made
 
 # last_value KEY DEFAULT FLAGS...: the value that `train` will use for --KEY, given as "--key value" or "--key=value".
 last_value() {
@@ -86,21 +85,25 @@ if ((${#inputs[@]} == 0)); then fetch_text; fi
 
 out_dir=$(last_value out_dir runs "$@")
 run_name=$(last_value model_name "$(fresh_run_name "$out_dir")" "$@")
-command=(build/train --config configs/tiny.json --device cpu --lr_decay_iters "$all_steps" --eval_interval 100
-  --sample_interval 100 --save_interval 100 "$@" --input "${inputs[@]}" --out_dir "$out_dir" --model_name "$run_name")
-max_iters=$(last_value max_steps "$(last_value max_iters "$first_steps" "$@")" "$@")
+max_iters=$(last_value max_steps "$(last_value max_iters "$all_steps" "$@")" "$@")
+# Of a number as `train` may be given it, 1k or 1e3, nothing is known here.
+is_shorter() { [[ $max_iters =~ ^[0-9]+$ ]] && ((10#$max_iters < all_steps)); }
+schedule=()
+if is_shorter; then schedule=(--lr_decay_iters "$all_steps"); fi
+command=(build/train --config configs/tiny_fast.json --device cpu "${schedule[@]}" "$@" --input "${inputs[@]}" --out_dir "$out_dir"
+  --model_name "$run_name")
 
 # Interrupted with Ctrl-C, train saves a checkpoint and exits with 130; it has then said how to resume.
 trap : INT
 status=0
-"${command[@]}" --max_iters "$max_iters" || status=$?
+"${command[@]}" || status=$?
 if ((status != 0)); then exit "$status"; fi
 
 prompt=$'\n'
 if [[ ${inputs[0]} == data/divine_comedy.txt ]]; then prompt='Nel mezzo del cammin'; fi
 sample=(build/generate --checkpoint "$out_dir/$run_name" --prompt "$prompt" --temperature 0.7 --max_new_tokens 240)
 say ''
-say "What the model writes after $max_iters steps:"
+say 'What the model writes now:'
 printf '  '
 printf '%q ' "${sample[@]}"
 say ''
@@ -112,8 +115,8 @@ if [[ $caller != "$PWD" ]]; then
   say 'The commands here are for this folder:'
   printf '  cd %q\n' "$PWD"
 fi
-if ((max_iters < all_steps)); then
-  say "It has learned for $max_iters of the $all_steps steps of configs/tiny.json. To train it to their end:"
+if is_shorter; then
+  say "It has learned for $max_iters of the $all_steps steps of configs/tiny_fast.json. To train it to their end:"
   printf '  build/train --resume --out_dir %q --model_name %q --max_iters %d\n' "$out_dir" "$run_name" "$all_steps"
 fi
 say 'Its loss, rates and samples as one page to open in a browser:'

@@ -36,8 +36,9 @@ std::string presets_markdown(const std::vector<Preset>& presets) {
       "# Presets\n\n"
       "<!-- Made from the files of this folder by show_configs. Do not edit: run\n"
       "     build/show_configs --markdown > configs/README.md -->\n\n"
-      "Tied weights, no biases, GPT-2's vocabulary padded to 50,304 rows (`tiny`: characters, 128 rows). Start one with\n"
-      "`train --config configs/tiny.json --input book.txt`; every key is also a flag.\n\n"
+      "Tied weights, no biases, GPT-2's vocabulary padded to 50,304 rows (`tiny` and `tiny_fast`: characters, 128 rows). Start one with\n"
+      "`train --config configs/tiny.json --input book.txt`; every key is also a flag.\n"
+      "`tiny_fast` reaches a loss sooner ([docs/recipes.md](../docs/recipes.md)); its convolutions are not GPT-2's.\n\n"
       "| file | parameters | layers | width | heads | context | batch | tokens a step | GiB: none | gelu | norm | block | "
       "class |\n"
       "|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";

@@ -65,6 +65,7 @@ Candidate plan_candidate(const CommandLine& command_line, const std::string& pre
   TrainConfig config = with_preset(command_line, preset).config;
   resolve_config(config, setting.machine.processes);
   const Architecture model = make_model_config(config, likely_vocab_size(config));
+  if (model.family != &kGpt2Family) throw UserError("a model that no other program opens is for those who ask for it");
   const MemoryBudget budget = memory_budget(config, setting.machine);
   const RunPlan plan = plan_run(config, model, setting.machine, budget);
   Candidate candidate{.preset = preset, .parameters = plan.memory.parameters().num_parameters()};

@@ -29,14 +29,29 @@ DEFAULTS = dict(n_layer=12, n_head=12, n_embd=768, block_size=1024, d_ff=0, drop
                 max_iters=1000, learning_rate=6e-4, min_lr=6e-5, warmup_iters=100, lr_schedule="cosine",
                 wsd_decay_fraction=0.2, optimizer="adamw", muon_momentum=0.95, weight_decay=0.1, beta1=0.9, beta2=0.95,
                 eps=1e-8, grad_clip=1.0, val_fraction=0.1, eval_interval=250, seed=1337, threads=0, dtype="auto", bias=False,
-                tie_weights=True)
+                tie_weights=True, mlp="gelu", conv_taps=0)
 IGNORED = ("sample_interval", "save_interval", "eval_iters", "model_name", "recompute", "log_interval")
+
+
+class CausalConv(nn.Module):
+    """Shifts and products: on a processor they take less time than a grouped conv1d."""
+
+    def __init__(self, o):
+        super().__init__()
+        self.weight = nn.ParameterList(nn.Parameter(torch.zeros(o.n_embd)) for _ in range(o.conv_taps))
+
+    def forward(self, x):
+        y = x
+        for k, weight in enumerate(self.weight, start=1):
+            y = y + weight * F.pad(x, (0, 0, k, 0))[:, : x.shape[1]]
+        return y
 
 
 class Block(nn.Module):
     def __init__(self, o):
         super().__init__()
-        self.n_head, self.dropout = o.n_head, o.dropout
+        self.n_head, self.dropout, self.mlp = o.n_head, o.dropout, o.mlp
+        self.conv1, self.conv2 = CausalConv(o), CausalConv(o)
         self.norm1 = nn.LayerNorm(o.n_embd, bias=False)
         self.norm2 = nn.LayerNorm(o.n_embd, bias=False)
         for name, outputs, inputs in (("q", o.n_embd, o.n_embd), ("k", o.n_embd, o.n_embd), ("v", o.n_embd, o.n_embd),
@@ -47,12 +62,13 @@ class Block(nn.Module):
 
     def forward(self, x):
         B, T, C = x.shape
-        qkv = F.linear(self.norm1(x), torch.cat((self.q, self.k, self.v)))
+        qkv = F.linear(self.conv1(self.norm1(x)), torch.cat((self.q, self.k, self.v)))
         heads = qkv.view(B, T, 3, self.n_head, C // self.n_head).permute(2, 0, 3, 1, 4)
         p = self.dropout if self.training else 0.0
         y = F.scaled_dot_product_attention(*heads, dropout_p=p, is_causal=True)
         x = x + F.dropout(F.linear(y.transpose(1, 2).reshape(B, T, C), self.attention), p)
-        hidden = F.gelu(F.linear(self.norm2(x), self.up), approximate="tanh")
+        hidden = F.linear(self.conv2(self.norm2(x)), self.up)
+        hidden = F.relu(hidden).square() if self.mlp == "relu2" else F.gelu(hidden, approximate="tanh")
         return x + F.dropout(F.linear(hidden, self.down), p)
 
 

@@ -66,6 +66,8 @@ PlannedSubject scaled_down(const Preset& preset, Recompute recompute, const Sett
   for (const Settings& settings : {precision, lever}) {
     for (const auto& [key, value] : settings) set_config_value(config, key, value, "test");
   }
+  // Muon goes with neither: then the preset's other settings are tried with AdamW.
+  if (config.optimizer_state_dtype != "float32" || !config.master_weights) config.optimizer = "adamw";
   return plan_subject(make_subject({}, line, {}));
 }
 
