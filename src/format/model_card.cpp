@@ -54,19 +54,40 @@ std::string input_names(const Json& config) {
   return names;
 }
 
+/// What a model hub reads, and what the model is.
+std::string write_front_matter(const Architecture& model, const std::string& name) {
+  const bool is_gpt2 = model.family == &kGpt2Family;
+  return fmt::format(
+      "---\n{}pipeline_tag: text-generation\ntags:\n{}- virgil\n---\n\n# {}\n\n"
+      "A language model of GPT-2's architecture{}, trained from scratch by Virgil.\n\n",
+      is_gpt2 ? "library_name: transformers\n" : "", is_gpt2 ? "- gpt2\n" : "", name,
+      is_gpt2 ? "" : ", with convolutions of its own,");
+}
+
+std::string describe_use(const Architecture& model) {
+  const std::string with_virgil = "With Virgil: `generate --checkpoint path/of/this/folder --prompt \"Once\"`.\n\n";
+  if (model.family != &kGpt2Family) {
+    return with_virgil + "transformers has no modules for the convolutions and does not open it.\n\n";
+  }
+  return "```python\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
+         "folder = \"path/of/this/folder\"\ntokenizer = AutoTokenizer.from_pretrained(folder)\n"
+         "model = AutoModelForCausalLM.from_pretrained(folder)\n"
+         "ids = tokenizer(\"Once\", return_tensors=\"pt\").input_ids\n"
+         "print(tokenizer.decode(model.generate(ids, max_new_tokens=20)[0]))\n```\n\n" +
+         with_virgil;
+}
+
 std::string write_card(const CheckpointContents& contents, const Architecture& model) {
   const TrainingState& state = contents.state;
   const Json config = Json::parse(state.config_json, nullptr, false);
   const std::string given_name = text_of(config, "model_name");
-  std::string card = fmt::format(
-      "---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags:\n- gpt2\n- virgil\n---\n\n# {}\n\n"
-      "A language model of GPT-2's architecture, trained from scratch by Virgil.\n\n| | |\n|---|---|\n",
-      given_name.empty() ? "A GPT" : given_name);
+  std::string card = write_front_matter(model, given_name.empty() ? "A GPT" : given_name) + "| | |\n|---|---|\n";
   const auto row = [&](std::string_view name, const std::string& value) {
     if (!value.empty()) card += fmt::format("| {} | {} |\n", name, value);
   };
   row("parameters", fmt::format("{}", ParameterLayout(model).num_parameters()));
   row("layers, heads, width", fmt::format("{}, {}, {}", model.num_layers, model.num_heads, model.embedding_dim));
+  if (model.conv_taps > 0) row("convolutions", fmt::format("of {} positions before", model.conv_taps));
   row("context", fmt::format("{} tokens", model.block_size));
   row("vocabulary", fmt::format("{}", model.vocab_size));
   if (contents.tokenizer != nullptr) row("tokenizer", contents.tokenizer->name());
@@ -76,13 +97,7 @@ std::string write_card(const CheckpointContents& contents, const Architecture& m
   if (std::isfinite(state.best_val_loss)) {
     row("best loss on held-out text", fmt::format("{:.4f}, at step {}", state.best_val_loss, state.best_step));
   }
-  return card +
-         "\n## Use\n\n```python\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
-         "folder = \"path/of/this/folder\"\ntokenizer = AutoTokenizer.from_pretrained(folder)\n"
-         "model = AutoModelForCausalLM.from_pretrained(folder)\n"
-         "ids = tokenizer(\"Once\", return_tensors=\"pt\").input_ids\n"
-         "print(tokenizer.decode(model.generate(ids, max_new_tokens=20)[0]))\n```\n\n"
-         "With Virgil: `generate --checkpoint path/of/this/folder --prompt \"Once\"`.\n\n"
+  return card + "\n## Use\n\n" + describe_use(model) +
          "## License\n\nNot stated. Add the one under which you publish the model, and mind those of its texts.\n";
 }
 

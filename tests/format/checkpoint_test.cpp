@@ -28,6 +28,7 @@ using test_support::user_error_of;
 using test_support::write_all;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class CheckpointTest : public test_support::CheckpointFixture {
  protected:
@@ -70,6 +71,21 @@ TEST_F(CheckpointTest, RoundTripsEverything) {
       expect_tensors(*loaded.optimizer, contents.optimizer);
     }
   }
+}
+
+TEST_F(CheckpointTest, WithConvolutionsComesBackAndSaysThatItIsNotGpt2) {
+  CheckpointContents contents = make_contents(7);
+  contents.model.family = &kVirgilFamily;
+  contents.model.conv_taps = 3;
+  fill_tensors(contents, 7);
+  save_checkpoint(*files_, best_, contents);
+  const LoadedCheckpoint loaded = load_checkpoint(best_);
+  EXPECT_EQ(loaded.model.family, &kVirgilFamily);
+  EXPECT_EQ(loaded.model.conv_taps, 3);
+  expect_tensors(loaded.parameters, contents.parameters);
+  const std::string card = read_all(best_ / "README.md");
+  EXPECT_THAT(card, AllOf(HasSubstr("convolutions of its own"), HasSubstr("of 3 positions before"),
+                          HasSubstr("does not open it"), Not(HasSubstr("library_name")), Not(HasSubstr("AutoModel"))));
 }
 
 TEST_F(CheckpointTest, HoldsWhatOtherProgramsAsk) {

@@ -175,7 +175,7 @@ GenerationTable bench_generation(const Subject& subject, const GenerationGrid& g
   table.dtype =
       choose_inference_dtype(names_dtype(subject.command_line) ? config.dtype : InferenceOptions{}.dtype, *backend, log);
   table.rounds = grid.rounds;
-  PeakMeter meter(*backend, table.dtype);
+  PeakMeter meter(*backend, table.dtype, config.threads);
   std::vector<TimedCell> cells = plan_cells(table.model, grid, table.dtype, *backend);
   table.budget = memory_budget(config, machine_of(*backend));
   for (TimedCell& cell : cells) cell.fits = cell.plan.total_bytes() <= table.budget.limit_bytes;

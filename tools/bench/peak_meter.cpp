@@ -121,7 +121,10 @@ class PeakMeter::Product {
 /// What the memory's rate is measured on.
 class PeakMeter::Memory {
  public:
-  explicit Memory(Backend& backend) : backend_(backend) {
+  Memory(Backend& backend, std::int64_t num_threads)
+      : backend_(backend),
+        num_threads_(num_threads > 0 ? static_cast<std::size_t>(num_threads)
+                                     : std::max(1U, std::thread::hardware_concurrency())) {
     if (backend.device_memory()) {
       constexpr std::int64_t kBytes = std::int64_t{1} << 28;
       from_ = peak_buffer(backend, kBytes);
@@ -154,24 +157,24 @@ class PeakMeter::Memory {
     return kTriads * 3 * static_cast<double>(a_.size() * sizeof(float)) / (milliseconds_since(start) * 1e6);
   }
   void triad() {
-    const std::size_t num_threads = std::max(1U, std::thread::hardware_concurrency());
     const auto part = [&](std::size_t thread) {
-      const std::size_t end = a_.size() * (thread + 1) / num_threads;
-      for (std::size_t i = a_.size() * thread / num_threads; i < end; ++i) a_[i] = b_[i] + 3.0F * c_[i];
+      const std::size_t end = a_.size() * (thread + 1) / num_threads_;
+      for (std::size_t i = a_.size() * thread / num_threads_; i < end; ++i) a_[i] = b_[i] + 3.0F * c_[i];
     };
     std::vector<std::jthread> threads;
-    for (std::size_t thread = 1; thread < num_threads; ++thread) threads.emplace_back(part, thread);
+    for (std::size_t thread = 1; thread < num_threads_; ++thread) threads.emplace_back(part, thread);
     part(0);
   }
 
   Backend& backend_;
+  std::size_t num_threads_;
   CallTimer timer_{backend_};
   Buffer from_, to_;              // of a device
   std::vector<float> a_, b_, c_;  // of a processor
 };
 
-PeakMeter::PeakMeter(Backend& backend, DType dtype)
-    : backend_(backend), dtype_(dtype), memory_(std::make_unique<Memory>(backend)) {
+PeakMeter::PeakMeter(Backend& backend, DType dtype, std::int64_t num_threads)
+    : backend_(backend), dtype_(dtype), memory_(std::make_unique<Memory>(backend, num_threads)) {
   for (const DType type : peak_dtypes(backend, dtype)) products_.push_back(std::make_unique<Product>(backend, type));
 }
 

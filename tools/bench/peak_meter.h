@@ -1,6 +1,7 @@
 // Measures the best rates that this machine reaches, in turns with what is held against them.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -15,12 +16,13 @@ namespace virgil::bench {
 /// it.
 ///
 /// A slice is matrix products through the backend, in the step's type and in each type that is no slower than float32, and
-/// triads (a = b + s c) over arrays larger than most caches, on as many threads as the machine offers; on a device with memory
-/// of its own, copies. Its rates are of all its work in all its time: what else the machine does meets them as it meets a step.
+/// triads (a = b + s c) over arrays larger than most caches, on as many threads as the backend has; on a device with memory of
+/// its own, copies. Its rates are of all its work in all its time: what else the machine does meets them as it meets a step.
 class PeakMeter {
  public:
-  /// Takes the memory of the operands, and chooses of a few sizes the product that is fastest.
-  PeakMeter(Backend& backend, DType dtype);
+  /// Takes the memory of the operands, and chooses of a few sizes the product that is fastest. `num_threads` is what the
+  /// backend was made with; 0: all that the machine offers.
+  PeakMeter(Backend& backend, DType dtype, std::int64_t num_threads);
   ~PeakMeter();
   PeakMeter(const PeakMeter&) = delete;
   PeakMeter& operator=(const PeakMeter&) = delete;

@@ -55,7 +55,7 @@ struct StepBench::Parts {
   explicit Parts(const Subject& subject)
       : config(subject.resolved),
         planned(make_plan(subject)),
-        meter(*planned.backend, planned.get().dtype()),
+        meter(*planned.backend, planned.get().dtype(), config.threads),
         used_before_bytes(used_bytes(*planned.backend)),
         memory(planned.get(), planned.backend->memory()),
         tokens(random_tokens(num_tokens(), planned.get().model().vocab_size, 0)),
