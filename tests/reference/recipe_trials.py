@@ -25,7 +25,7 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--input", required=True)
     numbers = dict(vocab=1024, layers=5, width=192, heads=6, length=256, batch=12, steps=150, lr=6e-3, warmup=20, seed=1,
-                   weight_decay=0.1, dropout=0.0, soft_cap=0.0, z_loss=0.0, wsd=0.0, ema=0.0, polar=0, value_embeddings=0)
+                   weight_decay=0.1, dropout=0.0, soft_cap=0.0, z_loss=0.0, wsd=0.0, ema=0.0, polar=0, value_embeddings=0, conv_taps=0)
     for name, value in numbers.items():
         parser.add_argument(f"--{name}", type=type(value), default=value)
     for name in ("adamw", "normuon", "qk_norm", "relu2", "zero_init", "untied", "smear", "embedding_shortcut", "rotary",
@@ -61,6 +61,14 @@ def rotate(x, cos, sin):
     return torch.cat((first * cos + second * sin, second * cos - first * sin), -1)
 
 
+def mixed(x, weights):
+    """Each position with those before it, channel by channel."""
+    y = x
+    for k, weight in enumerate(weights, start=1):
+        y = y + weight * F.pad(x, (0, 0, k, 0))[:, : x.shape[1]]
+    return y
+
+
 class Block(nn.Module):
     def __init__(self, o):
         super().__init__()
@@ -72,6 +80,7 @@ class Block(nn.Module):
             setattr(self, name, nn.Parameter(torch.empty(rows, columns).normal_(std=std)))
         if o.qk_norm:
             self.q_scale, self.k_scale = (nn.Parameter(torch.ones(C // o.heads)) for _ in range(2))
+        self.convs = nn.ModuleList(nn.ParameterList(nn.Parameter(torch.zeros(C)) for _ in range(o.conv_taps)) for _ in range(2))
         if o.embedding_shortcut:
             self.shares = nn.Parameter(torch.tensor([1.0, 0.0]))
 
@@ -79,7 +88,7 @@ class Block(nn.Module):
         o, (B, T, C) = self.o, x.shape
         if o.embedding_shortcut:
             x = self.shares[0] * x + self.shares[1] * embedded
-        h = self.norm1(x)
+        h = mixed(self.norm1(x), self.convs[0])
         q, k, v = (F.linear(h, w).view(B, T, o.heads, -1).transpose(1, 2) for w in (self.q, self.k, self.v))
         if o.qk_norm:
             q, k = rms_norm(q) * self.q_scale, rms_norm(k) * self.k_scale
@@ -89,7 +98,7 @@ class Block(nn.Module):
             v = v + values.view(B, T, o.heads, -1).transpose(1, 2)
         y = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(B, T, C)
         x = x + F.dropout(F.linear(y, self.out), p, self.training)
-        h = F.linear(self.norm2(x), self.up)
+        h = F.linear(mixed(self.norm2(x), self.convs[1]), self.up)
         h = F.relu(h).square() if o.relu2 else F.gelu(h, approximate="tanh")
         return x + F.dropout(F.linear(h, self.down), p, self.training)
 

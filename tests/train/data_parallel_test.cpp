@@ -133,6 +133,7 @@ struct StageCase {
   bool tie_weights;
   std::string optimizer = "adamw";
   std::vector<std::string> param_groups = {};
+  std::int64_t conv_taps = 0;
 };
 
 class EveryStage : public DataParallel, public testing::WithParamInterface<StageCase> {};
@@ -145,6 +146,7 @@ TEST_P(EveryStage, TrainsTheSameBits) {
     config.zero_stage = stage;
     config.dtype = GetParam().dtype;
     config.optimizer = GetParam().optimizer;
+    config.conv_taps = GetParam().conv_taps;
     config.param_groups = GetParam().param_groups;
     config.optimizer_state_dtype = GetParam().moments;
     config.grad_reduce_dtype = GetParam().wire;
@@ -174,6 +176,7 @@ INSTANTIATE_TEST_SUITE_P(
         StageCase{2, "float32", "float32", "float32", true, "muon"},
         StageCase{3, "bfloat16", "float32", "float32", false, "muon"},
         StageCase{2, "float32", "float32", "float32", true, "normuon"},
+        StageCase{3, "bfloat16", "float32", "float32", true, "muon", {}, 3},
         StageCase{
             3, "bfloat16", "float32", "float32", false, "normuon", {"*.wte.weight lr_factor=0.5", "*.mlp.* optimizer=adamw"}}));
 

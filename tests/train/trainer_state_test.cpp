@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -39,20 +40,19 @@ void expect_same_state(const TinyRun& expected, const TinyRun& actual) {
 class StoppedRun : public test_support::TrainerFixture, public testing::WithParamInterface<std::int64_t> {
  protected:
   void check_goes_on(const std::string& dtype, const std::string& optimizer_state_dtype, bool master_weights = true,
-                     const std::string& optimizer = "adamw", const std::vector<std::string>& param_groups = {});
+                     const std::function<void(TrainConfig&)>& adjust = nullptr);
 };
 
 void StoppedRun::check_goes_on(const std::string& dtype, const std::string& optimizer_state_dtype, bool master_weights,
-                               const std::string& optimizer, const std::vector<std::string>& param_groups) {
+                               const std::function<void(TrainConfig&)>& adjust) {
   SCOPED_TRACE(dtype + ", moments in " + optimizer_state_dtype);
   const auto config = [&](const std::string& name) {
     TrainConfig result = TrainerFixture::config(name);
-    result.model_name = name + dtype + optimizer_state_dtype + optimizer;
     result.dtype = dtype;
     result.master_weights = master_weights;
-    result.optimizer = optimizer;
-    result.param_groups = param_groups;
     result.optimizer_state_dtype = optimizer_state_dtype;
+    if (adjust) adjust(result);
+    result.model_name = name + dtype + optimizer_state_dtype + result.optimizer;
     return result;
   };
   const auto backend = [&] { return dtype == "float16" ? half_backend() : nullptr; };
@@ -88,14 +88,23 @@ TEST_P(StoppedRun, GoesOnBitForBitWithoutMasterWeights) {
 }
 
 TEST_P(StoppedRun, GoesOnBitForBitWithMuon) {
-  for (const char* dtype : {"float32", "bfloat16"}) check_goes_on(dtype, "float32", true, "muon");
-  check_goes_on("bfloat16", "float32", true, "normuon");
+  const auto with_muon = [](TrainConfig& config) { config.optimizer = "muon"; };
+  for (const char* dtype : {"float32", "bfloat16"}) check_goes_on(dtype, "float32", true, with_muon);
+  check_goes_on("bfloat16", "float32", true, [](TrainConfig& config) { config.optimizer = "normuon"; });
+}
+
+TEST_P(StoppedRun, GoesOnBitForBitWithConvolutions) {
+  check_goes_on("bfloat16", "float32", true, [](TrainConfig& config) {
+    config.conv_taps = 3;
+    config.optimizer = "muon";
+    config.recompute = "block";
+  });
 }
 
 TEST_P(StoppedRun, GoesOnBitForBitWithGroupsOfItsOwn) {
   const std::vector<std::string> groups = {"*.wte.weight lr_factor=0.25", "*.attn.* optimizer=normuon",
                                            "*.mlp.* decay_factor=0"};
-  check_goes_on("bfloat16", "float32", true, "adamw", groups);
+  check_goes_on("bfloat16", "float32", true, [&](TrainConfig& config) { config.param_groups = groups; });
 }
 
 // 1: after the first step; 3: in an evaluation; 4: in a sample; 7: the last.
