@@ -164,7 +164,7 @@ TEST(Presets, ParseResolveAndBearTheirOwnName) {
     EXPECT_EQ(config.n_embd, 64 * config.n_head) << "the documentation promises heads of 64";
     ++num_presets;
   }
-  EXPECT_EQ(num_presets, 10);
+  EXPECT_EQ(num_presets, 11);
 }
 
 TEST(DescribeChanges, ListsWhatDiffersFromTheDefaults) {

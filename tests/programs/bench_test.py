@@ -162,7 +162,7 @@ class Scaling(harness.ProgramTest):
 
     def test_json_has_every_preset_and_the_text_a_summary(self):
         tables = json.loads(self.bench("--json").stdout)
-        self.assertEqual(len(tables), 10)
+        self.assertEqual(len(tables), 11)
         for table in tables:
             self.assertEqual([len(cluster["points"]) for cluster in table["clusters"]], 6 * [11], table["model"])
         text = self.bench().stdout
