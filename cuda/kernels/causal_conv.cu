@@ -1,8 +1,8 @@
-// Causal depthwise convolutions. A thread owns channels and walks along rows with the last few of them in registers, so that
-// each is read once but for those before (or, going back, after) its first.
+// Causal depthwise convolutions. A thread owns channels and walks along a run of rows with the last few of them in registers:
+// only the K rows before the run (or, going back, after it) are read by two threads.
 //
-// Floor, in bytes an element of n bytes: forward 2n; backward 3n. Rows that two threads read are a seventh more at most, from
-// the caches.
+// Floor, in bytes an element of n bytes: forward 2n; backward 3n. Rows that two threads read come from the caches: K for each
+// 32 of the forward pass; of dout, K for each eighth of a piece (at 8,192 rows, 8).
 #include "cuda/kernels/causal_conv.h"
 
 #include <cstdint>

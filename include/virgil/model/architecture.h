@@ -59,8 +59,7 @@ struct Architecture {
   PositionKind position = PositionKind::kLearned;
   NormKind norm = NormKind::kLayerNorm;
   MlpKind mlp = MlpKind::kGelu;
-  std::int64_t conv_taps =
-      0;  // positions before, that convolutions mix into the inputs of attention and MLP; 0: there are none
+  std::int64_t conv_taps = 0;  // previous positions in the convolutions before attention and MLP; 0: no convolutions
   Biases biases = {};
   bool tie_weights = true;  // the LM head is the token embedding
   float dropout = 0;
