@@ -2,6 +2,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <variant>
 
 #include "cuda/cuda_backend.h"
@@ -13,14 +14,26 @@
 #include "cuda/kernels/cross_entropy.h"
 #include "cuda/kernels/embedding.h"
 #include "cuda/kernels/gelu.h"
-#include "cuda/kernels/layernorm.h"
+#include "cuda/kernels/glu.h"
 #include "cuda/kernels/muon.h"
+#include "cuda/kernels/norm.h"
 #include "cuda/kernels/reductions.h"
 #include "cuda/kernels/relu_squared.h"
+#include "cuda/kernels/rotary.h"
 #include "virgil/base/error.h"
 #include "virgil/ops/call.h"
 
 namespace virgil::cuda {
+
+namespace {
+
+/// Null for an absent operand.
+template <typename View>
+auto* floats_or_null(const View& view) {
+  return view.present() ? view.template as<float>() : nullptr;
+}
+
+}  // namespace
 
 /// How each op is run: what it is checked for, the scratch that it is given, and its kernel.
 class CudaBackend::Ops {
@@ -67,45 +80,54 @@ class CudaBackend::Ops {
                              op.dropout, backend_.workspace(op.kName, needed));
   }
 
-  void operator()(const ops::LayernormForward& op) const {
+  void operator()(const ops::NormForward& op) const {
     const auto sizes = op.check();
     backend_.expect_supported(op.kName, sizes.dtype);
-    cuda::layernorm_forward(backend_.context_, sizes.dtype, op.out.data(), op.mean.as<float>(), op.rstd.as<float>(),
-                            op.inp.data(), op.weight.data(), op.bias.data(), sizes.rows, sizes.channels);
+    cuda::norm_forward(backend_.context_, sizes.dtype,
+                       {.out = op.out.data(),
+                        .mean = floats_or_null(op.mean),
+                        .rstd = op.rstd.as<float>(),
+                        .residual = op.inp.data(),
+                        .weight = op.weight.data(),
+                        .bias = op.bias.data(),
+                        .rows = sizes.rows,
+                        .channels = sizes.channels,
+                        .epsilon = op.epsilon});
   }
 
-  void operator()(const ops::ResidualLayernormForward& op) const {
+  void operator()(const ops::ResidualNormForward& op) const {
     const auto sizes = op.check();
     backend_.expect_supported(op.kName, sizes.dtype);
-    const ResidualLayernorm operands{.residual_out = op.residual_out.data(),
-                                     .out = op.out.data(),
-                                     .mean = op.mean.as<float>(),
-                                     .rstd = op.rstd.as<float>(),
-                                     .residual = op.residual.data(),
-                                     .branch = op.branch.data(),
-                                     .weight = op.weight.data(),
-                                     .bias = op.bias.data(),
-                                     .rows = sizes.batch * sizes.length,
-                                     .channels = sizes.channels,
-                                     .length = sizes.length};
-    cuda::residual_layernorm_forward(backend_.context_, sizes.dtype, operands, op.dropout);
+    const ResidualNorm operands{.residual_out = op.residual_out.data(),
+                                .out = op.out.data(),
+                                .mean = floats_or_null(op.mean),
+                                .rstd = op.rstd.as<float>(),
+                                .residual = op.residual.data(),
+                                .branch = op.branch.data(),
+                                .weight = op.weight.data(),
+                                .bias = op.bias.data(),
+                                .rows = sizes.batch * sizes.length,
+                                .channels = sizes.channels,
+                                .length = sizes.length,
+                                .epsilon = op.epsilon};
+    cuda::residual_norm_forward(backend_.context_, sizes.dtype, operands, op.dropout);
   }
 
-  void operator()(const ops::LayernormBackward& op) const {
+  void operator()(const ops::NormBackward& op) const {
     const auto sizes = op.check();
     backend_.expect_supported(op.kName, sizes.dtype);
-    const LayernormGradients operands{.dinp = op.dinp.data(),
-                                      .dweight = op.dweight.as<float>(),
-                                      .dbias = op.dbias.present() ? op.dbias.as<float>() : nullptr,
-                                      .dout = op.dout.data(),
-                                      .inp = op.inp.data(),
-                                      .weight = op.weight.data(),
-                                      .mean = op.mean.as<float>(),
-                                      .rstd = op.rstd.as<float>(),
-                                      .rows = sizes.rows,
-                                      .channels = sizes.channels};
-    const std::int64_t needed = backend_.traits_->layernorm_backward_workspace_bytes(sizes.rows, sizes.channels);
-    cuda::layernorm_backward(backend_.context_, sizes.dtype, operands, backend_.workspace(op.kName, needed));
+    const NormGradients operands{.dinp = op.dinp.data(),
+                                 .dweight = op.dweight.as<float>(),
+                                 .dbias = floats_or_null(op.dbias),
+                                 .dout = op.dout.data(),
+                                 .inp = op.inp.data(),
+                                 .weight = op.weight.data(),
+                                 .mean = floats_or_null(op.mean),
+                                 .rstd = op.rstd.as<float>(),
+                                 .rows = sizes.rows,
+                                 .channels = sizes.channels};
+    const std::int64_t needed = backend_.traits_->norm_backward_workspace_bytes(sizes.rows, sizes.channels);
+    cuda::norm_backward(backend_.context_, sizes.dtype, operands, backend_.workspace(op.kName, needed));
   }
 
   void operator()(const ops::DropoutBackward& op) const {
@@ -154,6 +176,24 @@ class CudaBackend::Ops {
     cuda::relu_squared_backward(backend_.context_, op.inp.dtype(), op.dinp.data(), op.dout.data(), op.inp.data(), num_elements);
   }
 
+  void operator()(const ops::GluForward& op) const {
+    const auto num_elements = op.check();
+    backend_.expect_supported(op.kName, op.gate.dtype());
+    cuda::glu_forward(backend_.context_, op.gate.dtype(), op.act, op.out.data(), op.gate.data(), op.up.data(), num_elements);
+  }
+
+  void operator()(const ops::GluBackward& op) const {
+    const auto num_elements = op.check();
+    backend_.expect_supported(op.kName, op.gate.dtype());
+    cuda::glu_backward(backend_.context_, op.gate.dtype(), op.act,
+                       {.dgate = op.dgate.data(),
+                        .dup = op.dup.data(),
+                        .dout = op.dout.data(),
+                        .gate = op.gate.data(),
+                        .up = op.up.data(),
+                        .count = num_elements});
+  }
+
   void operator()(const ops::MatmulGeluBackward& op) const {
     const MatmulShape shape = op.check();
     backend_.expect_supported(op.kName, shape.dtype);
@@ -166,6 +206,12 @@ class CudaBackend::Ops {
     cuda::gelu_backward(backend_.context_, shape.dtype, op.dinp.data(), op.dinp.data(), op.hidden.data(),
                         op.hidden.num_elements());
   }
+
+  void operator()(const ops::RotaryForward& op) const {
+    rotary(op.kName, op.check(), op.out, op.inp, op.first_position, false, op.angles);
+  }
+
+  void operator()(const ops::RotaryBackward& op) const { rotary(op.kName, op.check(), op.dinp, op.dout, 0, true, op.angles); }
 
   void operator()(const ops::AttentionForward& op) const {
     const AttentionShape shape = op.check();
@@ -309,7 +355,7 @@ class CudaBackend::Ops {
                                    .x = op.x.data(),
                                    .x_dtype = op.x.dtype(),
                                    .y = op.y.present() ? op.y.data() : nullptr,
-                                   .divisor = op.divisor.present() ? op.divisor.as<float>() : nullptr};
+                                   .divisor = floats_or_null(op.divisor)};
     cuda::scaled_sum(backend_.context_, tensors, num_elements, op.a, op.b);
   }
 
@@ -331,7 +377,7 @@ class CudaBackend::Ops {
     MuonApplyTensors tensors{.param = op.param.as<float>() + op.first_column,
                              .direction = op.direction.data(),
                              .direction_dtype = op.direction.dtype(),
-                             .factors = op.factors.present() ? op.factors.as<float>() : nullptr,
+                             .factors = floats_or_null(op.factors),
                              .axis = op.axis,
                              .norm = op.norm.as<float>()};
     if (op.working.present()) {
@@ -342,6 +388,22 @@ class CudaBackend::Ops {
   }
 
  private:
+  void rotary(std::string_view name, const RotarySizes& sizes, const TensorView& out, const ConstTensorView& inp,
+              std::int64_t first_position, bool back, const RotaryAngles& angles) const {
+    backend_.expect_supported(name, sizes.dtype);
+    cuda::rotary(backend_.context_, sizes.dtype,
+                 {.out = out.data(),
+                  .inp = inp.data(),
+                  .rows = sizes.batch * sizes.length,
+                  .length = sizes.length,
+                  .turned_heads = sizes.turned_heads,
+                  .heads = sizes.heads,
+                  .head_size = sizes.head_size,
+                  .first_position = first_position,
+                  .back = back},
+                 angles);
+  }
+
   CudaBackend& backend_;
 };
 

@@ -39,8 +39,8 @@ std::int64_t CudaTraits::attention_decode_workspace_bytes(const AttentionShape& 
          DecodeSplits::floats(shape.head_size) * kFloatBytes;
 }
 
-std::int64_t CudaTraits::layernorm_backward_workspace_bytes(std::int64_t rows, std::int64_t channels) const {
-  return 2 * LayernormPieces::count(rows, channels) * channels * kFloatBytes;
+std::int64_t CudaTraits::norm_backward_workspace_bytes(std::int64_t rows, std::int64_t channels) const {
+  return 2 * NormPieces::count(rows, channels) * channels * kFloatBytes;
 }
 
 std::int64_t CudaTraits::column_sums_workspace_bytes(std::int64_t rows, std::int64_t channels) const {

@@ -69,15 +69,15 @@ class Kernels:
 
 
 KERNELS = {
-    "layernorm_backward": Kernels(launches=2, keeps_sums=True),
+    "norm_backward": Kernels(launches=2, keeps_sums=True),
     "bias_backward": Kernels(launches=2, keeps_sums=True),
     # Two kernels make seven products for five, both read queries, keys and dout, and each draws the mask; and the statistics.
     "attention_backward": Kernels(launches=3, made=7 / 5, moved=10 / 8, masks=2),
     "embedding_backward": Kernels(launches=10, masks=2),
 }
-LABELS = {"embedding_forward": "embedding", "embedding_backward": "embedding", "residual_layernorm_forward": "residual + layernorm",
+LABELS = {"embedding_forward": "embedding", "embedding_backward": "embedding", "residual_norm_forward": "residual + layernorm",
           "gelu_forward": "GELU", "cross_entropy_forward_backward": "cross-entropy", "reduce_sum": "cross-entropy",
-          "set_zero": "layernorm backward"}
+          "norm_forward": "layernorm forward", "norm_backward": "layernorm backward", "set_zero": "layernorm backward"}
 # Planned for one: GPUs differ in what fits, not in the calls.
 PLANNED_FOR = "A100 80GB"
 PUBLISHED_FLAGS = ["--n_layer", "12", "--n_head", "12", "--n_embd", "768", "--block_size", "1024", "--dropout", "0", "--recompute", "none",
@@ -269,9 +269,9 @@ def floor_ops(s):
     return [
         ("embedding forward", needed("embedding_forward")),
         ("embedding backward", needed("embedding_backward")),
-        ("layernorm forward", needed("layernorm_forward")),
-        ("residual + layernorm forward", needed("residual_layernorm_forward")),
-        ("layernorm backward", needed("layernorm_backward")),
+        ("layernorm forward", needed("norm_forward")),
+        ("residual + layernorm forward", needed("residual_norm_forward")),
+        ("layernorm backward", needed("norm_backward")),
         ("dropout backward", needed("dropout_backward")),
         ("GELU forward, 4 C wide", needed("gelu_forward")),
         ("GELU backward, 4 C wide", Op("", gelu_backward_bytes(hidden))),

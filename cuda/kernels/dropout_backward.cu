@@ -6,7 +6,7 @@
 
 #include "cuda/device/pack.h"
 #include "cuda/device/random.h"
-#include "cuda/kernels/layernorm.h"
+#include "cuda/kernels/norm.h"
 
 namespace virgil::cuda {
 

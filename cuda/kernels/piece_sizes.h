@@ -43,8 +43,8 @@ struct ColumnPieces {
   [[nodiscard]] static constexpr std::int64_t count(std::int64_t all_rows) { return pieces_of(all_rows, rows(all_rows)); }
 };
 
-/// layernorm_backward.cu: a division of rows that keeps a large GPU busy, into more pieces where a row occupies few threads.
-struct LayernormPieces {
+/// norm_backward.cu: a division of rows that keeps a large GPU busy, into more pieces where a row occupies few threads.
+struct NormPieces {
   static constexpr std::int64_t kMinRows = 8;
 
   [[nodiscard]] static constexpr std::int64_t rows(std::int64_t all_rows, std::int64_t channels) {

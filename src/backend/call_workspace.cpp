@@ -17,9 +17,9 @@ class CallWorkspace {
     return traits_.embedding_backward_workspace_bytes(checked_multiply(sizes.batch, sizes.length), sizes.channels,
                                                       op.dwte.shape()[0]);
   }
-  std::int64_t operator()(const ops::LayernormBackward& op) const {
+  std::int64_t operator()(const ops::NormBackward& op) const {
     const ops::RowSizes sizes = op.check();
-    return traits_.layernorm_backward_workspace_bytes(sizes.rows, sizes.channels);
+    return traits_.norm_backward_workspace_bytes(sizes.rows, sizes.channels);
   }
   std::int64_t operator()(const ops::Matmul& op) const { return traits_.matmul_workspace_bytes(op.check()); }
   std::int64_t operator()(const ops::MatmulGeluBackward& op) const { return traits_.matmul_workspace_bytes(op.check()); }

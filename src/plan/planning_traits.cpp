@@ -33,7 +33,7 @@ std::int64_t PlanningTraits::attention_forward_workspace_bytes(const AttentionSh
 std::int64_t PlanningTraits::attention_backward_workspace_bytes(const AttentionShape& shape) const { return head_bytes(shape); }
 std::int64_t PlanningTraits::attention_decode_workspace_bytes(const AttentionShape& shape) const { return head_bytes(shape); }
 
-std::int64_t PlanningTraits::layernorm_backward_workspace_bytes(std::int64_t /*rows*/, std::int64_t channels) const {
+std::int64_t PlanningTraits::norm_backward_workspace_bytes(std::int64_t /*rows*/, std::int64_t channels) const {
   return checked_product({kPieces, 2, channels, kFloatBytes});
 }
 

@@ -26,11 +26,11 @@ class ExampleCalls {
   void make(ops::EmbeddingBackward& op) {
     op = {gradient("dwte", {kVocab, kC}), gradient("dwpe", {kT, kC}), input({kB, kT, kC}, 1), tokens(), test_dropout(0.3F)};
   }
-  void make(ops::LayernormForward& op) {
+  void make(ops::NormForward& op) {
     op = {output("out", {kB, kT, kC}), statistic("mean"), statistic("rstd"),
           input({kB, kT, kC}, 1),      input({kC}, 2),    input({kC}, 3)};
   }
-  void make(ops::ResidualLayernormForward& op) {
+  void make(ops::ResidualNormForward& op) {
     op = {output("residual_out", {kB, kT, kC}),
           output("out", {kB, kT, kC}),
           statistic("mean"),
@@ -41,7 +41,7 @@ class ExampleCalls {
           input({kC}, 4),
           test_dropout(0.3F)};
   }
-  void make(ops::LayernormBackward& op) {
+  void make(ops::NormBackward& op) {
     op = {updated("dinp", {kB, kT, kC}),
           gradient("dweight", {kC}),
           gradient("dbias", {kC}),
@@ -61,6 +61,16 @@ class ExampleCalls {
   void make(ops::ReluSquaredForward& op) { op = {output("out", {kN, kF}), input({kN, kF}, 1)}; }
   void make(ops::ReluSquaredBackward& op) { op = {output("dinp", {kN, kF}), input({kN, kF}, 1), input({kN, kF}, 2)}; }
   void make(ops::GeluBackward& op) { op = {output("dinp", {kN, kF}), input({kN, kF}, 1), input({kN, kF}, 2)}; }
+  void make(ops::GluForward& op) { op = {output("out", {kN, kF}), input({kN, kF}, 1), input({kN, kF}, 2)}; }
+  void make(ops::GluBackward& op) {
+    op = {output("dgate", {kN, kF}), output("dup", {kN, kF}), input({kN, kF}, 1), input({kN, kF}, 2), input({kN, kF}, 3)};
+  }
+  void make(ops::RotaryForward& op) {
+    op = {output("out", {kB, kT, 3 * kC}), input({kB, kT, 3 * kC}, 1), kHeads, kHeads, 5, angles()};
+  }
+  void make(ops::RotaryBackward& op) {
+    op = {output("dinp", {kB, kT, 3 * kC}), input({kB, kT, 3 * kC}, 1), kHeads, kHeads, angles()};
+  }
   void make(ops::AttentionForward& op) {
     op = {output("out", {kB, kT, kC}), run_.output("lse", {kB, kHeads, kT}, DType::kFloat32), input({kB, kT, 3 * kC}, 1),
           kHeads};
@@ -125,6 +135,11 @@ class ExampleCalls {
     std::vector<float> values = normal_values(count, seed);
     for (float& value : values) value = std::round(8 * std::fmin(std::fmax(value, -2.0F), 2.0F)) / 8;
     return values;
+  }
+  static RotaryAngles angles() {
+    RotaryAngles angles{.pairs = 10, .pairing = RotaryPairing::kNeighbours, .scale = 0.75F};
+    for (int j = 0; j < angles.pairs; ++j) angles.frequency[j] = 1.0F / static_cast<float>(1 + j);
+    return angles;
   }
   ConstTensorView tokens() { return run_.input({kB, kT}, random_tokens(kN, kVocab)); }
   ConstTensorView input(const Shape& shape, std::uint64_t seed) {

@@ -75,24 +75,26 @@ EmbeddingGradients embedding_backward(const Values& dwte, const Values& dwpe, co
   return result;
 }
 
-LayernormResult layernorm_forward(const TrackedValues& inp, const Values& weight, const Values& bias) {
-  constexpr double kEps = 1e-5;
+NormResult norm_forward(const TrackedValues& inp, const Values& weight, const Values& bias, const NormForm& form) {
   const std::size_t C = weight.size();
   const Tracked count(static_cast<double>(C));
-  LayernormResult result;
+  NormResult result;
   for (std::size_t first = 0; first < inp.size(); first += C) {
     const TrackedValues x(inp.begin() + static_cast<std::ptrdiff_t>(first),
                           inp.begin() + static_cast<std::ptrdiff_t>(first + C));
-    const Tracked mean = sum(x) / count;
-    TrackedValues squares;
-    for (const Tracked& element : x) squares.push_back((element - mean) * (element - mean));
-    // 1e-5 as a float is off by a rounding.
-    const Tracked rstd = Tracked(1.0) / sqrt(sum(squares) / count + rounded(kEps, 0));
+    const Tracked mean = form.centred ? sum(x) / count : Tracked(0.0);
+    TrackedValues centred, squares;
+    for (const Tracked& element : x) {
+      centred.push_back(form.centred ? element - mean : element);
+      squares.push_back(centred.back() * centred.back());
+    }
+    // Epsilon as a float is off by a rounding.
+    const Tracked rstd = Tracked(1.0) / sqrt(sum(squares) / count + rounded(form.epsilon, 0));
     for (std::size_t c = 0; c < C; ++c) {
-      const Tracked scaled = (x[c] - mean) * rstd * weight[c];
+      const Tracked scaled = centred[c] * rstd * weight[c];
       result.out.push_back(bias.empty() ? scaled : scaled + Tracked(bias[c]));
     }
-    result.mean.push_back(mean);
+    if (form.centred) result.mean.push_back(mean);
     result.rstd.push_back(rstd);
   }
   return result;
@@ -107,30 +109,33 @@ TrackedValues residual(const Values& residual, const Values& branch, const Seque
   return out;
 }
 
-LayernormGradients layernorm_backward(const LayernormGradients& start, const Values& dout, const Values& inp,
-                                      const Values& weight, const Values& mean, const Values& rstd) {
+NormGradients norm_backward(const NormGradients& start, const Values& dout, const Values& inp, const Values& weight,
+                            const Values& mean, const Values& rstd) {
   const std::size_t C = weight.size();
   const Tracked count(static_cast<double>(C));
-  LayernormGradients result;
+  NormGradients result;
   std::vector<TrackedValues> dweight_terms(C), dbias_terms(C);
   for (std::size_t c = 0; c < C; ++c) {
     dweight_terms[c] = {start.dweight[c]};
     dbias_terms[c] = {start.dbias[c]};
   }
-  for (std::size_t row = 0; row < mean.size(); ++row) {
+  const bool centred = !mean.empty();
+  for (std::size_t row = 0; row < rstd.size(); ++row) {
     TrackedValues norm, dnorm, dnorm_norm;
     for (std::size_t c = 0; c < C; ++c) {
       const double dy = dout[row * C + c];
-      norm.push_back((Tracked(inp[row * C + c]) - Tracked(mean[row])) * Tracked(rstd[row]));
+      const Tracked x(inp[row * C + c]);
+      norm.push_back((centred ? x - Tracked(mean[row]) : x) * Tracked(rstd[row]));
       dnorm.push_back(Tracked(dy) * Tracked(weight[c]));
       dnorm_norm.push_back(dnorm[c] * norm[c]);
       dweight_terms[c].push_back(Tracked(dy) * norm[c]);
       dbias_terms[c].push_back(dy);
     }
-    const Tracked mean_dnorm = sum(dnorm) / count;
+    const Tracked mean_dnorm = centred ? sum(dnorm) / count : Tracked(0.0);
     const Tracked mean_dnorm_norm = sum(dnorm_norm) / count;
     for (std::size_t c = 0; c < C; ++c) {
-      const Tracked dx = (dnorm[c] - mean_dnorm - norm[c] * mean_dnorm_norm) * Tracked(rstd[row]);
+      const Tracked from_mean = centred ? dnorm[c] - mean_dnorm : dnorm[c];
+      const Tracked dx = (from_mean - norm[c] * mean_dnorm_norm) * Tracked(rstd[row]);
       result.dinp.push_back(start.dinp[row * C + c] + dx);
     }
   }
@@ -163,38 +168,73 @@ namespace {
 
 constexpr double kCubic = 0.044715;
 
-/// 0.5 (1 + tanh u), u = sqrt(2/pi) (x + 0.044715 x^3), in the equal form 1 / (1 + e^-2u), which does not cancel for negative
-/// u. The constants are rounded to float. A result below e^-87 may be flushed to zero.
-Tracked half_one_plus_tanh(Tracked x) {
+/// 1 / (1 + e^-y), which does not cancel for negative y. A result below e^-87 may be flushed to zero.
+Tracked sigmoid(Tracked y) {
   constexpr double kSmallestExponent = -87;
-  const double root = std::sqrt(2 * std::numbers::inv_pi);
-  const Tracked two_u = x * (rounded(2 * root, 0) + rounded(2 * root * kCubic, 0) * (x * x));
-  if (two_u.value < kSmallestExponent) return {0.0, std::exp(kSmallestExponent)};
-  return Tracked(1.0) / (Tracked(1.0) + exp(-two_u));
+  if (y.value < kSmallestExponent) return {0.0, std::exp(kSmallestExponent)};
+  return Tracked(1.0) / (Tracked(1.0) + exp(-y));
 }
+
+/// An activation x s(x), with s a sigmoid.
+struct Gate {
+  Tracked s;
+  Tracked other;  // 1 - s
+  Tracked dy;     // of the sigmoid's argument
+
+  [[nodiscard]] Tracked value(Tracked x) const { return x * s; }
+  [[nodiscard]] Tracked slope(Tracked x) const { return s + x * (s * other * dy); }
+};
+
+/// GELU: s = 0.5 (1 + tanh u) = sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3). The constants are rounded to float.
+Gate gelu_gate(Tracked x) {
+  const double root = std::sqrt(2 * std::numbers::inv_pi);
+  const auto two_u = [&](Tracked z) { return z * (rounded(2 * root, 0) + rounded(2 * root * kCubic, 0) * (z * z)); };
+  const Tracked two_du = rounded(2 * root, 0) + rounded(6 * root * kCubic, 0) * (x * x);
+  return {sigmoid(two_u(x)), sigmoid(two_u(-x)), two_du};
+}
+
+/// SiLU: s = sigmoid(x). A factor log2(e), rounded to float, may stand before the exponential of 2.
+Gate silu_gate(Tracked x) {
+  const Tracked y = rounded(x.value, x.error, 1.5);
+  return {sigmoid(y), sigmoid(-y), Tracked(1.0)};
+}
+
+Gate gate_of(GluGate act, Tracked x) { return act == GluGate::kSilu ? silu_gate(x) : gelu_gate(x); }
 
 }  // namespace
 
 TrackedValues gelu_forward(const Values& inp) {
   TrackedValues out;
-  for (const double x : inp) out.push_back(Tracked(x) * half_one_plus_tanh(x));
+  for (const double x : inp) out.push_back(gelu_gate(x).value(x));
   return out;
 }
 
 TrackedValues gelu_backward(const TrackedValues& dout, const Values& inp, double tanh_error) {
-  const double root = std::sqrt(2 * std::numbers::inv_pi);
   TrackedValues dinp;
   for (std::size_t i = 0; i < inp.size(); ++i) {
-    const Tracked x(inp[i]);
-    Tracked half = half_one_plus_tanh(x);
-    Tracked other_half = half_one_plus_tanh(-x);  // 0.5 (1 - tanh u)
-    half.error += 0.5 * tanh_error * std::abs(half.value - other_half.value);
-    other_half.error += 0.5 * tanh_error * std::abs(half.value - other_half.value);
-    const Tracked two_du = rounded(2 * root, 0) + rounded(6 * root * kCubic, 0) * (x * x);
-    // d/dx of 0.5 (1 + tanh u) is 0.5 (1 - tanh^2 u) u' = half * other_half * 2u'.
-    dinp.push_back(dout[i] * (half + x * (half * other_half * two_du)));
+    Gate gate = gelu_gate(inp[i]);
+    const double tanh = std::abs(gate.s.value - gate.other.value);
+    gate.s.error += 0.5 * tanh_error * tanh;
+    gate.other.error += 0.5 * tanh_error * tanh;
+    dinp.push_back(dout[i] * gate.slope(inp[i]));
   }
   return dinp;
+}
+
+TrackedValues glu_forward(const Values& gate, const Values& up, GluGate act) {
+  TrackedValues out;
+  for (std::size_t i = 0; i < gate.size(); ++i) out.push_back(gate_of(act, gate[i]).value(gate[i]) * Tracked(up[i]));
+  return out;
+}
+
+GluGradients glu_backward(const Values& dout, const Values& gate, const Values& up, GluGate act) {
+  GluGradients result;
+  for (std::size_t i = 0; i < gate.size(); ++i) {
+    const Gate activated = gate_of(act, gate[i]);
+    result.dgate.push_back(Tracked(dout[i]) * Tracked(up[i]) * activated.slope(gate[i]));
+    result.dup.push_back(Tracked(dout[i]) * activated.value(gate[i]));
+  }
+  return result;
 }
 
 TrackedValues relu_squared_forward(const Values& inp) {

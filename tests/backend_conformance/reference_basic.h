@@ -36,25 +36,31 @@ struct EmbeddingGradients {
                                                     const std::vector<std::int32_t>& tokens, const SequenceShape& shape,
                                                     const Dropout& dropout);
 
-struct LayernormResult {
+/// Layernorm's values are centred, RMSNorm's are not.
+struct NormForm {
+  bool centred = true;
+  double epsilon = 1e-5;
+};
+struct NormResult {
   TrackedValues out;
-  TrackedValues mean;
+  TrackedValues mean;  // empty unless centred
   TrackedValues rstd;
 };
 /// bias may be empty. inp may already carry errors: those of a residual sum.
-[[nodiscard]] LayernormResult layernorm_forward(const TrackedValues& inp, const Values& weight, const Values& bias);
+[[nodiscard]] NormResult norm_forward(const TrackedValues& inp, const Values& weight, const Values& bias,
+                                      const NormForm& form = {});
 [[nodiscard]] TrackedValues residual(const Values& residual, const Values& branch, const SequenceShape& shape,
                                      const Dropout& dropout);
 
-struct LayernormGradients {
+struct NormGradients {
   TrackedValues dinp;
   TrackedValues dweight;
   TrackedValues dbias;
 };
 /// dinp, dweight, dbias hold what the gradients are added to; C is the size of weight. The errors of mean and rstd are not the
-/// op's: they are exact operands.
-[[nodiscard]] LayernormGradients layernorm_backward(const LayernormGradients& start, const Values& dout, const Values& inp,
-                                                    const Values& weight, const Values& mean, const Values& rstd);
+/// op's: they are exact operands. An empty mean stands for RMSNorm.
+[[nodiscard]] NormGradients norm_backward(const NormGradients& start, const Values& dout, const Values& inp,
+                                          const Values& weight, const Values& mean, const Values& rstd);
 
 [[nodiscard]] TrackedValues dropout_backward(const Values& dout, const SequenceShape& shape, const Dropout& dropout);
 /// dbias + column sums.
@@ -69,6 +75,13 @@ struct LayernormGradients {
 
 [[nodiscard]] TrackedValues relu_squared_forward(const Values& inp);
 [[nodiscard]] TrackedValues relu_squared_backward(const Values& dout, const Values& inp);
+
+[[nodiscard]] TrackedValues glu_forward(const Values& gate, const Values& up, GluGate act);
+struct GluGradients {
+  TrackedValues dgate;
+  TrackedValues dup;
+};
+[[nodiscard]] GluGradients glu_backward(const Values& dout, const Values& gate, const Values& up, GluGate act);
 
 [[nodiscard]] TrackedValues causal_conv_forward(const Values& inp, const Values& weight, const SequenceShape& shape);
 struct CausalConvGradients {

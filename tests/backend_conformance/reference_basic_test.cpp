@@ -65,21 +65,27 @@ TEST(Reference, EmbeddingBackwardMatchesFiniteDifferences) {
       gradients.dwpe);
 }
 
-TEST(Reference, LayernormBackwardMatchesFiniteDifferences) {
+/// The way back is that of the forward pass, centred or not.
+void expect_norm_gradients(const reference::NormForm& form) {
   constexpr std::int64_t kRows = 3, kChannels = 7;
   const Values inp = normals(kRows * kChannels, 1), weight = normals(kChannels, 2), bias = normals(kChannels, 3);
   const Values dout = normals(kRows * kChannels, 4);
   const auto forward = [&](const Values& x, const Values& w, const Values& b) {
-    return project(reference::layernorm_forward(reference::exact(x), w, b).out, dout);
+    return project(reference::norm_forward(reference::exact(x), w, b, form).out, dout);
   };
-  const auto statistics = reference::layernorm_forward(reference::exact(inp), weight, bias);
-  const reference::LayernormGradients start{reference::exact(zeros(inp.size())), reference::exact(zeros(weight.size())),
-                                            reference::exact(zeros(weight.size()))};
-  const auto gradients = reference::layernorm_backward(start, dout, inp, weight, reference::values_of(statistics.mean),
-                                                       reference::values_of(statistics.rstd));
+  const auto statistics = reference::norm_forward(reference::exact(inp), weight, bias, form);
+  const reference::NormGradients start{reference::exact(zeros(inp.size())), reference::exact(zeros(weight.size())),
+                                       reference::exact(zeros(weight.size()))};
+  const auto gradients = reference::norm_backward(start, dout, inp, weight, reference::values_of(statistics.mean),
+                                                  reference::values_of(statistics.rstd));
   expect_gradient(finite_differences([&](const Values& x) { return forward(x, weight, bias); }, inp), gradients.dinp);
   expect_gradient(finite_differences([&](const Values& x) { return forward(inp, x, bias); }, weight), gradients.dweight);
   expect_gradient(finite_differences([&](const Values& x) { return forward(inp, weight, x); }, bias), gradients.dbias);
+}
+
+TEST(Reference, NormBackwardMatchesFiniteDifferences) {
+  expect_norm_gradients({});
+  expect_norm_gradients({.centred = false, .epsilon = 1e-6});
 }
 
 TEST(Reference, DropoutBackwardMatchesFiniteDifferences) {
@@ -95,6 +101,18 @@ TEST(Reference, GeluBackwardMatchesFiniteDifferences) {
   const Values dout = normals(std::ssize(inp), 1);
   const auto forward = [&](const Values& x) { return project(reference::gelu_forward(x), dout); };
   expect_gradient(finite_differences(forward, inp), reference::gelu_backward(dout, inp));
+}
+
+TEST(Reference, GluBackwardMatchesFiniteDifferences) {
+  const Values gate = {-9.0, -3.0, -1.0, -0.75, -1e-3, 0.0, 1e-3, 0.5, 1.0, 2.0, 5.0};
+  const Values up = normals(std::ssize(gate), 1), dout = normals(std::ssize(gate), 2);
+  for (const GluGate act : {GluGate::kSilu, GluGate::kGelu}) {
+    const auto of_gate = [&](const Values& x) { return project(reference::glu_forward(x, up, act), dout); };
+    const auto of_up = [&](const Values& x) { return project(reference::glu_forward(gate, x, act), dout); };
+    const auto gradients = reference::glu_backward(dout, gate, up, act);
+    expect_gradient(finite_differences(of_gate, gate), gradients.dgate);
+    expect_gradient(finite_differences(of_up, up), gradients.dup);
+  }
 }
 
 TEST(Reference, ReluSquaredBackwardMatchesFiniteDifferences) {

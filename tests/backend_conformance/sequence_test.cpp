@@ -61,7 +61,7 @@ class Pass {
     const Dropout of_embedding = dropout(RandomPurpose::kEmbeddingDropout, 0);
     const Dropout of_attention = dropout(RandomPurpose::kAttentionDropout, 1);
     backend_.run(ops::EmbeddingForward{embedded_, tokens_, wte_, wpe_, 0, of_embedding});
-    backend_.run(ops::ResidualLayernormForward{
+    backend_.run(ops::ResidualNormForward{
         residual_, norm_, mean_, rstd_, embedded_, branch_, weight_, {}, dropout(RandomPurpose::kResidualDropout, 2, 3)});
     backend_.run(ops::Matmul{qkv_, norm_, product_weight_, {}, {}});
     backend_.run(ops::AttentionForward{attention_, lse_, qkv_, kHeads, of_attention});

@@ -235,8 +235,7 @@ TEST(MemoryPlan, WorkspaceIsTheLargestAnyOpAsksFor) {
   const auto decode = [](FakeTraits& traits) { traits.attention_decode = kBytes; };
   EXPECT_EQ(workspace_with(decoding, decode), kBytes);
   EXPECT_EQ(workspace_with(training, decode), 0);
-  for (const auto member :
-       {&FakeTraits::attention_backward, &FakeTraits::layernorm_backward, &FakeTraits::embedding_backward}) {
+  for (const auto member : {&FakeTraits::attention_backward, &FakeTraits::norm_backward, &FakeTraits::embedding_backward}) {
     const auto backward = [&](FakeTraits& traits) { traits.*member = kBytes; };
     EXPECT_EQ(workspace_with(training, backward), kBytes);
     EXPECT_EQ(workspace_with(evaluation, backward), 0);
@@ -249,7 +248,7 @@ TEST(MemoryPlan, WorkspaceIsTheLargestAnyOpAsksFor) {
   EXPECT_EQ(workspace_with(evaluation, bias, trainable(sizes)), 0);
   const auto all = [](FakeTraits& traits) {
     traits.attention_forward = 128;
-    traits.layernorm_backward = kBytes;
+    traits.norm_backward = kBytes;
     traits.bias_backward = 64;
   };
   EXPECT_EQ(workspace_with(training, all), kBytes);

@@ -35,8 +35,8 @@ class OpChecks : public ::testing::Test {
 };
 
 TEST_F(OpChecks, ExpectNamesOpOperandAndBothShapes) {
-  EXPECT_THAT(message_of([&] { ops::expect("layernorm_forward", "weight", view({7}), {8}, DType::kFloat32); }),
-              AllOf(HasSubstr("layernorm_forward"), HasSubstr("weight"), HasSubstr("(7)"), HasSubstr("(8)")));
+  EXPECT_THAT(message_of([&] { ops::expect("norm_forward", "weight", view({7}), {8}, DType::kFloat32); }),
+              AllOf(HasSubstr("norm_forward"), HasSubstr("weight"), HasSubstr("(7)"), HasSubstr("(8)")));
   EXPECT_THAT(message_of([&] { ops::expect("op", "x", view({8}, DType::kInt32), {8}, DType::kFloat32); }),
               AllOf(HasSubstr("int32"), HasSubstr("float32")));
   EXPECT_THAT(message_of([&] { ops::expect("op", "x", {}, {8}, DType::kFloat32); }), HasSubstr("x is absent"));

@@ -31,7 +31,7 @@ class Bench(harness.ProgramTest):
         self.assertEqual(step["ms_spread"]["count"], 2)
         self.assertEqual(result["gemm_peak_spread"]["float32"]["count"], 2 + 1 + 3 + 8, "slices around steps, inference, generation")
         self.assertIn("measured twice", " ".join(result["warnings"]))
-        self.assertGreaterEqual(set(step["by_op_ms"]), {"matmul", "attention", "layernorm", "gelu", "embedding", "optimizer"})
+        self.assertGreaterEqual(set(step["by_op_ms"]), {"matmul", "attention", "norm", "gelu", "embedding", "optimizer"})
         self.assertGreater(result["memory"]["planned"], 0)
         self.assertGreater(result["generation"]["tokens_per_s"], 0)
         for op in result["ops"]:

@@ -16,7 +16,7 @@ struct FakeTraits final : BackendTraits {
   std::int64_t attention_forward = 0;
   std::int64_t attention_backward = 0;
   std::int64_t attention_decode = 0;
-  std::int64_t layernorm_backward = 0;
+  std::int64_t norm_backward = 0;
   std::int64_t bias_backward = 0;
   std::int64_t embedding_backward = 0;
   std::function<std::int64_t(std::int64_t)> reduction = [](std::int64_t) { return 0; };
@@ -31,9 +31,7 @@ struct FakeTraits final : BackendTraits {
     return attention_backward;
   }
   [[nodiscard]] std::int64_t attention_decode_workspace_bytes(const AttentionShape&) const override { return attention_decode; }
-  [[nodiscard]] std::int64_t layernorm_backward_workspace_bytes(std::int64_t, std::int64_t) const override {
-    return layernorm_backward;
-  }
+  [[nodiscard]] std::int64_t norm_backward_workspace_bytes(std::int64_t, std::int64_t) const override { return norm_backward; }
   [[nodiscard]] std::int64_t column_sums_workspace_bytes(std::int64_t, std::int64_t) const override { return bias_backward; }
   [[nodiscard]] std::int64_t embedding_backward_workspace_bytes(std::int64_t, std::int64_t, std::int64_t) const override {
     return embedding_backward;

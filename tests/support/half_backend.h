@@ -43,8 +43,8 @@ class HalfTraits final : public BackendTraits {
   [[nodiscard]] std::int64_t attention_decode_workspace_bytes(const AttentionShape& shape) const override {
     return inner_.attention_decode_workspace_bytes(widened(shape));
   }
-  [[nodiscard]] std::int64_t layernorm_backward_workspace_bytes(std::int64_t rows, std::int64_t channels) const override {
-    return inner_.layernorm_backward_workspace_bytes(rows, channels);
+  [[nodiscard]] std::int64_t norm_backward_workspace_bytes(std::int64_t rows, std::int64_t channels) const override {
+    return inner_.norm_backward_workspace_bytes(rows, channels);
   }
   [[nodiscard]] std::int64_t column_sums_workspace_bytes(std::int64_t rows, std::int64_t channels) const override {
     return inner_.column_sums_workspace_bytes(rows, channels);
@@ -105,9 +105,9 @@ class HalfBackend : public Backend {
                      [](float value) { return Float16(value); });
     }
     // As the ops apart: the norm reads the sum as it is stored.
-    if (const auto* residual = std::get_if<ops::ResidualLayernormForward>(&call)) {
-      run(ops::LayernormForward{residual->out, residual->mean, residual->rstd, residual->residual_out, residual->weight,
-                                residual->bias});
+    if (const auto* residual = std::get_if<ops::ResidualNormForward>(&call)) {
+      run(ops::NormForward{residual->out, residual->mean, residual->rstd, residual->residual_out, residual->weight,
+                           residual->bias});
     }
     const auto* norm = std::get_if<ops::L2Norm>(&call);
     if (norm != nullptr && overflows) *norm->out.as<float>() = std::numeric_limits<float>::infinity();

@@ -77,7 +77,7 @@ class SummandsBackend final : public HalfBackend {
     if (watched(op.dbias)) add_columns(op.dbias, read(op.dout));
   }
 
-  void add_up(const ops::LayernormBackward& op) {
+  void add_up(const ops::NormBackward& op) {
     if (!watched(op.dweight)) return;
     std::vector<float> terms = read(op.dout);
     if (op.dbias.present()) add_columns(op.dbias, terms);

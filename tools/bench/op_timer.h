@@ -34,7 +34,7 @@ struct OpLabel {
   std::string phase;   // one of those below
   std::string name;    // of the op, ops::X::kName
   std::string shape;   // "3072x1152x384"
-  std::string family;  // matmul, attention, layernorm, ...
+  std::string family;  // matmul, attention, norm, ...
 };
 inline constexpr const char* kStepPhase = "step";            // passes forward and back
 inline constexpr const char* kUpdatePhase = "update";        // the gradients' norm, and what the optimizer does with them

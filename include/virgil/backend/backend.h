@@ -39,7 +39,7 @@ class BackendTraits {
   [[nodiscard]] virtual std::int64_t attention_backward_workspace_bytes(const AttentionShape& shape) const = 0;
   /// Attention of `length` cached positions for any number of new rows (attention_decode).
   [[nodiscard]] virtual std::int64_t attention_decode_workspace_bytes(const AttentionShape& shape) const = 0;
-  [[nodiscard]] virtual std::int64_t layernorm_backward_workspace_bytes(std::int64_t rows, std::int64_t channels) const = 0;
+  [[nodiscard]] virtual std::int64_t norm_backward_workspace_bytes(std::int64_t rows, std::int64_t channels) const = 0;
   [[nodiscard]] virtual std::int64_t column_sums_workspace_bytes(std::int64_t rows, std::int64_t channels) const = 0;
   [[nodiscard]] virtual std::int64_t embedding_backward_workspace_bytes(std::int64_t rows, std::int64_t channels,
                                                                         std::int64_t vocab_rows) const = 0;

@@ -27,24 +27,27 @@
 #include "virgil/ops/cross_entropy.h"
 #include "virgil/ops/embedding.h"
 #include "virgil/ops/gelu.h"
-#include "virgil/ops/layernorm.h"
+#include "virgil/ops/glu.h"
 #include "virgil/ops/matmul.h"
 #include "virgil/ops/muon.h"
+#include "virgil/ops/norm.h"
 #include "virgil/ops/reductions.h"
 #include "virgil/ops/relu_squared.h"
+#include "virgil/ops/rotary.h"
 
 namespace virgil {
 
 /// Every op there is. A backend has code for each, and the conformance suite a case: without one it does not compile.
-using Call = std::variant<ops::SetZero, ops::Copy, ops::Convert, ops::EmbeddingForward, ops::EmbeddingBackward,
-                          ops::LayernormForward, ops::ResidualLayernormForward, ops::LayernormBackward, ops::DropoutBackward,
-                          ops::Matmul, ops::MatmulGeluBackward, ops::BiasBackward, ops::GeluForward, ops::GeluBackward,
-                          ops::ReluSquaredForward, ops::ReluSquaredBackward, ops::AttentionForward, ops::AttentionBackward,
-                          ops::AttentionDecode, ops::CausalConvForward, ops::CausalConvBackward, ops::CausalConvDecode,
-                          ops::CrossEntropyForward, ops::CrossEntropyForwardBackward, ops::ReduceSum, ops::L2Norm,
-                          ops::AdamWUpdate, ops::MuonMomentum, ops::ScaledSum, ops::NeuronMoments, ops::MuonApply>;
+using Call =
+    std::variant<ops::SetZero, ops::Copy, ops::Convert, ops::EmbeddingForward, ops::EmbeddingBackward, ops::NormForward,
+                 ops::ResidualNormForward, ops::NormBackward, ops::DropoutBackward, ops::Matmul, ops::MatmulGeluBackward,
+                 ops::BiasBackward, ops::GeluForward, ops::GeluBackward, ops::ReluSquaredForward, ops::ReluSquaredBackward,
+                 ops::GluForward, ops::GluBackward, ops::RotaryForward, ops::RotaryBackward, ops::AttentionForward,
+                 ops::AttentionBackward, ops::AttentionDecode, ops::CausalConvForward, ops::CausalConvBackward,
+                 ops::CausalConvDecode, ops::CrossEntropyForward, ops::CrossEntropyForwardBackward, ops::ReduceSum, ops::L2Norm,
+                 ops::AdamWUpdate, ops::MuonMomentum, ops::ScaledSum, ops::NeuronMoments, ops::MuonApply>;
 
-/// "layernorm_forward".
+/// "norm_forward".
 [[nodiscard]] std::string_view name_of(const Call& call);
 /// What tables of times put it under, such as "layernorm".
 [[nodiscard]] std::string_view family_of(const Call& call);

@@ -55,7 +55,7 @@ class ScratchlessTraits final : public BackendTraits {
   [[nodiscard]] std::int64_t attention_forward_workspace_bytes(const AttentionShape&) const override { return 0; }
   [[nodiscard]] std::int64_t attention_backward_workspace_bytes(const AttentionShape&) const override { return 0; }
   [[nodiscard]] std::int64_t attention_decode_workspace_bytes(const AttentionShape&) const override { return 0; }
-  [[nodiscard]] std::int64_t layernorm_backward_workspace_bytes(std::int64_t, std::int64_t) const override { return 0; }
+  [[nodiscard]] std::int64_t norm_backward_workspace_bytes(std::int64_t, std::int64_t) const override { return 0; }
   [[nodiscard]] std::int64_t column_sums_workspace_bytes(std::int64_t, std::int64_t) const override { return 0; }
   [[nodiscard]] std::int64_t embedding_backward_workspace_bytes(std::int64_t, std::int64_t, std::int64_t) const override {
     return 0;

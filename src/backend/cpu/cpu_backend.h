@@ -24,7 +24,7 @@ class CpuTraits final : public BackendTraits {
   [[nodiscard]] std::int64_t attention_forward_workspace_bytes(const AttentionShape& shape) const override;
   [[nodiscard]] std::int64_t attention_backward_workspace_bytes(const AttentionShape& shape) const override;
   [[nodiscard]] std::int64_t attention_decode_workspace_bytes(const AttentionShape& shape) const override;
-  [[nodiscard]] std::int64_t layernorm_backward_workspace_bytes(std::int64_t rows, std::int64_t channels) const override;
+  [[nodiscard]] std::int64_t norm_backward_workspace_bytes(std::int64_t rows, std::int64_t channels) const override;
   [[nodiscard]] std::int64_t column_sums_workspace_bytes(std::int64_t rows, std::int64_t channels) const override;
   [[nodiscard]] std::int64_t embedding_backward_workspace_bytes(std::int64_t rows, std::int64_t channels,
                                                                 std::int64_t vocab_rows) const override;

@@ -3,7 +3,7 @@
 #include "backend/cpu/attention.h"
 #include "backend/cpu/column_sums.h"
 #include "backend/cpu/cpu_backend.h"
-#include "backend/cpu/layernorm.h"
+#include "backend/cpu/norm.h"
 #include "backend/cpu/reductions.h"
 
 namespace virgil::cpu {
@@ -22,8 +22,8 @@ std::int64_t CpuTraits::attention_decode_workspace_bytes(const AttentionShape& s
   return cpu::attention_decode_workspace_bytes(shape, num_threads_);
 }
 
-std::int64_t CpuTraits::layernorm_backward_workspace_bytes(std::int64_t rows, std::int64_t channels) const {
-  return cpu::layernorm_backward_workspace_bytes(rows, channels);
+std::int64_t CpuTraits::norm_backward_workspace_bytes(std::int64_t rows, std::int64_t channels) const {
+  return cpu::norm_backward_workspace_bytes(rows, channels);
 }
 
 std::int64_t CpuTraits::column_sums_workspace_bytes(std::int64_t rows, std::int64_t channels) const {

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "backend/cpu/cpu_context.h"
-#include "virgil/ops/layernorm.h"
+#include "virgil/ops/norm.h"
 
 namespace virgil::cpu {
 

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <utility>
 
-#include "virgil/ops/layernorm.h"
+#include "virgil/ops/norm.h"
 
 namespace virgil {
 
@@ -35,18 +35,18 @@ TensorView Norm::forward(Recorder& recorder, ResidualStream& stream, std::option
   const TensorView out = recorder.activation(name_, C, dropped_from);
   const TensorView mean = recorder.statistic(name_ + ".mean", statistics_dropped_from);
   const TensorView rstd = recorder.statistic(name_ + ".rstd", statistics_dropped_from);
-  const ops::LayernormForward alone{
+  const ops::NormForward alone{
       .out = out, .mean = mean, .rstd = rstd, .inp = sum, .weight = weight_.value, .bias = bias_.value};
   if (joins) {
-    recorder.tape().add(ops::ResidualLayernormForward{.residual_out = sum,
-                                                      .out = out,
-                                                      .mean = mean,
-                                                      .rstd = rstd,
-                                                      .residual = stream.sum,
-                                                      .branch = stream.branch,
-                                                      .weight = weight_.value,
-                                                      .bias = bias_.value,
-                                                      .dropout = stream.dropout});
+    recorder.tape().add(ops::ResidualNormForward{.residual_out = sum,
+                                                 .out = out,
+                                                 .mean = mean,
+                                                 .rstd = rstd,
+                                                 .residual = stream.sum,
+                                                 .branch = stream.branch,
+                                                 .weight = weight_.value,
+                                                 .bias = bias_.value,
+                                                 .dropout = stream.dropout});
     recorder.tape().add_alternative(alone);
   } else {
     recorder.tape().add(alone);
@@ -61,14 +61,14 @@ TensorView Norm::forward(Recorder& recorder, ResidualStream& stream, std::option
 
 void Norm::backward(Recorder& recorder, const StreamGradient& dstream, const ConstTensorView& dout) const {
   Tape& tape = recorder.tape();
-  tape.add(ops::LayernormBackward{.dinp = dstream.sum,
-                                  .dweight = recorder.gradient(weight_),
-                                  .dbias = recorder.gradient(bias_),
-                                  .dout = dout,
-                                  .inp = tape.read(sum_),
-                                  .weight = weight_.value,
-                                  .mean = tape.read(mean_),
-                                  .rstd = tape.read(rstd_)});
+  tape.add(ops::NormBackward{.dinp = dstream.sum,
+                             .dweight = recorder.gradient(weight_),
+                             .dbias = recorder.gradient(bias_),
+                             .dout = dout,
+                             .inp = tape.read(sum_),
+                             .weight = weight_.value,
+                             .mean = tape.read(mean_),
+                             .rstd = tape.read(rstd_)});
 }
 
 }  // namespace virgil

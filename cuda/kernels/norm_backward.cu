@@ -1,5 +1,6 @@
 // The way back through layernorm. With norm = (inp - mean) rstd and dnorm = dout weight, both means over a row:
 //   dinp += (dnorm - mean(dnorm) - norm mean(dnorm norm)) rstd,  dweight += sum over rows of dout norm,  dbias += of dout.
+// RMSNorm has no mean and no bias, and mean(dnorm) falls away too.
 //
 // Rows are cut into pieces whose number follows from the sizes alone. A block goes through the rows of one piece; each thread
 // owns the same channels in all of them, so that its share of dweight and dbias stays in registers until the end.
@@ -13,7 +14,7 @@
 #include "cuda/device/pack.h"
 #include "cuda/device/reduce.h"
 #include "cuda/kernels/column_sums.h"
-#include "cuda/kernels/layernorm.h"
+#include "cuda/kernels/norm.h"
 #include "cuda/kernels/piece_sizes.h"
 
 namespace virgil::cuda {
@@ -23,7 +24,7 @@ namespace {
 constexpr int kMaxThreads = 512;
 constexpr int kMaxPacks = 2;  // a thread, in registers
 
-std::int64_t num_pieces(std::int64_t rows, std::int64_t channels) { return LayernormPieces::count(rows, channels); }
+std::int64_t num_pieces(std::int64_t rows, std::int64_t channels) { return NormPieces::count(rows, channels); }
 
 template <typename T>
 struct Operands {
@@ -32,7 +33,7 @@ struct Operands {
   const T* dout;
   const T* inp;
   const T* weight;
-  const float* mean;
+  const float* mean;  // optional: RMSNorm
   const float* rstd;
   std::int64_t rows;
   std::int64_t channels;
@@ -91,9 +92,16 @@ __device__ __forceinline__ float* piece_of(const Operands<T>& op, int which) {
   return op.partials + (std::int64_t{which} * gridDim.x + blockIdx.x) * op.channels;
 }
 
+/// Over the channels; RMSNorm, whose values are not centred, has only the second.
+template <bool Centred>
+__device__ __forceinline__ RowSums means_of(const RowSums& sums, std::int64_t channels) {
+  const auto count = static_cast<float>(channels);
+  return {Centred ? sums.dnorm / count : 0.0F, sums.dnorm_norm / count};
+}
+
 /// Rows of at most Packs packs a thread. Two packs are under way at a time: those of two short rows or of a long one.
-template <typename T, int Width, int Packs>
-__global__ __launch_bounds__(kMaxThreads) void layernorm_backward_kernel(Operands<T> op) {
+template <typename T, int Width, int Packs, bool Centred>
+__global__ __launch_bounds__(kMaxThreads) void norm_backward_kernel(Operands<T> op) {
   constexpr int kRows = kMaxPacks / Packs;
   auto& storage = static_smem<Storage<kRows>>();
   const std::int64_t C = op.channels;
@@ -119,7 +127,7 @@ __global__ __launch_bounds__(kMaxThreads) void layernorm_backward_kernel(Operand
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
       const std::int64_t row = first + r;
-      mean[r] = row < end ? op.mean[row] : 0.0F;
+      mean[r] = Centred && row < end ? op.mean[row] : 0.0F;
       rstd[r] = row < end ? op.rstd[row] : 0.0F;
 #pragma unroll
       for (int k = 0; k < Packs; ++k) {
@@ -147,7 +155,7 @@ __global__ __launch_bounds__(kMaxThreads) void layernorm_backward_kernel(Operand
     // --- Gradients ---
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
-      const RowSums means{sums[r].dnorm / static_cast<float>(C), sums[r].dnorm_norm / static_cast<float>(C)};
+      const RowSums means = means_of<Centred>(sums[r], C);
 #pragma unroll
       for (int k = 0; k < Packs; ++k) {
         if (first + r < end && channel(k) < C) {
@@ -156,7 +164,7 @@ __global__ __launch_bounds__(kMaxThreads) void layernorm_backward_kernel(Operand
             const Element e(to_float(dout[r][k][i]), to_float(inp[r][k][i]), to_float(weight[k][i]), mean[r], rstd[r]);
             dinp[r][k][i] = from_float<T>(e.added(to_float(dinp[r][k][i]), means, rstd[r]));
             dweight[k][i] = fmaf(e.dout, e.norm, dweight[k][i]);
-            dbias[k][i] += e.dout;
+            if constexpr (Centred) dbias[k][i] += e.dout;
           }
           store_pack(op.dinp + (first + r) * C + channel(k), dinp[r][k]);
         }
@@ -167,14 +175,14 @@ __global__ __launch_bounds__(kMaxThreads) void layernorm_backward_kernel(Operand
   for (int k = 0; k < Packs; ++k) {
     if (channel(k) < C) {
       store_floats(piece_of(op, 0) + channel(k), dweight[k]);
-      store_floats(piece_of(op, 1) + channel(k), dbias[k]);
+      if constexpr (Centred) store_floats(piece_of(op, 1) + channel(k), dbias[k]);
     }
   }
 }
 
 /// Rows of any length: read twice, and the sums of dweight and dbias stay in the piece, which is in the caches.
-template <typename T, int Width>
-__global__ __launch_bounds__(kMaxThreads, 2) void layernorm_backward_long_kernel(Operands<T> op) {
+template <typename T, int Width, bool Centred>
+__global__ __launch_bounds__(kMaxThreads, 2) void norm_backward_long_kernel(Operands<T> op) {
   auto& storage = static_smem<Storage<1>>();
   const std::int64_t C = op.channels;
   const std::int64_t begin = std::int64_t{blockIdx.x} * op.rows_per_piece;
@@ -184,7 +192,7 @@ __global__ __launch_bounds__(kMaxThreads, 2) void layernorm_backward_long_kernel
   float* dbias = piece_of(op, 1);
   int set = 0;
   for (std::int64_t row = begin; row < end; ++row, set ^= 1) {
-    const float mean = op.mean[row], rstd = op.rstd[row];
+    const float mean = Centred ? op.mean[row] : 0.0F, rstd = op.rstd[row];
     RowSums sums[1];
     for (std::int64_t c = first_channel; c < C; c += kMaxThreads * Width) {
       const Pack<T, Width> dout = load_pack<T, Width>(op.dout + row * C + c);
@@ -195,11 +203,11 @@ __global__ __launch_bounds__(kMaxThreads, 2) void layernorm_backward_long_kernel
         const Element e(to_float(dout[i]), to_float(inp[i]), to_float(weight[i]), mean, rstd);
         e.add_to(sums[0]);
         dweight[c + i] = fmaf(e.dout, e.norm, row == begin ? 0.0F : dweight[c + i]);
-        dbias[c + i] = e.dout + (row == begin ? 0.0F : dbias[c + i]);
+        if constexpr (Centred) dbias[c + i] = e.dout + (row == begin ? 0.0F : dbias[c + i]);
       }
     }
     add_over_block(sums, storage, set);
-    const RowSums means{sums[0].dnorm / static_cast<float>(C), sums[0].dnorm_norm / static_cast<float>(C)};
+    const RowSums means = means_of<Centred>(sums[0], C);
     for (std::int64_t c = first_channel; c < C; c += kMaxThreads * Width) {
       const Pack<T, Width> dout = load_pack_streaming<T, Width>(op.dout + row * C + c);
       const Pack<T, Width> inp = load_pack_streaming<T, Width>(op.inp + row * C + c);
@@ -215,7 +223,7 @@ __global__ __launch_bounds__(kMaxThreads, 2) void layernorm_backward_long_kernel
   }
 }
 
-template <typename T, int Width>
+template <typename T, int Width, bool Centred>
 void launch_backward(const LaunchContext& context, const Operands<T>& op) {
   const std::int64_t packs = (op.channels + Width - 1) / Width;
   const unsigned blocks = blocks_for(op.rows, op.rows_per_piece);
@@ -223,18 +231,26 @@ void launch_backward(const LaunchContext& context, const Operands<T>& op) {
     return static_cast<unsigned>((threads + kWarpSize - 1) / kWarpSize) * kWarpSize;
   };
   if (packs <= kMaxThreads) {
-    launch(context, blocks, whole_warps(packs), 0, layernorm_backward_kernel<T, Width, 1>, op);
+    launch(context, blocks, whole_warps(packs), 0, norm_backward_kernel<T, Width, 1, Centred>, op);
   } else if (packs <= kMaxThreads * kMaxPacks) {
-    launch(context, blocks, whole_warps((packs + 1) / kMaxPacks), 0, layernorm_backward_kernel<T, Width, kMaxPacks>, op);
+    launch(context, blocks, whole_warps((packs + 1) / kMaxPacks), 0, norm_backward_kernel<T, Width, kMaxPacks, Centred>, op);
   } else {
-    launch(context, blocks, kMaxThreads, 0, layernorm_backward_long_kernel<T, Width>, op);
+    launch(context, blocks, kMaxThreads, 0, norm_backward_long_kernel<T, Width, Centred>, op);
+  }
+}
+
+template <typename T, int Width>
+void launch_backward(const LaunchContext& context, const Operands<T>& op) {
+  if (op.mean != nullptr) {
+    launch_backward<T, Width, true>(context, op);
+  } else {
+    launch_backward<T, Width, false>(context, op);
   }
 }
 
 }  // namespace
 
-void layernorm_backward(const LaunchContext& context, DType dtype, const LayernormGradients& operands,
-                        std::span<std::byte> workspace) {
+void norm_backward(const LaunchContext& context, DType dtype, const NormGradients& operands, std::span<std::byte> workspace) {
   const std::int64_t rows = operands.rows, channels = operands.channels;
   if (rows == 0 || channels == 0) return;
   const std::int64_t pieces = num_pieces(rows, channels);
@@ -251,7 +267,7 @@ void layernorm_backward(const LaunchContext& context, DType dtype, const Layerno
         .rstd = operands.rstd,
         .rows = rows,
         .channels = channels,
-        .rows_per_piece = LayernormPieces::rows(rows, channels),
+        .rows_per_piece = NormPieces::rows(rows, channels),
     };
     if (packs_fit<T>(channels, op.dinp, op.dout, op.inp, op.weight, op.partials)) {
       launch_backward<T, Pack<T>::kSize>(context, op);

@@ -1,11 +1,11 @@
-// Layernorm, alone and fused with the residual add before it.
+// Layernorm and RMSNorm, alone and fused with the residual add before it.
 //
 // A row stays in registers between its three passes (mean, variance of the centred values, output): a warp holds up to 1024
 // channels, a block of 8 warps up to 8192 (a quarter of it where packs do not fit). Longer rows are read again for each pass,
 // from the caches. The variance is that of centred values: E[x^2] - E[x]^2 would cancel.
 //
 // Floor, in bytes an element of n bytes: alone 2n, fused 4n; weight and bias come from the caches.
-#include "cuda/kernels/layernorm.h"
+#include "cuda/kernels/norm.h"
 
 #include <algorithm>
 #include <cmath>
@@ -19,7 +19,6 @@ namespace virgil::cuda {
 
 namespace {
 
-constexpr float kEps = 1e-5F;
 constexpr int kBlockThreads = 256;
 constexpr int kLongRowThreads = 1024;
 constexpr int kWarpsPerBlock = kBlockThreads / kWarpSize;
@@ -32,7 +31,7 @@ template <typename T>
 struct Operands {
   T* residual_out;
   T* out;
-  float* mean;
+  float* mean;  // optional: RMSNorm, whose values are not centred
   float* rstd;
   const T* inp;  // the residual, in the fused op
   const T* branch;
@@ -41,6 +40,7 @@ struct Operands {
   std::int64_t rows;
   std::int64_t channels;
   std::int64_t length;
+  float epsilon;
   DeviceDropout dropout;
 };
 
@@ -149,12 +149,15 @@ __device__ __forceinline__ void normalize(const Operands<T>& op, std::int64_t ro
   const int thread = team.thread();
   const std::int64_t C = op.channels;
   const auto count = static_cast<float>(C);
-  float sum = 0;
-  values.visit(thread, C, [&](std::int64_t /*c*/, const Pack<T, Width>& x) {
+  float mean = 0;
+  if (op.mean != nullptr) {
+    float sum = 0;
+    values.visit(thread, C, [&](std::int64_t /*c*/, const Pack<T, Width>& x) {
 #pragma unroll
-    for (int k = 0; k < Width; ++k) sum += to_float(x[k]);
-  });
-  const float mean = team.sum(sum) / count;
+      for (int k = 0; k < Width; ++k) sum += to_float(x[k]);
+    });
+    mean = team.sum(sum) / count;
+  }
   float squares = 0;
   values.visit(thread, C, [&](std::int64_t /*c*/, const Pack<T, Width>& x) {
 #pragma unroll
@@ -163,7 +166,7 @@ __device__ __forceinline__ void normalize(const Operands<T>& op, std::int64_t ro
       squares = fmaf(centred, centred, squares);
     }
   });
-  const float rstd = 1.0F / sqrtf(team.sum(squares) / count + kEps);
+  const float rstd = 1.0F / sqrtf(team.sum(squares) / count + op.epsilon);
   values.visit(thread, C, [&](std::int64_t c, const Pack<T, Width>& x) {
     const Pack<T, Width> weight = load_pack_readonly<T, Width>(op.weight + c);
     Pack<T, Width> bias;
@@ -177,7 +180,7 @@ __device__ __forceinline__ void normalize(const Operands<T>& op, std::int64_t ro
     store_pack(op.out + row * C + c, out);
   });
   if (thread == 0) {
-    op.mean[row] = mean;
+    if (op.mean != nullptr) op.mean[row] = mean;
     op.rstd[row] = rstd;
   }
 }
@@ -188,7 +191,7 @@ template <typename Team>
 inline constexpr int kMinBlocks = Team::kBlock == kBlockThreads ? 3 : 1;
 
 template <typename T, int Width, typename Team, bool InRegisters, bool Fused>
-__global__ __launch_bounds__(Team::kBlock, kMinBlocks<Team>) void layernorm_kernel(Operands<T> op) {
+__global__ __launch_bounds__(Team::kBlock, kMinBlocks<Team>) void norm_kernel(Operands<T> op) {
   const Team team;
   const std::int64_t row = team.row();
   if (row >= op.rows) return;  // a whole team
@@ -211,14 +214,13 @@ __global__ __launch_bounds__(Team::kBlock, kMinBlocks<Team>) void layernorm_kern
 
 /// The shape follows from the channels and their alignment alone, so that the fused op and the plain one give the same bits.
 template <typename T, int Width, bool Fused>
-void launch_layernorm(const LaunchContext& context, const Operands<T>& op) {
+void launch_norm(const LaunchContext& context, const Operands<T>& op) {
   const std::int64_t packs = (op.channels + Width - 1) / Width;
   const auto start = [&]<typename Team, bool InRegisters>() {
     const std::int64_t useful_threads =
         Team::kRowsPerBlock == 1 ? (packs + kWarpSize - 1) / kWarpSize * kWarpSize : Team::kBlock;
     const auto threads = static_cast<unsigned>(std::min<std::int64_t>(useful_threads, Team::kBlock));
-    launch(context, blocks_for(op.rows, Team::kRowsPerBlock), threads, 0, layernorm_kernel<T, Width, Team, InRegisters, Fused>,
-           op);
+    launch(context, blocks_for(op.rows, Team::kRowsPerBlock), threads, 0, norm_kernel<T, Width, Team, InRegisters, Fused>, op);
   };
   if (op.channels <= elements_per_thread(Width) * kWarpSize) {
     start.template operator()<WarpTeam, true>();
@@ -233,50 +235,41 @@ template <typename T, bool Fused>
 void run(const LaunchContext& context, const Operands<T>& op) {
   if (op.rows == 0 || op.channels == 0) return;
   if (packs_fit<T>(op.channels, op.residual_out, op.out, op.inp, op.branch, op.weight, op.bias)) {
-    launch_layernorm<T, Pack<T>::kSize, Fused>(context, op);
+    launch_norm<T, Pack<T>::kSize, Fused>(context, op);
   } else {
-    launch_layernorm<T, 1, Fused>(context, op);
+    launch_norm<T, 1, Fused>(context, op);
   }
+}
+
+/// The plain op without residual_out, branch and dropout.
+template <bool Fused>
+void run_any(const LaunchContext& context, DType dtype, const ResidualNorm& operands, const Dropout& dropout) {
+  with_device_type(dtype, [&](auto element) {
+    using T = decltype(element);
+    run<T, Fused>(context, {.residual_out = static_cast<T*>(operands.residual_out),
+                            .out = static_cast<T*>(operands.out),
+                            .mean = operands.mean,
+                            .rstd = operands.rstd,
+                            .inp = static_cast<const T*>(operands.residual),
+                            .branch = static_cast<const T*>(operands.branch),
+                            .weight = static_cast<const T*>(operands.weight),
+                            .bias = static_cast<const T*>(operands.bias),
+                            .rows = operands.rows,
+                            .channels = operands.channels,
+                            .length = operands.length,
+                            .epsilon = operands.epsilon,
+                            .dropout = DeviceDropout(dropout, context.place)});
+  });
 }
 
 }  // namespace
 
-void layernorm_forward(const LaunchContext& context, DType dtype, void* out, float* mean, float* rstd, const void* inp,
-                       const void* weight, const void* bias, std::int64_t rows, std::int64_t channels) {
-  with_device_type(dtype, [&](auto element) {
-    using T = decltype(element);
-    run<T, false>(context, {.residual_out = nullptr,
-                            .out = static_cast<T*>(out),
-                            .mean = mean,
-                            .rstd = rstd,
-                            .inp = static_cast<const T*>(inp),
-                            .branch = nullptr,
-                            .weight = static_cast<const T*>(weight),
-                            .bias = static_cast<const T*>(bias),
-                            .rows = rows,
-                            .channels = channels,
-                            .length = 0,
-                            .dropout = {}});
-  });
+void norm_forward(const LaunchContext& context, DType dtype, const ResidualNorm& operands) {
+  run_any<false>(context, dtype, operands, {});
 }
 
-void residual_layernorm_forward(const LaunchContext& context, DType dtype, const ResidualLayernorm& operands,
-                                const Dropout& dropout) {
-  with_device_type(dtype, [&](auto element) {
-    using T = decltype(element);
-    run<T, true>(context, {.residual_out = static_cast<T*>(operands.residual_out),
-                           .out = static_cast<T*>(operands.out),
-                           .mean = operands.mean,
-                           .rstd = operands.rstd,
-                           .inp = static_cast<const T*>(operands.residual),
-                           .branch = static_cast<const T*>(operands.branch),
-                           .weight = static_cast<const T*>(operands.weight),
-                           .bias = static_cast<const T*>(operands.bias),
-                           .rows = operands.rows,
-                           .channels = operands.channels,
-                           .length = operands.length,
-                           .dropout = DeviceDropout(dropout, context.place)});
-  });
+void residual_norm_forward(const LaunchContext& context, DType dtype, const ResidualNorm& operands, const Dropout& dropout) {
+  run_any<true>(context, dtype, operands, dropout);
 }
 
 }  // namespace virgil::cuda

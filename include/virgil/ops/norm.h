@@ -1,5 +1,8 @@
-// Layernorm (Ba, Kiros, Hinton 2016), eps 1e-5, alone and fused with the residual add before it, and the way back through the
-// dropout of that add.
+// Layernorm (Ba, Kiros, Hinton 2016) and RMSNorm (Zhang, Sennrich 2019), alone and fused with the residual add before it, and
+// the way back through the dropout of that add.
+//
+// With mean it is layernorm: (inp - mean) rstd weight + bias, rstd = 1 / sqrt(variance + epsilon). Without, RMSNorm: inp rstd
+// weight, rstd = 1 / sqrt(mean of squares + epsilon).
 #pragma once
 
 #include <string_view>
@@ -11,16 +14,20 @@
 
 namespace virgil::ops {
 
-/// out, inp (..., C); mean, rstd (rows); weight, bias (C), bias optional. mean and rstd are float32 outputs.
-struct LayernormForward {
-  static constexpr std::string_view kName = "layernorm_forward";
-  static constexpr std::string_view kFamily = "layernorm";
+inline constexpr float kNormEpsilon = 1e-5F;  // GPT-2's
+
+/// out, inp (..., C); mean, rstd (rows), float32 outputs; weight, bias (C). mean absent: RMSNorm, which has no
+/// bias. Layernorm's is optional.
+struct NormForward {
+  static constexpr std::string_view kName = "norm_forward";
+  static constexpr std::string_view kFamily = "norm";
   TensorView out;
   TensorView mean;
   TensorView rstd;
   ConstTensorView inp;
   ConstTensorView weight;
   ConstTensorView bias;
+  float epsilon = kNormEpsilon;
 
   static void operands(auto& op, auto&& visit) {
     visit("out", op.out, Access::kWrite);
@@ -33,11 +40,11 @@ struct LayernormForward {
   [[nodiscard]] RowSizes check() const;
 };
 
-/// residual_out = residual + dropout(branch), then layernorm of it, in one pass: the same bits as the two ops apart.
+/// residual_out = residual + dropout(branch), then its norm, in one pass: the same bits as the two ops apart.
 /// All (B, T, C). residual_out may be residual. Dropout counts elements as (sequence, position, channel).
-struct ResidualLayernormForward {
-  static constexpr std::string_view kName = "residual_layernorm_forward";
-  static constexpr std::string_view kFamily = "layernorm";
+struct ResidualNormForward {
+  static constexpr std::string_view kName = "residual_norm_forward";
+  static constexpr std::string_view kFamily = "norm";
   TensorView residual_out;
   TensorView out;
   TensorView mean;
@@ -47,6 +54,7 @@ struct ResidualLayernormForward {
   ConstTensorView weight;
   ConstTensorView bias;
   Dropout dropout = {};
+  float epsilon = kNormEpsilon;
 
   static void operands(auto& op, auto&& visit) {
     visit("residual_out", op.residual_out, Access::kWrite);
@@ -61,10 +69,10 @@ struct ResidualLayernormForward {
   [[nodiscard]] SequenceSizes check() const;
 };
 
-/// dinp (..., C) +=, dweight (C) +=, dbias (C) += (absent without bias).
-struct LayernormBackward {
-  static constexpr std::string_view kName = "layernorm_backward";
-  static constexpr std::string_view kFamily = "layernorm";
+/// dinp (..., C) +=, dweight (C) +=, dbias (C) += (absent without bias). mean absent: of RMSNorm, without dbias.
+struct NormBackward {
+  static constexpr std::string_view kName = "norm_backward";
+  static constexpr std::string_view kFamily = "norm";
   TensorView dinp;
   TensorView dweight;
   TensorView dbias;

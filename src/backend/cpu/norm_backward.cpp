@@ -4,14 +4,14 @@
 
 #include "backend/cpu/column_sums.h"
 #include "backend/cpu/float_type.h"
-#include "backend/cpu/layernorm.h"
+#include "backend/cpu/norm.h"
 #include "backend/cpu/parallel.h"
 #include "backend/cpu/row_pieces.h"
 #include "backend/cpu/simd_targets.h"
 #include "backend/cpu/type_dispatch.h"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "backend/cpu/layernorm_backward.cpp"
+#define HWY_TARGET_INCLUDE "backend/cpu/norm_backward.cpp"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
@@ -23,14 +23,15 @@ namespace HWY_NAMESPACE {
 
 /// dinp of one row; adds the row's share to dweight (C) and dbias (C).
 template <typename Element>
-HWY_INLINE void layernorm_backward_row(const LayernormBackward<Element>& op, std::int64_t row, float* HWY_RESTRICT dweight,
-                                       float* HWY_RESTRICT dbias) {
+HWY_INLINE void norm_backward_row(const NormBackward<Element>& op, std::int64_t row, float* HWY_RESTRICT dweight,
+                                  float* HWY_RESTRICT dbias) {
   const FloatTag d;
   const auto C = static_cast<std::size_t>(op.channels);
   const Element* HWY_RESTRICT dout = op.dout + row * op.channels;
   const Element* HWY_RESTRICT inp = op.inp + row * op.channels;
   Element* HWY_RESTRICT dinp = op.dinp + row * op.channels;
-  const FloatVector mean = hn::Set(d, op.mean[row]);
+  const bool centred = op.mean != nullptr;  // else RMSNorm's
+  const FloatVector mean = hn::Set(d, centred ? op.mean[row] : 0.0F);
   const FloatVector rstd = hn::Set(d, op.rstd[row]);
 
   FourSums sum_dnorm, sum_dnorm_norm;
@@ -44,7 +45,7 @@ HWY_INLINE void layernorm_backward_row(const LayernormBackward<Element>& op, std
     part.store(hn::MulAdd(dy, norm, part.load(dweight + c)), dweight + c);
     part.store(hn::Add(dy, part.load(dbias + c)), dbias + c);
   });
-  const FloatVector mean_dnorm = hn::Set(d, sum_dnorm.total() / static_cast<float>(C));
+  const FloatVector mean_dnorm = hn::Set(d, centred ? sum_dnorm.total() / static_cast<float>(C) : 0.0F);
   const FloatVector mean_dnorm_norm = hn::Set(d, sum_dnorm_norm.total() / static_cast<float>(C));
   for_each_vector(C, [&](std::size_t c, auto part) HWY_ATTR {
     const FloatVector norm = hn::Mul(hn::Sub(part.load(inp + c), mean), rstd);
@@ -55,21 +56,21 @@ HWY_INLINE void layernorm_backward_row(const LayernormBackward<Element>& op, std
 }
 
 template <typename Element>
-HWY_INLINE void layernorm_backward_rows(const LayernormBackward<Element>& op, std::int64_t first_row, std::int64_t last_row,
-                                        float* partial) {
+HWY_INLINE void norm_backward_rows(const NormBackward<Element>& op, std::int64_t first_row, std::int64_t last_row,
+                                   float* partial) {
   std::fill_n(partial, 2 * op.channels, 0.0F);
   for (std::int64_t row = first_row; row < last_row; ++row) {
-    layernorm_backward_row(op, row, partial, partial + op.channels);
+    norm_backward_row(op, row, partial, partial + op.channels);
   }
 }
 
-HWY_ATTR void layernorm_backward_rows_float32(const LayernormBackward<float>& op, std::int64_t first_row, std::int64_t last_row,
-                                              float* partial) {
-  layernorm_backward_rows(op, first_row, last_row, partial);
+HWY_ATTR void norm_backward_rows_float32(const NormBackward<float>& op, std::int64_t first_row, std::int64_t last_row,
+                                         float* partial) {
+  norm_backward_rows(op, first_row, last_row, partial);
 }
-HWY_ATTR void layernorm_backward_rows_bfloat16(const LayernormBackward<BFloat16>& op, std::int64_t first_row,
-                                               std::int64_t last_row, float* partial) {
-  layernorm_backward_rows(op, first_row, last_row, partial);
+HWY_ATTR void norm_backward_rows_bfloat16(const NormBackward<BFloat16>& op, std::int64_t first_row, std::int64_t last_row,
+                                          float* partial) {
+  norm_backward_rows(op, first_row, last_row, partial);
 }
 
 }  // namespace HWY_NAMESPACE
@@ -79,9 +80,9 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace virgil::cpu {
 
-VIRGIL_EXPORT_PAIR(layernorm_backward_rows);
+VIRGIL_EXPORT_PAIR(norm_backward_rows);
 
-std::int64_t layernorm_backward_workspace_bytes(std::int64_t rows, std::int64_t channels) {
+std::int64_t norm_backward_workspace_bytes(std::int64_t rows, std::int64_t channels) {
   const std::int64_t floats = checked_multiply(RowPieces(rows).count(), checked_multiply(2, channels));
   return checked_multiply(floats, static_cast<std::int64_t>(sizeof(float)));
 }
@@ -89,14 +90,14 @@ std::int64_t layernorm_backward_workspace_bytes(std::int64_t rows, std::int64_t 
 namespace {
 
 template <typename T>
-void layernorm_backward(const LayernormBackward<T>& op, const CpuContext& context) {
+void norm_backward(const NormBackward<T>& op, const CpuContext& context) {
   const std::int64_t C = op.channels;
   const RowPieces pieces(op.rows);
   // Per piece: dweight (C), then dbias (C).
-  const auto partials = workspace_as<float>(context, "layernorm_backward", static_cast<std::size_t>(pieces.count() * 2 * C));
+  const auto partials = workspace_as<float>(context, "norm_backward", static_cast<std::size_t>(pieces.count() * 2 * C));
   parallel_ranges(pieces.count(), 1, context.num_threads, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t piece = begin; piece < end; ++piece) {
-      VIRGIL_DISPATCH_PAIR(T, layernorm_backward_rows)
+      VIRGIL_DISPATCH_PAIR(T, norm_backward_rows)
       (op, pieces.begin(piece), pieces.end(piece), partials.data() + piece * 2 * C);
     }
   });
@@ -106,20 +107,20 @@ void layernorm_backward(const LayernormBackward<T>& op, const CpuContext& contex
 
 }  // namespace
 
-void run(const ops::LayernormBackward& op, const CpuContext& context) {
+void run(const ops::NormBackward& op, const CpuContext& context) {
   const ops::RowSizes sizes = op.check();
   with_float_type(op.kName, sizes.dtype, [&]<typename T>(T) {
-    layernorm_backward(LayernormBackward<T>{.dinp = op.dinp.as<T>(),
-                                            .dweight = op.dweight.as<float>(),
-                                            .dbias = data_or_null<float>(op.dbias),
-                                            .dout = op.dout.as<T>(),
-                                            .inp = op.inp.as<T>(),
-                                            .weight = op.weight.as<T>(),
-                                            .mean = op.mean.as<float>(),
-                                            .rstd = op.rstd.as<float>(),
-                                            .rows = sizes.rows,
-                                            .channels = sizes.channels},
-                       context);
+    norm_backward(NormBackward<T>{.dinp = op.dinp.as<T>(),
+                                  .dweight = op.dweight.as<float>(),
+                                  .dbias = data_or_null<float>(op.dbias),
+                                  .dout = op.dout.as<T>(),
+                                  .inp = op.inp.as<T>(),
+                                  .weight = op.weight.as<T>(),
+                                  .mean = data_or_null<float>(op.mean),
+                                  .rstd = op.rstd.as<float>(),
+                                  .rows = sizes.rows,
+                                  .channels = sizes.channels},
+                  context);
   });
 }
 
