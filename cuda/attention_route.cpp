@@ -43,8 +43,10 @@ AttentionSizes attention_sizes(const AttentionShape& shape) {
   return {.batch = shape.batch,
           .length = shape.length,
           .num_heads = shape.num_heads,
+          .num_kv_heads = shape.kv_heads(),
           .head_size = shape.head_size,
-          .dtype = shape.dtype};
+          .dtype = shape.dtype,
+          .window = shape.window};
 }
 
 AttentionRoute::AttentionRoute(const CudaOptions& options, const LaunchContext& context)
@@ -53,7 +55,7 @@ AttentionRoute::AttentionRoute(const CudaOptions& options, const LaunchContext& 
 CudnnAttention* AttentionRoute::cudnn_for(const AttentionShape& shape, bool drops) {
   if (cudnn_ == nullptr || insists_) return cudnn_.get();
   if (drops || shape.dtype == DType::kFloat32) return nullptr;
-  const Key key{shape.batch, shape.length, shape.num_heads, shape.head_size, shape.dtype};
+  const Key key{shape.batch, shape.length, shape.num_heads, shape.kv_heads(), shape.head_size, shape.dtype, shape.window};
   auto found = taken_.find(key);
   if (found == taken_.end()) found = taken_.emplace(key, computes(shape)).first;
   return found->second ? cudnn_.get() : nullptr;

@@ -27,7 +27,7 @@ class AttentionRoute {
   [[nodiscard]] bool may_take_cudnn() const { return cudnn_ != nullptr; }
 
  private:
-  using Key = std::tuple<std::int64_t, std::int64_t, std::int64_t, std::int64_t, DType>;
+  using Key = std::tuple<std::int64_t, std::int64_t, std::int64_t, std::int64_t, std::int64_t, DType, std::int64_t>;
   [[nodiscard]] bool computes(const AttentionShape& shape) const;
 
   bool insists_;

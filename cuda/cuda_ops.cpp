@@ -75,7 +75,7 @@ class CudaBackend::Ops {
     const std::int64_t vocab_rows = op.dwte.shape()[0];
     const std::int64_t needed =
         backend_.traits_->embedding_backward_workspace_bytes(sizes.batch * sizes.length, sizes.channels, vocab_rows);
-    cuda::embedding_backward(backend_.context_, sizes.dtype, op.dwte.as<float>(), op.dwpe.as<float>(), op.dout.data(),
+    cuda::embedding_backward(backend_.context_, sizes.dtype, op.dwte.as<float>(), floats_or_null(op.dwpe), op.dout.data(),
                              op.tokens.as<std::int32_t>(), {sizes.batch, sizes.length, sizes.channels, vocab_rows, 0},
                              op.dropout, backend_.workspace(op.kName, needed));
   }
@@ -177,21 +177,15 @@ class CudaBackend::Ops {
   }
 
   void operator()(const ops::GluForward& op) const {
-    const auto num_elements = op.check();
-    backend_.expect_supported(op.kName, op.gate.dtype());
-    cuda::glu_forward(backend_.context_, op.gate.dtype(), op.act, op.out.data(), op.gate.data(), op.up.data(), num_elements);
+    const auto [rows, channels, dtype] = op.check();
+    backend_.expect_supported(op.kName, dtype);
+    cuda::glu_forward(backend_.context_, dtype, op.act, op.out.data(), op.inp.data(), {rows, channels});
   }
 
   void operator()(const ops::GluBackward& op) const {
-    const auto num_elements = op.check();
-    backend_.expect_supported(op.kName, op.gate.dtype());
-    cuda::glu_backward(backend_.context_, op.gate.dtype(), op.act,
-                       {.dgate = op.dgate.data(),
-                        .dup = op.dup.data(),
-                        .dout = op.dout.data(),
-                        .gate = op.gate.data(),
-                        .up = op.up.data(),
-                        .count = num_elements});
+    const auto [rows, channels, dtype] = op.check();
+    backend_.expect_supported(op.kName, dtype);
+    cuda::glu_backward(backend_.context_, dtype, op.act, op.dinp.data(), op.dout.data(), op.inp.data(), {rows, channels});
   }
 
   void operator()(const ops::MatmulGeluBackward& op) const {
@@ -215,7 +209,6 @@ class CudaBackend::Ops {
 
   void operator()(const ops::AttentionForward& op) const {
     const AttentionShape shape = op.check();
-    refuse_grouped_heads(op.kName, shape);
     backend_.expect_supported(op.kName, shape.dtype);
     const std::span<std::byte> scratch =
         backend_.workspace(op.kName, backend_.traits_->attention_forward_workspace_bytes(shape));
@@ -228,7 +221,6 @@ class CudaBackend::Ops {
 
   void operator()(const ops::AttentionBackward& op) const {
     const AttentionShape shape = op.check();
-    refuse_grouped_heads(op.kName, shape);
     backend_.expect_supported(op.kName, shape.dtype);
     const std::span<std::byte> scratch =
         backend_.workspace(op.kName, backend_.traits_->attention_backward_workspace_bytes(shape));
@@ -242,7 +234,6 @@ class CudaBackend::Ops {
 
   void operator()(const ops::AttentionDecode& op) const {
     const AttentionShape cache = op.cache_shape();
-    refuse_grouped_heads(op.kName, cache);
     backend_.expect_supported(op.kName, cache.dtype);
     const AttentionDecode operands{.out = op.out.data(),
                                    .k_cache = op.k_cache.data(),

@@ -148,6 +148,18 @@ void expect_good(fe::error_t error, const char* step, Pass pass, const Attention
 }
 
 void expect_supported(const AttentionSizes& sizes) {
+  if (sizes.group() > 1) {
+    throw user_error(
+        "attention is cudnn, and {} query heads share {} heads of keys and values, which Virgil does not give to cuDNN; use "
+        "--attention virgil",
+        sizes.num_heads, sizes.num_kv_heads);
+  }
+  if (sizes.window > 0) {
+    throw user_error(
+        "attention is cudnn, and a query sees a window of {} positions, which Virgil does not give to cuDNN; use --attention "
+        "virgil",
+        sizes.window);
+  }
   if (sizes.dtype == DType::kBFloat16 || sizes.dtype == DType::kFloat16) return;
   throw user_error(
       "attention is cudnn, which computes in bfloat16 and float16, and dtype is {}; use one of these, or "

@@ -89,10 +89,12 @@ def dynamic_smem(name):
     if forward:
         head_size, row_tiles = map(int, forward.groups())
         return 2 * head_size * (4 * 16 * row_tiles + 2 * 64)
-    backward = re.match(r"attention_backward_kernel<\w+, (\d+)", name)
+    backward = re.match(r"attention_backward_kernel<\w+, (\d+), \d, \w+, (\w+)>", name)
     if backward:
-        head_size = int(backward.group(1))
-        return 2 * head_size * (2 * 128 + 2 * 2 * 32) + 2 * 32 * 8
+        head_size, general = int(backward.group(1)), backward.group(2) == "true"
+        owned = 64 if general and head_size <= 32 else 128
+        visited = 16 if general and head_size > 96 else 32
+        return 2 * head_size * (2 * owned + 2 * 2 * visited) + 2 * visited * 8
     return 0
 
 

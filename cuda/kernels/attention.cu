@@ -66,22 +66,24 @@ void attention_forward(const LaunchContext& context, DType dtype, const ForwardP
 
 void attention_forward(const LaunchContext& context, const AttentionSizes& sizes, void* out, float* lse, const void* qkv,
                        const Dropout& dropout, std::span<std::byte> /*workspace*/) {
-  const auto [B, T, NH, HS, dtype] = sizes;
+  const auto [B, T, NH, NKV, HS, dtype, window] = sizes;
   const auto* bytes = static_cast<const std::byte*>(qkv);
-  const auto part_bytes = static_cast<std::int64_t>(dtype == DType::kFloat32 ? sizeof(float) : sizeof(__half)) * NH * HS;
+  const auto element_bytes = static_cast<std::int64_t>(dtype == DType::kFloat32 ? sizeof(float) : sizeof(__half));
   const ForwardProblem problem{.out = out,
                                .lse = lse,
                                .q = bytes,
-                               .k = bytes + part_bytes,
-                               .v = bytes + 2 * part_bytes,
-                               .out_strides = out_strides(T, NH, HS),
-                               .q_strides = qkv_strides(T, NH, HS),
-                               .kv_strides = qkv_strides(T, NH, HS),
+                               .k = bytes + sizes.keys_offset() * element_bytes,
+                               .v = bytes + sizes.values_offset() * element_bytes,
+                               .out_strides = row_strides(T, sizes.channels(), HS),
+                               .q_strides = row_strides(T, sizes.qkv_width(), HS),
+                               .kv_strides = row_strides(T, sizes.qkv_width(), HS),
                                .batch = B,
                                .num_heads = static_cast<int>(NH),
+                               .group = static_cast<int>(sizes.group()),
                                .head_size = static_cast<int>(HS),
                                .rows = static_cast<int>(T),
                                .first_position = 0,
+                               .window = window_of(window, T),
                                .scale_log2 = attention_scale_log2(HS),
                                .dropout = DeviceDropout(dropout, context.place)};
   attention_forward(context, dtype, problem);
@@ -90,19 +92,23 @@ void attention_forward(const LaunchContext& context, const AttentionSizes& sizes
 void attention_backward(const LaunchContext& context, const AttentionSizes& sizes, void* dqkv, const void* dout,
                         const void* out, const void* qkv, const float* lse, const Dropout& dropout,
                         std::span<std::byte> workspace) {
-  const auto [B, T, NH, HS, dtype] = sizes;
+  const auto [B, T, NH, NKV, HS, dtype, window] = sizes;
   auto* statistics = workspace_as<RowStatistics>(workspace, num_statistics(sizes));
   const BackwardProblem problem{.dqkv = dqkv,
                                 .qkv = qkv,
                                 .dout = dout,
                                 .statistics = statistics,
                                 .padded_length = padded_length(T),
-                                .qkv_strides = qkv_strides(T, NH, HS),
-                                .out_strides = out_strides(T, NH, HS),
+                                .qkv_strides = row_strides(T, sizes.qkv_width(), HS),
+                                .out_strides = row_strides(T, sizes.channels(), HS),
+                                .keys_offset = sizes.keys_offset(),
+                                .values_offset = sizes.values_offset(),
                                 .batch = B,
                                 .num_heads = static_cast<int>(NH),
+                                .group = static_cast<int>(sizes.group()),
                                 .head_size = static_cast<int>(HS),
                                 .length = static_cast<int>(T),
+                                .window = window_of(window, T),
                                 .scale = attention_scale(HS),
                                 .scale_log2 = attention_scale_log2(HS),
                                 .dropout = DeviceDropout(dropout, context.place)};

@@ -7,6 +7,7 @@
 //
 // Work for each row and head: 4 HS operations a position. Bytes: HS elements of k and v a position.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -42,16 +43,20 @@ std::int64_t num_partial_floats(const AttentionSizes& sizes, std::int64_t rows, 
 
 struct DecodeProblem {
   void* out = nullptr;        // (S, n, C)
-  void* k_cache = nullptr;    // (S, NH, L, HS)
-  void* v_cache = nullptr;    // (S, NH, L, HS)
-  const void* qkv = nullptr;  // (S, n, 3C)
+  void* k_cache = nullptr;    // (S, NKV, L, HS)
+  void* v_cache = nullptr;    // (S, NKV, L, HS)
+  const void* qkv = nullptr;  // (S, n, C + 2 NKV HS)
   float* partials = nullptr;  // (S, NH, n, splits, 2 + HS)
   HeadStrides out_strides, qkv_strides, cache_strides;
-  int num_heads = 0;
+  std::int64_t keys_offset = 0, values_offset = 0;  // in a row of qkv
+  int num_heads = 0;                                // of queries
+  int group = 1;                                    // of them to a head of keys and values
   int head_size = 0;
   int rows = 0;
   int first_position = 0;
-  int splits = 0;
+  int window = 0;       // window_of()
+  int first_split = 0;  // of the first row's window
+  int splits = 0;       // from that one on
   float scale_log2 = 0;
 };
 
@@ -96,21 +101,26 @@ __global__ void __launch_bounds__(kSplit, 6) attention_decode_kernel(DecodeProbl
   auto& shared = static_smem<DecodeShared>();
   constexpr int kAtOnce = kSplit / Lanes;  // positions
   const int s = static_cast<int>(blockIdx.z), h = static_cast<int>(blockIdx.y);
-  const int row = static_cast<int>(blockIdx.x) / p.splits, split = static_cast<int>(blockIdx.x) % p.splits;
+  const int row = static_cast<int>(blockIdx.x) / p.splits;
+  const int split = p.first_split + static_cast<int>(blockIdx.x) % p.splits;
   const int thread = static_cast<int>(threadIdx.x), lane = thread % Lanes, channel = lane * kChannelsPerLane;
-  const int begin = split * kSplit, count = min(kSplit, p.first_position + row + 1 - begin);
-  if (count <= 0) return;  // the whole block: this row is older than the split
+  const int position_of_row = p.first_position + row;
+  const int begin = max(split * kSplit, position_of_row - p.window + 1);
+  const int count = min((split + 1) * kSplit, position_of_row + 1) - begin;
+  if (count <= 0) return;  // the whole block: this row is older than the split, or its window has left it
 
-  const std::int64_t channels = p.qkv_strides.row / 3;
-  const std::int64_t at_cache = p.cache_strides.offset(s, h);
-  const T* q = static_cast<const T*>(p.qkv) + p.qkv_strides.offset(s, h);
+  const int kv_head = h / p.group;
+  const std::int64_t at_cache = p.cache_strides.offset(s, kv_head);
+  const T* qkv = static_cast<const T*>(p.qkv);
+  const T* q = qkv + p.qkv_strides.offset(s, h);
+  const T* fresh = qkv + p.qkv_strides.offset(s, kv_head);
   T *k_cache = static_cast<T*>(p.k_cache) + at_cache, *v_cache = static_cast<T*>(p.v_cache) + at_cache;
-  const CachedRows<T> keys{k_cache, q + channels, p.cache_strides.row, p.qkv_strides.row, p.first_position};
-  const CachedRows<T> values{v_cache, q + 2 * channels, p.cache_strides.row, p.qkv_strides.row, p.first_position};
+  const CachedRows<T> keys{k_cache, fresh + p.keys_offset, p.cache_strides.row, p.qkv_strides.row, p.first_position};
+  const CachedRows<T> values{v_cache, fresh + p.values_offset, p.cache_strides.row, p.qkv_strides.row, p.first_position};
   const bool has_channels = channel < p.head_size;
 
   // --- The row's own k and v join the cache; blocks of this launch read them from qkv
-  if (split == (p.first_position + row) / kSplit && thread < p.head_size) {
+  if (h % p.group == 0 && split == (p.first_position + row) / kSplit && thread < p.head_size) {
     const std::int64_t to = (p.first_position + row) * p.cache_strides.row + thread;
     k_cache[to] = keys.at(p.first_position + row)[thread];
     v_cache[to] = values.at(p.first_position + row)[thread];
@@ -162,7 +172,7 @@ __global__ void __launch_bounds__(kSplit, 6) attention_decode_kernel(DecodeProbl
   // --- Results
   if (p.splits == 1) return store_result<T>(p, s, h, row, thread, total / sum);
   const std::int64_t head = static_cast<std::int64_t>(s) * p.num_heads + h;
-  float* partial = p.partials + ((head * p.rows + row) * p.splits + split) * PartialLayout::floats(p.head_size);
+  float* partial = p.partials + ((head * p.rows + row) * p.splits + split - p.first_split) * PartialLayout::floats(p.head_size);
   partial[PartialLayout::kValues + thread] = total;
   if (thread == 0) {
     partial[PartialLayout::kMax] = max;
@@ -176,16 +186,17 @@ __global__ void __launch_bounds__(kMaxHeadSize) attention_decode_join_kernel(Dec
   const int s = static_cast<int>(blockIdx.z), h = static_cast<int>(blockIdx.y), row = static_cast<int>(blockIdx.x);
   const int thread = static_cast<int>(threadIdx.x);
   if (thread >= p.head_size) return;
-  const int splits = (p.first_position + row) / kSplit + 1;
+  const int begin = max(0, p.first_position + row - p.window + 1) / kSplit - p.first_split;
+  const int end = (p.first_position + row) / kSplit + 1 - p.first_split;
   const std::int64_t floats = PartialLayout::floats(p.head_size);
   const std::int64_t head = static_cast<std::int64_t>(s) * p.num_heads + h;
   const float* partials = p.partials + (head * p.rows + row) * p.splits * floats;
-  float max = -INFINITY;
-  for (int i = 0; i < splits; ++i) max = fmaxf(max, partials[i * floats + PartialLayout::kMax]);
+  float largest = -INFINITY;
+  for (int i = begin; i < end; ++i) largest = fmaxf(largest, partials[i * floats + PartialLayout::kMax]);
   float sum = 0, total = 0;
-  for (int i = 0; i < splits; ++i) {
+  for (int i = begin; i < end; ++i) {
     const float* partial = partials + i * floats;
-    const float correction = ptx::exp2_approx(partial[PartialLayout::kMax] - max);
+    const float correction = ptx::exp2_approx(partial[PartialLayout::kMax] - largest);
     sum = fmaf(partial[PartialLayout::kSum], correction, sum);
     total = fmaf(partial[PartialLayout::kValues + thread], correction, total);
   }
@@ -198,11 +209,10 @@ __global__ void __launch_bounds__(kMaxHeadSize) attention_append_kernel(DecodePr
   const int s = static_cast<int>(blockIdx.z), h = static_cast<int>(blockIdx.y), row = static_cast<int>(blockIdx.x);
   const int thread = static_cast<int>(threadIdx.x);
   if (thread >= p.head_size) return;
-  const std::int64_t channels = p.qkv_strides.row / 3;
-  const T* q = static_cast<const T*>(p.qkv) + p.qkv_strides.offset(s, h) + row * p.qkv_strides.row + thread;
+  const T* from = static_cast<const T*>(p.qkv) + p.qkv_strides.offset(s, h) + row * p.qkv_strides.row + thread;
   const std::int64_t to = p.cache_strides.offset(s, h) + (p.first_position + row) * p.cache_strides.row + thread;
-  static_cast<T*>(p.k_cache)[to] = q[channels];
-  static_cast<T*>(p.v_cache)[to] = q[2 * channels];
+  static_cast<T*>(p.k_cache)[to] = from[p.keys_offset];
+  static_cast<T*>(p.v_cache)[to] = from[p.values_offset];
 }
 
 template <typename T>
@@ -224,28 +234,35 @@ void launch_few_rows(const LaunchContext& context, const DecodeProblem& p, std::
 
 void attention_decode(const LaunchContext& context, const AttentionSizes& sizes, const AttentionDecode& operands,
                       std::span<std::byte> workspace) {
-  const auto [S, L, NH, HS, dtype] = sizes;
+  const auto [S, L, NH, NKV, HS, dtype, window] = sizes;
   const std::int64_t n = operands.new_rows;
   const std::int64_t num_floats = n < kManyRows ? num_partial_floats(sizes, n, operands.first_position + n) : 0;
+  const int visible = window_of(window, operands.first_position + n);
+  const int first_split = static_cast<int>(std::max<std::int64_t>(0, operands.first_position - visible + 1)) / kSplit;
   const DecodeProblem problem{.out = operands.out,
                               .k_cache = operands.k_cache,
                               .v_cache = operands.v_cache,
                               .qkv = operands.qkv,
                               .partials = workspace_as<float>(workspace, num_floats),
-                              .out_strides = out_strides(n, NH, HS),
-                              .qkv_strides = qkv_strides(n, NH, HS),
-                              .cache_strides = cache_strides(L, NH, HS),
+                              .out_strides = row_strides(n, sizes.channels(), HS),
+                              .qkv_strides = row_strides(n, sizes.qkv_width(), HS),
+                              .cache_strides = cache_strides(L, NKV, HS),
+                              .keys_offset = sizes.keys_offset(),
+                              .values_offset = sizes.values_offset(),
                               .num_heads = static_cast<int>(NH),
+                              .group = static_cast<int>(sizes.group()),
                               .head_size = static_cast<int>(HS),
                               .rows = static_cast<int>(n),
                               .first_position = static_cast<int>(operands.first_position),
-                              .splits = static_cast<int>(num_splits(operands.first_position + n)),
+                              .window = visible,
+                              .first_split = first_split,
+                              .splits = static_cast<int>(num_splits(operands.first_position + n)) - first_split,
                               .scale_log2 = attention_scale_log2(HS)};
   if (n < kManyRows) {
     return with_device_type(dtype, [&, S = S]<typename T>(T) { launch_few_rows<T>(context, problem, S); });
   }
-  with_device_type(dtype, [&, S = S, NH = NH]<typename T>(T) {
-    launch(context, attention_grid(problem.rows, NH, S), kMaxHeadSize, 0, attention_append_kernel<T>, problem);
+  with_device_type(dtype, [&, S = S, NKV = NKV]<typename T>(T) {
+    launch(context, attention_grid(problem.rows, NKV, S), kMaxHeadSize, 0, attention_append_kernel<T>, problem);
   });
   attention_forward(context, dtype,
                     {.out = operands.out,
@@ -257,9 +274,11 @@ void attention_decode(const LaunchContext& context, const AttentionSizes& sizes,
                      .kv_strides = problem.cache_strides,
                      .batch = S,
                      .num_heads = problem.num_heads,
+                     .group = problem.group,
                      .head_size = problem.head_size,
                      .rows = problem.rows,
                      .first_position = problem.first_position,
+                     .window = problem.window,
                      .scale_log2 = problem.scale_log2,
                      .dropout = {}});
 }

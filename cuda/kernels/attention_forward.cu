@@ -53,7 +53,7 @@ struct SoftmaxState {
   __device__ __forceinline__ SoftmaxState() {
 #pragma unroll
     for (int m = 0; m < RowTiles; ++m) {
-      max[m][0] = max[m][1] = -INFINITY;
+      max[m][0] = max[m][1] = kNoScore;
       sum[m][0] = sum[m][1] = 0;
     }
   }
@@ -72,7 +72,6 @@ __device__ __forceinline__ void online_softmax(float (&scores)[RowTiles][NT][4],
       for (int n = 0; n < NT; ++n) largest = fmaxf(largest, fmaxf(scores[m][n][2 * half], scores[m][n][2 * half + 1]));
       largest = fmaxf(largest, __shfl_xor_sync(kFullMask, largest, 1));
       largest = fmaxf(largest, __shfl_xor_sync(kFullMask, largest, 2));
-      // The first tile holds key 0, which every query sees: from then on the maximum is finite.
       const float max = fmaxf(state.max[m][half], largest * scale_log2);
       const float correction = ptx::exp2_approx(state.max[m][half] - max);
       state.max[m][half] = max;
@@ -118,16 +117,19 @@ __global__ void __launch_bounds__(kThreads, 2) attention_forward_kernel(ForwardP
   // The last queries see the most keys: their blocks start first, and short ones fill the end.
   const int first_row = static_cast<int>(gridDim.x - 1 - blockIdx.x) * Shape::kRows;
   const int num_rows = min(Shape::kRows, p.rows - first_row);
+  // Of the keys that some query sees; the first ones, as no query sees them, are left out by whole tiles.
+  const int begin_key = max(0, p.first_position + first_row - p.window + 1) / kKeys * kKeys;
   const int num_keys = p.first_position + first_row + num_rows;
   const T* q = static_cast<const T*>(p.q) + p.q_strides.offset(b, h) + first_row * p.q_strides.row;
-  const T* k = static_cast<const T*>(p.k) + p.kv_strides.offset(b, h);
-  const T* v = static_cast<const T*>(p.v) + p.kv_strides.offset(b, h);
+  const T* k = static_cast<const T*>(p.k) + p.kv_strides.offset(b, h / p.group);
+  const T* v = static_cast<const T*>(p.v) + p.kv_strides.offset(b, h / p.group);
   const int warp_row = warp_id() * 16 * RowTiles;
   const int warp_position = p.first_position + first_row + warp_row;
 
   TileReader<T, HS, Shape::kRows, kThreads>(q, p.q_strides.row, num_rows, p.head_size).next(shared.queries);
-  TileReader<T, HS, kKeys, kThreads> keys(k, p.kv_strides.row, num_keys, p.head_size);
-  TileReader<T, HS, kKeys, kThreads> values(v, p.kv_strides.row, num_keys, p.head_size);
+  const std::int64_t begin_row = begin_key * p.kv_strides.row;
+  TileReader<T, HS, kKeys, kThreads> keys(k + begin_row, p.kv_strides.row, num_keys - begin_key, p.head_size);
+  TileReader<T, HS, kKeys, kThreads> values(v + begin_row, p.kv_strides.row, num_keys - begin_key, p.head_size);
   keys.next(shared.keys);
   ptx::cp_async_commit();
 
@@ -135,7 +137,7 @@ __global__ void __launch_bounds__(kThreads, 2) attention_forward_kernel(ForwardP
   [[maybe_unused]] RegisterOperand<HS, RowTiles> queries;
   SoftmaxState<RowTiles> state;
   float out[RowTiles][HS / 8][4] = {};
-  for (int first_key = 0; first_key < num_keys; first_key += kKeys) {
+  for (int first_key = begin_key; first_key < num_keys; first_key += kKeys) {
     // --- Scores
     ptx::cp_async_wait<0>();
     __syncthreads();  // K's tile is there, and no warp uses the last V's tile any more
@@ -153,12 +155,13 @@ __global__ void __launch_bounds__(kThreads, 2) attention_forward_kernel(ForwardP
         }
       }
       if constexpr (Shape::kQueriesInRegisters) {
-        if (first_key == 0) queries.load(shared_queries);
+        if (first_key == begin_key) queries.load(shared_queries);
         multiply_rows<T, HS>(scores, queries, shared.keys);
       } else {
         multiply_rows<T, HS>(scores, shared_queries, shared.keys);
       }
-      if (first_key + kKeys - 1 > warp_position) mask_future<true>(scores, warp_position, first_key);
+      const bool sees_all = first_key + kKeys - 1 <= warp_position && first_key > warp_position + 16 * RowTiles - 1 - p.window;
+      if (!sees_all) mask_unseen<true>(scores, warp_position, first_key, p.window);
       online_softmax(scores, state, out, p.scale_log2);
       if constexpr (Drops) drop_weights(scores, drawn);
     }

@@ -1,6 +1,7 @@
 // What the attention launchers hand to their kernels. Private to cuda/kernels/attention*.cu.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <numbers>
@@ -22,15 +23,12 @@ struct HeadStrides {
   [[nodiscard]] __host__ __device__ std::int64_t offset(int b, int h) const { return b * batch + h * head; }
 };
 
-/// Strides of q, k or v inside (B, T, 3C), of a (B, T, C) tensor, and of a cache (S, NH, L, HS).
-[[nodiscard]] inline HeadStrides qkv_strides(std::int64_t T, std::int64_t NH, std::int64_t HS) {
-  return {T * 3 * NH * HS, HS, 3 * NH * HS};
+/// Strides of heads side by side in rows (B, T, width), and of a cache (S, NKV, L, HS).
+[[nodiscard]] inline HeadStrides row_strides(std::int64_t T, std::int64_t width, std::int64_t HS) {
+  return {T * width, HS, width};
 }
-[[nodiscard]] inline HeadStrides out_strides(std::int64_t T, std::int64_t NH, std::int64_t HS) {
-  return {T * NH * HS, HS, NH * HS};
-}
-[[nodiscard]] inline HeadStrides cache_strides(std::int64_t L, std::int64_t NH, std::int64_t HS) {
-  return {NH * L * HS, L * HS, HS};
+[[nodiscard]] inline HeadStrides cache_strides(std::int64_t L, std::int64_t NKV, std::int64_t HS) {
+  return {NKV * L * HS, L * HS, HS};
 }
 
 /// Rows of queries that attend to all positions up to their own; row r stands at position first_position + r.
@@ -42,13 +40,20 @@ struct ForwardProblem {
   const void* v = nullptr;
   HeadStrides out_strides, q_strides, kv_strides;
   std::int64_t batch = 0;
-  int num_heads = 0;
+  int num_heads = 0;  // of queries
+  int group = 1;      // of them to a head of keys and values
   int head_size = 0;
   int rows = 0;
   int first_position = 0;
+  int window = 0;        // window_of()
   float scale_log2 = 0;  // log2(e) / sqrt(HS): exponentials are powers of two
   DeviceDropout dropout;
 };
+
+/// Positions that a query sees, its own among them, at most all `positions` that there are.
+[[nodiscard]] inline int window_of(std::int64_t window, std::int64_t positions) {
+  return static_cast<int>(window == 0 ? positions : std::min(window, positions));
+}
 
 /// A row's lse in base 2, and the sum of dout * out over its head: all that the softmax needs on the way back. Beyond the
 /// sequence's end it is {inf, 0}, which makes probabilities 0.
@@ -64,14 +69,20 @@ struct BackwardProblem {
   const RowStatistics* statistics = nullptr;  // (B, NH, padded_length)
   std::int64_t padded_length = 0;
   HeadStrides qkv_strides, out_strides;
+  std::int64_t keys_offset = 0, values_offset = 0;  // in a row of qkv
   std::int64_t batch = 0;
-  int num_heads = 0;
+  int num_heads = 0;  // of queries
+  int group = 1;      // of them to a head of keys and values
   int head_size = 0;
   int length = 0;
+  int window = 0;  // window_of()
   float scale = 0;
   float scale_log2 = 0;
   DeviceDropout dropout;
 };
+
+/// The largest score of a row that has seen no key yet: less than any score, and finite, so that no difference is NaN.
+inline constexpr float kNoScore = -1e30F;
 
 inline constexpr float kLog2E = 1.4426950408889634F;
 inline constexpr float kLn2 = 0.6931471805599453F;

@@ -44,8 +44,8 @@ __global__ void __launch_bounds__(kThreads, 4) attention_forward_simt_kernel(For
   const int num_rows = min(kRows, p.rows - first_row);
   const int num_keys = p.first_position + first_row + num_rows;
   const T* q = static_cast<const T*>(p.q) + p.q_strides.offset(b, h) + first_row * p.q_strides.row;
-  const T* k = static_cast<const T*>(p.k) + p.kv_strides.offset(b, h);
-  const T* v = static_cast<const T*>(p.v) + p.kv_strides.offset(b, h);
+  const T* k = static_cast<const T*>(p.k) + p.kv_strides.offset(b, h / p.group);
+  const T* v = static_cast<const T*>(p.v) + p.kv_strides.offset(b, h / p.group);
   auto* queries = dynamic_smem<float>();
   float* keys = queries + kRows * row_floats(p.head_size);  // then values
   float* weights = keys + kKeys * row_floats(p.head_size);
@@ -57,10 +57,11 @@ __global__ void __launch_bounds__(kThreads, 4) attention_forward_simt_kernel(For
   float4 out[kRowsPerThread][Quads] = {};
 #pragma unroll
   for (int i = 0; i < kRowsPerThread; ++i) {
-    max[i] = -INFINITY;
+    max[i] = kNoScore;
     sum[i] = 0;
   }
-  for (int first_key = 0; first_key < num_keys; first_key += kKeys) {
+  const int begin_key = ::max(0, p.first_position + first_row - p.window + 1) / kKeys * kKeys;
+  for (int first_key = begin_key; first_key < num_keys; first_key += kKeys) {
     // --- Scores
     __syncthreads();  // nobody uses the last values and weights any more
     const std::int64_t at = first_key * p.kv_strides.row;
@@ -75,7 +76,8 @@ __global__ void __launch_bounds__(kThreads, 4) attention_forward_simt_kernel(For
       float largest = -INFINITY;
 #pragma unroll
       for (int j = 0; j < kKeysPerThread; ++j) {
-        if (first_key + thread_x() + kThreadsX * j > thread_position + i) scores[i][j] = -INFINITY;
+        const int ahead = first_key + thread_x() + kThreadsX * j - (thread_position + i);  // of the query
+        if (ahead > 0 || ahead <= -p.window) scores[i][j] = -INFINITY;
         largest = fmaxf(largest, scores[i][j]);
       }
       const float new_max = fmaxf(max[i], row_max(largest) * p.scale_log2);

@@ -179,6 +179,28 @@ __device__ __forceinline__ void mask_future(float (&scores)[RowTiles][NT][4], in
   }
 }
 
+/// No weight for keys that a query does not see: those behind it, and those that have left its window. Rows are queries and
+/// columns keys, or the other way round; first_row and first_column are positions.
+template <bool RowsAreQueries, int RowTiles, int NT>
+__device__ __forceinline__ void mask_unseen(float (&scores)[RowTiles][NT][4], int first_row, int first_column, int window) {
+  // How far a key stands before its query, for the lane's first element.
+  const int lane_distance = RowsAreQueries ? first_row - first_column + lane_id() / 4 - 2 * (lane_id() % 4)
+                                           : first_column - first_row + 2 * (lane_id() % 4) - lane_id() / 4;
+#pragma unroll
+  for (int m = 0; m < RowTiles; ++m) {
+#pragma unroll
+    for (int n = 0; n < NT; ++n) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const int rows = 16 * m + 8 * (i / 2), columns = 8 * n + i % 2;
+        const int distance = lane_distance + (RowsAreQueries ? rows - columns : columns - rows);
+        // One comparison: as unsigned, a negative distance is larger than any window.
+        if (static_cast<unsigned>(distance) >= static_cast<unsigned>(window)) scores[m][n][i] = -INFINITY;
+      }
+    }
+  }
+}
+
 /// Rounds a warp's accumulators, rows scaled by factors (g and g + 8 of each 16), and writes them to global memory by way of
 /// the warp's own rows of a tile, so that whole 16-byte chunks are written. No other warp may use those rows any more.
 template <typename T, int HS, int RowTiles>

@@ -20,7 +20,7 @@ struct Operands {
   T* out;
   const std::int32_t* tokens;
   const T* wte;
-  const T* wpe;
+  const T* wpe;  // null: none
   EmbeddingSizes sizes;
   DeviceDropout dropout;
 };
@@ -34,14 +34,18 @@ __global__ __launch_bounds__(kWarps* kWarpSize) void embedding_forward_kernel(Op
   // The data layer guarantees the range; a token outside shows itself as NaN, and reads nothing.
   const bool known = token >= 0 && token < op.sizes.vocab_rows;
   const T* token_row = op.wte + (known ? token : 0) * C;
-  const T* position_row = op.wpe + (op.sizes.first_position + row % op.sizes.length) * C;
+  const T* position_row = op.wpe == nullptr ? nullptr : op.wpe + (op.sizes.first_position + row % op.sizes.length) * C;
   const std::uint64_t dropout_base = dropout_row_base(op.dropout, row, op.sizes.length, C);
   for (std::int64_t c = lane_id() * Width; c < C; c += kWarpSize * Width) {
     const Pack<T, Width> a = load_pack_readonly<T, Width>(token_row + c);
-    const Pack<T, Width> b = load_pack_readonly<T, Width>(position_row + c);
     float sum[Width];
 #pragma unroll
-    for (int i = 0; i < Width; ++i) sum[i] = known ? to_float(a[i]) + to_float(b[i]) : NAN;
+    for (int i = 0; i < Width; ++i) sum[i] = known ? to_float(a[i]) : NAN;
+    if (position_row != nullptr) {
+      const Pack<T, Width> b = load_pack_readonly<T, Width>(position_row + c);
+#pragma unroll
+      for (int i = 0; i < Width; ++i) sum[i] += to_float(b[i]);
+    }
     if (op.dropout.enabled) {
       float factors[Width];
       dropout_factors_at<Width>(op.dropout, dropout_base + static_cast<std::uint64_t>(c), factors);

@@ -18,11 +18,11 @@ struct EmbeddingSizes {
   std::int64_t first_position = 0;  // forward only
 };
 
-/// out (B, T, C) = dropout(wte[tokens] + wpe[first_position + t]); out, wte, wpe of `dtype`.
+/// out (B, T, C) = dropout(wte[tokens] + wpe[first_position + t]); out, wte, wpe of `dtype`; wpe null: of tokens alone.
 void embedding_forward(const LaunchContext& context, DType dtype, void* out, const std::int32_t* tokens, const void* wte,
                        const void* wpe, const EmbeddingSizes& sizes, const Dropout& dropout);
 
-/// dwte (Vp, C) +=, dwpe (block, C) +=, float32. Rows of one token are added in the order of their positions.
+/// dwte (Vp, C) +=, dwpe (block, C) +=, float32; dwpe may be null. Rows of one token are added in the order of their positions.
 void embedding_backward(const LaunchContext& context, DType dtype, float* dwte, float* dwpe, const void* dout,
                         const std::int32_t* tokens, const EmbeddingSizes& sizes, const Dropout& dropout,
                         std::span<std::byte> workspace);

@@ -28,7 +28,7 @@ std::int64_t num_slots(std::int64_t rows) { return TokenChunks::slots(rows); }
 template <typename T>
 struct Operands {
   float* dwte;
-  float* dwpe;
+  float* dwpe;  // null: none
   const T* dout;
   const std::int32_t* tokens;
   EmbeddingSizes sizes;
@@ -136,7 +136,7 @@ void launch_backward(const LaunchContext& context, const Operands<T>& op) {
   if (op.runs.rows >= 2 * op.chunk) {
     launch(context, grid(num_slots(op.runs.rows)), kThreads, 0, add_chunks_kernel<T, Width>, op);
   }
-  launch(context, grid(op.sizes.length), kThreads, 0, sum_positions_kernel<T, Width>, op);
+  if (op.dwpe != nullptr) launch(context, grid(op.sizes.length), kThreads, 0, sum_positions_kernel<T, Width>, op);
 }
 
 }  // namespace

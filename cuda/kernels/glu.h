@@ -8,18 +8,16 @@
 
 namespace virgil::cuda {
 
-/// out = act(gate) * up, of `count` elements. out may be gate or up.
-void glu_forward(const LaunchContext& context, DType dtype, GluGate act, void* out, const void* gate, const void* up,
-                 std::int64_t count);
-
-struct GluGradients {
-  void* dgate = nullptr;
-  void* dup = nullptr;  // either may be dout
-  const void* dout = nullptr;
-  const void* gate = nullptr;
-  const void* up = nullptr;
-  std::int64_t count = 0;
+/// Rows of F = channels elements beside rows of 2 F.
+struct GluSizes {
+  std::int64_t rows = 0;
+  std::int64_t channels = 0;
 };
-void glu_backward(const LaunchContext& context, DType dtype, GluGate act, const GluGradients& operands);
+
+/// out (rows, F) = act(gate) * up; inp (rows, 2 F).
+void glu_forward(const LaunchContext& context, DType dtype, GluGate act, void* out, const void* inp, const GluSizes& sizes);
+/// dinp (rows, 2 F) from dout (rows, F) and inp, which dinp may be.
+void glu_backward(const LaunchContext& context, DType dtype, GluGate act, void* dinp, const void* dout, const void* inp,
+                  const GluSizes& sizes);
 
 }  // namespace virgil::cuda

@@ -29,7 +29,9 @@ SequenceSizes EmbeddingForward::check() const {
   VIRGIL_CHECK(first_position >= 0, "{}: first_position is {}", kName, first_position);
   expect(kName, "tokens", tokens, {sizes.batch, sizes.length}, DType::kInt32);
   expect_table(kName, "wte", wte, sizes.channels, sizes.dtype, 1);
-  expect_table(kName, "wpe", wpe, sizes.channels, sizes.dtype, checked_add(first_position, sizes.length));
+  if (wpe.present()) {
+    expect_table(kName, "wpe", wpe, sizes.channels, sizes.dtype, checked_add(first_position, sizes.length));
+  }
   expect_dropout(kName, dropout);
   return sizes;
 }
@@ -40,7 +42,7 @@ SequenceSizes EmbeddingBackward::check() const {
   const SequenceSizes sizes = expect_sequence(kName, "dout", dout);
   expect(kName, "tokens", tokens, {sizes.batch, sizes.length}, DType::kInt32);
   expect_table(kName, "dwte", dwte, sizes.channels, DType::kFloat32, 1);
-  expect_table(kName, "dwpe", dwpe, sizes.channels, DType::kFloat32, sizes.length);
+  if (dwpe.present()) expect_table(kName, "dwpe", dwpe, sizes.channels, DType::kFloat32, sizes.length);
   expect_dropout(kName, dropout);
   return sizes;
 }
@@ -48,7 +50,8 @@ SequenceSizes EmbeddingBackward::check() const {
 Cost EmbeddingBackward::cost() const {
   const auto [B, T, C, dtype] = check();
   const std::int64_t rows_of_tokens = std::min(B * T, dwte.shape()[0]);  // at most, that are added to
-  const double gradient_bytes = static_cast<double>((rows_of_tokens + T) * C * size_of(DType::kFloat32));
+  const std::int64_t positions = dwpe.present() ? T : 0;
+  const double gradient_bytes = static_cast<double>((rows_of_tokens + positions) * C * size_of(DType::kFloat32));
   return {0, bytes_of(dout) + bytes_of(tokens) + 2 * gradient_bytes};
 }
 

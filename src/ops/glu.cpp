@@ -1,25 +1,34 @@
 #include "virgil/ops/glu.h"
 
-#include <cstdint>
+#include <string_view>
 
+#include "virgil/base/error.h"
 #include "virgil/ops/expectations.h"
 
 namespace virgil::ops {
 
-std::int64_t GluForward::check() const {
-  expect_float(kName, "gate", gate);
-  expect(kName, "out", out, gate.shape(), gate.dtype());
-  expect(kName, "up", up, gate.shape(), gate.dtype());
-  return gate.num_elements();
+namespace {
+
+/// `pairs` (..., 2 F) beside rows of F.
+void expect_pairs(std::string_view op, std::string_view operand, const ConstTensorView& pairs, const RowSizes& sizes) {
+  const RowSizes rows = expect_rows(op, operand, pairs);
+  VIRGIL_CHECK(rows.rows == sizes.rows && rows.channels == checked_multiply(2, sizes.channels) && rows.dtype == sizes.dtype,
+               "{}: {} is {}, beside {} rows of {}", op, operand, pairs.shape().to_string(), sizes.rows, sizes.channels);
 }
 
-std::int64_t GluBackward::check() const {
-  expect_float(kName, "gate", gate);
-  expect(kName, "dgate", dgate, gate.shape(), gate.dtype());
-  expect(kName, "dup", dup, gate.shape(), gate.dtype());
-  expect(kName, "dout", dout, gate.shape(), gate.dtype());
-  expect(kName, "up", up, gate.shape(), gate.dtype());
-  return gate.num_elements();
+}  // namespace
+
+RowSizes GluForward::check() const {
+  const RowSizes sizes = expect_rows(kName, "out", out);
+  expect_pairs(kName, "inp", inp, sizes);
+  return sizes;
+}
+
+RowSizes GluBackward::check() const {
+  const RowSizes sizes = expect_rows(kName, "dout", dout);
+  expect_pairs(kName, "inp", inp, sizes);
+  expect(kName, "dinp", dinp, inp.shape(), sizes.dtype);
+  return sizes;
 }
 
 }  // namespace virgil::ops

@@ -54,6 +54,30 @@ TEST_P(Embedding, ForwardMatchesReference) {
   check_forward({2, 3, 24}, 4, Dropout{});
 }
 
+// Of a model whose positions are rotary.
+TEST_P(Embedding, TakesTokensAlone) {
+  const auto [B, T, C] = SequenceShape{2, 5, 24};
+  const Dropout dropout = test_dropout(0.25F);
+  const auto tokens = random_tokens(B * T, kVocabRows);
+  const auto wte = normal_values(kVocabRows * C, 1), dwte = normal_values(kVocabRows * C, 4),
+             dout = normal_values(B * T * C, 3);
+  const std::vector<double> no_positions(static_cast<std::size_t>(T * C), 0.0);
+  check({{"out", reference::embedding_forward(tokens, to_double(wte), no_positions, {B, T, C}, 0, dropout)}}, [&](OpRun& run) {
+    run.backend().run(ops::EmbeddingForward{
+        run.output("out", {B, T, C}), run.input({B, T}, tokens), run.input({kVocabRows, C}, wte), {}, 3, dropout});
+  });
+  const auto expected =
+      reference::embedding_backward(to_double(dwte), no_positions, to_double(dout), tokens, {B, T, C}, dropout);
+  check({{"dwte", expected.dwte}}, [&](OpRun& run) {
+    run.workspace(run.backend().traits().embedding_backward_workspace_bytes(B * T, C, kVocabRows));
+    run.backend().run(ops::EmbeddingBackward{run.in_out("dwte", {kVocabRows, C}, dwte, DType::kFloat32),
+                                             {},
+                                             run.input({B, T, C}, dout),
+                                             run.input({B, T}, tokens),
+                                             dropout});
+  });
+}
+
 TEST_P(Embedding, ForwardDropsWhatTheStreamSays) {
   for (const SequenceShape& shape : kEmbeddingShapes) check_forward(shape, 0, test_dropout(0.25F));
 }

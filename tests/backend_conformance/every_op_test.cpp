@@ -20,8 +20,9 @@ bool is_optional(const Call& call, const std::string& operand) {
   const bool of_norm_backward = std::holds_alternative<ops::NormBackward>(call);
   const bool of_sum = std::holds_alternative<ops::ScaledSum>(call);
   const bool of_apply = std::holds_alternative<ops::MuonApply>(call);
-  return operand == "bias" || operand == "working" || (of_apply && operand == "factors") ||
-         (operand == "dbias" && of_norm_backward) || (of_sum && (operand == "y" || operand == "divisor"));
+  return operand == "bias" || operand == "wpe" || operand == "dwpe" || operand == "working" ||
+         (of_apply && operand == "factors") || (operand == "dbias" && of_norm_backward) ||
+         (of_sum && (operand == "y" || operand == "divisor"));
 }
 
 using MakeCall = Call (*)(OpRun&);

@@ -61,10 +61,8 @@ class ExampleCalls {
   void make(ops::ReluSquaredForward& op) { op = {output("out", {kN, kF}), input({kN, kF}, 1)}; }
   void make(ops::ReluSquaredBackward& op) { op = {output("dinp", {kN, kF}), input({kN, kF}, 1), input({kN, kF}, 2)}; }
   void make(ops::GeluBackward& op) { op = {output("dinp", {kN, kF}), input({kN, kF}, 1), input({kN, kF}, 2)}; }
-  void make(ops::GluForward& op) { op = {output("out", {kN, kF}), input({kN, kF}, 1), input({kN, kF}, 2)}; }
-  void make(ops::GluBackward& op) {
-    op = {output("dgate", {kN, kF}), output("dup", {kN, kF}), input({kN, kF}, 1), input({kN, kF}, 2), input({kN, kF}, 3)};
-  }
+  void make(ops::GluForward& op) { op = {output("out", {kN, kF}), input({kN, 2 * kF}, 1)}; }
+  void make(ops::GluBackward& op) { op = {output("dinp", {kN, 2 * kF}), input({kN, kF}, 1), input({kN, 2 * kF}, 2)}; }
   void make(ops::RotaryForward& op) {
     op = {output("out", {kB, kT, 3 * kC}), input({kB, kT, 3 * kC}, 1), kHeads, kHeads, 5, angles()};
   }

@@ -50,6 +50,8 @@ struct BackendCase {
   bool checks_indices = true;  // tokens and targets out of range are refused
   std::string suite = {};      // the only one in which it takes part; empty: in all
   bool attention_dropout = true;
+  bool grouped_heads = true;            // computes attention in which query heads share keys and values
+  bool windows = true;                  // and attention to a window of positions
   std::int64_t shortest_attention = 1;  // positions of the shortest backward pass that it computes
 };
 std::ostream& operator<<(std::ostream& out, const BackendCase& backend_case);

@@ -49,20 +49,21 @@ Tracked as_operand(const Tracked& value, const AttentionShape& shape, double lat
   }
 }
 
-/// One head of one sequence; rows are positions.
+/// One query head of one sequence, and the head of keys and values that it attends to; rows are positions.
 class Head {
  public:
   Head(const std::vector<double>& qkv, const AttentionShape& shape, const Dropout& dropout, std::int64_t b, std::int64_t h)
       : qkv_(qkv), shape_(shape), dropout_(dropout), b_(b), h_(h) {}
 
-  [[nodiscard]] std::int64_t channels() const { return shape_.num_heads * shape_.head_size; }
   /// Index of element d of position t in a (B, T, C) tensor.
   [[nodiscard]] std::size_t at(std::int64_t t, std::int64_t d) const {
-    return static_cast<std::size_t>((b_ * shape_.length + t) * channels() + h_ * shape_.head_size + d);
+    return static_cast<std::size_t>(((b_ * shape_.length + t) * shape_.num_heads + h_) * shape_.head_size + d);
   }
-  /// The same of q, k or v (part 0, 1, 2) in a (B, T, 3C) tensor.
+  /// The same of q, k or v (part 0, 1, 2) in a (B, T, (NH + 2 NKV) HS) tensor.
   [[nodiscard]] std::size_t at_qkv(int part, std::int64_t t, std::int64_t d) const {
-    return static_cast<std::size_t>((b_ * shape_.length + t) * 3 * channels() + part * channels() + h_ * shape_.head_size + d);
+    const std::int64_t keys = shape_.kv_heads(), heads = shape_.num_heads + 2 * keys;
+    const std::int64_t head = part == 0 ? h_ : shape_.num_heads + (part - 1) * keys + h_ / (shape_.num_heads / keys);
+    return static_cast<std::size_t>(((b_ * shape_.length + t) * heads + head) * shape_.head_size + d);
   }
   [[nodiscard]] std::size_t at_lse(std::int64_t t) const {
     return static_cast<std::size_t>((b_ * shape_.num_heads + h_) * shape_.length + t);
@@ -123,7 +124,8 @@ AttentionResult attention_forward(const std::vector<double>& qkv, const Attentio
   for_each_head(qkv, shape, dropout, [&](const Head& head) {
     for (std::int64_t i = 0; i < shape.length; ++i) {
       std::vector<Tracked> weights;
-      for (std::int64_t j = 0; j <= i; ++j) weights.push_back(head.score(i, j));
+      const std::int64_t first = shape.first_key(i);
+      for (std::int64_t j = first; j <= i; ++j) weights.push_back(head.score(i, j));
       const double max = std::ranges::max_element(weights, {}, &Tracked::value)->value;
       for (Tracked& w : weights) w = weight(w, max, rescalings);
       DotProduct sum;
@@ -132,9 +134,9 @@ AttentionResult attention_forward(const std::vector<double>& qkv, const Attentio
       result.lse[head.at_lse(i)] = rounded(max + std::log(total.value), -std::log1p(-total.error / total.value));
       for (std::int64_t d = 0; d < shape.head_size; ++d) {
         DotProduct weighted;
-        for (std::int64_t j = 0; j <= i; ++j) {
+        for (std::int64_t j = first; j <= i; ++j) {
           const double z = head.multiplier(i, j);
-          const Tracked dropped = weights[static_cast<std::size_t>(j)] * Tracked(z);
+          const Tracked dropped = weights[static_cast<std::size_t>(j - first)] * Tracked(z);
           weighted.add(as_operand(dropped, shape, z), head.v(j, d));
         }
         // A backend may multiply by the reciprocal: one rounding more than the quotient.
@@ -149,6 +151,7 @@ std::vector<Tracked> attention_backward(const std::vector<double>& dout, const s
                                         const std::vector<double>& qkv, const std::vector<double>& lse,
                                         const AttentionShape& shape, const Dropout& dropout) {
   std::vector<Tracked> dqkv(qkv.size());
+  std::vector<DotProduct> sums(qkv.size());  // of keys and values, over the query heads that share them
   const std::int64_t T = shape.length;
   for_each_head(qkv, shape, dropout, [&](const Head& head) {
     const auto at = [&](std::int64_t i, std::int64_t j) { return static_cast<std::size_t>(i * T + j); };
@@ -156,7 +159,7 @@ std::vector<Tracked> attention_backward(const std::vector<double>& dout, const s
     for (std::int64_t i = 0; i < T; ++i) {
       DotProduct delta;
       for (std::int64_t d = 0; d < shape.head_size; ++d) delta.add(dout[head.at(i, d)], out[head.at(i, d)]);
-      for (std::int64_t j = 0; j <= i; ++j) {
+      for (std::int64_t j = shape.first_key(i); j <= i; ++j) {
         DotProduct dp;
         for (std::int64_t d = 0; d < shape.head_size; ++d) dp.add(dout[head.at(i, d)], head.v(j, d));
         // Two more roundings where a backend changes the base of lse.
@@ -170,9 +173,10 @@ std::vector<Tracked> attention_backward(const std::vector<double>& dout, const s
     }
     for (std::int64_t t = 0; t < T; ++t) {
       for (std::int64_t d = 0; d < shape.head_size; ++d) {
-        DotProduct dq, dk, dv;
-        for (std::int64_t j = 0; j <= t; ++j) dq.add(dscores[at(t, j)], head.k(j, d));
-        for (std::int64_t i = t; i < T; ++i) {
+        DotProduct dq;
+        DotProduct &dk = sums[head.at_qkv(1, t, d)], &dv = sums[head.at_qkv(2, t, d)];
+        for (std::int64_t j = shape.first_key(t); j <= t; ++j) dq.add(dscores[at(t, j)], head.k(j, d));
+        for (std::int64_t i = t; i < T && shape.first_key(i) <= t; ++i) {
           dk.add(dscores[at(i, t)], head.q(i, d));
           dv.add(dropped[at(i, t)], dout[head.at(i, d)]);
         }

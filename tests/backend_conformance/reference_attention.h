@@ -18,11 +18,11 @@ struct AttentionResult {
   std::vector<Tracked> out;  // (B, T, C)
   std::vector<Tracked> lse;  // (B, NH, T)
 };
-/// qkv (B, T, 3C), exact.
+/// qkv (B, T, (NH + 2 NKV) HS), exact.
 [[nodiscard]] AttentionResult attention_forward(const std::vector<double>& qkv, const AttentionShape& shape,
                                                 const Dropout& dropout);
 
-/// dqkv (B, T, 3C). All operands are exact, also out and lse: their errors are not this op's.
+/// dqkv as qkv. All operands are exact, also out and lse: their errors are not this op's.
 [[nodiscard]] std::vector<Tracked> attention_backward(const std::vector<double>& dout, const std::vector<double>& out,
                                                       const std::vector<double>& qkv, const std::vector<double>& lse,
                                                       const AttentionShape& shape, const Dropout& dropout);

@@ -50,6 +50,8 @@ BackendCase with_cudnn(DType dtype) {
           .checks_indices = false,
           .suite = "Attention",
           .attention_dropout = false,
+          .grouped_heads = false,
+          .windows = false,
           .shortest_attention = 2};
 }
 

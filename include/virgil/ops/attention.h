@@ -1,4 +1,5 @@
-// Causal self-attention (Dao 2023: never stores T x T).
+// Causal self-attention (Dao 2023: never stores T x T), over all positions or a window of the last ones (Child et al. 2019;
+// Jiang et al. 2023).
 #pragma once
 
 #include <cstdint>
@@ -20,20 +21,24 @@ struct AttentionShape {
   std::int64_t head_size = 0;
   DType dtype = DType::kFloat32;
   std::int64_t num_kv_heads = 0;  // of keys and of values, each for as many query heads side by side; 0: num_heads
+  std::int64_t window = 0;        // positions that a query sees, its own among them; 0: all up to its own
 
   [[nodiscard]] std::int64_t kv_heads() const { return num_kv_heads == 0 ? num_heads : num_kv_heads; }
-  [[nodiscard]] bool has_grouped_heads() const { return kv_heads() != num_heads; }
+  /// Query heads of a head of keys and values.
+  [[nodiscard]] std::int64_t group() const { return num_heads / kv_heads(); }
+  /// Of a row of qkv: queries, keys and values side by side.
+  [[nodiscard]] std::int64_t qkv_width() const { return (num_heads + 2 * kv_heads()) * head_size; }
+  /// The first position that a query sees.
+  [[nodiscard]] std::int64_t first_key(std::int64_t query) const {
+    return window == 0 || query < window ? 0 : query - window + 1;
+  }
 };
-
-/// For backends that do not compute them. Throws InternalError naming `op`: trainable() refuses such models before.
-void refuse_grouped_heads(std::string_view op, const AttentionShape& shape);
 
 namespace ops {
 
 /// out (B, T, NH * HS), lse (B, NH, T) float32 natural-log sum of exponents of the scaled scores; qkv (B, T, (NH + 2 NKV) * HS)
 /// holds q, k, v side by side, heads inside each. Query head h attends to key and value head h / (NH / NKV). Scale 1 /
-/// sqrt(HS); dropout on the probabilities. HS is a multiple of 8 up to 128. No backend computes grouped heads (NKV < NH) yet:
-/// they can be recorded and planned.
+/// sqrt(HS); dropout on the probabilities. HS is a multiple of 8 up to 128.
 struct AttentionForward {
   static constexpr std::string_view kName = "attention_forward";
   static constexpr std::string_view kFamily = "attention";
@@ -43,6 +48,7 @@ struct AttentionForward {
   std::int64_t num_heads = 0;
   Dropout dropout = {};
   std::int64_t num_kv_heads = 0;  // 0: num_heads
+  std::int64_t window = 0;        // positions that a query sees, its own among them; 0: all up to its own
 
   static void operands(auto& op, auto&& visit) {
     visit("out", op.out, Access::kWrite);
@@ -50,12 +56,13 @@ struct AttentionForward {
     visit("qkv", op.qkv, Access::kRead);
   }
   [[nodiscard]] AttentionShape check() const;
-  /// Two products over the causal half.
+  /// Two products over the pairs of a query and a key that it sees.
   [[nodiscard]] Cost cost() const;
   [[nodiscard]] std::string sizes_text() const;
 };
 
-/// dqkv, as qkv, from dout, out (B, T, NH * HS), qkv and lse of the forward pass.
+/// dqkv, as qkv, from dout, out (B, T, NH * HS), qkv and lse of the forward pass. Gradients of grouped keys and values are sums
+/// over their query heads, in the order of these.
 struct AttentionBackward {
   static constexpr std::string_view kName = "attention_backward";
   static constexpr std::string_view kFamily = "attention";
@@ -67,6 +74,7 @@ struct AttentionBackward {
   std::int64_t num_heads = 0;
   Dropout dropout = {};
   std::int64_t num_kv_heads = 0;  // 0: num_heads
+  std::int64_t window = 0;        // positions that a query sees, its own among them; 0: all up to its own
 
   static void operands(auto& op, auto&& visit) {
     visit("dqkv", op.dqkv, Access::kWrite);
@@ -82,8 +90,8 @@ struct AttentionBackward {
 };
 
 /// Generation with a cache: appends the n new rows' k and v to the caches at positions first_position.. and attends from each
-/// new row to all positions up to its own. out (S, n, NH * HS), qkv (S, n, (NH + 2 NKV) * HS), k_cache, v_cache (S, NKV, L, HS)
-/// with first_position + n <= L.
+/// new row to all positions up to its own, or a window of them. out (S, n, NH * HS), qkv (S, n, (NH + 2 NKV) * HS), k_cache,
+/// v_cache (S, NKV, L, HS) with first_position + n <= L.
 struct AttentionDecode {
   static constexpr std::string_view kName = "attention_decode";
   static constexpr std::string_view kFamily = "attention";
@@ -94,6 +102,7 @@ struct AttentionDecode {
   std::int64_t num_heads = 0;
   std::int64_t first_position = 0;
   std::int64_t num_kv_heads = 0;  // 0: num_heads
+  std::int64_t window = 0;        // positions that a query sees, its own among them; 0: all up to its own
 
   static void operands(auto& op, auto&& visit) {
     visit("out", op.out, Access::kWrite);

@@ -12,8 +12,8 @@
 
 namespace virgil::ops {
 
-/// out (B, T, C) = dropout(wte[tokens] + wpe[first_position + t]); tokens (B, T), wte (Vp, C), wpe (block, C).
-/// Running it throws InternalError on a token outside wte (checked on the CPU; the data layer guarantees it).
+/// out (B, T, C) = dropout(wte[tokens] + wpe[first_position + t]); tokens (B, T), wte (Vp, C), wpe (block, C), absent: of
+/// tokens alone. Running it throws InternalError on a token outside wte (checked on the CPU; the data layer guarantees it).
 struct EmbeddingForward {
   static constexpr std::string_view kName = "embedding_forward";
   static constexpr std::string_view kFamily = "embedding";
@@ -36,7 +36,7 @@ struct EmbeddingForward {
   [[nodiscard]] std::string sizes_text() const { return out.shape().to_string(); }
 };
 
-/// dwte (Vp, C) +=, dwpe (block, C) += from dout (B, T, C), positions 0..T-1.
+/// dwte (Vp, C) +=, dwpe (block, C) += from dout (B, T, C), positions 0..T-1. dwpe absent: of tokens alone.
 struct EmbeddingBackward {
   static constexpr std::string_view kName = "embedding_backward";
   static constexpr std::string_view kFamily = "embedding";

@@ -1,4 +1,5 @@
-// Gated linear units (Shazeer 2020, "GLU Variants Improve Transformer"): an activation of one product, times another product.
+// Gated linear units (Shazeer 2020, "GLU Variants Improve Transformer"): an activation of one half of a product, times the
+// other half.
 #pragma once
 
 #include <cstdint>
@@ -7,46 +8,42 @@
 #include "virgil/memory/tensor_view.h"
 #include "virgil/ops/access.h"
 #include "virgil/ops/glu_gate.h"
+#include "virgil/ops/sizes.h"
 
 namespace virgil::ops {
 
-/// out = act(gate) * up, of one shape and dtype. out may be gate or up.
+/// out (..., F) = act(gate) * up; inp (..., 2 F) holds gate and up side by side in each row.
 struct GluForward {
   static constexpr std::string_view kName = "glu_forward";
   static constexpr std::string_view kFamily = "glu";
   TensorView out;
-  ConstTensorView gate;
-  ConstTensorView up;
+  ConstTensorView inp;
   GluGate act = GluGate::kSilu;
 
   static void operands(auto& op, auto&& visit) {
     visit("out", op.out, Access::kWrite);
-    visit("gate", op.gate, Access::kRead);
-    visit("up", op.up, Access::kRead);
+    visit("inp", op.inp, Access::kRead);
   }
-  /// The number of elements.
-  [[nodiscard]] std::int64_t check() const;
+  /// Those of out.
+  [[nodiscard]] RowSizes check() const;
 };
 
-/// dgate = dout * up * act'(gate), dup = dout * act(gate). Either may be dout.
+/// dinp, as inp: dgate = dout * up * act'(gate), dup = dout * act(gate); dout (..., F). dinp may be inp.
 struct GluBackward {
   static constexpr std::string_view kName = "glu_backward";
   static constexpr std::string_view kFamily = "glu";
-  TensorView dgate;
-  TensorView dup;
+  TensorView dinp;
   ConstTensorView dout;
-  ConstTensorView gate;
-  ConstTensorView up;
+  ConstTensorView inp;
   GluGate act = GluGate::kSilu;
 
   static void operands(auto& op, auto&& visit) {
-    visit("dgate", op.dgate, Access::kWrite);
-    visit("dup", op.dup, Access::kWrite);
+    visit("dinp", op.dinp, Access::kWrite);
     visit("dout", op.dout, Access::kRead);
-    visit("gate", op.gate, Access::kRead);
-    visit("up", op.up, Access::kRead);
+    visit("inp", op.inp, Access::kRead);
   }
-  [[nodiscard]] std::int64_t check() const;
+  /// Those of dout.
+  [[nodiscard]] RowSizes check() const;
 };
 
 }  // namespace virgil::ops

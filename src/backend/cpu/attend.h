@@ -1,4 +1,5 @@
-// One thread's share of a forward pass: some query rows of one head. What attention_forward and attention_decode divide into.
+// One thread's share of a forward pass: some query rows of the heads that share keys and values. What attention_forward and
+// attention_decode divide into.
 #pragma once
 
 #include <algorithm>
@@ -10,19 +11,34 @@
 
 namespace virgil::cpu {
 
-/// Query rows of one head, and what they attend to. T: float or BFloat16.
+/// Query rows of a group of heads, and what they attend to. T: float or BFloat16.
 template <typename T>
 struct AttendTask {
-  HeadRows<T> out;
-  float* lse;  // of query row 0; null: not wanted
-  HeadRows<const T> queries, keys, values;
+  HeadRows<T> out;                  // of the group's first head; each next one lies head_size elements on, as its queries
+  float* lse;                       // of query row 0 of the first head; null: not wanted
+  HeadRows<const T> queries;        // of the first head
+  HeadRows<const T> keys, values;   // of all heads
+  std::int64_t num_heads;           // of the group
+  std::int64_t num_rows;            // of a head in lse
   std::int64_t first_position;      // position of query row 0; it sees the keys 0..first_position
   std::int64_t begin_row, end_row;  // query rows to compute; begin_row is a multiple of kAttentionBlock
   std::int64_t head_size;
+  AttentionWindow window;
   const Dropout* dropout;        // null: none
-  std::uint64_t dropout_base;    // number of (query row 0, key 0)
+  std::uint64_t dropout_base;    // number of (query row 0, key 0) of the first head
   std::uint64_t dropout_stride;  // from one query to the next
   bool native_bfloat16;          // T is BFloat16, and the processor's products of it may be used
+
+  /// Of head `index` of the group alone.
+  [[nodiscard]] AttendTask of_head(std::int64_t index) const {
+    AttendTask task = *this;
+    task.out.data += index * head_size;
+    task.queries.data += index * head_size;
+    if (lse != nullptr) task.lse += index * num_rows;
+    task.dropout_base += static_cast<std::uint64_t>(index * num_rows) * dropout_stride;
+    task.num_heads = 1;
+    return task;
+  }
 };
 
 /// Scratch of one thread that computes an AttendTask, carved from a flat array of count(...) floats.

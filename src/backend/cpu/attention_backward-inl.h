@@ -103,9 +103,10 @@ HWY_INLINE void recompute_tile(const AttentionBackwardTask<T>& task, const Dropo
   for (std::int64_t row = 0; row < place.num_queries; ++row) {
     next.step();
     const std::int64_t query = place.first_query + row;
-    const std::int64_t count = place.visible_keys(row);
+    const std::int64_t count = place.seen_keys(row);
     float* probabilities = scratch.probabilities + row * kAttentionBlock;
     float* dscores = scratch.dscores + row * kAttentionBlock;
+    hide_keys(probabilities, place, row);
     if (task.dropout == nullptr) {
       differentiate_softmax_row<false>(probabilities, dscores, nullptr, count, scratch.lse[query], scratch.delta[query]);
       continue;
@@ -139,26 +140,40 @@ HWY_INLINE void pack_statistics(const AttentionBackwardTask<T>& task, const Scra
   for (std::int64_t t = begin; t < end; ++t) scratch.lse[t] = task.lse[t] * std::numbers::log2e_v<float>;
 }
 
-/// Packs what the task's tiles read: queries (and what belongs to them) [first_query, end_query), keys [0, end_key).
+/// Packs what the task's tiles read of keys and values [0, end_key).
 template <typename T>
-HWY_INLINE void pack_head(const AttentionBackwardTask<T>& task, const AttentionBackwardScratch& scratch,
-                          std::int64_t first_query, std::int64_t end_query, std::int64_t end_key) {
+HWY_INLINE void pack_keys_and_values(const AttentionBackwardTask<T>& task, const AttentionBackwardScratch& scratch,
+                                     std::int64_t end_key) {
   const std::int64_t HS = task.head_size;
-  const std::int64_t offset = first_query * padded_head_size(HS);
   pack_panels(scratch.key_panels, task.keys, end_key, HS);
   pack_panels(scratch.value_panels, task.values, end_key, HS);
   pack_rows(scratch.keys, task.keys, 0, end_key, HS, 1.0F);
-  pack_rows(scratch.queries + offset, task.queries, first_query, end_query, HS, query_scale(HS));
-  pack_rows(scratch.douts + offset, task.dout, first_query, end_query, HS, 1.0F);
-  pack_statistics(task, scratch, first_query, end_query);
+}
+
+/// The same of queries [begin, end), and what belongs to them.
+template <typename T>
+HWY_INLINE void pack_queries(const AttentionBackwardTask<T>& task, const AttentionBackwardScratch& scratch, std::int64_t begin,
+                             std::int64_t end) {
+  const std::int64_t HS = task.head_size;
+  const std::int64_t offset = begin * padded_head_size(HS);
+  pack_rows(scratch.queries + offset, task.queries, begin, end, HS, query_scale(HS));
+  pack_rows(scratch.douts + offset, task.dout, begin, end, HS, 1.0F);
+  pack_statistics(task, scratch, begin, end);
+}
+
+/// The place of keys from `first_key` on among the rows that a task sums.
+template <typename T>
+HWY_INLINE std::int64_t summed_offset(const AttentionBackwardTask<T>& task, std::int64_t first_key) {
+  return task.num_heads == 1 ? 0 : first_key * padded_head_size(task.head_size);
 }
 
 template <typename T>
 HWY_INLINE void add_key_gradients(const AttentionBackwardTask<T>& task, const AttentionBackwardScratch& scratch,
                                   const TilePlace& place, bool accumulate) {
-  const std::int64_t offset = place.first_query * padded_head_size(task.head_size);
-  multiply_by_queries(scratch.dvalues, scratch.probabilities, scratch.douts + offset, place, task.head_size, accumulate);
-  multiply_by_queries(scratch.dkeys, scratch.dscores, scratch.queries + offset, place, task.head_size, accumulate);
+  const std::int64_t from = place.first_query * padded_head_size(task.head_size);
+  const std::int64_t to = summed_offset(task, place.first_key);
+  multiply_by_queries(scratch.dvalues + to, scratch.probabilities, scratch.douts + from, place, task.head_size, accumulate);
+  multiply_by_queries(scratch.dkeys + to, scratch.dscores, scratch.queries + from, place, task.head_size, accumulate);
 }
 
 template <typename T>

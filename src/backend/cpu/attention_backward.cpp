@@ -57,9 +57,9 @@ bool divides_heads(std::int64_t heads, std::int64_t blocks, std::int64_t threads
 
 /// Floats of scratch of one thread, the same on all processors.
 std::int64_t backward_scratch_floats(const AttentionShape& shape) {
-  const std::int64_t floats = AttentionBackwardScratch::count(shape.length, shape.head_size);
+  const std::int64_t floats = AttentionBackwardScratch::count(shape.length, shape.head_size, shape.group());
   if (shape.dtype != DType::kBFloat16) return floats;
-  return std::max(floats, PairBackwardScratch::count(shape.length, shape.head_size));
+  return std::max(floats, PairBackwardScratch::count(shape.length, shape.head_size, shape.group()));
 }
 
 /// Operands of the op.
@@ -74,26 +74,33 @@ struct AttentionBackward {
   const Dropout& dropout;
   bool native_bfloat16;
 
-  [[nodiscard]] AttentionBackwardTask<Element> task_of(std::int64_t head) const {
-    const auto [B, T, NH, HS, dtype, NKV] = shape;
-    const std::int64_t C = NH * HS;
-    const std::int64_t b = head / NH;
-    const std::int64_t h = head % NH;
-    const std::int64_t in = b * T * 3 * C + h * HS;
-    const std::int64_t at_out = b * T * C + h * HS;
+  /// All of the heads that share keys and values; 0 <= group < B * NKV.
+  [[nodiscard]] AttentionBackwardTask<Element> task_of(std::int64_t group) const {
+    const auto [B, T, NH, HS, dtype, NKV, window] = shape;
+    const std::int64_t width = shape.qkv_width();
+    const std::int64_t b = group / NKV;
+    const std::int64_t kv_head = group % NKV;
+    const std::int64_t h = kv_head * shape.group();  // the first of the group
+    const std::int64_t row = b * T * width;
+    const std::int64_t at_query = row + h * HS;
+    const std::int64_t at_key = row + (NH + kv_head) * HS;
+    const std::int64_t at_value = row + (NH + NKV + kv_head) * HS;
+    const std::int64_t at_out = b * T * NH * HS + h * HS;
     const auto dropout_stride = static_cast<std::uint64_t>(round_up(T, 4));
     const auto dropout_head = static_cast<std::uint64_t>((dropout.first_sequence + b) * NH + h);
-    return {.queries = {qkv + in, 3 * C},
-            .keys = {qkv + in + C, 3 * C},
-            .values = {qkv + in + 2 * C, 3 * C},
-            .out = {out + at_out, C},
-            .dout = {dout + at_out, C},
-            .dqueries = {dqkv + in, 3 * C},
-            .dkeys = {dqkv + in + C, 3 * C},
-            .dvalues = {dqkv + in + 2 * C, 3 * C},
-            .lse = lse + head * T,
+    return {.queries = {qkv + at_query, width},
+            .out = {out + at_out, NH * HS},
+            .dout = {dout + at_out, NH * HS},
+            .keys = {qkv + at_key, width},
+            .values = {qkv + at_value, width},
+            .dqueries = {dqkv + at_query, width},
+            .dkeys = {dqkv + at_key, width},
+            .dvalues = {dqkv + at_value, width},
+            .lse = lse + (b * NH + h) * T,
+            .num_heads = shape.group(),
             .length = T,
             .head_size = HS,
+            .window = {window},
             .gradients = AttentionGradients::kAll,
             .begin_block = 0,
             .end_block = num_attention_blocks(T),
@@ -103,7 +110,7 @@ struct AttentionBackward {
             .native_bfloat16 = native_bfloat16};
   }
 
-  /// Fetches what a whole head reads and writes.
+  /// Fetches what a group's first head reads and writes.
   [[nodiscard]] RowPrefetcher<Element> prefetcher_of(const AttentionBackwardTask<Element>& task) const {
     RowPrefetcher<Element> prefetcher(shape.length, shape.head_size, causal_rows(shape.length), 8);
     for (const auto& rows : {task.queries, task.keys, task.values, task.out, task.dout}) prefetcher.add_read(rows);
@@ -111,7 +118,7 @@ struct AttentionBackward {
     return prefetcher;
   }
 
-  /// Task `item` of parts * 2 tasks for each head: first the keys' and values' gradients, then the queries'.
+  /// Task `item` of parts * 2 tasks for each group: first the keys' and values' gradients, then the queries'.
   [[nodiscard]] AttentionBackwardTask<Element> divided_task(std::int64_t item, std::int64_t parts) const {
     AttentionBackwardTask<Element> task = task_of(item / (2 * parts));
     const std::int64_t blocks = task.end_block;
@@ -143,14 +150,14 @@ namespace {
 
 template <typename Element>
 void run_backward(const AttentionBackward<Element>& op, const CpuContext& context) {
-  const auto [B, T, NH, HS, dtype, NKV] = op.shape;
+  const auto [B, T, NH, HS, dtype, NKV, window] = op.shape;
   const std::int64_t scratch_floats = backward_scratch_floats(op.shape);
   const auto scratch =
       workspace_as<float>(context, "attention_backward", static_cast<std::size_t>(scratch_floats * context.num_threads));
   const std::int64_t blocks = num_attention_blocks(T);
-  const bool divided = divides_heads(B * NH, blocks, context.num_threads);
-  const std::int64_t parts = divided ? parts_per_head(B * NH, blocks, context.num_threads) : 1;
-  const std::int64_t num_items = divided ? B * NH * parts * 2 : B * NH;
+  const bool divided = divides_heads(B * NKV, blocks, context.num_threads);
+  const std::int64_t parts = divided ? parts_per_head(B * NKV, blocks, context.num_threads) : 1;
+  const std::int64_t num_items = divided ? B * NKV * parts * 2 : B * NKV;
   parallel_items(num_items, context.num_threads, [&](std::int64_t item) {
     const AttentionBackwardTask<Element> task = divided ? op.divided_task(item, parts) : op.task_of(item);
     if (task.begin_block >= task.end_block) return;
@@ -167,7 +174,6 @@ void run_backward(const AttentionBackward<Element>& op, const CpuContext& contex
 
 void run(const ops::AttentionBackward& op, const CpuContext& context) {
   const AttentionShape shape = op.check();
-  refuse_grouped_heads(op.kName, shape);
   with_float_type(op.kName, shape.dtype, [&]<typename Element>(Element) {
     run_backward(
         AttentionBackward<Element>{op.dqkv.as<Element>(), op.dout.as<Element>(), op.out.as<Element>(), op.qkv.as<Element>(),

@@ -88,7 +88,8 @@ HWY_INLINE QueryRow query_row(const AttentionBackwardTask<BFloat16>& task, const
                               const PairBackwardScratch& scratch, const TilePlace& place, std::int64_t row) {
   if (row >= place.num_queries) return {nullptr, nullptr, nullptr, 0, 0, 0};
   const std::int64_t query = place.first_query + row;
-  const std::int64_t count = place.visible_keys(row);
+  const std::int64_t count = place.seen_keys(row);
+  hide_keys(scratch.scores + row * kAttentionBlock, place, row);
   float* multipliers = nullptr;
   if (task.dropout != nullptr) {
     multipliers = scratch.multipliers + row % 2 * kAttentionBlock;
@@ -120,26 +121,31 @@ HWY_INLINE void recompute_tile(const AttentionBackwardTask<BFloat16>& task, cons
   }
 }
 
-HWY_INLINE void pack_head(const AttentionBackwardTask<BFloat16>& task, const PairBackwardScratch& scratch,
-                          std::int64_t first_query, std::int64_t end_query, std::int64_t end_key) {
+HWY_INLINE void pack_keys_and_values(const AttentionBackwardTask<BFloat16>& task, const PairBackwardScratch& scratch,
+                                     std::int64_t end_key) {
   const std::int64_t HS = task.head_size;
-  const std::int64_t offset = first_query * padded_head_size(HS);
   pack_pair_panels(scratch.key_panels, task.keys, end_key, HS);
   pack_pair_panels(scratch.value_panels, task.values, end_key, HS);
   if (task.gradients != AttentionGradients::kKeysAndValues) pack_row_pairs(scratch.keys, task.keys, 0, end_key, HS);
+}
+
+HWY_INLINE void pack_queries(const AttentionBackwardTask<BFloat16>& task, const PairBackwardScratch& scratch,
+                             std::int64_t begin, std::int64_t end) {
   if (task.gradients != AttentionGradients::kQueries) {
-    pack_row_pairs(scratch.queries + offset, task.queries, first_query, end_query, HS);
-    pack_row_pairs(scratch.douts + offset, task.dout, first_query, end_query, HS);
+    const std::int64_t offset = begin * padded_head_size(task.head_size);
+    pack_row_pairs(scratch.queries + offset, task.queries, begin, end, task.head_size);
+    pack_row_pairs(scratch.douts + offset, task.dout, begin, end, task.head_size);
   }
-  pack_statistics(task, scratch, first_query, end_query);
+  pack_statistics(task, scratch, begin, end);
 }
 
 HWY_INLINE void add_key_gradients(const AttentionBackwardTask<BFloat16>& task, const PairBackwardScratch& scratch,
                                   const TilePlace& place, bool accumulate) {
-  const std::int64_t offset = place.first_query * padded_head_size(task.head_size);
-  multiply_by_query_pairs(scratch.dvalues, scratch.probability_pairs, scratch.douts + offset, place, task.head_size,
+  const std::int64_t from = place.first_query * padded_head_size(task.head_size);
+  const std::int64_t to = summed_offset(task, place.first_key);
+  multiply_by_query_pairs(scratch.dvalues + to, scratch.probability_pairs, scratch.douts + from, place, task.head_size,
                           accumulate);
-  multiply_by_query_pairs(scratch.dkeys, scratch.dscore_pairs, scratch.queries + offset, place, task.head_size, accumulate);
+  multiply_by_query_pairs(scratch.dkeys + to, scratch.dscore_pairs, scratch.queries + from, place, task.head_size, accumulate);
 }
 
 HWY_INLINE void add_query_gradients(const AttentionBackwardTask<BFloat16>& task, const PairBackwardScratch& scratch,

@@ -28,18 +28,19 @@ namespace virgil::cpu {
 namespace HWY_NAMESPACE {
 
 /// The online softmax of one tile: scores become probabilities relative to the row's largest score so far; sums and row_sum
-/// follow when that grows.
+/// follow when that grows. `is_first`: of these queries' tiles.
 template <typename T>
-HWY_INLINE void softmax_tile(const AttendScratch& scratch, const TilePlace& place, std::int64_t row_stride,
+HWY_INLINE void softmax_tile(const AttendScratch& scratch, const TilePlace& place, std::int64_t row_stride, bool is_first,
                              RowPrefetcher<T>& next) {
   const FloatTag d;
   for (std::int64_t row = 0; row < place.num_queries; ++row) {
     next.step();
     float* scores = scratch.scores + row * kAttentionBlock;
-    const std::int64_t count = place.visible_keys(row);
+    const std::int64_t count = place.seen_keys(row);
+    if (count > 0) hide_keys(scores, place, row);
     const float old_max = scratch.row_max[row];
     const float new_max = count > 0 ? std::max(old_max, max_of_row(scores, count)) : old_max;
-    if (new_max > old_max && place.first_key > 0) {
+    if (new_max > old_max && !is_first) {
       const float correction = hn::GetLane(exp2_up_to_127(hn::Set(d, old_max - new_max)));
       scratch.row_sum[row] *= correction;
       scale_row(scratch.sums + row * row_stride, row_stride, correction);
@@ -58,7 +59,7 @@ HWY_INLINE void drop_tile(const AttendTask<T>& task, const DropoutMask& mask, co
   for (std::int64_t row = 0; row < place.num_queries; ++row) {
     const auto query = static_cast<std::uint64_t>(place.first_query - task.first_position + row);
     const std::uint64_t base = task.dropout_base + query * task.dropout_stride + static_cast<std::uint64_t>(place.first_key);
-    const std::int64_t count = place.visible_keys(row);
+    const std::int64_t count = place.seen_keys(row);
     mask.fill(base, static_cast<std::size_t>(count), scratch.multipliers);
     float* scores = scratch.scores + row * kAttentionBlock;
     for (std::int64_t i = 0; i < count; i += lanes) {
@@ -81,13 +82,12 @@ HWY_INLINE void pack_queries(const AttendTask<T>& task, const AttendScratch& scr
 /// One tile: its scores, their softmax, and their share of the sums.
 template <typename T>
 HWY_INLINE void attend_tile(const AttendTask<T>& task, const DropoutMask& mask, const AttendScratch& scratch,
-                            const TilePlace& place, RowPrefetcher<T>& next) {
+                            const TilePlace& place, bool is_first, RowPrefetcher<T>& next) {
   const std::int64_t stride = padded_head_size(task.head_size);
   multiply_visible(scratch.scores, scratch.queries, scratch.key_panels + place.first_key * stride, place, task.head_size);
-  softmax_tile(scratch, place, stride, next);
+  softmax_tile(scratch, place, stride, is_first, next);
   if (task.dropout != nullptr) drop_tile(task, mask, scratch, place);
-  multiply_by_keys(scratch.sums, scratch.scores, scratch.values + place.first_key * stride, place, task.head_size,
-                   place.first_key > 0);
+  multiply_by_keys(scratch.sums, scratch.scores, scratch.values + place.first_key * stride, place, task.head_size, !is_first);
 }
 
 }  // namespace HWY_NAMESPACE

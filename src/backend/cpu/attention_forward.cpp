@@ -62,32 +62,36 @@ struct AttentionForward {
   const Dropout& dropout;
   bool native_bfloat16;
 
-  /// Part `part` of `parts` of a head; 0 <= head < B * NH.
-  [[nodiscard]] AttendTask<Element> task_of(std::int64_t head, std::int64_t part, std::int64_t parts) const {
-    const auto [B, T, NH, HS, dtype, NKV] = shape;
-    const std::int64_t C = NH * HS;
-    const std::int64_t b = head / NH;
-    const std::int64_t h = head % NH;
+  /// Part `part` of `parts` of the heads that share keys and values; 0 <= group < B * NKV.
+  [[nodiscard]] AttendTask<Element> task_of(std::int64_t group, std::int64_t part, std::int64_t parts) const {
+    const auto [B, T, NH, HS, dtype, NKV, window] = shape;
+    const std::int64_t width = shape.qkv_width();
+    const std::int64_t b = group / NKV;
+    const std::int64_t kv_head = group % NKV;
+    const std::int64_t h = kv_head * shape.group();  // the first of the group
     const std::int64_t blocks = num_attention_blocks(T);
-    const Element* q = qkv + b * T * 3 * C + h * HS;
+    const Element* rows = qkv + b * T * width;
     const auto dropout_stride = static_cast<std::uint64_t>(round_up(T, 4));
     const auto dropout_head = static_cast<std::uint64_t>((dropout.first_sequence + b) * NH + h);
-    return {.out = {out + b * T * C + h * HS, C},
-            .lse = lse + head * T,
-            .queries = {q, 3 * C},
-            .keys = {q + C, 3 * C},
-            .values = {q + 2 * C, 3 * C},
+    return {.out = {out + b * T * NH * HS + h * HS, NH * HS},
+            .lse = lse + (b * NH + h) * T,
+            .queries = {rows + h * HS, width},
+            .keys = {rows + (NH + kv_head) * HS, width},
+            .values = {rows + (NH + NKV + kv_head) * HS, width},
+            .num_heads = shape.group(),
+            .num_rows = T,
             .first_position = 0,
             .begin_row = causal_boundary(blocks, part, parts) * kAttentionBlock,
             .end_row = std::min(T, causal_boundary(blocks, part + 1, parts) * kAttentionBlock),
             .head_size = HS,
+            .window = {window},
             .dropout = dropout.enabled() ? &dropout : nullptr,
             .dropout_base = dropout_head * static_cast<std::uint64_t>(T) * dropout_stride,
             .dropout_stride = dropout_stride,
             .native_bfloat16 = native_bfloat16};
   }
 
-  /// Fetches what a whole head reads and writes.
+  /// Fetches what a group's first head reads and writes.
   [[nodiscard]] RowPrefetcher<Element> prefetcher_of(const AttendTask<Element>& task) const {
     RowPrefetcher<Element> prefetcher(shape.length, shape.head_size, causal_rows(shape.length), 4);
     for (const auto& rows : {task.queries, task.keys, task.values}) prefetcher.add_read(rows);
@@ -107,12 +111,12 @@ namespace {
 
 template <typename Element>
 void run_forward(const AttentionForward<Element>& op, const CpuContext& context) {
-  const auto [B, T, NH, HS, dtype, NKV] = op.shape;
+  const auto [B, T, NH, HS, dtype, NKV, window] = op.shape;
   const std::int64_t scratch_floats = attend_scratch_floats(T, HS, dtype);
   const auto scratch =
       workspace_as<float>(context, "attention_forward", static_cast<std::size_t>(scratch_floats * context.num_threads));
-  const std::int64_t parts = parts_per_head(B * NH, num_attention_blocks(T), context.num_threads);
-  const std::int64_t num_items = B * NH * parts;
+  const std::int64_t parts = parts_per_head(B * NKV, num_attention_blocks(T), context.num_threads);
+  const std::int64_t num_items = B * NKV * parts;
   parallel_items(num_items, context.num_threads, [&](std::int64_t item) {
     const AttendTask<Element> task = op.task_of(item / parts, item % parts, parts);
     if (task.begin_row >= task.end_row) return;
@@ -128,7 +132,6 @@ void run_forward(const AttentionForward<Element>& op, const CpuContext& context)
 
 void run(const ops::AttentionForward& op, const CpuContext& context) {
   const AttentionShape shape = op.check();
-  refuse_grouped_heads(op.kName, shape);
   with_float_type(op.kName, shape.dtype, [&]<typename Element>(Element) {
     run_forward(AttentionForward<Element>{op.out.as<Element>(), op.lse.as<float>(), op.qkv.as<Element>(), shape, op.dropout,
                                           context.native_bfloat16},

@@ -49,17 +49,18 @@ HWY_INLINE float exponentiate_to_bfloat16(BFloat16* probabilities, const float* 
 
 /// The online softmax of one tile.
 HWY_INLINE void softmax_tile(const AttendTask<BFloat16>& task, const DropoutMask& mask, const PairAttendScratch& scratch,
-                             const TilePlace& place, RowPrefetcher<BFloat16>& next) {
+                             const TilePlace& place, bool is_first, RowPrefetcher<BFloat16>& next) {
   const FloatTag d;
   const std::int64_t stride = padded_head_size(task.head_size);
   const float scale = query_scale(task.head_size);
   for (std::int64_t row = 0; row < place.num_queries; ++row) {
     next.step();
-    const float* scores = scratch.scores + row * kAttentionBlock;
-    const std::int64_t count = place.visible_keys(row);
+    float* scores = scratch.scores + row * kAttentionBlock;
+    const std::int64_t count = place.seen_keys(row);
+    if (count > 0) hide_keys(scores, place, row);
     const float old_max = scratch.row_max[row];
     const float new_max = count > 0 ? std::max(old_max, scale * max_of_row(scores, count)) : old_max;
-    if (new_max > old_max && place.first_key > 0) {
+    if (new_max > old_max && !is_first) {
       const float correction = hn::GetLane(exp2_up_to_127(hn::Set(d, old_max - new_max)));
       scratch.row_sum[row] *= correction;
       scale_row(scratch.sums + row * stride, stride, correction);
@@ -88,15 +89,14 @@ HWY_INLINE void pack_queries(const AttendTask<BFloat16>& /*task*/, const PairAtt
                              std::int64_t /*end*/) {}
 
 HWY_INLINE void attend_tile(const AttendTask<BFloat16>& task, const DropoutMask& mask, const PairAttendScratch& scratch,
-                            const TilePlace& place, RowPrefetcher<BFloat16>& next) {
+                            const TilePlace& place, bool is_first, RowPrefetcher<BFloat16>& next) {
   const HeadRows<const BFloat16> queries{task.queries.row(place.first_query - task.first_position), task.queries.stride};
   const std::int64_t block = place.first_key / kAttentionBlock;
   multiply_visible_pairs(scratch.scores, queries, scratch.key_panels + block * pair_panel_elements(task.head_size), place,
                          task.head_size);
-  softmax_tile(task, mask, scratch, place, next);
+  softmax_tile(task, mask, scratch, place, is_first, next);
   multiply_by_key_pairs(scratch.sums, scratch.probabilities,
-                        scratch.values + place.first_key * padded_head_size(task.head_size), place, task.head_size,
-                        place.first_key > 0);
+                        scratch.values + place.first_key * padded_head_size(task.head_size), place, task.head_size, !is_first);
 }
 
 }  // namespace HWY_NAMESPACE

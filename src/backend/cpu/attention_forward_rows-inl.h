@@ -42,6 +42,26 @@ HWY_INLINE void write_rows(const AttendTask<T>& task, const Scratch& scratch, st
   }
 }
 
+/// The rows of one head, whose keys and values are packed.
+template <typename Scratch, typename T>
+HWY_INLINE void attend_head_rows(const AttendTask<T>& task, const DropoutMask& mask, const Scratch& scratch,
+                                 RowPrefetcher<T>& next) {
+  for (std::int64_t first_row = task.begin_row; first_row < task.end_row; first_row += kAttentionBlock) {
+    const std::int64_t num_rows = std::min(kAttentionBlock, task.end_row - first_row);
+    pack_queries(task, scratch, first_row, first_row + num_rows);
+    std::fill_n(scratch.row_max, num_rows, -std::numeric_limits<float>::infinity());
+    std::fill_n(scratch.row_sum, num_rows, 0.0F);
+    const std::int64_t end_key = task.first_position + first_row + num_rows;
+    const std::int64_t first_query = task.first_position + first_row;
+    const std::int64_t first_key = task.window.first_block(first_query) * kAttentionBlock;
+    for (std::int64_t key = first_key; key < end_key; key += kAttentionBlock) {
+      const TilePlace place{first_query, key, num_rows, std::min(kAttentionBlock, end_key - key), task.window};
+      attend_tile(task, mask, scratch, place, key == first_key, next);
+    }
+    write_rows(task, scratch, first_row, num_rows);
+  }
+}
+
 /// attend() for one set of instructions, in the steps of one kind of scratch.
 template <typename Scratch, typename T>
 HWY_INLINE void attend_rows(const AttendTask<T>& task, RowPrefetcher<T> next, float* scratch_data) {
@@ -49,18 +69,7 @@ HWY_INLINE void attend_rows(const AttendTask<T>& task, RowPrefetcher<T> next, fl
   const Scratch scratch(scratch_data, num_keys, task.head_size);
   const DropoutMask mask(task.dropout != nullptr ? *task.dropout : Dropout{});
   pack_keys_and_values(task, scratch, num_keys);
-  for (std::int64_t first_row = task.begin_row; first_row < task.end_row; first_row += kAttentionBlock) {
-    const std::int64_t num_rows = std::min(kAttentionBlock, task.end_row - first_row);
-    pack_queries(task, scratch, first_row, first_row + num_rows);
-    std::fill_n(scratch.row_max, num_rows, -std::numeric_limits<float>::infinity());
-    std::fill_n(scratch.row_sum, num_rows, 0.0F);
-    const std::int64_t end_key = task.first_position + first_row + num_rows;
-    for (std::int64_t key = 0; key < end_key; key += kAttentionBlock) {
-      const TilePlace place{task.first_position + first_row, key, num_rows, std::min(kAttentionBlock, end_key - key)};
-      attend_tile(task, mask, scratch, place, next);
-    }
-    write_rows(task, scratch, first_row, num_rows);
-  }
+  for (std::int64_t head = 0; head < task.num_heads; ++head) attend_head_rows(task.of_head(head), mask, scratch, next);
 }
 
 }  // namespace HWY_NAMESPACE

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 
+#include "backend/cpu/attention_backward_sizes.h"
 #include "backend/cpu/attention_sizes.h"
 #include "virgil/base/bfloat16.h"
 
@@ -67,23 +68,25 @@ struct PairAttendScratch {
   std::int64_t size;        // floats
 };
 
-/// Scratch of one thread that computes an AttentionBackwardTask.
+/// Scratch of one thread that computes an AttentionBackwardTask, whose keys `num_heads` share.
 struct PairBackwardScratch {
-  PairBackwardScratch(float* scratch, std::int64_t length, std::int64_t head_size) {
+  PairBackwardScratch(float* scratch, std::int64_t length, std::int64_t head_size, std::int64_t num_heads) {
     ScratchCutter cutter(scratch);
     const std::int64_t blocks = num_attention_blocks(length);
     for (BFloat16** part : {&key_panels, &value_panels}) *part = cutter.bfloat16(blocks * pair_panel_elements(head_size));
     for (BFloat16** part : {&keys, &queries, &douts}) *part = cutter.bfloat16(row_pair_elements(length, head_size));
     dqueries = cutter.floats(blocks * kAttentionBlock * padded_head_size(head_size));
-    for (float** part : {&dkeys, &dvalues}) *part = cutter.floats(kAttentionBlock * padded_head_size(head_size));
+    for (float** part : {&dkeys, &dvalues}) {
+      *part = cutter.floats(summed_key_rows(length, num_heads) * padded_head_size(head_size));
+    }
     for (float** part : {&scores, &dprobabilities}) *part = cutter.floats(kTileElements);
     for (BFloat16** part : {&probability_pairs, &dscore_pairs, &dscores}) *part = cutter.bfloat16(kTileElements);
     for (float** part : {&lse, &delta}) *part = cutter.floats(round_up(length, kAttentionBlock));
     multipliers = cutter.floats(2 * kAttentionBlock);
     size = cutter.taken();
   }
-  static std::int64_t count(std::int64_t length, std::int64_t head_size) {
-    return PairBackwardScratch(nullptr, length, head_size).size;
+  static std::int64_t count(std::int64_t length, std::int64_t head_size, std::int64_t num_heads) {
+    return PairBackwardScratch(nullptr, length, head_size, num_heads).size;
   }
 
   BFloat16* key_panels;
@@ -92,8 +95,8 @@ struct PairBackwardScratch {
   BFloat16* queries;            // row pairs
   BFloat16* douts;              // row pairs
   float* dqueries;              // (T, padded head size), not yet scaled
-  float* dkeys;                 // (64, padded head size), not yet scaled
-  float* dvalues;               // (64, padded head size)
+  float* dkeys;                 // (summed_key_rows(), padded head size), not yet scaled
+  float* dvalues;               // the same
   float* scores;                // (64, 64), not scaled
   float* dprobabilities;        // (64, 64)
   BFloat16* probability_pairs;  // (32, 64, 2): dropped, two queries interleaved

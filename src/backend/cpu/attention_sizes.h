@@ -35,6 +35,21 @@ struct HeadRows {
   [[nodiscard]] T* row(std::int64_t t) const { return data + t * stride; }
 };
 
+/// What queries see: themselves and the positions before them, or a window of these.
+struct AttentionWindow {
+  std::int64_t size = 0;  // 0: all
+
+  [[nodiscard]] std::int64_t first_key(std::int64_t query) const { return size == 0 || query < size ? 0 : query - size + 1; }
+  /// The first block of keys with one that some query from `query` on sees; the positions of a block's queries begin there.
+  [[nodiscard]] std::int64_t first_block(std::int64_t query) const { return first_key(query) / kAttentionBlock; }
+  /// Behind the last of `blocks` blocks of queries, one of which sees a key of the block `key_block`.
+  [[nodiscard]] std::int64_t end_query_block(std::int64_t key_block, std::int64_t blocks) const {
+    if (size == 0) return blocks;
+    const std::int64_t last_query = (key_block + 1) * kAttentionBlock - 1 + size - 1;
+    return std::min(blocks, last_query / kAttentionBlock + 1);
+  }
+};
+
 /// Rows of all tiles of a head of `length` positions: how often work on rows of scores is done.
 [[nodiscard]] inline std::int64_t causal_rows(std::int64_t length) { return length * (num_attention_blocks(length) + 1) / 2; }
 

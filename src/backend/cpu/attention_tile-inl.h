@@ -1,7 +1,7 @@
 // Products of tiles under the causal mask.
 //
-// A tile holds 64 queries and 64 keys. Query i of the tile sees its first visible_keys(...) keys; what lies beyond is not
-// computed where a whole register tile is masked, and is zero in every tile of probabilities.
+// A tile holds 64 queries and 64 keys. Query i of the tile sees its first visible_keys(...) keys, less those that have left its
+// window; what lies beyond is not computed where a whole register tile is masked, and is zero in every tile of probabilities.
 //
 // A Highway header, compiled once per target: include it after hwy/highway.h inside a foreach_target source.
 #if defined(VIRGIL_ATTENTION_TILE_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 
 #include "backend/cpu/attention_sizes.h"
 #include "backend/cpu/register_tile-inl.h"
@@ -30,12 +31,27 @@ struct TilePlace {
   std::int64_t first_key;
   std::int64_t num_queries;
   std::int64_t num_keys;
+  AttentionWindow window;
 
-  /// Keys of the tile that query `row` of the tile sees; 0 when the whole row is masked.
+  /// Keys of the tile that do not stand behind query `row` of the tile.
   [[nodiscard]] HWY_INLINE std::int64_t visible_keys(std::int64_t row) const {
     return std::clamp(first_query + row - first_key + 1, std::int64_t{0}, num_keys);
   }
+  /// The first of them that have left its window.
+  [[nodiscard]] HWY_INLINE std::int64_t hidden_keys(std::int64_t row) const {
+    return std::clamp(window.first_key(first_query + row) - first_key, std::int64_t{0}, num_keys);
+  }
+  /// visible_keys(), or 0 where the query sees none of them.
+  [[nodiscard]] HWY_INLINE std::int64_t seen_keys(std::int64_t row) const {
+    const std::int64_t count = visible_keys(row);
+    return hidden_keys(row) < count ? count : 0;
+  }
 };
+
+/// Scores of keys that have left the window of query `row` become those of weight zero. `scores` is its row.
+HWY_INLINE void hide_keys(float* scores, const TilePlace& place, std::int64_t row) {
+  std::fill_n(scores, place.hidden_keys(row), -std::numeric_limits<float>::infinity());
+}
 
 /// out (64, 64) = rows (queries, padded head size) * panel (head size, 64), where some query of a register tile sees the key.
 HWY_INLINE void multiply_visible(float* out, const float* rows, const float* panel, const TilePlace& place,

@@ -27,7 +27,7 @@ struct EmbeddingForward {
   T* out;
   const std::int32_t* tokens;
   const T* wte;
-  const T* wpe;
+  const T* wpe;  // null: none
   EmbeddingSizes sizes;
   Dropout dropout;
 };
@@ -35,7 +35,7 @@ struct EmbeddingForward {
 template <typename T>
 struct EmbeddingBackward {
   float* dwte;
-  float* dwpe;
+  float* dwpe;  // null: none
   const T* dout;
   const std::int32_t* tokens;
   EmbeddingSizes sizes;
@@ -61,13 +61,14 @@ HWY_INLINE void embedding_forward_rows(const EmbeddingForward<Element>& op, std:
   HWY_ALIGN float multiplier[kEmbeddingChunk];
   for (std::int64_t row = first_row; row < last_row; ++row) {
     const Element* token_row = op.wte + op.tokens[row] * C;
-    const Element* position_row = op.wpe + (first_position + row % T) * C;
+    const Element* position_row = op.wpe == nullptr ? nullptr : op.wpe + (first_position + row % T) * C;
     Element* out_row = op.out + row * C;
     for (std::int64_t c = 0; c < C; c += kEmbeddingChunk) {
       const auto n = static_cast<std::size_t>(std::min(kEmbeddingChunk, C - c));
       if (dropping) mask.fill(dropout_rows.base(row) + static_cast<std::uint64_t>(c), n, multiplier);
       for_each_vector(n, [&](std::size_t i, auto part) HWY_ATTR {
-        FloatVector sum = hn::Add(part.load(token_row + c + i), part.load(position_row + c + i));
+        FloatVector sum = part.load(token_row + c + i);
+        if (position_row != nullptr) sum = hn::Add(sum, part.load(position_row + c + i));
         if (dropping) sum = hn::Mul(sum, part.load(multiplier + i));
         part.store(sum, out_row + c + i);
       });
@@ -87,7 +88,7 @@ HWY_INLINE void embedding_backward_channels(const EmbeddingBackward<Element>& op
   for (std::int64_t row = 0; row < B * T; ++row) {
     const Element* dout_row = op.dout + row * C;
     float* dtoken_row = op.dwte + op.tokens[row] * C;
-    float* dposition_row = op.dwpe + row % T * C;
+    float* dposition_row = op.dwpe == nullptr ? nullptr : op.dwpe + row % T * C;
     for (std::int64_t c = first_channel; c < last_channel; c += kEmbeddingChunk) {
       const auto n = static_cast<std::size_t>(std::min(kEmbeddingChunk, last_channel - c));
       if (dropping) mask.fill(dropout_rows.base(row) + static_cast<std::uint64_t>(c), n, multiplier);
@@ -95,7 +96,7 @@ HWY_INLINE void embedding_backward_channels(const EmbeddingBackward<Element>& op
         FloatVector d = part.load(dout_row + c + i);
         if (dropping) d = hn::Mul(d, part.load(multiplier + i));
         part.store(hn::Add(part.load(dtoken_row + c + i), d), dtoken_row + c + i);
-        part.store(hn::Add(part.load(dposition_row + c + i), d), dposition_row + c + i);
+        if (dposition_row != nullptr) part.store(hn::Add(part.load(dposition_row + c + i), d), dposition_row + c + i);
       });
     }
   }
@@ -166,7 +167,8 @@ void run(const ops::EmbeddingForward& op, const CpuContext& context) {
   const ops::SequenceSizes shape = op.check();
   const EmbeddingSizes sizes{shape.batch, shape.length, shape.channels, op.wte.shape()[0], op.first_position};
   with_float_type(op.kName, shape.dtype, [&]<typename T>(T) {
-    embedding_forward(op.out.as<T>(), op.tokens.as<std::int32_t>(), op.wte.as<T>(), op.wpe.as<T>(), sizes, op.dropout, context);
+    const T* wpe = op.wpe.present() ? op.wpe.as<T>() : nullptr;
+    embedding_forward(op.out.as<T>(), op.tokens.as<std::int32_t>(), op.wte.as<T>(), wpe, sizes, op.dropout, context);
   });
 }
 
@@ -174,8 +176,8 @@ void run(const ops::EmbeddingBackward& op, const CpuContext& context) {
   const ops::SequenceSizes shape = op.check();
   const EmbeddingSizes sizes{shape.batch, shape.length, shape.channels, op.dwte.shape()[0], 0};
   with_float_type(op.kName, shape.dtype, [&]<typename T>(T) {
-    embedding_backward(op.dwte.as<float>(), op.dwpe.as<float>(), op.dout.as<T>(), op.tokens.as<std::int32_t>(), sizes,
-                       op.dropout, context);
+    float* dwpe = op.dwpe.present() ? op.dwpe.as<float>() : nullptr;
+    embedding_backward(op.dwte.as<float>(), dwpe, op.dout.as<T>(), op.tokens.as<std::int32_t>(), sizes, op.dropout, context);
   });
 }
 

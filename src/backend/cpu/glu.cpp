@@ -10,6 +10,7 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -20,23 +21,34 @@
 #define VIRGIL_CPU_GLU_ONCE
 namespace virgil::cpu {
 
+/// Of an op: rows of F elements beside rows of 2 F, gate and up.
 template <typename Element>
 struct GluForward {
   Element* out;
-  const Element* gate;
-  const Element* up;
+  const Element* inp;
+  std::int64_t channels;  // F
   GluGate act;
 };
 
 template <typename Element>
 struct GluBackward {
-  Element* dgate;
-  Element* dup;
+  Element* dinp;
   const Element* dout;
-  const Element* gate;
-  const Element* up;
+  const Element* inp;
+  std::int64_t channels;
   GluGate act;
 };
+
+/// Calls body(row, first, count) for the pieces of rows of `channels` that elements [begin, end) lie in.
+template <typename Body>
+void for_each_piece(std::int64_t begin, std::int64_t end, std::int64_t channels, const Body& body) {
+  while (begin < end) {
+    const std::int64_t first = begin % channels;
+    const std::int64_t count = std::min(channels - first, end - begin);
+    body(begin / channels, first, count);
+    begin += count;
+  }
+}
 
 }  // namespace virgil::cpu
 #endif
@@ -47,21 +59,31 @@ namespace HWY_NAMESPACE {
 
 template <typename Act, typename Element>
 HWY_INLINE void glu_forward_with(const GluForward<Element>& op, std::int64_t begin, std::int64_t end) {
-  for_each_vector(static_cast<std::size_t>(end - begin), [&](std::size_t i, auto part) HWY_ATTR {
-    const std::int64_t at = begin + static_cast<std::int64_t>(i);
-    part.store(hn::Mul(Act::value(part.load(op.gate + at)), part.load(op.up + at)), op.out + at);
+  for_each_piece(begin, end, op.channels, [&](std::int64_t row, std::int64_t first, std::int64_t count) HWY_ATTR {
+    const Element* gate = op.inp + row * 2 * op.channels + first;
+    const Element* up = gate + op.channels;
+    Element* out = op.out + row * op.channels + first;
+    for_each_vector(static_cast<std::size_t>(count), [&](std::size_t i, auto part) HWY_ATTR {
+      part.store(hn::Mul(Act::value(part.load(gate + i)), part.load(up + i)), out + i);
+    });
   });
 }
 
 template <typename Act, typename Element>
 HWY_INLINE void glu_backward_with(const GluBackward<Element>& op, std::int64_t begin, std::int64_t end) {
-  for_each_vector(static_cast<std::size_t>(end - begin), [&](std::size_t i, auto part) HWY_ATTR {
-    const std::int64_t at = begin + static_cast<std::int64_t>(i);
-    const Activation act = Act::value_and_slope(part.load(op.gate + at));
-    const FloatVector dout = part.load(op.dout + at);
-    const FloatVector dact = hn::Mul(dout, part.load(op.up + at));
-    part.store(hn::Mul(dact, act.slope), op.dgate + at);
-    part.store(hn::Mul(dout, act.value), op.dup + at);
+  for_each_piece(begin, end, op.channels, [&](std::int64_t row, std::int64_t first, std::int64_t count) HWY_ATTR {
+    const Element* gate = op.inp + row * 2 * op.channels + first;
+    const Element* up = gate + op.channels;
+    const Element* dout = op.dout + row * op.channels + first;
+    Element* dgate = op.dinp + row * 2 * op.channels + first;
+    Element* dup = dgate + op.channels;
+    for_each_vector(static_cast<std::size_t>(count), [&](std::size_t i, auto part) HWY_ATTR {
+      const Activation act = Act::value_and_slope(part.load(gate + i));
+      const FloatVector d = part.load(dout + i);
+      const FloatVector dact = hn::Mul(d, part.load(up + i));
+      part.store(hn::Mul(dact, act.slope), dgate + i);
+      part.store(hn::Mul(d, act.value), dup + i);
+    });
   });
 }
 
@@ -98,25 +120,21 @@ VIRGIL_EXPORT_PAIR(glu_forward_range);
 VIRGIL_EXPORT_PAIR(glu_backward_range);
 
 void run(const ops::GluForward& op, const CpuContext& context) {
-  const std::int64_t num_elements = op.check();
-  with_float_type(op.kName, op.gate.dtype(), [&]<typename T>(T) {
-    const GluForward<T> operands{.out = op.out.as<T>(), .gate = op.gate.as<T>(), .up = op.up.as<T>(), .act = op.act};
-    parallel_ranges(num_elements, kElementGrain, context.num_threads, [&](std::int64_t begin, std::int64_t end) {
+  const auto [rows, channels, dtype] = op.check();
+  with_float_type(op.kName, dtype, [&, rows = rows, channels = channels]<typename T>(T) {
+    const GluForward<T> operands{.out = op.out.as<T>(), .inp = op.inp.as<T>(), .channels = channels, .act = op.act};
+    parallel_ranges(rows * channels, kElementGrain, context.num_threads, [&](std::int64_t begin, std::int64_t end) {
       VIRGIL_DISPATCH_PAIR(T, glu_forward_range)(operands, begin, end);
     });
   });
 }
 
 void run(const ops::GluBackward& op, const CpuContext& context) {
-  const std::int64_t num_elements = op.check();
-  with_float_type(op.kName, op.gate.dtype(), [&]<typename T>(T) {
-    const GluBackward<T> operands{.dgate = op.dgate.as<T>(),
-                                  .dup = op.dup.as<T>(),
-                                  .dout = op.dout.as<T>(),
-                                  .gate = op.gate.as<T>(),
-                                  .up = op.up.as<T>(),
-                                  .act = op.act};
-    parallel_ranges(num_elements, kElementGrain, context.num_threads, [&](std::int64_t begin, std::int64_t end) {
+  const auto [rows, channels, dtype] = op.check();
+  with_float_type(op.kName, dtype, [&, rows = rows, channels = channels]<typename T>(T) {
+    const GluBackward<T> operands{
+        .dinp = op.dinp.as<T>(), .dout = op.dout.as<T>(), .inp = op.inp.as<T>(), .channels = channels, .act = op.act};
+    parallel_ranges(rows * channels, kElementGrain, context.num_threads, [&](std::int64_t begin, std::int64_t end) {
       VIRGIL_DISPATCH_PAIR(T, glu_backward_range)(operands, begin, end);
     });
   });
