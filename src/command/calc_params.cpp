@@ -58,11 +58,8 @@ std::span<const ToolFlag> calc_params_flags() {
       {"price", kValue, "AMOUNT", "With --budget: what an hour of each processor or GPU costs."},
       {"processes", kValue, "N", "Plan each of N processes that train together (see zero_stage, grad_reduce_dtype)."},
       {"tflops", kValue, "RATE", "Sustained rate in TFLOP/s for training times (100)."},
-      {"n_kv_head", kValue, "N", "Key and value heads (grouped-query attention)."},
-      {"head_size", kValue, "N", "Width of a head, where it is not n_embd / n_head."},
       {"position", kValue, "KIND", "learned or rotary."},
       {"norm", kValue, "KIND", "layernorm or rmsnorm."},
-      {"mlp", kValue, "KIND", "gelu, relu2 or swiglu."},
       {"pad_vocab", kValue, "N", "Pad the vocabulary to a multiple of N; 1: not at all."},
   };
   return flags;
@@ -85,12 +82,9 @@ std::string help_text() {
 
 ArchitectureOverrides read_overrides(const ToolArguments& arguments) {
   ArchitectureOverrides overrides;
-  overrides.num_kv_heads = arguments.positive_integer("n_kv_head");
-  overrides.head_size = arguments.positive_integer("head_size");
   overrides.vocab_multiple = arguments.positive_integer("pad_vocab");
   if (const auto kind = arguments.value("position")) overrides.position = parse_position(*kind);
   if (const auto kind = arguments.value("norm")) overrides.norm = parse_norm(*kind);
-  if (const auto kind = arguments.value("mlp")) overrides.mlp = parse_mlp(*kind);
   return overrides;
 }
 

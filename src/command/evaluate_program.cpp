@@ -17,7 +17,7 @@ namespace {
 EvaluateRequest parse_evaluate(CLI::App& app, const std::vector<std::string>& arguments, Logger& log) {
   EvaluateRequest request;
   app.add_option("checkpoint,--checkpoint", request.checkpoint,
-                 "Folder of a checkpoint, of a run (its best, else its newest), or of a Hugging Face GPT-2")
+                 "Folder of a checkpoint, of a run (its best, else its newest), or of a Hugging Face model")
       ->required();
   app.add_option("input,--input,--input_file", request.inputs,
                  "Texts or token files (.bin): files, folders or patterns; several are read as one text")

@@ -20,7 +20,7 @@ GenerateRequest parse_generate(CLI::App& app, const std::vector<std::string>& ar
   SamplingOptions& sampling = request.options.sampling;
   sampling.temperature = 0.8;
   app.add_option("checkpoint,--checkpoint", request.checkpoint,
-                 "Folder of a checkpoint, of a run (its best, else its newest), or of a Hugging Face GPT-2")
+                 "Folder of a checkpoint, of a run (its best, else its newest), or of a Hugging Face model")
       ->required();
   std::string prompt;
   const CLI::Option* prompt_option =

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "virgil/config/config_architecture.h"
 #include "virgil/config/config_schema.h"
 #include "virgil/model/architecture.h"
+#include "virgil/model/family.h"
 #include "virgil/model/group_overrides.h"
 #include "virgil/model/optimizer_traits.h"
 #include "virgil/model/parameter_groups.h"
@@ -24,9 +26,30 @@ Architecture checked_model(const TrainConfig& config) {
   return trainable(architecture_of(config, std::max<std::int64_t>(config.vocab_size, 1)));
 }
 
+/// Settings of parts that the family has not.
+void check_family(const TrainConfig& config, const Architecture& model) {
+  const auto refuse = [&](const char* key, const std::string& value, const char* what) {
+    throw user_error("{} is {}, and models of {} have no {}: leave it out, or choose another family", key, value, config.family,
+                     what);
+  };
+  const bool is_rotary = model.position == PositionKind::kRotary;
+  if (!is_rotary && config.rope_theta != TrainConfig{}.rope_theta) {
+    refuse("rope_theta", fmt::format("{}", config.rope_theta), "rotary positions");
+  }
+  if (!is_rotary && config.rotary_size != 0) refuse("rotary_size", std::to_string(config.rotary_size), "rotary positions");
+  if (!is_rotary && config.rope_scaling != TrainConfig{}.rope_scaling)
+    refuse("rope_scaling", config.rope_scaling, "rotary positions");
+  if (!is_rotary && config.norm_epsilon != 0) {
+    refuse("norm_epsilon", fmt::format("{}", config.norm_epsilon), "choice of it: GPT-2's is 1e-5");
+  }
+  if (!model.family->has_all_biases && config.bias) refuse("bias", "true", "choice of biases");
+}
+
 void resolve_model(TrainConfig& config) {
-  if (config.d_ff == 0) config.d_ff = checked_multiply(4, config.n_embd);
-  static_cast<void>(checked_model(config));
+  const Architecture model = checked_model(config);
+  check_family(config, model);
+  config.d_ff = model.d_ff;
+  config.mlp = name_of(model.mlp);
 }
 
 /// A step's sequences, where they are given, are whole and the same number in each of several processes.

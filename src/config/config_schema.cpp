@@ -101,6 +101,11 @@ std::vector<ConfigKey> model_keys() {
   return section(
       "Model",
       {
+          choice(
+              "family", &TrainConfig::family, {"gpt2", "llama", "mistral", "qwen2"},
+              "Whose parts the model has, and whose names its files: GPT-2's, or those of Llama (RMSNorm, rotary positions, a "
+              "gated MLP, grouped heads), Mistral (with a window) and Qwen2 (with biases on queries, keys and values).")
+              .also({"model_type"}),
           whole("n_layer", &TrainConfig::n_layer, 1, 1024, "Transformer blocks.").also({"num_layers"}),
           whole("n_head", &TrainConfig::n_head, 1, 1024,
                 "Attention heads; n_embd / n_head, the head size, is a multiple of 8 up to 128.")
@@ -109,9 +114,27 @@ std::vector<ConfigKey> model_keys() {
           whole("block_size", &TrainConfig::block_size, 1, 1048576, "Longest context, in tokens.").also({"context_length"}),
           whole("vocab_size", &TrainConfig::vocab_size, 0, 16777216,
                 "Token ids the model knows; 0: as many as the tokenizer has."),
-          whole("d_ff", &TrainConfig::d_ff, 0, 1048576, "Width of the MLP; 0: 4 * n_embd."),
-          choice("mlp", &TrainConfig::mlp, {"gelu", "relu2"},
-                 "What stands between the MLP's two products: GELU, or ReLU squared (So et al. 2021)."),
+          whole("d_ff", &TrainConfig::d_ff, 0, 1048576,
+                "Width of the MLP; 0: 4 * n_embd, and 8/3 * n_embd in whole 32s of a gated one."),
+          choice(
+              "mlp", &TrainConfig::mlp, {"auto", "gelu", "relu2", "swiglu", "geglu"},
+              "What stands between the MLP's products: GELU or ReLU squared (So et al. 2021), or of Llama and its kin SwiGLU or "
+              "GeGLU (Shazeer 2020); auto: the family's."),
+          whole("n_kv_head", &TrainConfig::n_kv_head, 0, 1024,
+                "Heads of keys and values, each for as many query heads (Ainslie et al. 2023); 0: n_head. Not of GPT-2.")
+              .also({"num_key_value_heads", "num_kv_heads"}),
+          whole("head_size", &TrainConfig::head_size, 0, 128, "Width of a head; 0: n_embd / n_head. Not of GPT-2.")
+              .also({"head_dim"}),
+          number("rope_theta", &TrainConfig::rope_theta, 2, 1e12, "Base of the rotary positions (Su et al. 2021)."),
+          whole("rotary_size", &TrainConfig::rotary_size, 0, 128, "Elements of a head that turn, from the first on; 0: all."),
+          text("rope_scaling", &TrainConfig::rope_scaling,
+               "Rotary positions for contexts longer than those trained before: none, or a kind and its numbers, such as "
+               "linear:factor=2, yarn:factor=4,original=4096 or llama3:factor=8,low=1,high=4,original=8192."),
+          whole("window", &TrainConfig::window, 0, 1048576,
+                "Positions that attention sees, a query's own among them; 0: all before it. Not of GPT-2.")
+              .also({"sliding_window"}),
+          number("norm_epsilon", &TrainConfig::norm_epsilon, 0, 0.5, "What norms add to the variance; 0: 1e-5. Not of GPT-2.")
+              .also({"rms_norm_eps"}),
           whole("conv_taps", &TrainConfig::conv_taps, 0, kMaxConvTaps,
                 "Positions before, that a causal convolution mixes into the input of attention and of the MLP (So et al. 2021, "
                 "Allen-Zhu 2025); 0: none. Not GPT-2 any more: transformers cannot open it."),

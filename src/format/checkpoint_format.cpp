@@ -131,7 +131,7 @@ std::string write_state_hash(std::string_view state_text) {
 std::vector<ExpectedTensor> expected_parameters(const Architecture& model) { return tensors_of(model); }
 
 std::vector<ExpectedTensor> absent_biases(const Architecture& model) {
-  if (model.biases.all()) return {};
+  if (model.biases.all() || !model.family->has_all_biases) return {};
   Architecture sizes = model;
   sizes.biases = kAllBiases;
   std::vector<ExpectedTensor> tensors = tensors_of(trainable(sizes));

@@ -56,17 +56,19 @@ std::string input_names(const Json& config) {
 
 /// What a model hub reads, and what the model is.
 std::string write_front_matter(const Architecture& model, const std::string& name) {
-  const bool is_gpt2 = model.family == &kGpt2Family;
+  const bool opens = model.family != &kVirgilFamily;
+  const std::string architecture =
+      model.family->has_all_biases ? "GPT-2's architecture" : fmt::format("the family {}", model.family->model_type);
   return fmt::format(
       "---\n{}pipeline_tag: text-generation\ntags:\n{}- virgil\n---\n\n# {}\n\n"
-      "A language model of GPT-2's architecture{}, trained from scratch by Virgil.\n\n",
-      is_gpt2 ? "library_name: transformers\n" : "", is_gpt2 ? "- gpt2\n" : "", name,
-      is_gpt2 ? "" : ", with convolutions of its own,");
+      "A language model of {}{}, trained from scratch by Virgil.\n\n",
+      opens ? "library_name: transformers\n" : "", opens ? fmt::format("- {}\n", model.family->model_type) : "", name,
+      architecture, opens ? "" : ", with convolutions of its own,");
 }
 
 std::string describe_use(const Architecture& model) {
   const std::string with_virgil = "With Virgil: `generate --checkpoint path/of/this/folder --prompt \"Once\"`.\n\n";
-  if (model.family != &kGpt2Family) {
+  if (model.family == &kVirgilFamily) {
     return with_virgil + "transformers has no modules for the convolutions and does not open it.\n\n";
   }
   return "```python\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
@@ -88,6 +90,7 @@ std::string write_card(const CheckpointContents& contents, const Architecture& m
   row("parameters", fmt::format("{}", ParameterLayout(model).num_parameters()));
   row("layers, heads, width", fmt::format("{}, {}, {}", model.num_layers, model.num_heads, model.embedding_dim));
   if (model.conv_taps > 0) row("convolutions", fmt::format("of {} positions before", model.conv_taps));
+  if (model.num_kv_heads != model.num_heads) row("heads of keys and values", fmt::format("{}", model.num_kv_heads));
   row("context", fmt::format("{} tokens", model.block_size));
   row("vocabulary", fmt::format("{}", model.vocab_size));
   if (contents.tokenizer != nullptr) row("tokenizer", contents.tokenizer->name());

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "format/checkpoint_format.h"
-#include "format/gpt2_tensors.h"
+#include "format/foreign_tensors.h"
 #include "format/release_pages.h"
 #include "virgil/base/error.h"
 #include "virgil/base/folder.h"
@@ -16,6 +16,8 @@
 #include "virgil/format/finite_check.h"
 #include "virgil/format/hf_config.h"
 #include "virgil/format/parameter_io.h"
+#include "virgil/model/family.h"
+#include "virgil/model/parameter_table.h"
 
 namespace virgil {
 namespace {
@@ -23,7 +25,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::int64_t kGpt2Vocabulary = 50257;
-constexpr const char* kPositionTable = "transformer.wpe.weight";
 
 PretrainedModel open_checkpoint(const fs::path& directory) {
   LoadedCheckpoint checkpoint = load_checkpoint(directory, CheckpointParts::kWeights);
@@ -42,7 +43,7 @@ PretrainedModel open_checkpoint(const fs::path& directory) {
   return opened;
 }
 
-PretrainedModel open_gpt2(const fs::path& directory) {
+PretrainedModel open_foreign(const fs::path& directory) {
   const fs::path config = directory / kConfigFile;
   if (!path_exists(config)) {
     throw user_error(
@@ -54,10 +55,12 @@ PretrainedModel open_gpt2(const fs::path& directory) {
   opened.directory = directory;
   opened.model = read_weights_config(read_file(config, kMaxConfigBytes), config.string());
   opened.files = open_weight_files(directory);
-  Gpt2Tensors tensors(opened.files, directory.string());
+  const ForeignTensors tensors(opened.files, directory.string(), *opened.model.family);
   // Another program may have trained the biases that Virgil had saved as zeros, or have none at all (nanoGPT's bias=False).
-  opened.model.biases =
-      Biases::everywhere(opened.model.biases.all() ? tensors.holds_biases() : tensors.has_biases(trainable(opened.model)));
+  if (opened.model.family->has_all_biases) {
+    opened.model.biases =
+        Biases::everywhere(opened.model.biases.all() ? tensors.holds_biases() : tensors.has_biases(trainable(opened.model)));
+  }
   opened.tensors = tensors.select(trainable(opened.model), opened.converted);
   opened.note = tensors.note();
   return opened;
@@ -93,7 +96,7 @@ PretrainedModel open_pretrained(const fs::path& directory) {
   const fs::path folder = directory.has_filename() ? directory : directory.parent_path();
   // One of Virgil's checkpoints that has lost a file is damaged, not foreign.
   const bool is_foreign = is_folder(folder) && !path_exists(folder / kStateFile) && !path_exists(folder / kStateHashFile);
-  PretrainedModel opened = is_foreign ? open_gpt2(folder) : open_checkpoint(directory);
+  PretrainedModel opened = is_foreign ? open_foreign(folder) : open_checkpoint(directory);
   opened.model.dropout = 0;
   check_finite(opened.tensors, opened.directory.string());
   release_all_pages(opened);
@@ -103,8 +106,12 @@ PretrainedModel open_pretrained(const fs::path& directory) {
 void shorten_context(PretrainedModel& model, std::int64_t block_size) {
   VIRGIL_CHECK(block_size >= 1 && block_size <= model.model.block_size, "{} positions of {}", block_size,
                model.model.block_size);
-  StoredTensor& positions = *std::ranges::find(model.tensors, kPositionTable, &StoredTensor::name);
+  RotaryScaling& scaling = model.model.rotary.scaling;
+  if (scaling.kind != RotaryScalingKind::kNone && scaling.original == 0) scaling.original = model.model.block_size;
   model.model.block_size = block_size;
+  if (model.model.position != PositionKind::kLearned) return;
+  const std::string table = module_path(model.model.family->modules.position_embedding, "weight");
+  StoredTensor& positions = *std::ranges::find(model.tensors, table, &StoredTensor::name);
   positions.shape = {block_size, positions.shape[1]};
   positions.bytes = positions.bytes.first(static_cast<std::size_t>(positions.shape.num_elements() * size_of(positions.dtype)));
 }

@@ -17,21 +17,38 @@ BucketKind bucket_kind(const ParameterSpec& spec) {
 
 namespace {
 
-std::int64_t aligned_numbers(const ParameterSpec& spec, StatePer per) {
-  return round_up(spec.count(per), ParameterLayout::kAlignment);
+/// Where a tensor begins that follows what ends at `end`.
+std::int64_t begin_after(std::int64_t end, const ParameterSpec& spec) {
+  return spec.joined ? end : round_up(end, ParameterLayout::kAlignment);
 }
 
-/// The shard of each tensor, such that the fullest shard has little: the largest tensor first, to where there is least.
+/// Tensors [first, last) that lie one behind the other.
+struct Joined {
+  std::size_t first = 0;
+  std::size_t last = 0;
+  std::int64_t num_elements = 0;
+};
+
+std::vector<Joined> join(std::span<ParameterSpec* const> members) {
+  std::vector<Joined> runs;
+  for (std::size_t i = 0; i < members.size(); ++i) {
+    if (!members[i]->joined) runs.push_back({.first = i});
+    runs.back().last = i + 1;
+    runs.back().num_elements = checked_add(runs.back().num_elements, members[i]->num_elements());
+  }
+  return runs;
+}
+
+/// The shard of each tensor, such that the fullest shard has little: the largest first, to where there is least.
 std::vector<std::size_t> share_out(std::span<ParameterSpec* const> members, std::int64_t num_shards) {
-  std::vector<std::size_t> by_size(members.size());
-  std::iota(by_size.begin(), by_size.end(), std::size_t{0});
-  std::ranges::stable_sort(by_size, std::ranges::greater(), [&](std::size_t i) { return members[i]->num_elements(); });
+  std::vector<Joined> runs = join(members);
+  std::ranges::stable_sort(runs, std::ranges::greater(), &Joined::num_elements);
   std::vector<std::int64_t> loads(static_cast<std::size_t>(num_shards));
   std::vector<std::size_t> shards(members.size());
-  for (const std::size_t i : by_size) {
+  for (const Joined& run : runs) {
     const auto least = std::ranges::min_element(loads);
-    *least = checked_add(*least, aligned_numbers(*members[i], StatePer::kElement));
-    shards[i] = static_cast<std::size_t>(least - loads.begin());
+    *least = checked_add(*least, round_up(run.num_elements, ParameterLayout::kAlignment));
+    for (std::size_t i = run.first; i < run.last; ++i) shards[i] = static_cast<std::size_t>(least - loads.begin());
   }
   return shards;
 }
@@ -43,10 +60,11 @@ std::int64_t place_in_shards(std::span<ParameterSpec* const> members, std::span<
   std::vector<std::int64_t> ends(static_cast<std::size_t>(num_shards));
   for (std::size_t i = 0; i < members.size(); ++i) {
     if (members[i]->count(per) == 0) continue;
-    members[i]->*place = ends[shards[i]];  // in its shard
-    ends[shards[i]] += aligned_numbers(*members[i], per);
+    std::int64_t& end = ends[shards[i]];
+    members[i]->*place = begin_after(end, *members[i]);  // in its shard
+    end = checked_add(members[i]->*place, members[i]->count(per));
   }
-  const std::int64_t part = *std::ranges::max_element(ends);
+  const std::int64_t part = round_up(*std::ranges::max_element(ends), ParameterLayout::kAlignment);
   for (std::size_t i = 0; i < members.size(); ++i) {
     if (members[i]->count(per) == 0) continue;
     const std::int64_t before = checked_multiply(static_cast<std::int64_t>(shards[i]), part);
@@ -59,8 +77,8 @@ std::int64_t place_in_shards(std::span<ParameterSpec* const> members, std::span<
 std::int64_t place_elements(std::span<ParameterSpec* const> members, std::int64_t offset, std::int64_t num_shards) {
   std::int64_t end = offset;
   for (ParameterSpec* spec : members) {
-    spec->offset = end;
-    end = checked_add(end, aligned_numbers(*spec, StatePer::kElement));
+    spec->offset = begin_after(end, *spec);
+    end = checked_add(spec->offset, spec->num_elements());
   }
   return round_up(end - offset, checked_multiply(ParameterLayout::kAlignment, num_shards));
 }
@@ -82,6 +100,9 @@ void ParameterLayout::assign_to_groups() {
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     parameters_[i].group = taken_by[i];
     parameters_[i].decayed = groups_[taken_by[i]].decays();
+    if (!parameters_[i].joined || taken_by[i] == taken_by[i - 1]) continue;
+    throw user_error("param_groups: {} and {} are read as one matrix, and their groups differ; write patterns that take both",
+                     parameters_[i - 1].name, parameters_[i].name);
   }
 }
 
@@ -123,11 +144,12 @@ void ParameterLayout::place_bucket(ParameterBucket bucket, std::span<ParameterSp
   bucket.offset = flat_elements_;
   bucket.lone_offset = lone_elements_;
   for (ParameterSpec* spec : members) {
-    spec->lone_offset = lone_elements_;
-    lone_elements_ = checked_add(lone_elements_, aligned_numbers(*spec, StatePer::kElement));
+    spec->lone_offset = begin_after(lone_elements_, *spec);
+    lone_elements_ = checked_add(spec->lone_offset, spec->num_elements());
     num_parameters_ = checked_add(num_parameters_, spec->num_elements());
     num_stored_parameters_ += spec->stored_shape.num_elements();  // at most num_parameters_
   }
+  lone_elements_ = round_up(lone_elements_, kAlignment);
   bucket.neurons.first = flat_neurons_;
   if (groups_[bucket.group].optimizer.shard_rule == ShardRule::kWholeTensors) {
     const std::vector<std::size_t> shards = share_out(members, num_shards_);

@@ -37,6 +37,7 @@ ParameterSpec make_spec(const ParameterRow& row, const Architecture& model, cons
           .init_std = row.init_std,
           .part = row.group,
           .tied = row.tied,
+          .joined = row.joined,
           .layer = layer,
           .matrices = std::move(matrices),
           .order = model.family->weight_order};

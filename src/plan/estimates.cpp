@@ -26,7 +26,7 @@ InferenceEstimate estimate_inference(const Architecture& spec, int bits, std::in
   const std::int64_t cached_width = spec.key_value_width() + (spec.conv_taps > 0 ? spec.embedding_dim : 0);
   estimate.kv_cache = checked_product({2, spec.num_layers, num_sequences, context, cached_width, bytes});
   // Residual, its sum with the attention branch, norm, branch; query, keys, values, attention's output; the MLP's inside.
-  const std::int64_t mlp = spec.mlp == MlpKind::kSwiGlu ? 3 * spec.d_ff : 2 * spec.d_ff;
+  const std::int64_t mlp = is_gated(spec.mlp) ? 3 * spec.d_ff : 2 * spec.d_ff;
   const std::int64_t values = 4 * spec.embedding_dim + 2 * spec.query_width() + 2 * spec.key_value_width() + mlp;
   const std::int64_t logits = checked_product({num_sequences, spec.padded_vocab_size(), 4});
   estimate.activations = checked_add(checked_product({num_sequences, values, bytes}), logits);

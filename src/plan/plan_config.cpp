@@ -112,7 +112,8 @@ KeyValues changed_keys(const TrainingShape& from, const TrainingShape& to) {
   add("n_embd", from.model.embedding_dim, to.model.embedding_dim);
   add("n_head", from.model.num_heads, to.model.num_heads);
   const std::int64_t d_ff = trainable(to.model).d_ff;
-  if (trainable(from.model).d_ff != d_ff && d_ff != 4 * to.model.embedding_dim) keys.emplace_back("d_ff", std::to_string(d_ff));
+  if (trainable(from.model).d_ff != d_ff && d_ff != usual_d_ff(to.model.mlp, to.model.embedding_dim))
+    keys.emplace_back("d_ff", std::to_string(d_ff));
   add("block_size", from.model.block_size, to.model.block_size);
   add("batch_size", from.batch_size, to.batch_size);
   add("grad_accum_steps", from.grad_accum_steps, to.grad_accum_steps);

@@ -22,9 +22,10 @@ using Json = nlohmann::ordered_json;
 
 /// Without what all names of a model begin with.
 std::string_view short_name(const TapeTensor& tensor) {
-  constexpr std::string_view kPrefix = "transformer.";
   std::string_view name = tensor.name;
-  if (name.starts_with(kPrefix)) name.remove_prefix(kPrefix.size());
+  for (const std::string_view prefix : {"transformer.", "model."}) {
+    if (name.starts_with(prefix)) name.remove_prefix(prefix.size());
+  }
   return name;
 }
 
@@ -121,7 +122,7 @@ std::string describe_calls(const MemoryPlan& plan, const BackendTraits& traits) 
              "A micro-step of {} x {} tokens in {}, recompute {}: {} calls, {:.1f} GFLOP, {:.1f} MB read and written;\n"
              "activations take {} in the arena ({} if none shared bytes), the ops' scratch {}.\n\n"
              "Each line: what the call writes (+=: adds to, or changes) and where in the arena, <- what it reads. *: made again for the\n"
-             "backward pass. Names are those of a checkpoint, without \"transformer.\"; x.grad is the gradient of x.\n\n"
+             "backward pass. Names are those of a checkpoint, without \"transformer.\" or \"model.\"; x.grad is the gradient of x.\n\n"
              "{:>5}  {:<32} {:>10} {:>10} {:>10}\n",
              step.batch_size, step.length, name_of(step.dtype), name_of(step.recompute), placed.tape.calls().size(),
              1e-9 * flops, 1e-6 * bytes, format_bytes(placed.arena->arena_bytes()),

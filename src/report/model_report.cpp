@@ -50,6 +50,8 @@ std::string_view describe_mlp(MlpKind kind) {
       return "ReLU squared";
     case MlpKind::kSwiGlu:
       return "SwiGLU, gated";
+    case MlpKind::kGeGlu:
+      return "GeGLU, gated";
   }
   return name_of(kind);
 }

@@ -64,30 +64,33 @@ void apply_flags(Architecture& spec, const CommandLine& line) {
   if (is_set("n_layer")) spec.num_layers = config.n_layer;
   if (is_set("n_head")) spec.num_heads = config.n_head;
   if (is_set("n_head") && had_equal_heads) spec.num_kv_heads = 0;
-  if (is_set("n_embd") && !is_set("d_ff") && spec.d_ff == 4 * spec.embedding_dim) spec.d_ff = 0;
+  if (is_set("n_embd") && !is_set("d_ff") && spec.d_ff == usual_d_ff(spec.mlp, spec.embedding_dim)) spec.d_ff = 0;
   if (is_set("n_embd")) spec.embedding_dim = config.n_embd;
   if (is_set("n_embd") || is_set("n_head")) spec.head_size = 0;
   if (is_set("d_ff")) spec.d_ff = config.d_ff;
+  if (is_set("n_kv_head")) spec.num_kv_heads = config.n_kv_head;
+  if (is_set("head_size")) spec.head_size = config.head_size;
   if (is_set("block_size")) spec.block_size = config.block_size;
   if (is_set("vocab_size") && config.vocab_size != 0) spec.vocab_size = config.vocab_size;
   if (is_set("tie_weights")) spec.tie_weights = config.tie_weights;
-  if (is_set("mlp")) spec.mlp = parse_mlp(config.mlp);
+  if (is_set("mlp") && config.mlp != "auto") spec.mlp = parse_mlp(config.mlp);
+  if (is_set("rope_theta")) spec.rotary.theta = config.rope_theta;
+  if (is_set("rotary_size")) spec.rotary.size = config.rotary_size;
+  if (is_set("rope_scaling")) spec.rotary.scaling = parse_rotary_scaling(config.rope_scaling);
+  if (is_set("window")) spec.window = config.window;
+  if (is_set("norm_epsilon") && config.norm_epsilon != 0) spec.norm_epsilon = config.norm_epsilon;
   if (is_set("conv_taps")) {
     spec.conv_taps = config.conv_taps;
     if (spec.family == &kGpt2Family && spec.conv_taps > 0) spec.family = &kVirgilFamily;
   }
-  if (is_set("bias")) spec.biases = Biases::everywhere(config.bias);
+  if (is_set("bias") && spec.family->has_all_biases) spec.biases = Biases::everywhere(config.bias);
 }
 
 void apply_overrides(Architecture& spec, const ArchitectureOverrides& overrides) {
-  spec.num_kv_heads = overrides.num_kv_heads.value_or(spec.num_kv_heads);
-  spec.head_size = overrides.head_size.value_or(spec.head_size);
   spec.vocab_multiple = overrides.vocab_multiple.value_or(spec.vocab_multiple);
   spec.position = overrides.position.value_or(spec.position);
   spec.norm = overrides.norm.value_or(spec.norm);
-  spec.mlp = overrides.mlp.value_or(spec.mlp);
-  const bool other_kinds = overrides.position || overrides.norm || overrides.mlp;
-  if (!other_kinds) return;
+  if (!overrides.position && !overrides.norm && spec.family->holds(spec)) return;
   spec.family = kGpt2Family.holds(spec) ? &kGpt2Family : kVirgilFamily.holds(spec) ? &kVirgilFamily : &kLlamaFamily;
 }
 
@@ -97,15 +100,24 @@ void set_model_keys(CommandLine& line, const Architecture& spec) {
     set_config_value(line.config, key, value, spec.name);
     if (std::ranges::find(line.set_keys, key) == line.set_keys.end()) line.set_keys.push_back(key);
   };
+  const bool is_gpt2 = spec.family->has_all_biases;
+  if (!is_gpt2) set("family", spec.family->model_type);
   set("n_layer", std::to_string(spec.num_layers));
   set("n_head", std::to_string(spec.num_heads));
   set("n_embd", std::to_string(spec.embedding_dim));
   set("block_size", std::to_string(spec.block_size));
   set("vocab_size", std::to_string(spec.vocab_size));
-  if (spec.d_ff != 4 * spec.embedding_dim) set("d_ff", std::to_string(spec.d_ff));
-  if (spec.mlp != MlpKind::kGelu) set("mlp", std::string(name_of(spec.mlp)));
+  if (spec.d_ff != usual_d_ff(spec.mlp, spec.embedding_dim)) set("d_ff", std::to_string(spec.d_ff));
+  if (spec.mlp != spec.family->usual().mlp) set("mlp", std::string(name_of(spec.mlp)));
+  if (spec.num_kv_heads != spec.num_heads) set("n_kv_head", std::to_string(spec.num_kv_heads));
+  if (spec.query_width() != spec.embedding_dim) set("head_size", std::to_string(spec.head_size));
+  if (spec.rotary.theta != RotarySettings{}.theta) set("rope_theta", fmt::format("{}", spec.rotary.theta));
+  if (spec.rotary.size != 0) set("rotary_size", std::to_string(spec.rotary.size));
+  if (spec.rotary.scaling != RotaryScaling{}) set("rope_scaling", to_string(spec.rotary.scaling));
+  if (spec.window != 0) set("window", std::to_string(spec.window));
+  if (spec.norm_epsilon != Architecture{}.norm_epsilon) set("norm_epsilon", fmt::format("{}", spec.norm_epsilon));
   if (spec.conv_taps != 0) set("conv_taps", std::to_string(spec.conv_taps));
-  set("bias", spec.biases.all() ? "true" : "false");
+  if (is_gpt2) set("bias", spec.biases.all() ? "true" : "false");
   if (!spec.tie_weights) set("tie_weights", "false");
 }
 
@@ -149,7 +161,9 @@ Subject make_subject(const SubjectSource& source, const CommandLine& command_lin
     Architecture model = subject.spec;
     model.dropout = static_cast<float>(command_line.config.dropout);
     subject.trainable = trainable(std::move(model));
-    if (!from_config) set_model_keys(subject.command_line, subject.spec);
+    // A configuration says it already, unless flags that are not its own have made it another family's.
+    const bool is_said = from_config && subject.spec.family == config_spec(command_line).family;
+    if (!is_said) set_model_keys(subject.command_line, subject.spec);
   } catch (const UserError& error) {
     subject.trainable.reset();
     subject.why_not = error.what();

@@ -57,16 +57,28 @@ class SizeAdoption {
 void adopt_sizes(const CommandLine& command_line, TrainConfig& config, PretrainedModel& model, Logger& log) {
   SizeAdoption sizes(command_line, config, model.directory);
   if (sizes.is_set("block_size") && config.block_size < model.model.block_size) shorten_context(model, config.block_size);
+  const Architecture complete = trainable(model.model);
+  const bool is_gpt2 = complete.family->has_all_biases;
+  sizes.adopt("family", &TrainConfig::family, std::string(is_gpt2 ? kGpt2Family.model_type : complete.family->model_type));
   sizes.adopt("n_layer", &TrainConfig::n_layer, model.model.num_layers);
   sizes.adopt("n_head", &TrainConfig::n_head, model.model.num_heads);
   sizes.adopt("n_embd", &TrainConfig::n_embd, model.model.embedding_dim);
   sizes.adopt("block_size", &TrainConfig::block_size, model.model.block_size);
   sizes.adopt("vocab_size", &TrainConfig::vocab_size, model.model.vocab_size);
-  sizes.adopt("d_ff", &TrainConfig::d_ff, trainable(model.model).d_ff);
+  sizes.adopt("d_ff", &TrainConfig::d_ff, complete.d_ff);
   sizes.adopt("mlp", &TrainConfig::mlp, std::string(name_of(model.model.mlp)));
   sizes.adopt("conv_taps", &TrainConfig::conv_taps, model.model.conv_taps);
-  sizes.adopt("bias", &TrainConfig::bias, model.model.biases.all());
+  if (is_gpt2) sizes.adopt("bias", &TrainConfig::bias, model.model.biases.all());
   sizes.adopt("tie_weights", &TrainConfig::tie_weights, model.model.tie_weights);
+  if (!is_gpt2) {
+    sizes.adopt("n_kv_head", &TrainConfig::n_kv_head, complete.num_kv_heads);
+    sizes.adopt("head_size", &TrainConfig::head_size, complete.head_size);
+    sizes.adopt("rope_theta", &TrainConfig::rope_theta, complete.rotary.theta);
+    sizes.adopt("rotary_size", &TrainConfig::rotary_size, complete.rotary.size);
+    sizes.adopt("rope_scaling", &TrainConfig::rope_scaling, to_string(complete.rotary.scaling));
+    sizes.adopt("window", &TrainConfig::window, complete.window);
+    sizes.adopt("norm_epsilon", &TrainConfig::norm_epsilon, complete.norm_epsilon);
+  }
   if (sizes.given_up().empty()) return;
   log.info(fmt::format("config   {} of {} ignored: the sizes are those of {}", sizes.given_up(), command_line.config_file,
                        model.directory.string()));
@@ -176,9 +188,10 @@ PretrainedModel open_init_from(const CommandLine& command_line, TrainConfig& con
   adopt_sizes(command_line, config, model, log);
   adopt_tokenizer(command_line, config, model, log);
   adopt_rates(command_line, config, log);
-  log.info(fmt::format("start    {}", model.is_checkpoint
-                                          ? fmt::format("{}, a checkpoint of step {}", model.directory.string(), model.step)
-                                          : fmt::format("{}, a Hugging Face GPT-2", model.directory.string())));
+  log.info(fmt::format("start    {}",
+                       model.is_checkpoint
+                           ? fmt::format("{}, a checkpoint of step {}", model.directory.string(), model.step)
+                           : fmt::format("{}, a Hugging Face {}", model.directory.string(), model.model.family->model_type)));
   return model;
 }
 

@@ -80,7 +80,9 @@ void check_same_model(const LoadedCheckpoint& checkpoint, const Architecture& mo
                      is_flag ? fmt::format("and a resumed run cannot change it to {}; leave {} out", asked_value, flag)
                              : fmt::format("the config says {}; set \"{}\": {}", asked_value, key, saved_value));
   };
-  const auto quoted = [](MlpKind kind) { return fmt::format("\"{}\"", name_of(kind)); };
+  const auto quoted_text = [](const std::string& text) { return fmt::format("\"{}\"", text); };
+  const auto quoted = [&](MlpKind kind) { return quoted_text(std::string(name_of(kind))); };
+  check("family", std::string(saved.family->model_type), std::string(asked.family->model_type));
   check("n_layer", saved.num_layers, asked.num_layers);
   check("n_head", saved.num_heads, asked.num_heads);
   check("n_embd", saved.embedding_dim, asked.embedding_dim);
@@ -88,6 +90,13 @@ void check_same_model(const LoadedCheckpoint& checkpoint, const Architecture& mo
   check("vocab_size", saved.vocab_size, asked.vocab_size);
   check("d_ff", trainable(saved).d_ff, model.d_ff);
   check("mlp", quoted(saved.mlp), quoted(asked.mlp));
+  check("n_kv_head", trainable(saved).num_kv_heads, model.num_kv_heads);
+  check("head_size", trainable(saved).head_size, model.head_size);
+  check("rope_theta", saved.rotary.theta, asked.rotary.theta);
+  check("rotary_size", saved.rotary.size, asked.rotary.size);
+  check("rope_scaling", quoted_text(to_string(saved.rotary.scaling)), quoted_text(to_string(asked.rotary.scaling)));
+  check("window", saved.window, asked.window);
+  check("norm_epsilon", saved.norm_epsilon, asked.norm_epsilon);
   check("conv_taps", saved.conv_taps, asked.conv_taps);
   check("bias", saved.biases.all(), asked.biases.all());
   check("tie_weights", saved.tie_weights, asked.tie_weights);

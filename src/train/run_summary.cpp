@@ -133,7 +133,9 @@ double time_matmul(Backend& backend, const MemoryPlan& plan, const PlannedMemory
   const ops::Matmul* largest = nullptr;  // of the blocks: the head's comes in chunks
   for (const Call& call : placed.tape.calls()) {
     const auto* product = std::get_if<ops::Matmul>(&call);
-    if (product == nullptr || product->options.transpose_b) continue;
+    if (product == nullptr) continue;
+    const TapeTensor& out = placed.tape.tensors()[static_cast<std::size_t>(product->out.tensor())];
+    if (out.slot == PlanSlot::kLogits) continue;
     if (largest == nullptr || product->cost().flops > largest->cost().flops) largest = product;
   }
   VIRGIL_CHECK(largest != nullptr, "a forward pass without products");

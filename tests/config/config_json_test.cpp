@@ -152,6 +152,7 @@ TEST(ConfigJson, RoundTripsEveryKey) {
   config.device = "cuda:1";
   config.seed = 18446744073709551615U;
   config.eps = 4.9406564584124654e-18;
+  config.rope_theta = 12345.678901234567;
 
   TrainConfig restored;
   apply_config_json(restored, config_to_json(config), "round trip");

@@ -203,7 +203,7 @@ TEST(Gpt2Config, SaysThatConvolutionsAreNotGpt2s) {
 }
 
 TEST(Gpt2Config, RefusesWhatIsAnotherFunction) {
-  EXPECT_THAT(error_with("model_type", "llama"), AllOf(HasSubstr("llama"), HasSubstr("gpt2")));
+  EXPECT_THAT(error_with("model_type", "bert"), AllOf(HasSubstr("bert"), HasSubstr("gpt2")));
   EXPECT_THAT(error_with("activation_function", "relu"), AllOf(HasSubstr("relu"), HasSubstr("gelu_new")));
   EXPECT_THAT(error_with("scale_attn_weights", false), HasSubstr("scale_attn_weights"));
   EXPECT_THAT(error_with("scale_attn_by_inverse_layer_idx", true), HasSubstr("scale_attn_by_inverse_layer_idx"));

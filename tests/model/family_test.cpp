@@ -25,7 +25,7 @@ TEST(Families, AreFoundByTheirModelType) {
   EXPECT_EQ(find_family("gpt"), nullptr);
   EXPECT_EQ(find_family(""), nullptr);
   EXPECT_EQ(family_names(false), "gpt2, virgil, llama, mistral and qwen2");
-  EXPECT_EQ(family_names(true), "gpt2 and virgil");
+  EXPECT_EQ(family_names(true), "gpt2, virgil, llama, mistral and qwen2");
 }
 
 TEST(Families, HoldTheirUsualModels) {
@@ -82,9 +82,9 @@ TEST(Families, Qwen2HasLlamasNamesAndBiasesOnQueriesKeysAndValues) {
   EXPECT_THAT(
       names_and_shapes(model),
       ElementsAre("model.embed_tokens.weight (99, 32)", "model.layers.0.input_layernorm.weight (32)",
-                  "model.layers.0.self_attn.q_proj.weight (32, 32)", "model.layers.0.self_attn.q_proj.bias (32)",
-                  "model.layers.0.self_attn.k_proj.weight (16, 32)", "model.layers.0.self_attn.k_proj.bias (16)",
-                  "model.layers.0.self_attn.v_proj.weight (16, 32)", "model.layers.0.self_attn.v_proj.bias (16)",
+                  "model.layers.0.self_attn.q_proj.weight (32, 32)", "model.layers.0.self_attn.k_proj.weight (16, 32)",
+                  "model.layers.0.self_attn.v_proj.weight (16, 32)", "model.layers.0.self_attn.q_proj.bias (32)",
+                  "model.layers.0.self_attn.k_proj.bias (16)", "model.layers.0.self_attn.v_proj.bias (16)",
                   "model.layers.0.self_attn.o_proj.weight (32, 32)", "model.layers.0.post_attention_layernorm.weight (32)",
                   "model.layers.0.mlp.gate_proj.weight (48, 32)", "model.layers.0.mlp.up_proj.weight (48, 32)",
                   "model.layers.0.mlp.down_proj.weight (32, 48)", "model.norm.weight (32)", "lm_head.weight (99, 32)"));
@@ -124,13 +124,52 @@ TEST(Families, Gpt2HoldsGroupedHeadsInItsFusedMatrix) {
   EXPECT_EQ(layout.find("transformer.h.0.attn.c_proj.weight").shape, (Shape{32, 32}));
 }
 
-TEST(Families, WhatIsNotTrainedSaysSo) {
+TEST(Families, SayWhatTheyAreNotTrainedWith) {
+  const auto refusal = [](Architecture model) { return test_support::user_error_of([&] { (void)trainable(model); }); };
+  Architecture model{.num_layers = 1, .num_heads = 4, .embedding_dim = 32, .block_size = 20, .vocab_size = 99};
+  model.num_kv_heads = 2;
+  EXPECT_THAT(refusal(model), AllOf(HasSubstr("models of gpt2"), HasSubstr("grouped key and value heads")));
+  model.num_kv_heads = 0;
+  model.position = PositionKind::kRotary;
+  model.norm = NormKind::kRmsNorm;
+  EXPECT_THAT(refusal(model), AllOf(HasSubstr("rotary positions"), HasSubstr("norm rmsnorm")));
   const nlohmann::ordered_json json = config_of(kLlamaFamily);
-  EXPECT_THAT(test_support::user_error_of([&] { (void)trainable(kLlamaFamily.read(JsonObject(json, "c"))); }),
-              AllOf(HasSubstr("rotary positions"), HasSubstr("RMSNorm"), HasSubstr("a gated MLP"), HasSubstr("grouped")));
-  Architecture model = trainable({.num_layers = 1, .num_heads = 4, .embedding_dim = 32, .block_size = 20, .vocab_size = 99});
-  model.family = &kLlamaFamily;
-  EXPECT_THAT(test_support::user_error_of([&] { (void)trainable(model); }), HasSubstr("the modules of llama"));
+  Architecture llama = kLlamaFamily.read(JsonObject(json, "c"));
+  EXPECT_EQ(trainable(llama).num_kv_heads, 2);
+  llama.head_size = 12;
+  EXPECT_THAT(refusal(llama), HasSubstr("head_size is 12"));
+  llama.head_size = 8;
+  llama.position = PositionKind::kLearned;
+  EXPECT_THAT(refusal(llama), AllOf(HasSubstr("models of llama"), HasSubstr("learned positions")));
+}
+
+// One product reads them: they must lie behind one another, whoever divides or updates them.
+TEST(Families, JoinWhatOneProductReads) {
+  const nlohmann::ordered_json json = config_of(kQwen2Family);
+  const Architecture model = trainable(kQwen2Family.read(JsonObject(json, "c")));
+  const std::vector<std::vector<const char*>> products = {
+      {"self_attn.q_proj.weight", "self_attn.k_proj.weight", "self_attn.v_proj.weight"},
+      {"self_attn.q_proj.bias", "self_attn.k_proj.bias", "self_attn.v_proj.bias"},
+      {"mlp.gate_proj.weight", "mlp.up_proj.weight"}};
+  for (const OptimizerKind kind : {OptimizerKind::kAdamW, OptimizerKind::kMuon}) {
+    for (const std::int64_t shards : {1, 3}) {
+      const ParameterLayout layout(model, shards, default_groups(kind));
+      for (const auto& product : products) {
+        const ParameterSpec* last = nullptr;
+        for (const char* name : product) {
+          const ParameterSpec& spec = layout.find(std::string("model.layers.1.") + name);
+          EXPECT_EQ(spec.joined, last != nullptr) << name;
+          if (last != nullptr) {
+            EXPECT_EQ(spec.offset, last->offset + last->num_elements()) << name;
+          }
+          if (last != nullptr && spec.neuron_offset >= 0) {
+            EXPECT_EQ(spec.neuron_offset, last->neuron_offset + last->num_neurons()) << name;
+          }
+          last = &spec;
+        }
+      }
+    }
+  }
 }
 
 }  // namespace

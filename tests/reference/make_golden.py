@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""Makes tests/golden/*.safetensors: small GPT-2 models run by PyTorch and transformers in float64.
+"""Makes tests/golden/*.safetensors: small models of each family run by PyTorch and transformers in float64.
 
-An independent implementation (GPT2LMHeadModel, eager attention) of what tests/train/golden_test.cpp asks of Virgil: logits,
-loss and every gradient of one batch, then ten AdamW updates on ten batches. Everything is computed in float64 from weights that
-are exact in float32, and rounded once when stored, so that the reference's own error is half a unit in the last place.
+An independent implementation (GPT2LMHeadModel, eager attention; LlamaForCausalLM and its kin) of what tests/train/golden_test.cpp
+asks of Virgil: logits, loss and every gradient of one batch, then ten AdamW updates on ten batches. Everything is computed in
+float64 from weights that are exact in float32, and rounded once when stored, so that the reference's own error is half a unit in
+the last place. (transformers computes RMSNorm, and sines and cosines, in float32 whatever the model's type: in_float64() does
+not.)
 
 Usage: make_golden.py OUTPUT_DIRECTORY
 Needs: torch, transformers, safetensors, numpy (versions: tests/golden/README.md).
@@ -38,6 +40,18 @@ class Case:
     activation: str = "gelu_new"
 
 
+@dataclasses.dataclass(frozen=True)
+class FamilyCase:
+    """A model that its config.json tells, not GPT-2's."""
+    name: str
+    model_type: str
+    config: dict
+    batch_size: int
+    length: int
+    max_norm: float
+    seed: int
+
+
 CASES = [
     # Heads of 8, a width that no vector register divides, a vocabulary that is padded (65 to 128), a context not filled.
     # Every update is clipped.
@@ -50,17 +64,66 @@ CASES = [
 ]
 
 
-def is_absent(name: str, case: Case) -> bool:
-    return name.endswith(".bias") and not case.bias
+FAMILY_CASES = [
+    # Two query heads to a head of keys, a base of its own, a head of its own, an MLP whose width no vector divides.
+    FamilyCase("llama", "llama",
+               {"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "hidden_size": 32, "intermediate_size": 44,
+                "vocab_size": 65, "max_position_embeddings": 12, "tie_word_embeddings": False, "rms_norm_eps": 1e-5,
+                "rope_parameters": {"rope_type": "default", "rope_theta": 500.0}}, 3, 11, max_norm=1.5, seed=4),
+    # All query heads on one head of keys; heads that are wider together than the stream; a window of five positions.
+    FamilyCase("mistral", "mistral",
+               {"num_hidden_layers": 2, "num_attention_heads": 3, "num_key_value_heads": 1, "head_dim": 16, "hidden_size": 24,
+                "intermediate_size": 40, "vocab_size": 64, "max_position_embeddings": 20, "tie_word_embeddings": False,
+                "rms_norm_eps": 1e-6, "sliding_window": 5}, 2, 17, max_norm=2.0, seed=5),
+    # Biases on queries, keys and values; a tied head; frequencies of Llama 3, some kept, some between, some divided.
+    FamilyCase("qwen2", "qwen2",
+               {"num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1, "hidden_size": 32, "intermediate_size": 48,
+                "vocab_size": 70, "max_position_embeddings": 32, "tie_word_embeddings": True, "rms_norm_eps": 1e-6,
+                "rope_parameters": {"rope_type": "llama3", "rope_theta": 100.0, "factor": 4.0, "low_freq_factor": 1.0,
+                                    "high_freq_factor": 4.0, "original_max_position_embeddings": 16}}, 2, 20, max_norm=1.0, seed=6),
+    # YaRN with its factor of attention, and GeGLU.
+    FamilyCase("yarn_geglu", "llama",
+               {"num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2, "hidden_size": 32, "intermediate_size": 24,
+                "vocab_size": 65, "max_position_embeddings": 32, "tie_word_embeddings": True, "rms_norm_eps": 1e-5,
+                "hidden_act": "gelu_pytorch_tanh",
+                "rope_parameters": {"rope_type": "yarn", "rope_theta": 100.0, "factor": 4.0,
+                                    "original_max_position_embeddings": 8}}, 2, 24, max_norm=1.0, seed=7),
+]
 
 
-def make_model(case: Case) -> transformers.GPT2LMHeadModel:
-    config = transformers.GPT2Config(
-        vocab_size=case.vocab_size, n_positions=case.block_size, n_embd=case.n_embd, n_layer=case.n_layer,
-        n_head=case.n_head, activation_function=case.activation, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
-        layer_norm_epsilon=1e-5, tie_word_embeddings=True, attn_implementation="eager", use_cache=False,
-        bos_token_id=None, eos_token_id=None)
-    model = transformers.GPT2LMHeadModel(config).double().train()
+def is_absent(name: str, case: Case | FamilyCase) -> bool:
+    return isinstance(case, Case) and name.endswith(".bias") and not case.bias
+
+
+def rms_norm_in_float64(norm: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+    return norm.weight * x * torch.rsqrt(x.square().mean(-1, keepdim=True) + norm.variance_epsilon)
+
+
+def rotary_in_float64(rotary: torch.nn.Module, x: torch.Tensor, position_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of angles rounded to float32, as transformers and Virgil have them."""
+    angles = (position_ids[:, :, None].float() * rotary.inv_freq.float()[None, None, :]).double()
+    angles = torch.cat((angles, angles), dim=-1)
+    return angles.cos() * rotary.attention_scaling, angles.sin() * rotary.attention_scaling
+
+
+def in_float64(model: torch.nn.Module) -> torch.nn.Module:
+    for module in model.modules():
+        kind = type(module).__name__
+        if kind.endswith("RMSNorm"):
+            module.forward = rms_norm_in_float64.__get__(module)
+        elif kind.endswith("RotaryEmbedding"):
+            module.forward = rotary_in_float64.__get__(module)
+    return model
+
+
+def make_family_model(case: FamilyCase) -> transformers.PreTrainedModel:
+    config = transformers.AutoConfig.for_model(case.model_type, attn_implementation="sdpa", use_cache=False, bos_token_id=None,
+                                               eos_token_id=None, pad_token_id=None, **case.config)
+    return in_float64(transformers.AutoModelForCausalLM.from_config(config).double().train())
+
+
+def make_model(case: Case | FamilyCase) -> transformers.PreTrainedModel:
+    model = make_family_model(case) if isinstance(case, FamilyCase) else make_gpt2(case)
     generator = torch.Generator().manual_seed(case.seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -75,7 +138,16 @@ def make_model(case: Case) -> transformers.GPT2LMHeadModel:
     return model
 
 
-def trained_parameters(model: torch.nn.Module, case: Case) -> dict[str, torch.nn.Parameter]:
+def make_gpt2(case: Case) -> transformers.GPT2LMHeadModel:
+    config = transformers.GPT2Config(
+        vocab_size=case.vocab_size, n_positions=case.block_size, n_embd=case.n_embd, n_layer=case.n_layer,
+        n_head=case.n_head, activation_function=case.activation, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
+        layer_norm_epsilon=1e-5, tie_word_embeddings=True, attn_implementation="eager", use_cache=False,
+        bos_token_id=None, eos_token_id=None)
+    return transformers.GPT2LMHeadModel(config).double().train()
+
+
+def trained_parameters(model: torch.nn.Module, case: Case | FamilyCase) -> dict[str, torch.nn.Parameter]:
     return {name: parameter for name, parameter in model.named_parameters() if not is_absent(name, case)}
 
 
@@ -92,11 +164,12 @@ def clip(parameters: dict[str, torch.nn.Parameter], max_norm: float) -> float:
     return norm
 
 
-def make_case(case: Case) -> dict[str, torch.Tensor]:
+def make_case(case: Case | FamilyCase) -> dict[str, torch.Tensor]:
     model = make_model(case)
+    vocab_size = model.config.vocab_size
     parameters = trained_parameters(model, case)
     generator = torch.Generator().manual_seed(100 + case.seed)
-    tokens = torch.randint(case.vocab_size, (2, STEPS, case.batch_size, case.length), generator=generator)
+    tokens = torch.randint(vocab_size, (2, STEPS, case.batch_size, case.length), generator=generator)
     inputs, targets = tokens[0], tokens[1]
     tensors = {"inputs": inputs.int(), "targets": targets.int()}
     for name, parameter in parameters.items():
@@ -133,8 +206,10 @@ def main() -> None:
     torch.use_deterministic_algorithms(True)
     torch.set_num_threads(1)
     directory = pathlib.Path(sys.argv[1])
-    for case in CASES:
+    for case in CASES + FAMILY_CASES:
         sizes = {key: value for key, value in dataclasses.asdict(case).items() if key not in ("name", "seed") and (key, value) != ("activation", "gelu_new")}
+        if isinstance(case, FamilyCase):
+            sizes["config"] = {"model_type": sizes.pop("model_type"), **sizes["config"]}
         versions = {"torch": torch.__version__, "transformers": transformers.__version__}
         # One key: safetensors writes several in an order that changes from run to run.
         metadata = {"case": json.dumps({**sizes, **OPTIMIZER, **versions}, sort_keys=True)}

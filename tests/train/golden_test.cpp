@@ -11,6 +11,7 @@
 
 #include "support/repository.h"
 #include "support/test_model.h"
+#include "virgil/format/hf_config.h"
 #include "virgil/format/parameter_io.h"
 #include "virgil/format/safetensors.h"
 #include "virgil/optim/optimizer.h"
@@ -33,6 +34,8 @@ class Golden : public testing::TestWithParam<const char*> {
   }
 
   [[nodiscard]] Architecture sizes() const {
+    // Of another family than GPT-2: its config.json.
+    if (case_.contains("config")) return read_weights_config(case_.at("config").dump(), GetParam());
     return {.num_layers = case_.at("n_layer"),
             .num_heads = case_.at("n_head"),
             .embedding_dim = case_.at("n_embd"),
@@ -180,7 +183,7 @@ TEST_P(Golden, TenUpdatesMatch) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, Golden, testing::Values("bias", "no_bias", "relu2"),
+INSTANTIATE_TEST_SUITE_P(Models, Golden, testing::Values("bias", "no_bias", "relu2", "llama", "mistral", "qwen2", "yarn_geglu"),
                          [](const auto& info) { return std::string(info.param); });
 
 }  // namespace

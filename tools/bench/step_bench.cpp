@@ -34,8 +34,8 @@ std::int64_t used_bytes(const Backend& backend) {
 double weight_bytes_of_a_token(const MemoryPlan& plan) {
   double bytes = 0;
   for (const ParameterSpec& spec : plan.parameters().parameters()) {
-    const bool is_head = spec.name == "transformer.wte.weight" && plan.model().tie_weights;
-    const bool is_looked_up = spec.name == "transformer.wpe.weight" || (spec.name == "transformer.wte.weight" && !is_head);
+    const bool is_looked_up = spec.part == TensorGroup::kPositionEmbedding ||
+                              (spec.part == TensorGroup::kTokenEmbedding && !plan.model().tie_weights);
     if (!is_looked_up) bytes += static_cast<double>(spec.num_elements() * size_of(plan.dtype()));
   }
   return bytes;

@@ -17,13 +17,21 @@ inline constexpr std::int64_t kAutoEvalIters = -1;
 /// A resolved run configuration. Defaults here are the documented ones. "0: ..." in a comment tells what 0 stands for.
 struct TrainConfig {
   // Model
+  std::string family = "gpt2";  // gpt2 | llama | mistral | qwen2: whose parts and files
   std::int64_t n_layer = 12;
   std::int64_t n_head = 12;
   std::int64_t n_embd = 768;
   std::int64_t block_size = 1024;
   std::int64_t vocab_size = 0;  // 0: the tokenizer's
-  std::int64_t d_ff = 0;        // 0: 4 * n_embd
-  std::string mlp = "gelu";     // gelu | relu2
+  std::int64_t d_ff = 0;        // 0: 4 * n_embd; gated: usual_d_ff()
+  std::string mlp = "auto";     // auto, the family's | gelu | relu2 | swiglu | geglu
+  std::int64_t n_kv_head = 0;   // 0: n_head
+  std::int64_t head_size = 0;   // 0: n_embd / n_head
+  double rope_theta = 10000;
+  std::int64_t rotary_size = 0;       // 0: whole heads
+  std::string rope_scaling = "none";  // RotaryScaling's text
+  std::int64_t window = 0;            // 0: all positions
+  double norm_epsilon = 0;            // 0: 1e-5
   std::int64_t conv_taps = 0;
   bool bias = false;
   bool tie_weights = true;

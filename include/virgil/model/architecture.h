@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "virgil/model/rotary_settings.h"
+
 namespace virgil {
 
 inline constexpr std::int64_t kVocabMultiple = 64;  // rows of a trained model's embedding are padded to this
@@ -17,9 +19,11 @@ enum class MlpKind : std::uint8_t {
   kGelu,
   kReluSquared,  // So et al. 2021
   kSwiGlu,       // Shazeer 2020; three matrices instead of two
+  kGeGlu,        // the same with GELU
 };
+[[nodiscard]] constexpr bool is_gated(MlpKind kind) { return kind == MlpKind::kSwiGlu || kind == MlpKind::kGeGlu; }
 
-/// learned | rotary, layernorm | rmsnorm, gelu | relu2 | swiglu. The parsers throw UserError on anything else.
+/// learned | rotary, layernorm | rmsnorm, gelu | relu2 | swiglu | geglu. The parsers throw UserError on anything else.
 [[nodiscard]] std::string_view name_of(PositionKind kind);
 [[nodiscard]] std::string_view name_of(NormKind kind);
 [[nodiscard]] std::string_view name_of(MlpKind kind);
@@ -52,16 +56,19 @@ struct Architecture {
   std::int64_t embedding_dim = 0;  // C
   std::int64_t block_size = 0;     // T, the longest context
   std::int64_t vocab_size = 0;     // V, ids the tokenizer has
-  std::int64_t d_ff = 0;           // width of the MLP; 0: 4 * embedding_dim
+  std::int64_t d_ff = 0;           // width of the MLP; 0: usual_d_ff()
   std::int64_t num_kv_heads = 0;   // key and value heads (grouped-query attention, Ainslie et al. 2023); 0: num_heads
   std::int64_t head_size = 0;      // 0: embedding_dim / num_heads
   std::int64_t vocab_multiple = 1;
   PositionKind position = PositionKind::kLearned;
+  RotarySettings rotary = {};  // of rotary positions
   NormKind norm = NormKind::kLayerNorm;
+  double norm_epsilon = 1e-5;
   MlpKind mlp = MlpKind::kGelu;
   std::int64_t conv_taps = 0;  // previous positions in the convolutions before attention and MLP; 0: no convolutions
   Biases biases = {};
   bool tie_weights = true;  // the LM head is the token embedding
+  std::int64_t window = 0;  // positions that attention sees, a query's own among them; 0: all up to it
   float dropout = 0;
 
   [[nodiscard]] std::int64_t query_width() const { return num_heads * head_size; }
@@ -73,12 +80,14 @@ struct Architecture {
   friend bool operator==(const Architecture&, const Architecture&) = default;
 };
 
+/// 4 C; of a gated MLP, which has a matrix more, 8/3 C in whole 32s, as Llama's small ones have it.
+[[nodiscard]] std::int64_t usual_d_ff(MlpKind kind, std::int64_t embedding_dim);
+
 /// With what 0 stands for filled in, for counting. Throws UserError naming the size, its value and the remedy.
 [[nodiscard]] Architecture checked(Architecture architecture);
 
-/// The same as Virgil trains it, its vocabulary padded to kVocabMultiple: GPT-2's pre-layernorm block with learned positions
-/// and an MLP of two matrices, with or without biases and convolutions. Throws UserError naming what differs, or the key, its
-/// value and the remedy.
+/// The same as Virgil trains it, its vocabulary padded to kVocabMultiple: of a family that is trained, as its modules hold it.
+/// Throws UserError naming what differs, or the key, its value and the remedy.
 [[nodiscard]] Architecture trainable(Architecture architecture);
 
 }  // namespace virgil

@@ -66,6 +66,9 @@ struct Family {
   /// train is not the weights' to say.
   Architecture (*read)(const JsonObject& json);
 
+  /// Whether the class of `transformers` has biases in all modules, so that a model without them is written with zeros.
+  bool has_all_biases = false;
+
   // Of a family that is trained; else absent.
   /// Throws UserError naming `where` and the key for settings under which the same weights are another function.
   void (*refuse_other_functions)(const JsonObject& json, const std::string& where) = nullptr;

@@ -50,9 +50,10 @@ struct ParameterBucket {
 
 /// Pure function of an Architecture and groups. Each group is one run of the flat buffer, so that the optimizer makes one pass
 /// over it, and groups of one optimizer stand side by side. Inside a group tensors follow the model from the embeddings to the
-/// head. Each starts at a multiple of kAlignment elements, and each bucket so that it divides into as many equal, aligned parts
-/// as there are shards: rank r of R processes owns part r of every bucket. Where an optimizer needs whole tensors, none lies in
-/// two parts. What has a number for each neuron of a matrix lies in a buffer of its own, in the same order and parts.
+/// head. Each starts at a multiple of kAlignment elements, but for those that are joined to the one before, and each bucket so
+/// that it divides into as many equal, aligned parts as there are shards: rank r of R processes owns part r of every bucket.
+/// Where an optimizer needs whole tensors, none lies in two parts. What has a number for each neuron of a matrix lies in a
+/// buffer of its own, in the same order and parts.
 class ParameterLayout {
  public:
   static constexpr std::int64_t kAlignment = 64;

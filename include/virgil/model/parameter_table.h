@@ -53,7 +53,8 @@ struct ParameterRow {
   InitKind init = InitKind::kZeros;
   float init_std = 0;  // for kNormal
   bool per_layer = false;
-  bool tied = false;  // also the LM head
+  bool tied = false;    // also the LM head
+  bool joined = false;  // lies right behind the row before it: one product reads both
 };
 
 /// Collects rows. Parts declare theirs in model order, those of a block once: every layer has the same.
@@ -72,6 +73,8 @@ class ParameterTable {
   void add_vector(TensorGroup group, std::string name, Symbol elements, InitKind init);
   /// The last one that was added is also the head.
   void tie_last() { rows_.back().tied = true; }
+  /// The last one that was added is read together with the one before it.
+  void join_last() { rows_.back().joined = true; }
 
   void begin_layer() { per_layer_ = true; }
   void end_layer() { per_layer_ = false; }
@@ -102,6 +105,7 @@ struct ParameterSpec {
   float init_std = 0;  // for kNormal; padding rows are zero
   TensorGroup part = TensorGroup::kTokenEmbedding;
   bool tied = false;                        // also the LM head
+  bool joined = false;                      // lies right behind the one before it, as of one tensor
   int layer = -1;                           // -1: not in a layer
   std::vector<std::int64_t> matrices = {};  // columns of several that lie side by side in it: queries, keys, values; empty: one
   WeightOrder order = WeightOrder::kInputsOutputs;  // of a matrix of a block

@@ -28,12 +28,9 @@ struct SubjectSource {
 
 /// Kinds that no configuration key says; nothing: as the source has them.
 struct ArchitectureOverrides {
-  std::optional<std::int64_t> num_kv_heads;
-  std::optional<std::int64_t> head_size;
   std::optional<std::int64_t> vocab_multiple;
   std::optional<PositionKind> position;
   std::optional<NormKind> norm;
-  std::optional<MlpKind> mlp;
 };
 
 struct Subject {

@@ -1,13 +1,15 @@
-// The attention of a block: a convolution where the model has them, one product to queries, keys and values, causal
-// self-attention, one product back to the stream's width.
+// The attention of a block: a convolution where the model has them, one product to queries, keys and values, which turn with
+// their positions where these are rotary, causal self-attention, one product back to the stream's width.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "model/blocks/causal_conv.h"
 #include "model/blocks/linear.h"
 #include "model/blocks/residual_norm.h"
+#include "virgil/ops/rotary_angles.h"
 
 namespace virgil {
 
@@ -36,9 +38,14 @@ class Attention {
   [[nodiscard]] const std::string& branch_name() const { return projection_.name(); }
 
  private:
+  /// qkv with queries and keys turned; itself where positions are not rotary.
+  [[nodiscard]] TensorView turn(Recorder& recorder, const TensorView& qkv) const;
+
   std::string name_;
   std::int64_t num_heads_;
   std::int64_t num_kv_heads_;
+  std::int64_t window_;
+  std::optional<RotaryAngles> angles_;
   Dropout dropout_;
   CausalConv conv_;
   Linear qkv_linear_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <string>
 #include <utility>
 #include <variant>
 
@@ -34,7 +35,7 @@ Classifier::Classifier(Recorder& recorder, Parameter head, ObjectiveKind objecti
 void Classifier::evaluate(Recorder& recorder, const ConstTensorView& norm) const { record(recorder, norm, {}); }
 
 TensorView Classifier::train(Recorder& recorder, const ConstTensorView& norm) const {
-  const TensorView dnorm = recorder.activation("transformer.ln_f.grad", norm.shape()[-1]);
+  const TensorView dnorm = recorder.activation(std::string(recorder.names().last_norm) + ".grad", norm.shape()[-1]);
   record(recorder, norm, dnorm);
   return dnorm;
 }

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <string>
+
 #include "virgil/ops/embedding.h"
 
 namespace virgil {
@@ -17,10 +19,25 @@ void Embedding::declare(ParameterTable& table) {
                    ParameterTable::usual_std());
 }
 
+namespace {
+
+std::string name_of_sum(const Recorder& recorder) {
+  const ModuleNames& names = recorder.names();
+  if (recorder.model().position != PositionKind::kLearned) return std::string(names.token_embedding);
+  return fmt::format("{} + {}", names.token_embedding, names.position_embedding);
+}
+
+Parameter positions_of(Recorder& recorder) {
+  if (recorder.model().position != PositionKind::kLearned) return {};
+  return recorder.parameter(module_path(recorder.names().position_embedding, "weight"));
+}
+
+}  // namespace
+
 Embedding::Embedding(Recorder& recorder)
-    : name_(fmt::format("{} + {}", recorder.names().token_embedding, recorder.names().position_embedding)),
+    : name_(name_of_sum(recorder)),
       wte_(recorder.parameter(module_path(recorder.names().token_embedding, "weight"))),
-      wpe_(recorder.parameter(module_path(recorder.names().position_embedding, "weight"))),
+      wpe_(positions_of(recorder)),
       dropout_(recorder.dropout(RandomPurpose::kEmbeddingDropout, 0)) {}
 
 ResidualStream Embedding::forward(Recorder& recorder, const ConstTensorView& tokens) const {

@@ -1,4 +1,4 @@
-// Token and position embeddings.
+// Token embeddings, and those of positions where the model learns them.
 #pragma once
 
 #include <string>
@@ -22,7 +22,7 @@ class Embedding {
  private:
   std::string name_;
   Parameter wte_;  // (Vp, C)
-  Parameter wpe_;  // (block_size, C)
+  Parameter wpe_;  // (block_size, C); absent: positions are rotary
   Dropout dropout_;
 };
 

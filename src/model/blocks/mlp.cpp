@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "virgil/ops/gelu.h"
+#include "virgil/ops/glu.h"
 #include "virgil/ops/matmul.h"
 #include "virgil/ops/relu_squared.h"
 
@@ -17,16 +18,35 @@ void Mlp::declare(ParameterTable& table) {
                     init_std);
   };
   CausalConv::declare(table, TensorGroup::kMlp, names.mlp);
-  if (table.model().mlp == MlpKind::kSwiGlu) linear(names.gate, kC, kF, ParameterTable::usual_std());
-  linear(names.up, kC, kF, ParameterTable::usual_std());
+  if (is_gated(table.model().mlp)) {
+    Linear::declare_joined(table, TensorGroup::kMlp,
+                           {{module_path(names.mlp, names.gate), kF}, {module_path(names.mlp, names.up), kF}}, kC,
+                           table.model().biases.mlp);
+  } else {
+    linear(names.up, kC, kF, ParameterTable::usual_std());
+  }
   linear(names.down, kF, kC, table.residual_std());
 }
+
+namespace {
+
+GluGate gate_of(MlpKind kind) { return kind == MlpKind::kSwiGlu ? GluGate::kSilu : GluGate::kGelu; }
+
+/// The product to the width d_ff, or to gate and up side by side.
+Linear up_of(Recorder& recorder, const std::string& mlp) {
+  const ModuleNames& names = recorder.names();
+  const std::string up = module_path(mlp, names.up);
+  if (!is_gated(recorder.model().mlp)) return {recorder, up};
+  return {recorder, module_path(mlp, names.gate) + " + " + std::string(names.up), {module_path(mlp, names.gate), up}};
+}
+
+}  // namespace
 
 Mlp::Mlp(Recorder& recorder, const std::string& name)
     : name_(name),
       kind_(recorder.model().mlp),
       conv_(recorder, module_path(name, recorder.names().convolution)),
-      up_(recorder, module_path(name, recorder.names().up)),
+      up_(up_of(recorder, name)),
       down_(recorder, module_path(name, recorder.names().down)) {}
 
 TensorView Mlp::forward(Recorder& recorder, const ConstTensorView& x) { return products(recorder, conv_.forward(recorder, x)); }
@@ -37,8 +57,10 @@ TensorView Mlp::decode(Recorder& recorder, const ConstTensorView& x, const Tenso
 
 TensorView Mlp::products(Recorder& recorder, const ConstTensorView& x) {
   hidden_ = up_.forward(recorder, x, Recompute::kBlock);
-  const TensorView act = recorder.activation(name_ + ".act", hidden_.shape()[-1], Recompute::kGelu);
-  if (kind_ == MlpKind::kReluSquared) {
+  const TensorView act = recorder.activation(name_ + ".act", recorder.model().d_ff, Recompute::kGelu);
+  if (is_gated(kind_)) {
+    recorder.tape().add(ops::GluForward{.out = act, .inp = hidden_, .act = gate_of(kind_)});
+  } else if (kind_ == MlpKind::kReluSquared) {
     recorder.tape().add(ops::ReluSquaredForward{.out = act, .inp = hidden_});
   } else {
     recorder.tape().add(ops::GeluForward{.out = act, .inp = hidden_});
@@ -62,14 +84,25 @@ TensorView Mlp::backward(Recorder& recorder, const ConstTensorView& x, const Str
 
 TensorView Mlp::backward_to_hidden(Recorder& recorder, const ConstTensorView& dbranch) const {
   Tape& tape = recorder.tape();
-  if (kind_ == MlpKind::kReluSquared) {
-    const TensorView dhidden = down_.backward_input(recorder, up_.name() + ".grad", dbranch);
-    tape.add(ops::ReluSquaredBackward{.dinp = dhidden, .dout = dhidden, .inp = tape.read(hidden_)});
+  if (kind_ == MlpKind::kGelu && !down_.is_turned()) {
+    const ConstTensorView hidden = tape.read(hidden_);
+    const TensorView dhidden = recorder.activation(up_.name() + ".grad", hidden.shape()[-1]);
+    tape.add(ops::MatmulGeluBackward{.dinp = dhidden, .dout = dbranch, .weight = down_.weight(), .hidden = hidden});
     return dhidden;
   }
-  const ConstTensorView hidden = tape.read(hidden_);
-  const TensorView dhidden = recorder.activation(up_.name() + ".grad", hidden.shape()[-1]);
-  tape.add(ops::MatmulGeluBackward{.dinp = dhidden, .dout = dbranch, .weight = down_.weight(), .hidden = hidden});
+  if (is_gated(kind_)) {
+    const TensorView dact = down_.backward_input(recorder, name_ + ".act.grad", dbranch);
+    const ConstTensorView hidden = tape.read(hidden_);
+    const TensorView dhidden = recorder.activation(up_.name() + ".grad", hidden.shape()[-1]);
+    tape.add(ops::GluBackward{.dinp = dhidden, .dout = dact, .inp = hidden, .act = gate_of(kind_)});
+    return dhidden;
+  }
+  const TensorView dhidden = down_.backward_input(recorder, up_.name() + ".grad", dbranch);
+  if (kind_ == MlpKind::kReluSquared) {
+    tape.add(ops::ReluSquaredBackward{.dinp = dhidden, .dout = dhidden, .inp = tape.read(hidden_)});
+  } else {
+    tape.add(ops::GeluBackward{.dinp = dhidden, .dout = dhidden, .inp = tape.read(hidden_)});
+  }
   return dhidden;
 }
 

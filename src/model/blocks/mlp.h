@@ -1,5 +1,5 @@
 // The MLP of a block: a convolution where the model has them, a product to the width d_ff, GELU or ReLU squared, a product back
-// to the stream's width.
+// to the stream's width; or a gated one (SwiGLU, GeGLU), with one product to gate and up.
 #pragma once
 
 #include <string>
@@ -29,13 +29,13 @@ class Mlp {
  private:
   /// The branch from what the convolution gave.
   TensorView products(Recorder& recorder, const ConstTensorView& x);
-  /// dhidden (B, T, F) from d(branch).
+  /// dhidden (B, T, F), or (B, T, 2 F) of gate and up, from d(branch).
   [[nodiscard]] TensorView backward_to_hidden(Recorder& recorder, const ConstTensorView& dbranch) const;
 
   std::string name_;
   MlpKind kind_;
   CausalConv conv_;
-  Linear up_;
+  Linear up_;  // with the gate before it
   Linear down_;
   ConstTensorView hidden_, act_;  // of the last forward()
 };

@@ -18,6 +18,27 @@ Parameter Recorder::parameter(const std::string& name) {
   return {value, &spec};
 }
 
+Parameter Recorder::parameters(std::string name, const std::vector<std::string>& names) {
+  const ParameterSpec& first = parameters_.find(names.front());
+  std::int64_t end = first.offset;
+  std::int64_t outputs = 0;
+  for (const std::string& one : names) {
+    const ParameterSpec& spec = parameters_.find(one);
+    VIRGIL_CHECK(spec.offset == end && spec.shape.rank() == first.shape.rank() && (&spec == &first || spec.joined),
+                 "{} does not follow the parameter before it", one);
+    end += spec.num_elements();
+    outputs += spec.shape[0];
+  }
+  const Shape shape = first.shape.rank() == 2 ? Shape{outputs, first.shape[1]} : Shape{outputs};
+  VIRGIL_CHECK(shape.num_elements() == end - first.offset, "{}: rows of different lengths", name);
+  const TensorView value = tape_.tensor({.name = std::move(name),
+                                         .dtype = shape_.dtype,
+                                         .shape = shape,
+                                         .slot = PlanSlot::kWeights,
+                                         .offset_bytes = first.offset * size_of(shape_.dtype)});
+  return {value, &first};
+}
+
 TensorView Recorder::gradient(const Parameter& parameter) {
   if (parameter.spec == nullptr) return {};
   const ParameterSpec& spec = *parameter.spec;
@@ -27,17 +48,14 @@ TensorView Recorder::gradient(const Parameter& parameter) {
   const std::int64_t in_bucket = spec.offset - parameters_.buckets()[bucket].offset;
   made = tape_.tensor({.name = spec.name + ".grad",
                        .dtype = DType::kFloat32,
-                       .shape = spec.shape,
+                       .shape = parameter.value.shape(),
                        .slot = PlanSlot::kGradients,
                        .offset_bytes = (gradients_.offset_of(bucket) + in_bucket) * size_of(DType::kFloat32),
                        .bucket = static_cast<std::int64_t>(bucket)});
   return made;
 }
 
-Parameter Recorder::bias_of(const std::string& name) {
-  const std::string bias = name + ".bias";
-  return parameters_.contains(bias) ? parameter(bias) : Parameter{};
-}
+Parameter Recorder::bias_of(const std::string& name) { return has_bias(name) ? parameter(name + ".bias") : Parameter{}; }
 
 TensorView Recorder::activation(std::string name, std::int64_t width, std::optional<Recompute> dropped_from) {
   return tape_.tensor({.name = std::move(name),

@@ -19,7 +19,7 @@ namespace virgil {
 
 struct Parameter {
   TensorView value;                     // absent: a bias of a model without biases
-  const ParameterSpec* spec = nullptr;  // of the layout
+  const ParameterSpec* spec = nullptr;  // of the layout; of several that are one tensor the first
 };
 
 /// Rows of a pass: (B, T), or S sequences of n new rows.
@@ -42,11 +42,7 @@ class Recorder {
         shape_(shape),
         parameters_(parameters),
         gradients_(gradients),
-        gradients_made_(parameters.parameters().size()) {
-    VIRGIL_CHECK(
-        model.position == PositionKind::kLearned && model.norm == NormKind::kLayerNorm && model.mlp != MlpKind::kSwiGlu,
-        "no part computes {} positions, {} or {}", name_of(model.position), name_of(model.norm), name_of(model.mlp));
-  }
+        gradients_made_(parameters.parameters().size()) {}
 
   [[nodiscard]] Tape& tape() { return tape_; }
   [[nodiscard]] const Architecture& model() const { return model_; }
@@ -55,6 +51,11 @@ class Recorder {
 
   /// Of that name in a checkpoint, new tensors of the tape at each call. Throws InternalError for an unknown one.
   [[nodiscard]] Parameter parameter(const std::string& name);
+  /// Those of these names, which are joined in the layout, as one tensor `name`: matrices of outputs above each other, or
+  /// vectors behind each other. Throws InternalError where they do not follow one another.
+  [[nodiscard]] Parameter parameters(std::string name, const std::vector<std::string>& names);
+  /// Whether the module has one.
+  [[nodiscard]] bool has_bias(const std::string& name) const { return parameters_.contains(name + ".bias"); }
   /// "NAME.bias", or two absent views where there is none.
   [[nodiscard]] Parameter bias_of(const std::string& name);
   /// Of a parameter, float32: one tensor however often it is asked for; absent for an absent one. Made when the backward pass

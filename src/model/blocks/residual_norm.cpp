@@ -33,10 +33,12 @@ TensorView Norm::forward(Recorder& recorder, ResidualStream& stream, std::option
   const bool joins = stream.branch.present();
   const TensorView sum = joins ? recorder.activation(stream.joined_name, C, stream.joined_dropped_from) : stream.sum;
   const TensorView out = recorder.activation(name_, C, dropped_from);
-  const TensorView mean = recorder.statistic(name_ + ".mean", statistics_dropped_from);
+  const bool is_centred = recorder.model().norm == NormKind::kLayerNorm;
+  const TensorView mean = is_centred ? recorder.statistic(name_ + ".mean", statistics_dropped_from) : TensorView{};
+  const auto epsilon = static_cast<float>(recorder.model().norm_epsilon);
   const TensorView rstd = recorder.statistic(name_ + ".rstd", statistics_dropped_from);
   const ops::NormForward alone{
-      .out = out, .mean = mean, .rstd = rstd, .inp = sum, .weight = weight_.value, .bias = bias_.value};
+      .out = out, .mean = mean, .rstd = rstd, .inp = sum, .weight = weight_.value, .bias = bias_.value, .epsilon = epsilon};
   if (joins) {
     recorder.tape().add(ops::ResidualNormForward{.residual_out = sum,
                                                  .out = out,
@@ -46,7 +48,8 @@ TensorView Norm::forward(Recorder& recorder, ResidualStream& stream, std::option
                                                  .branch = stream.branch,
                                                  .weight = weight_.value,
                                                  .bias = bias_.value,
-                                                 .dropout = stream.dropout});
+                                                 .dropout = stream.dropout,
+                                                 .epsilon = epsilon});
     recorder.tape().add_alternative(alone);
   } else {
     recorder.tape().add(alone);
@@ -67,7 +70,7 @@ void Norm::backward(Recorder& recorder, const StreamGradient& dstream, const Con
                              .dout = dout,
                              .inp = tape.read(sum_),
                              .weight = weight_.value,
-                             .mean = tape.read(mean_),
+                             .mean = mean_.present() ? tape.read(mean_) : ConstTensorView{},
                              .rstd = tape.read(rstd_)});
 }
 

@@ -1,4 +1,4 @@
-// The residual stream, and the layernorm that reads it.
+// The residual stream, and the norm that reads it: layernorm or RMSNorm.
 //
 // A branch joins the stream where the next norm reads the sum, in one op: h + branch and norm(h + branch) cost one pass.
 #pragma once
@@ -47,7 +47,7 @@ class Norm {
   std::string name_;
   Parameter weight_;
   Parameter bias_;
-  ConstTensorView sum_, out_, mean_, rstd_;  // of the last forward()
+  ConstTensorView sum_, out_, mean_, rstd_;  // of the last forward(); no mean: RMSNorm
 };
 
 }  // namespace virgil

@@ -43,7 +43,7 @@ Architecture usual_gpt2() { return {.family = &kGpt2Family, .biases = kAllBiases
 Architecture usual_virgil() { return {.family = &kVirgilFamily, .biases = kAllBiases}; }
 
 bool holds_virgil(const Architecture& model) {
-  return model.position == PositionKind::kLearned && model.norm == NormKind::kLayerNorm && model.mlp != MlpKind::kSwiGlu;
+  return model.position == PositionKind::kLearned && model.norm == NormKind::kLayerNorm && !is_gated(model.mlp);
 }
 bool holds_gpt2(const Architecture& model) { return holds_virgil(model) && model.conv_taps == 0; }
 
@@ -159,6 +159,7 @@ const Family kGpt2Family{
     .usual = usual_gpt2,
     .holds = holds_gpt2,
     .read = read_gpt2,
+    .has_all_biases = true,
     .refuse_other_functions = refuse_other_gpt2,
     .write = write_any,
     .read_written = read_written_gpt2,
@@ -172,6 +173,7 @@ const Family kVirgilFamily{
     .usual = usual_virgil,
     .holds = holds_virgil,
     .read = read_virgil,
+    .has_all_biases = true,
     .refuse_other_functions = refuse_other_gpt2,
     .write = write_virgil,
     .read_written = read_written_virgil,

@@ -1,4 +1,7 @@
-// Llama (Touvron et al. 2023), as LlamaForCausalLM of transformers names and stores it. Counted, not yet trained.
+// Llama (Touvron et al. 2023), as LlamaForCausalLM of transformers names and stores it.
+#include <cstdint>
+#include <nlohmann/json.hpp>
+
 #include "model/families/llama_modules.h"
 
 namespace virgil {
@@ -12,6 +15,13 @@ Architecture read_llama(const JsonObject& json) {
   return model;
 }
 
+nlohmann::ordered_json write_llama(const Architecture& model, std::int32_t end_of_text) {
+  nlohmann::ordered_json json = llama::write(model, end_of_text, "LlamaForCausalLM");
+  json["attention_bias"] = false;
+  json["mlp_bias"] = false;
+  return json;
+}
+
 }  // namespace
 
 const Family kLlamaFamily{
@@ -22,6 +32,9 @@ const Family kLlamaFamily{
     .usual = [] { return llama::usual(kLlamaFamily); },
     .holds = llama::holds,
     .read = read_llama,
+    .refuse_other_functions = llama::refuse_other_functions,
+    .write = write_llama,
+    .read_written = [](const JsonObject& json) { return llama::as_written(read_llama(json), json); },
 };
 
 }  // namespace virgil

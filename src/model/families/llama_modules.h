@@ -1,7 +1,11 @@
-// What the families that follow Llama (Touvron et al. 2023) share: rotary positions, RMSNorm, SwiGLU, and the names of modules.
+// What the families that follow Llama (Touvron et al. 2023) share: rotary positions, RMSNorm, SwiGLU, the names of modules, and
+// most of config.json.
 #pragma once
 
 #include <array>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
 
 #include "virgil/model/family.h"
 
@@ -37,22 +41,22 @@ inline constexpr std::array kSizes = {
 };
 
 /// Of `family`, untied.
-inline Architecture usual(const Family& family) {
-  return {.family = &family,
-          .position = PositionKind::kRotary,
-          .norm = NormKind::kRmsNorm,
-          .mlp = MlpKind::kSwiGlu,
-          .tie_weights = false};
-}
+[[nodiscard]] Architecture usual(const Family& family);
 
 /// All kinds but convolutions: the modules have room for a position embedding and for biases, whatever the family's own models
 /// have.
-inline bool holds(const Architecture& model) { return model.conv_taps == 0; }
+[[nodiscard]] bool holds(const Architecture& model);
 
-inline Architecture read(const Family& family, const JsonObject& json) {
-  Architecture model = read_sizes(family, json);
-  model.tie_weights = json.boolean_or("tie_word_embeddings", false);
-  return model;
-}
+/// Sizes, positions, norms, the MLP's gate and whether the head is tied.
+[[nodiscard]] Architecture read(const Family& family, const JsonObject& json);
+
+/// Throws UserError for what the parts above do not tell.
+void refuse_other_functions(const JsonObject& json, const std::string& where);
+
+/// All of config.json that read() reads, and what transformers wants besides. `classname` such as "LlamaForCausalLM".
+[[nodiscard]] nlohmann::ordered_json write(const Architecture& model, std::int32_t end_of_text, const char* classname);
+
+/// `model` as a family's reader made it, with what only Virgil writes.
+[[nodiscard]] Architecture as_written(Architecture model, const JsonObject& json);
 
 }  // namespace virgil::llama

@@ -1,4 +1,4 @@
-#include "format/gpt2_tensors.h"
+#include "format/foreign_tensors.h"
 
 #include <fmt/ranges.h>
 
@@ -17,6 +17,7 @@
 #include "virgil/base/error.h"
 #include "virgil/base/excerpt.h"
 #include "virgil/base/paths.h"
+#include "virgil/model/parameter_table.h"
 
 namespace virgil {
 namespace {
@@ -24,10 +25,14 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::int64_t kMaxIndexBytes = std::int64_t{1} << 26;
-constexpr std::string_view kPrefix = "transformer.";
-constexpr const char* kHead = "lm_head.weight";
-constexpr const char* kTokenEmbedding = "transformer.wte.weight";
-constexpr const char* kFirstAttention = "transformer.h.0.attn.c_attn.weight";
+std::string head_of(const Family& family) { return module_path(family.modules.head, "weight"); }
+std::string token_embedding_of(const Family& family) { return module_path(family.modules.token_embedding, "weight"); }
+
+/// "transformer." or "model.": of the model inside the class with a head.
+std::string_view prefix_of(const Family& family) {
+  const std::string_view name = family.modules.token_embedding;
+  return name.substr(0, name.find('.') + 1);
+}
 
 /// What torch.compile and DistributedDataParallel put before the names of the model inside them.
 std::string wrapper_of(std::string_view name) {
@@ -44,10 +49,11 @@ std::string wrapper_of(std::string_view name) {
   return wrapper;
 }
 
-/// A GPT2Model saved by itself leaves the prefix out.
-std::string full_name(std::string_view name) {
+/// A GPT2Model or LlamaModel saved by itself leaves the prefix out.
+std::string full_name(std::string_view name, const Family& family) {
   name.remove_prefix(wrapper_of(name).size());
-  return name.starts_with(kPrefix) || name == kHead ? std::string(name) : std::string(kPrefix) + std::string(name);
+  const std::string_view prefix = prefix_of(family);
+  return name.starts_with(prefix) || name == head_of(family) ? std::string(name) : std::string(prefix) + std::string(name);
 }
 
 /// The matrices of a block, which GPT-2 multiplies from the right (Conv1D) and nanoGPT from the left (nn.Linear).
@@ -89,8 +95,10 @@ std::vector<std::string> other_weight_files(const fs::path& directory) {
   return names;
 }
 
-/// The causal mask, which old versions of transformers saved with every layer.
-bool is_mask(std::string_view name) { return name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias"); }
+/// What old versions of transformers saved with every layer: the causal mask, the frequencies of rotary positions.
+bool is_buffer(std::string_view name) {
+  return name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias") || name.ends_with(".rotary_emb.inv_freq");
+}
 
 std::vector<SafetensorsFile> open_shards(const fs::path& directory) {
   const fs::path index_path = directory / kShardIndexFile;
@@ -157,11 +165,12 @@ std::vector<SafetensorsFile> open_weight_files(const fs::path& directory) {
       directory.string(), kParametersFile, kShardIndexFile, fmt::join(others, ", "));
 }
 
-Gpt2Tensors::Gpt2Tensors(const std::vector<SafetensorsFile>& files, std::string directory) : directory_(std::move(directory)) {
+ForeignTensors::ForeignTensors(const std::vector<SafetensorsFile>& files, std::string directory, const Family& family)
+    : directory_(std::move(directory)), family_(family) {
   for (const SafetensorsFile& file : files) {
     for (const SafetensorsFile::Entry& entry : file.entries()) {
       if (wrapper_.empty()) wrapper_ = wrapper_of(entry.name);
-      const auto [known, is_new] = entries_.emplace(full_name(entry.name), &entry);
+      const auto [known, is_new] = entries_.emplace(full_name(entry.name, family), &entry);
       if (is_new) continue;
       throw user_error("{}: holds {} and {}, which are the same tensor; keep the one that is right", directory_,
                        quoted_excerpt(known->second->name), quoted_excerpt(entry.name));
@@ -169,7 +178,7 @@ Gpt2Tensors::Gpt2Tensors(const std::vector<SafetensorsFile>& files, std::string 
   }
 }
 
-const SafetensorsFile::Entry& Gpt2Tensors::find(const std::string& name) const {
+const SafetensorsFile::Entry& ForeignTensors::find(const std::string& name) const {
   const auto found = entries_.find(name);
   if (found != entries_.end()) return *found->second;
   const std::string held =
@@ -181,8 +190,8 @@ const SafetensorsFile::Entry& Gpt2Tensors::find(const std::string& name) const {
       directory_, name, kConfigFile, held, kConfigFile);
 }
 
-StoredTensor Gpt2Tensors::take(const ParameterSpec& spec, bool is_linear,
-                               std::vector<std::vector<std::byte>>& converted) const {
+StoredTensor ForeignTensors::take(const ParameterSpec& spec, bool is_linear,
+                                  std::vector<std::vector<std::byte>>& converted) const {
   const SafetensorsFile::Entry& entry = find(spec.name);
   const Shape& shape = spec.stored_shape;
   const DType dtype = float_type_of(entry, directory_);
@@ -198,12 +207,15 @@ StoredTensor Gpt2Tensors::take(const ParameterSpec& spec, bool is_linear,
 }
 
 /// Told by a matrix that is never square: the one of query, key and value.
-bool Gpt2Tensors::is_linear_layout() const {
-  const auto found = entries_.find(kFirstAttention);
+bool ForeignTensors::is_linear_layout() const {
+  if (family_.weight_order == WeightOrder::kOutputsInputs) return false;
+  const ModuleNames& names = family_.modules;
+  const auto found = entries_.find(fmt::format("{}.0.{}.{}.weight", names.layers, names.attention, names.qkv));
   return found != entries_.end() && found->second->shape.rank() == 2 && found->second->shape[0] > found->second->shape[1];
 }
 
-std::vector<StoredTensor> Gpt2Tensors::select(const Architecture& model, std::vector<std::vector<std::byte>>& converted) const {
+std::vector<StoredTensor> ForeignTensors::select(const Architecture& model,
+                                                 std::vector<std::vector<std::byte>>& converted) const {
   std::vector<StoredTensor> tensors;
   const ParameterLayout layout(model);
   const bool is_linear = is_linear_layout();
@@ -213,12 +225,12 @@ std::vector<StoredTensor> Gpt2Tensors::select(const Architecture& model, std::ve
   return tensors;
 }
 
-bool Gpt2Tensors::holds_biases() const {
+bool ForeignTensors::holds_biases() const {
   return std::ranges::any_of(entries_,
-                             [](const auto& entry) { return entry.first.ends_with(".bias") && !is_mask(entry.first); });
+                             [](const auto& entry) { return entry.first.ends_with(".bias") && !is_buffer(entry.first); });
 }
 
-std::string Gpt2Tensors::note() const {
+std::string ForeignTensors::note() const {
   std::string note;
   if (!wrapper_.empty()) note = fmt::format("names without their \"{}\"", wrapper_);
   if (is_linear_layout())
@@ -226,36 +238,36 @@ std::string Gpt2Tensors::note() const {
   return note;
 }
 
-bool Gpt2Tensors::has_biases(const Architecture& model) const {
+bool ForeignTensors::has_biases(const Architecture& model) const {
   return std::ranges::any_of(absent_biases(model), [&](const ExpectedTensor& bias) {
     const auto found = entries_.find(bias.name);
     return found != entries_.end() && !is_zero(*found->second, size_of(float_type_of(*found->second, directory_)));
   });
 }
 
-void Gpt2Tensors::refuse_others(const Architecture& model) const {
-  std::set<std::string> known = {kHead};
+void ForeignTensors::refuse_others(const Architecture& model) const {
+  std::set<std::string> known = {head_of(family_)};
   for (const ExpectedTensor& tensor : expected_parameters(model)) known.insert(tensor.name);
   for (const ExpectedTensor& tensor : absent_biases(model)) known.insert(tensor.name);
   for (const auto& [name, entry] : entries_) {
-    if (known.contains(name) || is_mask(name)) continue;
-    throw user_error("{}: the tensor {} belongs to no GPT-2 of {} layers, as {} tells; it is another kind of model", directory_,
-                     quoted_excerpt(entry->name), model.num_layers, kConfigFile);
+    if (known.contains(name) || is_buffer(name)) continue;
+    throw user_error("{}: the tensor {} belongs to no {} of {} layers, as {} tells; it is another kind of model", directory_,
+                     quoted_excerpt(entry->name), family_.model_type, model.num_layers, kConfigFile);
   }
 }
 
 /// Some programs save the tied head once more. One that differs is trained weights that would be dropped.
-void Gpt2Tensors::check_tied_head() const {
-  const auto found = entries_.find(kHead);
+void ForeignTensors::check_tied_head() const {
+  const auto found = entries_.find(head_of(family_));
   if (found == entries_.end()) return;
-  const SafetensorsFile::Entry& embedding = *entries_.at(kTokenEmbedding);
+  const SafetensorsFile::Entry& embedding = *entries_.at(token_embedding_of(family_));
   const SafetensorsFile::Entry& head = *found->second;
   if (head.dtype_name == embedding.dtype_name && head.shape == embedding.shape &&
       std::ranges::equal(head.bytes, embedding.bytes)) {
     return;
   }
   throw user_error("{}: {} differs from {}, but {} ties them; set \"tie_word_embeddings\": false there to use both", directory_,
-                   kHead, embedding.name, kConfigFile);
+                   head_of(family_), embedding.name, kConfigFile);
 }
 
 }  // namespace virgil
