@@ -27,7 +27,6 @@ Architecture architecture_of(const TrainConfig& config, std::int64_t vocab_size)
   model.num_kv_heads = config.n_kv_head;
   model.head_size = config.head_size;
   model.rotary.theta = config.rope_theta;
-  model.rotary.size = config.rotary_size;
   model.rotary.scaling = parse_rotary_scaling(config.rope_scaling);
   if (config.norm_epsilon != 0) model.norm_epsilon = config.norm_epsilon;
   if (config.mlp != "auto") model.mlp = parse_mlp(config.mlp);

@@ -36,7 +36,6 @@ void check_family(const TrainConfig& config, const Architecture& model) {
   if (!is_rotary && config.rope_theta != TrainConfig{}.rope_theta) {
     refuse("rope_theta", fmt::format("{}", config.rope_theta), "rotary positions");
   }
-  if (!is_rotary && config.rotary_size != 0) refuse("rotary_size", std::to_string(config.rotary_size), "rotary positions");
   if (!is_rotary && config.rope_scaling != TrainConfig{}.rope_scaling)
     refuse("rope_scaling", config.rope_scaling, "rotary positions");
   if (!is_rotary && config.norm_epsilon != 0) {

@@ -126,7 +126,6 @@ std::vector<ConfigKey> model_keys() {
           whole("head_size", &TrainConfig::head_size, 0, 128, "Width of a head; 0: n_embd / n_head. Not of GPT-2.")
               .also({"head_dim"}),
           number("rope_theta", &TrainConfig::rope_theta, 2, 1e12, "Base of the rotary positions (Su et al. 2021)."),
-          whole("rotary_size", &TrainConfig::rotary_size, 0, 128, "Elements of a head that turn, from the first on; 0: all."),
           text("rope_scaling", &TrainConfig::rope_scaling,
                "Rotary positions for contexts longer than those trained before: none, or a kind and its numbers, such as "
                "linear:factor=2, yarn:factor=4,original=4096 or llama3:factor=8,low=1,high=4,original=8192."),
@@ -271,7 +270,7 @@ std::vector<ConfigKey> run_keys() {
           text("model_name", &TrainConfig::model_name, "Folder of this run inside out_dir.").checked_by(check_model_name),
           text(
               "init_from", &TrainConfig::init_from,
-              "Folder whose weights, sizes and tokenizer a new run starts with: a checkpoint, a run, or a Hugging Face GPT-2 model; empty: random weights."),
+              "Folder whose weights, sizes and tokenizer a new run starts with: a checkpoint, a run, or a Hugging Face model; empty: random weights."),
           toggle("resume", &TrainConfig::resume, "Resume from the run's newest checkpoint.").for_one_invocation(),
           toggle("overwrite", &TrainConfig::overwrite, "Replace a run of the same name.").for_one_invocation(),
           toggle("dry_run", &TrainConfig::dry_run, "Do all that precedes the first step, then stop.").for_one_invocation(),

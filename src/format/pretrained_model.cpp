@@ -106,8 +106,6 @@ PretrainedModel open_pretrained(const fs::path& directory) {
 void shorten_context(PretrainedModel& model, std::int64_t block_size) {
   VIRGIL_CHECK(block_size >= 1 && block_size <= model.model.block_size, "{} positions of {}", block_size,
                model.model.block_size);
-  RotaryScaling& scaling = model.model.rotary.scaling;
-  if (scaling.kind != RotaryScalingKind::kNone && scaling.original == 0) scaling.original = model.model.block_size;
   model.model.block_size = block_size;
   if (model.model.position != PositionKind::kLearned) return;
   const std::string table = module_path(model.model.family->modules.position_embedding, "weight");

@@ -67,6 +67,7 @@ std::string untrained_parts(const Architecture& model) {
     note(model.biases != Biases::everywhere(model.biases.qkv), "biases in some places only");
   } else {
     note(model.biases.norm, "biases in norms");
+    note(model.rotary.size != 0 && model.rotary.size != model.head_size, "heads that turn in part");
   }
   return parts;
 }
@@ -171,6 +172,8 @@ Architecture checked(Architecture model) {
   check_size(model, "d_ff", model.d_ff, 4 * kMaxWidth);
   check_convolutions(model);
   check_settings(model);
+  RotaryScaling& scaling = model.rotary.scaling;
+  if (has_original(scaling.kind) && scaling.original == 0) scaling.original = model.block_size;
   return model;
 }
 

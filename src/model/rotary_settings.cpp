@@ -68,7 +68,7 @@ double parse_number(std::string_view text, std::string_view name, std::string_vi
 
 void set_number(RotaryScaling& scaling, std::string_view text, std::string_view name, double value) {
   if (!(value >= 0 && value <= kLargestNumber)) refuse(text, fmt::format("{} is out of range", quoted_excerpt(name)));
-  if (name == kOriginal) {
+  if (name == kOriginal && has_original(scaling.kind)) {
     scaling.original = static_cast<std::int64_t>(value);
     if (static_cast<double>(scaling.original) != value || scaling.original == 0)
       refuse(text, "original is a number of positions");
@@ -162,11 +162,7 @@ RotaryAngles rotary_angles(const RotarySettings& settings, std::int64_t head_siz
                head_size);
   const int pairs = static_cast<int>(size / 2);
   const auto original = static_cast<double>(scaling.original == 0 ? block_size : scaling.original);
-  double theta = settings.theta;
-  if (scaling.kind == Kind::kDynamic && static_cast<double>(block_size) > original && pairs > 1) {
-    const double stretch = scaling.factor * static_cast<double>(block_size) / original - (scaling.factor - 1);
-    theta *= std::pow(stretch, static_cast<double>(pairs) / (pairs - 1));
-  }
+  const double theta = settings.theta;
   RotaryAngles angles{.pairs = pairs, .pairing = settings.pairing};
   if (scaling.kind == Kind::kYarn) {
     const double usual = scaling.factor <= 1 ? 1 : 0.1 * std::log(scaling.factor) + 1;

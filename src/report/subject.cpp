@@ -75,7 +75,6 @@ void apply_flags(Architecture& spec, const CommandLine& line) {
   if (is_set("tie_weights")) spec.tie_weights = config.tie_weights;
   if (is_set("mlp") && config.mlp != "auto") spec.mlp = parse_mlp(config.mlp);
   if (is_set("rope_theta")) spec.rotary.theta = config.rope_theta;
-  if (is_set("rotary_size")) spec.rotary.size = config.rotary_size;
   if (is_set("rope_scaling")) spec.rotary.scaling = parse_rotary_scaling(config.rope_scaling);
   if (is_set("window")) spec.window = config.window;
   if (is_set("norm_epsilon") && config.norm_epsilon != 0) spec.norm_epsilon = config.norm_epsilon;
@@ -112,7 +111,6 @@ void set_model_keys(CommandLine& line, const Architecture& spec) {
   if (spec.num_kv_heads != spec.num_heads) set("n_kv_head", std::to_string(spec.num_kv_heads));
   if (spec.query_width() != spec.embedding_dim) set("head_size", std::to_string(spec.head_size));
   if (spec.rotary.theta != RotarySettings{}.theta) set("rope_theta", fmt::format("{}", spec.rotary.theta));
-  if (spec.rotary.size != 0) set("rotary_size", std::to_string(spec.rotary.size));
   if (spec.rotary.scaling != RotaryScaling{}) set("rope_scaling", to_string(spec.rotary.scaling));
   if (spec.window != 0) set("window", std::to_string(spec.window));
   if (spec.norm_epsilon != Architecture{}.norm_epsilon) set("norm_epsilon", fmt::format("{}", spec.norm_epsilon));

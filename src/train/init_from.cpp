@@ -74,7 +74,6 @@ void adopt_sizes(const CommandLine& command_line, TrainConfig& config, Pretraine
     sizes.adopt("n_kv_head", &TrainConfig::n_kv_head, complete.num_kv_heads);
     sizes.adopt("head_size", &TrainConfig::head_size, complete.head_size);
     sizes.adopt("rope_theta", &TrainConfig::rope_theta, complete.rotary.theta);
-    sizes.adopt("rotary_size", &TrainConfig::rotary_size, complete.rotary.size);
     sizes.adopt("rope_scaling", &TrainConfig::rope_scaling, to_string(complete.rotary.scaling));
     sizes.adopt("window", &TrainConfig::window, complete.window);
     sizes.adopt("norm_epsilon", &TrainConfig::norm_epsilon, complete.norm_epsilon);

@@ -93,8 +93,7 @@ void check_same_model(const LoadedCheckpoint& checkpoint, const Architecture& mo
   check("n_kv_head", trainable(saved).num_kv_heads, model.num_kv_heads);
   check("head_size", trainable(saved).head_size, model.head_size);
   check("rope_theta", saved.rotary.theta, asked.rotary.theta);
-  check("rotary_size", saved.rotary.size, asked.rotary.size);
-  check("rope_scaling", quoted_text(to_string(saved.rotary.scaling)), quoted_text(to_string(asked.rotary.scaling)));
+  check("rope_scaling", quoted_text(to_string(trainable(saved).rotary.scaling)), quoted_text(to_string(asked.rotary.scaling)));
   check("window", saved.window, asked.window);
   check("norm_epsilon", saved.norm_epsilon, asked.norm_epsilon);
   check("conv_taps", saved.conv_taps, asked.conv_taps);

@@ -11,6 +11,7 @@
 #include <span>
 #include <vector>
 
+#include "support/llama_model.h"
 #include "support/test_model.h"
 #include "virgil/model/gpt_decoder.h"
 
@@ -23,16 +24,9 @@ class DecodingFixture {
   static constexpr std::int64_t kLength = 90;  // pieces of 64, 16, 4, 4, 1 and 1 rows
   static constexpr std::int64_t kVocabulary = 65;
 
-  DecodingFixture(DType dtype, int num_threads, std::int64_t conv_taps = 0)
+  DecodingFixture(DType dtype, int num_threads, std::int64_t conv_taps = 0, bool is_llama = false)
       : backend_(make_cpu_backend({.num_threads = num_threads})),
-        plan_(trainable({.family = conv_taps == 0 ? &kGpt2Family : &kVirgilFamily,
-                         .num_layers = 2,
-                         .num_heads = 2,
-                         .embedding_dim = 48,
-                         .block_size = 96,
-                         .vocab_size = kVocabulary,
-                         .conv_taps = conv_taps,
-                         .biases = kAllBiases}),
+        plan_(trainable(sizes_of(conv_taps, is_llama)),
               {.step = StepShape{.batch_size = kSequences, .length = kLength, .dtype = dtype},
                .decode = DecodeShape{.num_sequences = kSequences, .max_length = kLength, .dtype = dtype}},
               backend_->traits()),
@@ -44,6 +38,18 @@ class DecodingFixture {
     initialize_parameters(*backend_, plan_.parameters(), gpt_.master_weights(), 1);
     spread_convolutions();
     gpt_.refresh_weights();
+  }
+
+  [[nodiscard]] static Architecture sizes_of(std::int64_t conv_taps, bool is_llama) {
+    const Architecture sizes{.family = conv_taps == 0 ? &kGpt2Family : &kVirgilFamily,
+                             .num_layers = 2,
+                             .num_heads = 2,
+                             .embedding_dim = 48,
+                             .block_size = 96,
+                             .vocab_size = kVocabulary,
+                             .conv_taps = conv_taps,
+                             .biases = kAllBiases};
+    return is_llama ? as_llama(sizes) : sizes;
   }
 
   /// Computes the logits of all positions of batch_ in one pass.

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "support/llama_model.h"
 #include "support/test_model.h"
 
 namespace virgil {
@@ -24,20 +25,22 @@ struct ArenaVariant {
   DType dtype = DType::kFloat32;
   MlpKind mlp = MlpKind::kGelu;
   std::int64_t conv_taps = 0;
+  bool is_llama = false;
 };
 
 Architecture sizes_of(const ArenaVariant& variant) {
-  return {.family = variant.conv_taps == 0 ? &kGpt2Family : &kVirgilFamily,
-          .num_layers = 3,
-          .num_heads = 2,
-          .embedding_dim = 48,
-          .block_size = 40,
-          .vocab_size = 100,
-          .mlp = variant.mlp,
-          .conv_taps = variant.conv_taps,
-          .biases = Biases::everywhere(variant.bias),
-          .tie_weights = variant.tied,
-          .dropout = variant.dropout};
+  const Architecture sizes{.family = variant.conv_taps == 0 ? &kGpt2Family : &kVirgilFamily,
+                           .num_layers = 3,
+                           .num_heads = 2,
+                           .embedding_dim = 48,
+                           .block_size = 40,
+                           .vocab_size = 100,
+                           .mlp = variant.mlp,
+                           .conv_taps = variant.conv_taps,
+                           .biases = Biases::everywhere(variant.bias),
+                           .tie_weights = variant.tied,
+                           .dropout = variant.dropout};
+  return variant.is_llama ? test_support::as_llama(sizes) : sizes;
 }
 
 struct ArenaResult {
@@ -102,7 +105,15 @@ INSTANTIATE_TEST_SUITE_P(Variants, GptArena,
                                          ArenaVariant{"bfloat16", 0.0F, false, true, DType::kBFloat16},
                                          ArenaVariant{"relu2", 0.3F, true, true, DType::kFloat32, MlpKind::kReluSquared},
                                          ArenaVariant{"conv", 0.3F, true, true, DType::kFloat32, MlpKind::kGelu, 2},
-                                         ArenaVariant{"bfloat16_everything", 0.3F, true, false, DType::kBFloat16}),
+                                         ArenaVariant{"bfloat16_everything", 0.3F, true, false, DType::kBFloat16},
+                                         ArenaVariant{
+                                             .name = "llama", .dropout = 0.3F, .bias = false, .tied = false, .is_llama = true},
+                                         ArenaVariant{.name = "llama_bfloat16",
+                                                      .dropout = 0.0F,
+                                                      .bias = false,
+                                                      .tied = true,
+                                                      .dtype = DType::kBFloat16,
+                                                      .is_llama = true}),
                          [](const auto& info) { return std::string(info.param.name); });
 
 class GptThreads : public testing::TestWithParam<int> {};

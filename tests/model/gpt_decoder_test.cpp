@@ -20,11 +20,12 @@ struct DecodingVariant {
   const char* name;
   DType dtype;
   std::int64_t conv_taps = 0;
+  bool is_llama = false;
 };
 
 class Decoding : public test_support::DecodingFixture, public testing::TestWithParam<DecodingVariant> {
  protected:
-  Decoding() : DecodingFixture(GetParam().dtype, 2, GetParam().conv_taps) { compute_full_logits(); }
+  Decoding() : DecodingFixture(GetParam().dtype, 2, GetParam().conv_taps, GetParam().is_llama) { compute_full_logits(); }
 };
 
 TEST_P(Decoding, TokenByTokenGivesTheLogitsOfTheFullPass) {
@@ -155,7 +156,9 @@ INSTANTIATE_TEST_SUITE_P(Variants, Decoding,
                          testing::Values(DecodingVariant{"float32", DType::kFloat32},
                                          DecodingVariant{"bfloat16", DType::kBFloat16},
                                          DecodingVariant{"float32_conv", DType::kFloat32, 3},
-                                         DecodingVariant{"bfloat16_conv", DType::kBFloat16, 3}),
+                                         DecodingVariant{"bfloat16_conv", DType::kBFloat16, 3},
+                                         DecodingVariant{"float32_llama", DType::kFloat32, 0, true},
+                                         DecodingVariant{"bfloat16_llama", DType::kBFloat16, 0, true}),
                          [](const auto& info) { return std::string(info.param.name); });
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "support/llama_model.h"
 #include "support/test_model.h"
 
 namespace virgil {
@@ -26,6 +27,7 @@ struct GradientVariant {
   StepShape step{.batch_size = 2, .length = 13};
   MlpKind mlp = MlpKind::kGelu;
   std::int64_t conv_taps = 0;
+  bool is_llama = false;
 };
 
 constexpr PassRandomness kRandomness{.seed = 5, .step = 1, .first_sequence = 0};
@@ -33,17 +35,17 @@ constexpr PassRandomness kRandomness{.seed = 5, .step = 1, .first_sequence = 0};
 class GptGradient : public testing::TestWithParam<GradientVariant> {
  protected:
   GptGradient()
-      : model_({.family = GetParam().conv_taps == 0 ? &kGpt2Family : &kVirgilFamily,
-                .num_layers = GetParam().num_layers,
-                .num_heads = 2,
-                .embedding_dim = GetParam().embedding_dim,
-                .block_size = 16,
-                .vocab_size = 65,
-                .mlp = GetParam().mlp,
-                .conv_taps = GetParam().conv_taps,
-                .biases = Biases::everywhere(GetParam().bias),
-                .tie_weights = GetParam().tied,
-                .dropout = GetParam().dropout},
+      : model_(sizes_of({.family = GetParam().conv_taps == 0 ? &kGpt2Family : &kVirgilFamily,
+                         .num_layers = GetParam().num_layers,
+                         .num_heads = 2,
+                         .embedding_dim = GetParam().embedding_dim,
+                         .block_size = 16,
+                         .vocab_size = 65,
+                         .mlp = GetParam().mlp,
+                         .conv_taps = GetParam().conv_taps,
+                         .biases = Biases::everywhere(GetParam().bias),
+                         .tie_weights = GetParam().tied,
+                         .dropout = GetParam().dropout}),
                GetParam().step),
         batch_(model_.random_batch()) {
     // Weights larger than at the start of training, biases and norms off their neutral values: every term of the model matters.
@@ -109,6 +111,10 @@ class GptGradient : public testing::TestWithParam<GradientVariant> {
     worst_relative_bound_ = std::max(worst_relative_bound_, bound / std::fabs(predicted_));
   }
 
+  [[nodiscard]] static Architecture sizes_of(const Architecture& sizes) {
+    return GetParam().is_llama ? test_support::as_llama(sizes) : sizes;
+  }
+
   TestModel model_;
   TestBatch batch_;
   std::vector<float> weights_;
@@ -151,6 +157,7 @@ INSTANTIATE_TEST_SUITE_P(
                     GradientVariant{"untied", 0.0F, true, false},
                     GradientVariant{.name = "relu2", .dropout = 0.0F, .bias = true, .tied = true, .mlp = MlpKind::kReluSquared},
                     GradientVariant{.name = "conv", .dropout = 0.2F, .bias = true, .tied = true, .conv_taps = 3},
+                    GradientVariant{.name = "llama", .dropout = 0.2F, .bias = false, .tied = false, .is_llama = true},
                     // Matrices of 256 x 1024: from here on the CPU backend reorders operands of its products.
                     GradientVariant{"wide", 0.0F, true, true, 1, 256, {.batch_size = 2, .length = 16}}),
     [](const auto& info) { return std::string(info.param.name); });

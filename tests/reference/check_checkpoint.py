@@ -4,7 +4,7 @@
     check_checkpoint.py --dump_logits BINARY CHECKPOINT...      checkpoints made by `train`
     check_checkpoint.py --dump_logits BINARY --train BINARY     trains tiny models of every kind and checks those
 
-Each checkpoint is loaded by GPT2LMHeadModel.from_pretrained, which must neither miss nor ignore a tensor. Virgil's logits are compared
+Each checkpoint is loaded by AutoModelForCausalLM.from_pretrained, which must neither miss nor ignore a tensor. Virgil's logits are compared
 with those of the model widened to float64; float32 logits of transformers are reported beside them.
 Exit status: 0 equal within rounding, 1 not, 77 (ctest: skipped) when torch or transformers are missing.
 """
@@ -26,12 +26,18 @@ VARIANTS = {
     "tied, biases": {"bias": True, "tie_weights": True},
     "untied, biases": {"bias": True, "tie_weights": False},
     "tied, no biases, own d_ff": {"bias": False, "tie_weights": True, "d_ff": 72},
+    "llama, shared heads, untied": {"family": "llama", "n_kv_head": 1, "tie_weights": False, "rope_theta": 500},
+    "llama, yarn": {"family": "llama", "rope_scaling": "yarn:factor=4,original=8"},
+    "llama, linear, geglu": {"family": "llama", "rope_scaling": "linear:factor=2", "mlp": "geglu"},
+    "mistral, window": {"family": "mistral", "n_kv_head": 1, "window": 5},
+    "qwen2, frequencies of llama3": {"family": "qwen2", "rope_scaling": "llama3:factor=4,original=8", "norm_epsilon": 1e-6},
 }
 
 
 def load(checkpoint):
-    model, report = transformers.GPT2LMHeadModel.from_pretrained(
-        checkpoint, output_loading_info=True, attn_implementation="eager", dtype=torch.float32)
+    is_gpt2 = transformers.AutoConfig.from_pretrained(checkpoint).model_type == "gpt2"
+    model, report = transformers.AutoModelForCausalLM.from_pretrained(
+        checkpoint, output_loading_info=True, attn_implementation="eager" if is_gpt2 else "sdpa", dtype=torch.float32)
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if report[kind]:
             sys.exit(f"{checkpoint}: {kind}: {sorted(report[kind])}")
@@ -41,12 +47,12 @@ def load(checkpoint):
 def check(name, binary, checkpoint):
     """Prints one line; returns whether the logits are equal within rounding."""
     model = load(checkpoint)
-    length = model.config.n_positions
+    length = model.config.max_position_embeddings
     tokens = np.random.default_rng(1).integers(model.config.vocab_size, size=(BATCH_SIZE, length))
     ours = virgil_logits(binary, checkpoint, tokens, model.config.vocab_size)
     with torch.no_grad():
         single = model(torch.from_numpy(tokens)).logits.numpy()
-        double = model.double()(torch.from_numpy(tokens)).logits.numpy()
+        double = in_float64(model)(torch.from_numpy(tokens)).logits.numpy()
     largest = np.abs(double).max()
     bound = rounding_bound(model.config, length) * largest
     difference = np.abs(ours - double).max()
@@ -91,6 +97,8 @@ if __name__ == "__main__":
         import numpy as np
         import torch
         import transformers
+
+        from float64 import in_float64
     except ImportError as error:
         print(f"skipped: {error}")
         sys.exit(SKIPPED)

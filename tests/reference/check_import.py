@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Checks that Virgil reads GPT-2 directories of transformers and goes on training them as PyTorch would.
+"""Checks that Virgil reads directories of transformers and goes on training them as PyTorch would.
 
     check_import.py --dump_logits BINARY --train BINARY
 
 A GPT-2 with random weights and biases is saved by transformers in float32, float16 and bfloat16, whole and in shards, with and without
-the prefix of its names, and with the masks and the tied head that old versions saved besides. Virgil's logits are compared with those
+the prefix of its names, and with the masks and the tied head that old versions saved besides; so are Llama, Mistral and Qwen2, also with
+the config.json of transformers 4. Virgil's logits are compared with those
 of the model that transformers reads back, widened to float64. Then `train --init_from` makes a few updates on a text of one window, and
 losses and weights are compared with PyTorch's AdamW in float64.
 Exit status: 0 equal within rounding, 1 not, 77 (ctest: skipped) when torch, transformers or safetensors are missing.
@@ -60,6 +61,39 @@ def save_as(dtype, **options):
     return lambda folder: random_model().to(dtype).save_pretrained(folder, **options)
 
 
+# Of Llama and its kin: shared heads, and an MLP whose width no vector divides.
+FAMILY_SIZES = {"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "hidden_size": 64, "intermediate_size": 104,
+                "max_position_embeddings": 48, "vocab_size": 257, "bos_token_id": 0, "eos_token_id": 0}
+
+
+def random_family_model(model_type, **sizes):
+    torch.manual_seed(6)
+    config = transformers.AutoConfig.for_model(model_type, **{**FAMILY_SIZES, **sizes})
+    model = transformers.AutoModelForCausalLM.from_config(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * (0.1 if parameter.dim() == 1 else 0.03))
+    return model
+
+
+def save_family(model_type, dtype=None, options=None, **sizes):
+    return lambda folder: random_family_model(model_type, **sizes).to(dtype or torch.float32).save_pretrained(folder, **(options or {}))
+
+
+def save_llama_as_before(folder):
+    """With the keys of transformers 4, and the frequencies that old versions saved with every layer; without prefix."""
+    model = random_family_model("llama")
+    model.save_pretrained(folder)
+    config = json.loads((folder / "config.json").read_text())
+    del config["rope_parameters"]
+    config.update(rope_theta=500.0, rope_scaling={"type": "linear", "factor": 2.0})
+    (folder / "config.json").write_text(json.dumps(config))
+    tensors = {name.removeprefix("model."): value.clone() for name, value in model.state_dict().items()}
+    for layer in range(FAMILY_SIZES["num_hidden_layers"]):
+        tensors[f"layers.{layer}.self_attn.rotary_emb.inv_freq"] = torch.ones(8)
+    safetensors.torch.save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
 def variants():
     return {
         "float32": save_as(torch.float32),
@@ -71,12 +105,23 @@ def variants():
         "masks and head": save_with_extras,
         "untied": lambda folder: random_model(tie_word_embeddings=False).save_pretrained(folder),
         "own width": lambda folder: random_model(n_inner=104).save_pretrained(folder),
+        "llama": save_family("llama", rope_parameters={"rope_type": "default", "rope_theta": 300.0}),
+        "llama of transformers 4": save_llama_as_before,
+        "llama3 frequencies, tied": save_family(
+            "llama", tie_word_embeddings=True,
+            rope_parameters={"rope_type": "llama3", "rope_theta": 300.0, "factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+                             "original_max_position_embeddings": 16}),
+        "mistral, bfloat16, shards": save_family("mistral", torch.bfloat16, {"max_shard_size": "60KB"}, sliding_window=7),
+        "qwen2, float16": save_family("qwen2", torch.float16),
+        "qwen2, own heads": save_family("qwen2", head_dim=8, num_key_value_heads=1, tie_word_embeddings=True),
     }
 
 
 def read_back(folder):
-    model = transformers.GPT2LMHeadModel.from_pretrained(folder, attn_implementation="eager", dtype=torch.float32)
-    return model.double().eval()
+    is_gpt2 = transformers.AutoConfig.from_pretrained(folder).model_type == "gpt2"
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager" if is_gpt2 else "sdpa",
+                                                              dtype=torch.float32)
+    return in_float64(model).eval()
 
 
 def report(name, differences, bounds, what):
@@ -88,11 +133,11 @@ def report(name, differences, bounds, what):
 
 def check_logits(name, binary, folder):
     model = read_back(folder)
-    tokens = np.random.default_rng(1).integers(model.config.vocab_size, size=(BATCH_SIZE, model.config.n_positions))
+    tokens = np.random.default_rng(1).integers(model.config.vocab_size, size=(BATCH_SIZE, model.config.max_position_embeddings))
     ours = virgil_logits(binary, folder, tokens, model.config.vocab_size)
     with torch.no_grad():
         expected = model(torch.from_numpy(tokens)).logits.numpy()
-    bound = rounding_bound(model.config, model.config.n_positions) * np.abs(expected).max()
+    bound = rounding_bound(model.config, model.config.max_position_embeddings) * np.abs(expected).max()
     return report(name, [np.abs(ours - expected).max()], [bound], "logits")
 
 
@@ -162,9 +207,12 @@ def main():
             source = folder / str(number)
             save(source)
             ok &= check_logits(variant, arguments.dump_logits, source)
-        tuned = folder / "source"
-        save_as(torch.float16, max_shard_size="60KB")(tuned)
-        ok &= check_training("fine-tuning from float16, shards", arguments.train, tuned, folder)
+        for variant, save in (("float16, shards", save_as(torch.float16, max_shard_size="60KB")),
+                              ("llama", save_family("llama")), ("qwen2, tied", save_family("qwen2", tie_word_embeddings=True))):
+            place = folder / variant
+            place.mkdir()
+            save(place / "source")
+            ok &= check_training(f"fine-tuning from {variant}", arguments.train, place / "source", place)
     sys.exit(0 if ok else 1)
 
 
@@ -174,6 +222,8 @@ if __name__ == "__main__":
         import safetensors.torch
         import torch
         import transformers
+
+        from float64 import in_float64
     except ImportError as error:
         print(f"skipped: {error}")
         sys.exit(SKIPPED)

@@ -12,10 +12,11 @@ UNIT_ROUNDOFF = 2.0**-24
 def rounding_bound(config, length):
     """Relative to the largest logit. The path of tests/support/test_model.h: every sum of a forward pass one after the other, whose
     roundings are as good as independent (Higham, Mary 2019, theorem 2.4, lambda 6)."""
-    width = config.n_embd
-    d_ff = config.n_inner or 4 * width
-    layer = 7 * width + width // config.n_head + 2 * length + d_ff
-    path = config.n_layer * layer + 3 * width + config.vocab_size
+    width = config.hidden_size
+    d_ff = getattr(config, "intermediate_size", None) or getattr(config, "n_inner", None) or 4 * width
+    head_size = getattr(config, "head_dim", None) or width // config.num_attention_heads
+    layer = 7 * width + head_size + 2 * length + d_ff
+    path = config.num_hidden_layers * layer + 3 * width + config.vocab_size
     return 6 * math.sqrt(path) * UNIT_ROUNDOFF
 
 

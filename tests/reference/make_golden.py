@@ -20,6 +20,8 @@ import torch
 import transformers
 from safetensors.torch import save_file
 
+from float64 import in_float64
+
 STEPS = 10
 OPTIMIZER = {"learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8, "weight_decay": 0.1}
 
@@ -95,31 +97,10 @@ def is_absent(name: str, case: Case | FamilyCase) -> bool:
     return isinstance(case, Case) and name.endswith(".bias") and not case.bias
 
 
-def rms_norm_in_float64(norm: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
-    return norm.weight * x * torch.rsqrt(x.square().mean(-1, keepdim=True) + norm.variance_epsilon)
-
-
-def rotary_in_float64(rotary: torch.nn.Module, x: torch.Tensor, position_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of angles rounded to float32, as transformers and Virgil have them."""
-    angles = (position_ids[:, :, None].float() * rotary.inv_freq.float()[None, None, :]).double()
-    angles = torch.cat((angles, angles), dim=-1)
-    return angles.cos() * rotary.attention_scaling, angles.sin() * rotary.attention_scaling
-
-
-def in_float64(model: torch.nn.Module) -> torch.nn.Module:
-    for module in model.modules():
-        kind = type(module).__name__
-        if kind.endswith("RMSNorm"):
-            module.forward = rms_norm_in_float64.__get__(module)
-        elif kind.endswith("RotaryEmbedding"):
-            module.forward = rotary_in_float64.__get__(module)
-    return model
-
-
 def make_family_model(case: FamilyCase) -> transformers.PreTrainedModel:
     config = transformers.AutoConfig.for_model(case.model_type, attn_implementation="sdpa", use_cache=False, bos_token_id=None,
                                                eos_token_id=None, pad_token_id=None, **case.config)
-    return in_float64(transformers.AutoModelForCausalLM.from_config(config).double().train())
+    return in_float64(transformers.AutoModelForCausalLM.from_config(config)).train()
 
 
 def make_model(case: Case | FamilyCase) -> transformers.PreTrainedModel:

@@ -6,6 +6,7 @@
 
 #include "virgil/base/philox.h"
 #include "virgil/model/architecture.h"
+#include "virgil/model/family.h"
 #include "virgil/model/step_shape.h"
 
 namespace virgil::test_support {
@@ -30,6 +31,7 @@ class RandomModel {
     step.master_weights = between(0, 1) == 1;
     step.optimizer_state_dtype = between(0, 1) == 1 ? DType::kBFloat16 : DType::kFloat32;
     step.recompute = kAllRecompute[static_cast<std::size_t>(between(0, 3))];
+    if (between(0, 2) == 0) become_llama(head_size);
   }
 
   /// Uniform in [low, high].
@@ -41,6 +43,22 @@ class RandomModel {
   StepShape step;
 
  private:
+  void become_llama(std::int64_t head_size) {
+    const Architecture plain = sizes;
+    sizes = between(0, 1) == 0 ? kQwen2Family.usual() : kMistralFamily.usual();
+    sizes.num_kv_heads = between(1, plain.num_heads);
+    sizes.num_heads = sizes.num_kv_heads * between(1, 3);
+    sizes.head_size = head_size;
+    sizes.embedding_dim = 8 * between(1, 40);
+    sizes.num_layers = plain.num_layers;
+    sizes.block_size = plain.block_size;
+    sizes.vocab_size = plain.vocab_size;
+    sizes.d_ff = plain.d_ff;
+    sizes.window = between(0, 1) == 0 ? 0 : between(1, plain.block_size);
+    sizes.tie_weights = plain.tie_weights;
+    sizes.dropout = plain.dropout;
+  }
+
   RandomStream stream_;
   std::uint64_t next_ = 0;
 };

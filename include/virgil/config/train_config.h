@@ -28,7 +28,6 @@ struct TrainConfig {
   std::int64_t n_kv_head = 0;   // 0: n_head
   std::int64_t head_size = 0;   // 0: n_embd / n_head
   double rope_theta = 10000;
-  std::int64_t rotary_size = 0;       // 0: whole heads
   std::string rope_scaling = "none";  // RotaryScaling's text
   std::int64_t window = 0;            // 0: all positions
   double norm_epsilon = 0;            // 0: 1e-5

@@ -13,7 +13,7 @@ namespace virgil {
 enum class RotaryScalingKind : std::uint8_t {
   kNone,
   kLinear,   // positions divided by a factor (Chen et al. 2023)
-  kDynamic,  // a larger base for contexts beyond the original one ("dynamic NTK"; emozilla, bloc97 2023)
+  kDynamic,  // a larger base for contexts beyond block_size ("dynamic NTK"; emozilla, bloc97 2023): none within it
   kYarn,     // high frequencies kept, low ones divided, a ramp between (Peng et al. 2023)
   kLlama3,   // the same by wavelengths, as Llama 3.1 does it
 };
@@ -31,6 +31,11 @@ struct RotaryScaling {
 
   friend bool operator==(const RotaryScaling&, const RotaryScaling&) = default;
 };
+
+/// Whether the kind asks for the original context.
+[[nodiscard]] constexpr bool has_original(RotaryScalingKind kind) {
+  return kind == RotaryScalingKind::kYarn || kind == RotaryScalingKind::kLlama3;
+}
 
 /// "none", or a kind and its numbers: "yarn:factor=4,original=32768".
 [[nodiscard]] std::string to_string(const RotaryScaling& scaling);

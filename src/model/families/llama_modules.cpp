@@ -93,7 +93,7 @@ Json write(const Architecture& model, std::int32_t end_of_text, const char* clas
       {"use_cache", true},
       {kOwn, {{kDropout, dropout}}},
   };
-  write_rope(json, model.rotary, model);
+  write_rope(json, model.rotary);
   return json;
 }
 

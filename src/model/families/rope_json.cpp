@@ -62,7 +62,7 @@ RotaryScaling read_scaling(const JsonObject& dictionary, Kind kind, std::int64_t
   RotaryScaling scaling = usual;
   if (kind == Kind::kNone) return scaling;
   scaling.factor = dictionary.number_or("factor", usual.factor);
-  scaling.original = dictionary.integer_or(kOriginal, block_size);
+  if (has_original(kind)) scaling.original = dictionary.integer_or(kOriginal, block_size);
   if (kind == Kind::kLlama3) {
     scaling.low_frequency = dictionary.number_or("low_freq_factor", usual.low_frequency);
     scaling.high_frequency = dictionary.number_or("high_freq_factor", usual.high_frequency);
@@ -81,7 +81,7 @@ Json json_of(const RotaryScaling& scaling) {
   Json json = {{kType, type->second}};
   if (scaling.kind == Kind::kNone) return json;
   json["factor"] = scaling.factor;
-  json[kOriginal] = scaling.original;
+  if (has_original(scaling.kind)) json[kOriginal] = scaling.original;
   if (scaling.kind == Kind::kLlama3) {
     json["low_freq_factor"] = scaling.low_frequency;
     json["high_freq_factor"] = scaling.high_frequency;
@@ -101,19 +101,17 @@ RotarySettings read_rope(const JsonObject& json, const Architecture& model) {
   const std::optional<JsonObject> dictionary = dictionary_of(json);
   RotarySettings rotary;
   rotary.theta = number_of(json, dictionary, kTheta, rotary.theta);
-  const double share = number_of(json, dictionary, kPartial, 1);
-  const std::int64_t head_size =
-      model.head_size != 0 ? model.head_size : model.embedding_dim / std::max<std::int64_t>(1, model.num_heads);
-  if (share < 1 && share > 0) rotary.size = static_cast<std::int64_t>(static_cast<double>(head_size) * share);
   if (!dictionary) return rotary;
   rotary.scaling = read_scaling(*dictionary, kind_of(type_of(*dictionary)).value_or(Kind::kNone), model.block_size);
   return rotary;
 }
 
 void refuse_unknown_rope(const JsonObject& json, const std::string& where) {
-  const double share = number_of(json, dictionary_of(json), kPartial, 1);
-  if (!(share > 0 && share <= 1)) throw user_error("{}: \"{}\" is {}, which is no share", where, kPartial, share);
   const std::optional<JsonObject> dictionary = dictionary_of(json);
+  // transformers reads it for scaled positions of these families, and not for others: no two programs agree on such a file.
+  if (const double share = number_of(json, dictionary, kPartial, 1); share != 1) {
+    throw user_error("{}: \"{}\" is {}; in models of this family whole heads turn", where, kPartial, share);
+  }
   if (!dictionary) return;
   const std::string type = type_of(*dictionary);
   const std::optional<Kind> kind = kind_of(type);
@@ -134,18 +132,11 @@ void refuse_unknown_rope(const JsonObject& json, const std::string& where) {
   }
 }
 
-void write_rope(Json& json, const RotarySettings& rotary, const Architecture& model) {
-  RotaryScaling scaling = rotary.scaling;
-  if (scaling.original == 0) scaling.original = model.block_size;
-  Json parameters = json_of(scaling);
-  Json old = scaling.kind == Kind::kNone ? Json(nullptr) : parameters;
+void write_rope(Json& json, const RotarySettings& rotary) {
+  Json parameters = json_of(rotary.scaling);
+  Json old = rotary.scaling.kind == Kind::kNone ? Json(nullptr) : parameters;
   parameters[kTheta] = rotary.theta;
   json[kTheta] = rotary.theta;
-  if (rotary.size != 0) {
-    const double share = static_cast<double>(rotary.size) / static_cast<double>(model.head_size);
-    parameters[kPartial] = share;
-    json[kPartial] = share;
-  }
   json[kScaling] = std::move(old);
   json[kParameters] = std::move(parameters);
 }

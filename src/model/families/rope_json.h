@@ -15,6 +15,6 @@ namespace virgil {
 /// Throws UserError naming `where`, the key and what is known, for positions under which the same weights are another function.
 void refuse_unknown_rope(const JsonObject& json, const std::string& where);
 /// Adds both spellings: transformers 4 reads the one, 5 the other.
-void write_rope(nlohmann::ordered_json& json, const RotarySettings& rotary, const Architecture& model);
+void write_rope(nlohmann::ordered_json& json, const RotarySettings& rotary);
 
 }  // namespace virgil
