@@ -67,6 +67,8 @@ std::string untrained_parts(const Architecture& model) {
     note(model.biases != Biases::everywhere(model.biases.qkv), "biases in some places only");
   } else {
     note(model.biases.norm, "biases in norms");
+    // Its config.json could not tell: other programs would compute something else.
+    note(model.window != 0 && model.family != &kMistralFamily, "a window of attention, which mistral has");
     note(model.rotary.size != 0 && model.rotary.size != model.head_size, "heads that turn in part");
   }
   return parts;

@@ -54,7 +54,7 @@ class RandomModel {
     sizes.block_size = plain.block_size;
     sizes.vocab_size = plain.vocab_size;
     sizes.d_ff = plain.d_ff;
-    sizes.window = between(0, 1) == 0 ? 0 : between(1, plain.block_size);
+    if (sizes.family == &kMistralFamily && between(0, 1) == 0) sizes.window = between(1, plain.block_size);
     sizes.tie_weights = plain.tie_weights;
     sizes.dropout = plain.dropout;
   }

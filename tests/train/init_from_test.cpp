@@ -118,7 +118,7 @@ TEST_F(InitFrom, RoundsTheWeightsOnceWhereThereIsNoFloat32Copy) {
 TEST_F(InitFrom, TakesAHuggingFaceFolder) {
   const Gpt2Folder folder = byte_model();
   EXPECT_EQ(run("tuned", {init(folder.path()), "--tokenizer=byte", "--learning_rate=0", "--min_lr=0"}), RunStatus::kFinished);
-  EXPECT_THAT(sink_.lines, Contains(AllOf(HasSubstr("start"), HasSubstr("Hugging Face GPT-2"))));
+  EXPECT_THAT(sink_.lines, Contains(AllOf(HasSubstr("start"), HasSubstr("Hugging Face gpt2"))));
   const LoadedCheckpoint last = load_checkpoint(last_step("tuned"));
   EXPECT_TRUE(last.model.biases.all());
   EXPECT_EQ(last.model.block_size, 8);
